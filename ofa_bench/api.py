@@ -1,0 +1,185 @@
+"""The tool from Python; the command line is a skin over this. Importing it does not import torch."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ofa_bench.catalogue import Catalogue, discover, load_file
+from ofa_bench.engine.assemble import Assembly, assemble, space_of
+from ofa_bench.engine.observers import Progress, Silent
+from ofa_bench.errors import BenchError, ResumeError, UsageError, nearest
+from ofa_bench.recipe import Request
+from ofa_bench.space import Space
+from ofa_bench.specs import load_toml, specs_root
+
+if TYPE_CHECKING:
+    from ofa_bench.engine.signals import Stop
+    from ofa_bench.records.schema import Record
+
+
+def request(**values: Any) -> Request:
+    """A request from keywords named as the command's options; UsageError on an unknown one."""
+    known = {field.name for field in fields(Request)}
+    for name in values:
+        if name not in known:
+            guess = nearest(name, known)
+            raise UsageError(
+                f"run has no option {name!r}",
+                f"did you mean {guess}?" if guess else f"the options are: {', '.join(sorted(known))}",
+            )
+    for name in ("set", "extras", "plugins"):
+        if name in values:
+            given = values[name]
+            if isinstance(given, Mapping):
+                given = [f"{path}={json.dumps(value)}" for path, value in given.items()]
+            values[name] = (given,) if isinstance(given, str) else tuple(given)
+    return Request(**values)
+
+
+def catalogue_for(asked: Request) -> Catalogue:
+    """What exists, with the request's single-file plugins."""
+    found = discover()
+    if not asked.plugins:
+        return found.catalogue
+    catalogue = Catalogue()
+    catalogue.merge(found.catalogue)
+    for file in asked.plugins:
+        scratch = type(found)(catalogue)
+        scratch.admit(*load_file(Path(file)))
+    return catalogue
+
+
+def plan(**values: Any) -> Assembly:
+    """Assemble a run without data or torch: phases, schedule, teachers, predicted cost."""
+    asked = request(**values)
+    return assemble(asked, catalogue_for(asked))
+
+
+def run(**values: Any) -> Record:
+    """Train, evaluate and store one run; the same names and layering as the command.
+
+    Policies may be given as instances. A finished run is reused and a begun one resumed, unless
+    `fresh`. Raises BenchError and its kin.
+    """
+    return run_request(request(**values))
+
+
+def run_request(
+    asked: Request, progress: Progress | None = None, command: str | None = None
+) -> Record:
+    """As `run`, watched by `progress`."""
+    assembly = assemble(asked, catalogue_for(asked))  # refuse before torch is even imported
+    from ofa_bench.engine.carry import carry_out, prepare
+    from ofa_bench.engine.devices import open_devices
+    from ofa_bench.engine.signals import listening
+
+    watch = progress or Silent()
+    with open_devices(assembly.recipe.execution.device) as devices, listening() as stop:
+        catalogue = catalogue_for(asked)
+        prepared = prepare(asked, catalogue, devices)
+        done = prepared.finished
+        if done is not None and not asked.fresh:
+            watch.note(f"{done.run.id} is finished already; --fresh runs it again")
+            return done
+        _name_resumption(stop, prepared.identity.name)
+        return carry_out(prepared, catalogue, stop, watch, command or shell_line(asked))
+
+
+def _name_resumption(stop: Stop, name: str) -> None:
+    stop.hint = f"go on with: ofa-bench resume {name}"
+
+
+def resume(name: str, results: str | Path | None = None, progress: Progress | None = None) -> Record:
+    """Go on with a begun run by its name, or the beginning of it."""
+    folder = find_run(name, results)
+    told = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    asked = request(**{**told["request"], "results": str(folder.parent.parent)})
+    return run_request(replace(asked, fresh=False), progress, told["command"])
+
+
+def find_run(name: str, results: str | Path | None = None) -> Path:
+    """The folder of a begun run; ResumeError if no run, or more than one, begins like that."""
+    root = results_root(results) / "runs"
+    if Path(name).is_dir() and (Path(name) / "run.json").is_file():
+        return Path(name)
+    begun = sorted(path.parent for path in root.glob("*/run.json"))
+    found = [folder for folder in begun if folder.name == name]
+    found = found or [folder for folder in begun if name and folder.name.startswith(name)]
+    if len(found) != 1:
+        names = ", ".join(folder.name for folder in (found or begun)[:5])
+        raise ResumeError(
+            f"{'several runs begin' if found else 'no begun run begins'} with {name!r} in {root}",
+            f"there are: {names}" if names else "start one with `ofa-bench run`",
+        )
+    return found[0]
+
+
+def results_root(results: str | Path | None) -> Path:
+    """The results folder: as given, else $OFA_BENCH_RESULTS, else ./results."""
+    import os
+
+    return Path(results or os.environ.get("OFA_BENCH_RESULTS") or "results")
+
+
+def compare_requests(
+    methods: Sequence[str] | None, seeds: Sequence[int], **values: Any
+) -> list[Request]:
+    """Every method × seed as a request, methods running within a seed."""
+    names = methods or load_toml(specs_root() / "defaults.toml")["compare"]["methods"]
+    return [request(**{**values, "method": name, "seed": seed}) for seed in seeds for name in names]
+
+
+def compare(
+    methods: Sequence[str] | None = None, seeds: Sequence[int] = (0, 1, 2), **values: Any
+) -> list[Record]:
+    """Run every method × seed; finished ones are reused, begun ones resumed."""
+    return [run_request(asked) for asked in compare_requests(methods, seeds, **values)]
+
+
+def shell_line(asked: Request) -> str:
+    """The command that makes this request."""
+    words = ["ofa-bench run"]
+    for field in fields(Request):
+        value = getattr(asked, field.name)
+        if value == field.default:
+            continue
+        flag = "--" + {"extras": "with", "plugins": "plugin"}.get(field.name, field.name)
+        flag = flag.replace("_", "-")
+        if isinstance(value, bool):
+            words.append(flag)
+        elif isinstance(value, tuple):
+            words += [f"{flag} {each}" for each in value]
+        else:
+            shown = value if isinstance(value, str | int | float | Path) else type(value).__name__
+            words.append(f"{flag} {shown}")
+    return " ".join(words)
+
+
+def load_space(name: str) -> Space:
+    """A space by its name, or by the path of its TOML table."""
+    return space_of(name, discover().catalogue)
+
+
+def build_supernet(space: Space, classes: int, seed: int = 0, **options: Any) -> Any:
+    """A space's supernet with fresh weights: a torch.nn.Module with `activate(subnet)`."""
+    build = discover().catalogue.get("supernet", space.table.family).load()
+    return build(space, classes, seed=seed, **options)
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Turn what is not ours to show as a traceback into a BenchError."""
+    try:
+        yield
+    except BenchError:
+        raise
+    except MemoryError as error:
+        raise BenchError("out of memory", "lower optim.batch or evaluate.chunk") from error
+    except RecursionError as error:
+        raise BenchError(f"{sys.exc_info()[1]}", "the input is nested too deeply") from error

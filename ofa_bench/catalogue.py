@@ -1,0 +1,256 @@
+"""What exists: names given by plugins, and how plugins are found without letting one break all."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import importlib.metadata
+import importlib.util
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pluggy
+
+from ofa_bench.errors import PluginError, UnknownName, UsageError
+from ofa_bench.hookspecs import PROJECT, CatalogueSpec
+from ofa_bench.specs import specs_root
+
+KINDS = ("shrink", "lr", "distill", "method", "extra", "space", "dataset", "supernet")
+GROUP = "ofa_bench"
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a plugin comes from: its name, distribution and version, or the file it is."""
+
+    plugin: str
+    distribution: str = ""
+    version: str = ""
+    file: str = ""
+
+    def __str__(self) -> str:
+        if self.file:
+            return self.file
+        return f"{self.distribution} {self.version}".strip() or self.plugin
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A name in the catalogue. `target` is a class or factory, or where to import it from."""
+
+    kind: str
+    name: str
+    target: Any
+    origin: Origin
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+    def load(self) -> Any:
+        """The class or factory itself; PluginError names the plugin if it cannot be had."""
+        if not isinstance(self.target, str):
+            return self.target
+        module, _, attribute = self.target.partition(":")
+        try:
+            return getattr(importlib.import_module(module), attribute)
+        except Exception as error:
+            raise PluginError(
+                f"{self.kind} {self.name!r} of {self.origin} cannot be loaded from "
+                f"{self.target}: {type(error).__name__}: {error}",
+                "mend the plugin, or leave it out with OFA_BENCH_PLUGINS",
+            ) from error
+
+
+class Catalogue:
+    """Names by kind. A second registration of a name is an error naming both distributions."""
+
+    def __init__(self, origin: Origin | None = None) -> None:
+        self.origin = origin or Origin("notebook")
+        self.entries: dict[tuple[str, str], Entry] = {}
+        self.folders: list[tuple[Origin, Path]] = []
+
+    def shrink(self, name: str, target: Any) -> None:
+        """A shrink policy: "package.module:Class", or the class."""
+        self._add("shrink", name, target)
+
+    def lr(self, name: str, target: Any) -> None:
+        """A learning-rate policy."""
+        self._add("lr", name, target)
+
+    def distill(self, name: str, target: Any) -> None:
+        """A distillation policy."""
+        self._add("distill", name, target)
+
+    def method(
+        self,
+        name: str,
+        *,
+        shrink: str,
+        lr: str,
+        distill: str,
+        presets: Mapping[str, Any] | None = None,
+        paper: str = "",
+    ) -> None:
+        """A bundle of three policies and the recipe values that go with them."""
+        about = {"shrink": shrink, "lr": lr, "distill": distill}
+        self._add("method", name, None, {**about, "presets": presets or {}, "paper": paper})
+
+    def extra(self, name: str, target: Any, *, affects_training: bool = False) -> None:
+        """A tracker or gradient surgery, chosen with `--with NAME`."""
+        self._add("extra", name, target, {"affects_training": affects_training})
+
+    def space(self, name: str, table: str | Path) -> None:
+        """An architecture space: the path of its TOML table."""
+        self._add("space", name, Path(table))
+
+    def dataset(self, name: str, spec: str | Path, source: Any = None) -> None:
+        """A data set: the path of its TOML spec, and a factory of its source where it needs one."""
+        self._add("dataset", name, Path(spec), {"source": source})
+
+    def supernet(self, family: str, target: Any) -> None:
+        """A network for spaces of a family: `build(space, classes, seed=…, **options)`."""
+        self._add("supernet", family, target)
+
+    def specs(self, folder: str | Path) -> None:
+        """A folder shaped like `specs/`: its `spaces/`, `datasets/` and `recipes/` count too."""
+        root = Path(folder)
+        self.folders.append((self.origin, root))
+        for kind, place in (("space", "spaces"), ("dataset", "datasets")):
+            for path in sorted((root / place).glob("*.toml")):
+                self._add(kind, path.stem, path)
+
+    def _add(
+        self, kind: str, name: str, target: Any, about: Mapping[str, Any] | None = None
+    ) -> None:
+        if not name or not all(c.isalnum() or c in "-_." for c in name) or not name[0].isalnum():
+            raise PluginError(f"{self.origin} gives {kind} an illegal name: {name!r}")
+        self._insert(Entry(kind, name, target, self.origin, about or {}))
+
+    def _insert(self, entry: Entry) -> None:
+        place = (entry.kind, entry.name)
+        if place in self.entries:
+            other = self.entries[place].origin
+            raise PluginError(
+                f"{entry.kind} {entry.name!r} is given by both {other} and {entry.origin}",
+                f"uninstall one, or name the plugins to load: OFA_BENCH_PLUGINS={other.plugin}",
+            )
+        self.entries[place] = entry
+
+    def merge(self, other: Catalogue) -> None:
+        """Take over another catalogue's entries, all or none."""
+        before = dict(self.entries)
+        try:
+            for entry in other.entries.values():
+                self._insert(entry)
+        except PluginError:
+            self.entries = before
+            raise
+        self.folders += other.folders
+
+    def names(self, kind: str) -> list[str]:
+        """Sorted names of a kind."""
+        return sorted(name for k, name in self.entries if k == kind)
+
+    def get(self, kind: str, name: str) -> Entry:
+        """An entry; UnknownName lists what exists, nearest first."""
+        try:
+            return self.entries[kind, name]
+        except KeyError:
+            raise UnknownName(kind, name, self.names(kind)) from None
+
+    def __iter__(self) -> Iterator[Entry]:
+        return iter(self.entries.values())
+
+
+@dataclass(frozen=True)
+class Found:
+    """A plugin that discovery met: loaded, broken (with the reason), or blocked by the user."""
+
+    origin: Origin
+    status: str
+    reason: str = ""
+
+
+@dataclass
+class Discovery:
+    """The catalogue and the story of how it came to be."""
+
+    catalogue: Catalogue = field(default_factory=Catalogue)
+    found: list[Found] = field(default_factory=list)
+
+    def admit(self, plugin: object, origin: Origin) -> None:
+        """Register a plugin into a scratch catalogue, merged only if it returns."""
+        scratch = Catalogue(origin)
+        manager = pluggy.PluginManager(PROJECT)
+        manager.add_hookspecs(CatalogueSpec)
+        manager.register(plugin, origin.plugin)
+        manager.check_pending()
+        if not manager.hook.register.get_hookimpls():
+            raise PluginError(
+                f"{origin} has no `register` marked @hookimpl",
+                "define `@hookimpl def register(catalogue): …` at the top of the module",
+            )
+        manager.hook.register.call_historic(kwargs={"catalogue": scratch})
+        self.catalogue.merge(scratch)
+        self.found.append(Found(origin, "loaded"))
+
+    def try_admit(self, load: Any, origin: Origin) -> None:
+        """As `admit`, but a plugin that fails becomes a row with its reason."""
+        try:
+            self.admit(load(), origin)
+        except (Exception, SystemExit) as error:
+            self.found.append(Found(origin, "broken", f"{type(error).__name__}: {error}"))
+
+
+@functools.cache
+def discover() -> Discovery:
+    """Every installed plugin, loaded one by one; a broken one is reported and skipped."""
+    discovery = Discovery(_shipped())
+    allowed = os.environ.get("OFA_BENCH_PLUGINS")
+    wanted = None if allowed is None else {n.strip() for n in allowed.split(",") if n.strip()}
+    points = importlib.metadata.entry_points(group=GROUP)
+    for point in sorted(points, key=_order):
+        dist = point.dist
+        origin = Origin(point.name, dist.name if dist else "", dist.version if dist else "")
+        if wanted is not None and not wanted & {point.name, origin.distribution}:
+            discovery.found.append(Found(origin, "blocked", "not in OFA_BENCH_PLUGINS"))
+            continue
+        discovery.try_admit(point.load, origin)
+    return discovery
+
+
+def _shipped() -> Catalogue:
+    """What comes with the project itself: its tables, and the network they are built by."""
+    catalogue = Catalogue(Origin("ofa_bench", "ofa-bench"))
+    catalogue.specs(specs_root())
+    catalogue.supernet("mbconv", "ofa_bench.nets.mbconv:build")
+    return catalogue
+
+
+def _order(point: importlib.metadata.EntryPoint) -> tuple[bool, str, str]:
+    # Bundled plugins first, so that a stranger who takes their name is the one refused.
+    name = point.dist.name if point.dist else ""
+    return (name != "ofa-bench", name, point.name)
+
+
+def load_file(path: Path) -> tuple[object, Origin]:
+    """A single-file plugin as a module; UsageError if it is not there or does not import."""
+    if not path.is_file():
+        raise UsageError(f"there is no plugin file {path}", "give --plugin the path of a .py file")
+    name = path.stem.replace("-", "_")
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise UsageError(f"{path} is not a Python file", "give --plugin the path of a .py file")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except (Exception, SystemExit) as error:
+        sys.modules.pop(name, None)
+        raise UsageError(
+            f"plugin file {path} does not import: {type(error).__name__}: {error}",
+            "mend it; OFA_BENCH_DEBUG=1 shows where it fails",
+        ) from error
+    return module, Origin(name, file=str(path))

@@ -1,0 +1,1 @@
+"""Data sets and the batches made of them. `datasets`, `options` and `layout` are torch-free."""

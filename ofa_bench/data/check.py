@@ -1,0 +1,150 @@
+"""`data check`: decode every image, count, and look for copies, before a long run depends on it."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from multiprocessing.pool import ThreadPool
+from pathlib import Path
+from typing import Any
+
+from ofa_bench.data.collection import Collection, ImageSet
+from ofa_bench.data.datasets import DatasetSpec
+from ofa_bench.data.images import read_image
+from ofa_bench.data.layout import locate
+from ofa_bench.data.listing import list_tree
+from ofa_bench.data.manifest import Entry, Progress, manifest
+from ofa_bench.data.open import read_collection
+from ofa_bench.errors import DataError
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A file that does not decode, and why."""
+
+    file: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a check found. `copies` are groups of files with equal bytes, by where they lie."""
+
+    dataset: str
+    root: str
+    images: dict[str, int]
+    classes: dict[str, dict[str, int]]
+    sides: dict[str, tuple[int, int]]
+    broken: tuple[Broken, ...]
+    copies: dict[str, tuple[tuple[str, ...], ...]]
+    notes: tuple[str, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether every image decodes; copies and remarks are no faults."""
+        return not self.broken
+
+    def to_json(self) -> dict[str, Any]:
+        """The report as plain values."""
+        return {**asdict(self), "ok": self.ok}
+
+
+def check(
+    spec: DatasetSpec,
+    data_dir: Path | None,
+    cache: Path | None = None,
+    progress: Progress | None = None,
+) -> Report:
+    """Read a whole data set; DataError where it is absent or its folders are not in order.
+
+    `progress` is called twice over: while files are hashed, and while they are decoded.
+    """
+    place = locate(spec, data_dir, cache) if spec.layout == "tree" else None
+    if place is None or place.kind == "pickles":
+        root = str(place.root / spec.pickles) if place else "(embedded)"
+        return _report_of(spec, root, read_collection(spec, data_dir, cache))
+    tree = list_tree(place.root, spec)
+    files = tree.train.files + tree.test.files
+    entries = manifest(tree.root, files, place.cache / "manifest.json", progress)
+    return Report(
+        dataset=spec.name,
+        root=str(tree.root),
+        images={"train": len(tree.train.files), "test": len(tree.test.files)},
+        classes=_counts(tree.classes, tree.train.labels, tree.test.labels),
+        sides=_sides(entries),
+        broken=tuple(_undecodable(tree.root, files, progress)),
+        copies=_copies(files, [e.digest for e in entries], len(tree.train.files)),
+        notes=tree.notes,
+    )
+
+
+def _report_of(spec: DatasetSpec, root: str, collection: Collection) -> Report:
+    train, test = collection.train, collection.test
+    side = train.images.side or 0
+    names = [*_names("train", train), *_names("test", test)]
+    return Report(
+        dataset=spec.name,
+        root=root,
+        images={"train": len(train), "test": len(test)},
+        classes=_counts(collection.classes, train.labels, test.labels),
+        sides={"smallest": (side, side), "largest": (side, side)},
+        broken=(),
+        copies=_copies(tuple(names), [*train.digests, *test.digests], len(train)),
+        notes=collection.notes,
+    )
+
+
+def _names(part: str, images: ImageSet) -> Iterator[str]:
+    return (f"{part}[{index}]" for index in range(len(images)))
+
+
+def _counts(
+    classes: tuple[str, ...], train: tuple[int, ...], test: tuple[int, ...]
+) -> dict[str, dict[str, int]]:
+    trained, tested = Counter(train), Counter(test)
+    return {
+        name: {"train": trained[label], "test": tested[label]} for label, name in enumerate(classes)
+    }
+
+
+def _sides(entries: list[Entry]) -> dict[str, tuple[int, int]]:
+    shapes = [(entry.width, entry.height) for entry in entries if entry.width]
+    if not shapes:
+        return {}
+
+    def area(shape: tuple[int, int]) -> int:
+        return shape[0] * shape[1]
+
+    return {"smallest": min(shapes, key=area), "largest": max(shapes, key=area)}
+
+
+def _undecodable(root: Path, files: tuple[str, ...], progress: Progress | None) -> Iterator[Broken]:
+    def trial(name: str) -> Broken | None:
+        try:
+            read_image(root / name)
+        except DataError as error:
+            return Broken(name, error.message)
+        return None
+
+    with ThreadPool(min(8, os.cpu_count() or 1)) as pool:
+        for done, broken in enumerate(pool.imap(trial, files, chunksize=32), start=1):
+            if broken:
+                yield broken
+            if progress:
+                progress(done, len(files))
+
+
+def _copies(
+    files: tuple[str, ...], digests: list[str], train: int
+) -> dict[str, tuple[tuple[str, ...], ...]]:
+    groups: defaultdict[str, list[int]] = defaultdict(list)
+    for index, content in enumerate(digests):
+        groups[content].append(index)
+    found: dict[str, list[tuple[str, ...]]] = {"train": [], "test": [], "both": []}
+    for group in groups.values():
+        if len(group) > 1:
+            inside = "train" if group[-1] < train else "test" if group[0] >= train else "both"
+            found[inside].append(tuple(files[index] for index in group))
+    return {where: tuple(sets) for where, sets in found.items()}

@@ -1,0 +1,85 @@
+"""A data set's images as they were found, before the hold-out is cut off."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ofa_bench.data.datasets import DatasetSpec, Select
+from ofa_bench.data.images import Images
+from ofa_bench.data.splits import content_hash, hold_out
+from ofa_bench.errors import DataError
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """Images with their labels and the hashes of their bytes."""
+
+    images: Images
+    labels: tuple[int, ...]
+    digests: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True)
+class Collection:
+    """What lies in a data set's folder: two parts, the class names, and remarks for a record."""
+
+    classes: tuple[str, ...]
+    train: ImageSet
+    test: ImageSet
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Split:
+    """Some rows of an image set, in order."""
+
+    whole: ImageSet
+    rows: tuple[int, ...]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def row_index(self) -> Tensor:
+        """The rows, int64 [n]."""
+        return torch.tensor(self.rows, dtype=torch.int64)
+
+    @property
+    def labels(self) -> Tensor:
+        """Labels, int64 [n]."""
+        return torch.tensor([self.whole.labels[row] for row in self.rows], dtype=torch.int64)
+
+    def digests(self) -> list[str]:
+        """Hashes of the images' bytes, in order."""
+        return [self.whole.digests[row] for row in self.rows]
+
+    def hash(self, rows: Sequence[int] | None = None) -> str:
+        """Hash of these images' bytes and labels, or of some rows' of the whole set."""
+        chosen = self.rows if rows is None else rows
+        labels = [self.whole.labels[row] for row in chosen]
+        return content_hash(labels, [self.whole.digests[row] for row in chosen])
+
+
+def cut(collection: Collection, spec: DatasetSpec, select: Select) -> dict[str, Split]:
+    """The three splits; DataError where the hold-out leaves nothing to train on."""
+    train, test = collection.train, collection.test
+    count = spec.cut(len(train), len(test), select)["select"]
+    kept, held = hold_out(train.labels, train.digests, count, "select")
+    if count and not held:
+        raise DataError(
+            f"nothing can be held out of the {len(train)} training images: every class has one "
+            "image, or copies of one",
+            "add images to train/",
+        )
+    return {
+        "train": Split(train, tuple(kept)),
+        "select": Split(train, tuple(held)),
+        "test": Split(test, tuple(range(len(test)))),
+    }

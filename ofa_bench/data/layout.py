@@ -1,0 +1,123 @@
+"""Where a data set's files are: looked for by name, recognised by shape. Torch-free."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from ofa_bench.data.archives import archives_in, unpacked
+from ofa_bench.data.datasets import DatasetSpec
+from ofa_bench.errors import DataError
+from ofa_bench.keys import digest
+
+ENVIRONMENT = "OFA_BENCH_DATA"
+CACHE = ".ofa-bench"
+
+
+@dataclass(frozen=True)
+class Place:
+    """A data set's folder, how it is laid out, and the folder for what is derived from it."""
+
+    root: Path
+    kind: Literal["pickles", "tree"]
+    cache: Path
+
+
+def locate(spec: DatasetSpec, data_dir: Path | None, cache: Path | None = None) -> Place:
+    """Find a data set; archives are unpacked on the way.
+
+    `data_dir` may be the data set's own folder or its parent; without it, $OFA_BENCH_DATA and
+    ./data are searched. DataError says where was looked, what is wanted and how to get it.
+    """
+    bases = _bases(data_dir)
+    looked: list[Path] = []
+    for base in bases:
+        for folder in _candidates(base, spec):
+            looked.append(folder)
+            place = _recognise(folder, spec, cache) if folder.is_dir() else None
+            if place:
+                return place
+    where = ", ".join(str(path) for path in looked if path.parent in bases or path in bases)
+    raise DataError(
+        f"there is no {spec.name} data set: looked in {where}",
+        f"wanted: {spec.wanted}; to get it: {spec.get}; then name its folder with --data-dir DIR "
+        f"or ${ENVIRONMENT}",
+    )
+
+
+def cache_for(folder: Path, override: Path | None = None) -> Path:
+    """The folder for unpacked archives and hashes.
+
+    It is below the data, where that may be written, else in the user's cache.
+    """
+    inside = folder / CACHE
+    if override is None and os.access(inside if inside.is_dir() else folder, os.W_OK):
+        return inside
+    user = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ofa-bench"
+    return (override or user) / f"{folder.name}-{digest(str(folder.resolve()))[:12]}"
+
+
+def _bases(data_dir: Path | None) -> list[Path]:
+    if data_dir is not None:
+        if not data_dir.is_dir():
+            raise DataError(
+                f"the data folder {data_dir} does not exist"
+                if not data_dir.exists()
+                else f"{data_dir} is a file, not a folder",
+                "give --data-dir the data set's folder, or the folder it is in",
+            )
+        return [data_dir]
+    named = os.environ.get(ENVIRONMENT)
+    if named and not Path(named).is_dir():
+        raise DataError(
+            f"${ENVIRONMENT} names {named}, which is not a folder",
+            f"set {ENVIRONMENT} to the folder of your data sets, or use --data-dir DIR",
+        )
+    return [*([Path(named)] if named else []), Path("data")]
+
+
+def _candidates(base: Path, spec: DatasetSpec) -> list[Path]:
+    inner = [base / name for name in spec.folders or (spec.name,)]
+    own = base.parent if spec.pickles and base.resolve().name == spec.pickles else base
+    return [*inner, own]
+
+
+def _recognise(folder: Path, spec: DatasetSpec, cache: Path | None) -> Place | None:
+    home = cache_for(folder, cache)
+    place = _ready(folder, spec, home)
+    if place:
+        return place
+    archives = archives_in(folder, spec)
+    if archives:
+        return _in_archives(folder, unpacked(archives, home), spec, home)
+    if (folder / "train").is_dir():
+        raise DataError(f"{folder} has train/ but neither val/ nor test/", f"wanted: {spec.wanted}")
+    return None
+
+
+def _ready(folder: Path, spec: DatasetSpec, home: Path) -> Place | None:
+    if spec.pickles and (folder / spec.pickles).is_dir():
+        return Place(folder, "pickles", home)
+    if (folder / "train").is_dir() and sealed_part(folder):
+        return Place(folder, "tree", home)
+    return None
+
+
+def _in_archives(folder: Path, root: Path, spec: DatasetSpec, home: Path) -> Place:
+    inner = sorted(path for path in root.iterdir() if path.is_dir())
+    for candidate in (root, *inner):
+        place = _ready(candidate, spec, home)
+        if place:
+            return place
+    held = ", ".join(f"{path.name}/" for path in inner) or "nothing"
+    raise DataError(
+        f"the archives in {folder} hold {held}, which is not the whole of {spec.name}",
+        f"wanted: {spec.wanted}",
+    )
+
+
+def sealed_part(root: Path) -> str | None:
+    """The name of the folder with the test images: `test` where it is, else `val`."""
+    return next((name for name in ("test", "val") if (root / name).is_dir()), None)

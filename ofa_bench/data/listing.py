@@ -1,0 +1,147 @@
+"""The images of a class-per-folder tree, listed and checked for shape. Torch-free."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+from ofa_bench.data.datasets import DatasetSpec
+from ofa_bench.data.layout import sealed_part
+from ofa_bench.errors import DataError
+
+SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
+)
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The image files of one part of a tree, by class and name; paths are relative to the root."""
+
+    files: tuple[str, ...]
+    labels: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Tree:
+    """Both parts of a tree, its class names in label order, and remarks for the record."""
+
+    root: Path
+    classes: tuple[str, ...]
+    train: Listing
+    test: Listing
+    notes: tuple[str, ...]
+
+
+def list_tree(root: Path, spec: DatasetSpec) -> Tree:
+    """List a tree; DataError names what does not fit: classes, empty folders, uneven counts."""
+    tested = sealed_part(root) or "test"
+    classes, held = _class_folders(root, "train", spec), _class_folders(root, tested, spec)
+    if classes != held:
+        _refuse_unequal(root, tested, classes, held)
+    if spec.classes is not None and len(classes) != spec.classes:
+        raise DataError(
+            f"{root / 'train'} has {len(classes)} class folders, {spec.name} has {spec.classes}: "
+            "it is another data set, or half-extracted",
+            f"wanted: {spec.wanted}; for your own images use --dataset folder",
+        )
+    train, test = _listing(root, "train", classes), _listing(root, tested, classes)
+    if spec.balanced:
+        _refuse_uneven(root / "train", spec, classes, train)
+        _refuse_uneven(root / tested, spec, classes, test)
+    return Tree(root, classes, train, test, _notes(root, spec, classes, train, test))
+
+
+def _class_folders(root: Path, split: str, spec: DatasetSpec) -> tuple[str, ...]:
+    entries = _entries(root / split)
+    classes = sorted(e.name for e in entries if e.is_dir() and not e.name.startswith("."))
+    if len(classes) < 2:
+        loose = sum(Path(entry.name).suffix.lower() in SUFFIXES for entry in entries)
+        said = f"{loose} images but no class folders" if loose else f"{len(classes)} class folders"
+        raise DataError(f"{root / split} has {said}", f"wanted: {spec.wanted}")
+    return tuple(classes)
+
+
+def _listing(root: Path, split: str, classes: tuple[str, ...]) -> Listing:
+    per_class = [sorted(_images_below(root, f"{split}/{name}")) for name in classes]
+    empty = [name for name, files in zip(classes, per_class, strict=True) if not files]
+    if empty:
+        more = f" (and {len(empty) - 1} more)" if len(empty) > 1 else ""
+        raise DataError(
+            f"the class folder {root / split / empty[0]}{more} has no images in it",
+            "fill or remove it, in train/ and in val/ or test/ alike",
+        )
+    files = tuple(file for group in per_class for file in group)
+    labels = tuple(label for label, group in enumerate(per_class) for _ in group)
+    return Listing(files, labels)
+
+
+def _images_below(root: Path, folder: str) -> list[str]:
+    found: list[str] = []
+    for entry in _entries(root / folder):
+        name = f"{folder}/{entry.name}"
+        if entry.name.startswith("."):
+            continue
+        if Path(entry.name).suffix.lower() in SUFFIXES:
+            found.append(name)
+        elif entry.is_dir():
+            found += _images_below(root, name)
+    return found
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            return list(entries)
+    except OSError as error:
+        raise DataError(
+            f"cannot read the folder {folder}: {error.strerror or error}",
+            "check its permissions, and that a link in it leads somewhere",
+        ) from error
+
+
+def _refuse_unequal(
+    root: Path, tested: str, classes: tuple[str, ...], held: tuple[str, ...]
+) -> NoReturn:
+    name = min(set(classes) ^ set(held))
+    here, there = ("train", tested) if name in classes else (tested, "train")
+    raise DataError(
+        f"{root} has the class {name} in {here}/ but not in {there}/ "
+        f"({len(classes)} classes in train/, {len(held)} in {tested}/)",
+        "both need the same class folders; a half-extracted set is to be extracted again",
+    )
+
+
+def _refuse_uneven(
+    folder: Path, spec: DatasetSpec, classes: tuple[str, ...], listing: Listing
+) -> None:
+    counts = Counter(listing.labels)
+    label, fewest = min(counts.items(), key=lambda item: (item[1], item[0]))
+    most = max(counts.values())
+    if fewest != most:
+        raise DataError(
+            f"{folder / classes[label]} has {fewest} images where other classes have {most}: "
+            f"{spec.name} has equally many of each, so this set is half-extracted",
+            "extract it again; for a set of your own use --dataset folder",
+        )
+
+
+def _notes(
+    root: Path, spec: DatasetSpec, classes: tuple[str, ...], train: Listing, test: Listing
+) -> tuple[str, ...]:
+    notes = []
+    if spec.usual_classes and classes != spec.usual_classes:
+        own = len(set(classes) - set(spec.usual_classes))
+        notes.append(f"not the usual class list of {spec.name}: {own} of its classes are others")
+    counts = (len(train.files), len(test.files))
+    if spec.train_total and spec.test and counts != (spec.train_total, spec.test):
+        notes.append(
+            f"{counts[0]} training and {counts[1]} test images, where the usual {spec.name} has "
+            f"{spec.train_total} and {spec.test}"
+        )
+    if (root / "val").is_dir() and sealed_part(root) == "test":
+        notes.append("test/ was used for the sealed test; val/ was left alone")
+    return tuple(notes)

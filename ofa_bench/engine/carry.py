@@ -1,0 +1,231 @@
+"""Carrying out one run from open data to a stored record."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ofa_bench.catalogue import Catalogue
+from ofa_bench.data.open import open_source
+from ofa_bench.data.source import Source
+from ofa_bench.engine.assemble import Assembly, assemble, selected
+from ofa_bench.engine.checkpoint import Checkpoints, lock
+from ofa_bench.engine.curve import Curve
+from ofa_bench.engine.devices import Devices
+from ofa_bench.engine.identity import Identity, identify
+from ofa_bench.engine.ledger import Ledger
+from ofa_bench.engine.loop import Loop
+from ofa_bench.engine.observers import EventLog, Progress
+from ofa_bench.engine.recording import record_of
+from ofa_bench.engine.signals import Stop
+from ofa_bench.engine.state import State
+from ofa_bench.engine.weights import load_weights, save_weights, start_from
+from ofa_bench.errors import DataError, PluginError, ResumeError, TrainingDiverged
+from ofa_bench.files import write_whole
+from ofa_bench.recipe import Request
+from ofa_bench.records.schema import Record
+from ofa_bench.records.store import Store
+
+
+@dataclass
+class Prepared:
+    """A run that is about to begin: assembled on real data, with an identity and a folder."""
+
+    request: Request
+    assembly: Assembly
+    devices: Devices
+    source: Source
+    identity: Identity
+    folder: Path
+    store: Store
+
+    @property
+    def finished(self) -> Record | None:
+        """The record of this very run, if there is one that ended well."""
+        for entry in self.store.list(broken=lambda error: None):
+            if entry.record.run_id == self.identity.run and entry.record.status == "ok":
+                return entry.record
+        return None
+
+
+def prepare(request: Request, catalogue: Catalogue, devices: Devices) -> Prepared:
+    """Assemble, open the data, assemble again on what it holds, and name the run."""
+    assembly = assemble(request, catalogue)
+    execution, science = assembly.recipe.execution, assembly.science
+    source = open_source(
+        assembly.spec,
+        Path(execution.data_dir) if execution.data_dir else None,
+        resolution=max(assembly.space.resolutions),
+        augment=science.augment,
+        select=selected(assembly.recipe),
+        seed=assembly.recipe.seed,
+        device=devices.device,
+        workers=execution.workers,
+    )
+    if not source.sizes["select"]:
+        raise DataError(
+            "data.select is 0, but choices and the curve need held-out images",
+            "set data.select to a count, or to a share such as 0.1",
+        )
+    if (source.classes, source.sizes) != (assembly.classes, assembly.sizes):
+        assembly = assemble(request, catalogue, (source.classes, source.sizes))
+    files = {name: start_from(path) for name, path in _starts(request)}
+    identity = identify(assembly, source.hash, files)
+    results = Path(execution.results)
+    folder = results / "runs" / identity.name
+    return Prepared(request, assembly, devices, source, identity, folder, Store(results))
+
+
+def _starts(request: Request) -> list[tuple[str, Path]]:
+    given = (("init", request.init), ("teacher", request.teacher))
+    return [(name, Path(path)) for name, path in given if path]
+
+
+def carry_out(
+    prepared: Prepared, catalogue: Catalogue, stop: Stop, progress: Progress, command: str
+) -> Record:
+    """Train from wherever the run stands, evaluate, and store one record.
+
+    Raises Interrupted (state saved), TrainingDiverged or PluginError (a record of the failure is
+    stored), ResumeError.
+    """
+    if not prepared.devices.first:
+        return _locked(prepared, catalogue, stop, progress, command)
+    with lock(prepared.folder):
+        return _locked(prepared, catalogue, stop, progress, command)
+
+
+def _locked(
+    prepared: Prepared, catalogue: Catalogue, stop: Stop, progress: Progress, command: str
+) -> Record:
+    started = _describe_run(prepared, command)
+    state, curve = _state(prepared, catalogue, stop, progress)
+    log = EventLog(prepared.folder / "events.jsonl", draws=not _pure(prepared))
+    if prepared.devices.first:
+        prepared.assembly.bus.observe("event log", log)
+    told = {"started": started, "command": command}
+    try:
+        Loop(state, curve).run()
+    except TrainingDiverged as error:
+        _store(prepared, record_of(prepared, state, told, "diverged", error=error), None)
+        raise
+    except PluginError as error:
+        _store(prepared, record_of(prepared, state, told, "failed", error=error), None)
+        raise
+    finally:
+        log.close()
+    return _finish(prepared, state, told, progress)
+
+
+def _finish(
+    prepared: Prepared, state: State, told: dict[str, str], progress: Progress
+) -> Record:
+    from ofa_bench.engine.judge import judge
+
+    if prepared.devices.first:
+        save_weights(state.net, prepared.folder / "weights.safetensors")
+    judgement = judge(prepared.assembly, state.net, prepared.source, prepared.devices, progress)
+    record = record_of(prepared, state, told, "ok", judgement=judgement)
+    _store(prepared, record, judgement.bits)
+    prepared.assembly.bus.run_end(record.model_dump(mode="json", by_alias=True))
+    if prepared.devices.first:
+        state.checkpoints.clear()
+    return record
+
+
+def _store(prepared: Prepared, record: Record, bits: bytes | None) -> None:
+    if prepared.devices.first:
+        prepared.store.write(record, bits)
+
+
+def _pure(prepared: Prepared) -> bool:
+    return all(policy.pure for policy in prepared.assembly.recipe.policies.values())
+
+
+def _describe_run(prepared: Prepared, command: str) -> str:
+    """`run.json`: what `resume` needs, and what a foreign checkpoint is compared with."""
+    path = prepared.folder / "run.json"
+    threads = torch.get_num_threads()
+    told = {
+        "run": prepared.identity.name,
+        "run_id": prepared.identity.run,
+        "command": command,
+        "request": requested(prepared.request),
+        "science": prepared.assembly.science.model_dump(mode="json"),
+        "seed": prepared.assembly.recipe.seed,
+        "threads": threads,
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    if not prepared.devices.first:
+        return str(told["started"])
+    if path.is_file() and not prepared.request.fresh:
+        begun = read_run(prepared.folder)
+        if begun.get("run_id") == prepared.identity.run:
+            # Bits hold for a thread count, so a run goes on with the one it began with.
+            torch.set_num_threads(int(begun["threads"]))
+            return str(begun["started"])
+    if prepared.request.fresh:
+        Checkpoints(prepared.folder / "checkpoint", 0).clear()
+    write_whole(path, json.dumps(told, indent=1) + "\n")
+    return str(told["started"])
+
+
+def requested(request: Request) -> dict[str, Any]:
+    """A request as JSON, so that it can be made again; UsageError-free: instances by name."""
+    values = {k: v for k, v in vars(request).items() if v not in (None, (), False)}
+    return {
+        k: list(v) if isinstance(v, tuple) else v if isinstance(v, int | float) else str(v)
+        for k, v in values.items()
+    }
+
+
+def read_run(folder: Path) -> dict[str, Any]:
+    """A run folder's `run.json`; ResumeError if it cannot be read."""
+    try:
+        told: dict[str, Any] = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        return told
+    except (OSError, ValueError) as error:
+        raise ResumeError(
+            f"{folder} does not hold a begun run", "`ofa-bench runs` lists what there is"
+        ) from error
+
+
+def _state(
+    prepared: Prepared, catalogue: Catalogue, stop: Stop, progress: Progress
+) -> tuple[State, Curve]:
+    assembly, devices = prepared.assembly, prepared.devices
+    net = build_net(assembly, catalogue, devices)
+    if assembly.recipe.execution.init:
+        load_weights(net, Path(assembly.recipe.execution.init))
+    curve = Curve(assembly, net, prepared.source, devices)
+    state = State(
+        assembly=assembly,
+        devices=devices,
+        net=net,
+        source=prepared.source,
+        folder=prepared.folder,
+        run_id=prepared.identity.run,
+        checkpoints=Checkpoints(
+            prepared.folder / "checkpoint", assembly.recipe.execution.checkpoint_seconds
+        ),
+        ledger=Ledger(assembly.space, assembly.classes),
+        stop=stop,
+        progress=progress,
+        curve_points=curve.points,
+    )
+    if assembly.recipe.execution.teacher:
+        state.give_teacher(build_net(assembly, catalogue, devices), assembly.recipe.execution.teacher)
+    return state, curve
+
+
+def build_net(assembly: Assembly, catalogue: Catalogue, devices: Devices) -> Any:
+    """The supernet of the space's family, on the device."""
+    build = catalogue.get("supernet", assembly.space.table.family).load()
+    options = assembly.science.net.model_dump()
+    net = build(assembly.space, assembly.classes, seed=assembly.recipe.seed, **options)
+    return net.to(devices.device)

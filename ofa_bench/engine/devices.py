@@ -1,0 +1,119 @@
+"""Where a run computes, and with whom: the only module that knows of other ranks."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from ofa_bench.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Devices:
+    """A device, and this process's place in a world of ranks; a plain start is a world of one."""
+
+    device: torch.device
+    rank: int = 0
+    world: int = 1
+
+    @property
+    def first(self) -> bool:
+        """Whether this rank speaks and writes."""
+        return self.rank == 0
+
+    def broadcast(self, tensor: torch.Tensor) -> None:
+        """Give every rank the first rank's values, in place."""
+        if self.world > 1:
+            torch.distributed.broadcast(tensor, 0)
+
+    def sum(self, tensor: torch.Tensor) -> None:
+        """Sum over ranks, in place."""
+        if self.world > 1:
+            torch.distributed.all_reduce(tensor)
+
+    def any(self, flag: bool) -> bool:
+        """Whether the flag is set on any rank."""
+        if self.world == 1:
+            return flag
+        # On the host, so that asking does not wait for the accelerator.
+        told = torch.tensor([int(flag)])
+        torch.distributed.all_reduce(told, torch.distributed.ReduceOp.MAX)
+        return bool(told.item())
+
+    def gather(self, value: Any) -> list[Any]:
+        """Every rank's value, in rank order, on every rank."""
+        if self.world == 1:
+            return [value]
+        values: list[Any] = [None] * self.world
+        torch.distributed.all_gather_object(values, value)
+        return values
+
+    def share(self, value: Any) -> Any:
+        """The first rank's value, on every rank."""
+        return self.gather(value if self.first else None)[0]
+
+    def synchronize(self) -> None:
+        """Wait for the accelerator, so that a clock read next is honest."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+
+    @property
+    def peak_bytes(self) -> int:
+        """The most memory this process has held: on the accelerator, or in all on a CPU."""
+        if self.device.type == "cuda":
+            return torch.cuda.max_memory_allocated(self.device)
+        import resource
+        import sys
+
+        unit = 1 if sys.platform == "darwin" else 1024
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def resolve_device(name: str, local_rank: int = 0) -> torch.device:
+    """The device a user named; UsageError if this machine does not have it."""
+    if name == "auto":
+        name = f"cuda:{local_rank}" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise UsageError(f"--device {name} is no device", "auto, cpu, cuda or cuda:N") from error
+    if device.type not in ("cpu", "cuda"):
+        raise UsageError(f"--device {name} is not supported", "auto, cpu, cuda or cuda:N")
+    if device.type == "cuda":
+        count = torch.cuda.device_count()
+        number = local_rank if device.index is None else device.index
+        if number >= count:
+            raise UsageError(
+                f"--device {name}: this machine has {count} CUDA devices", "use --device cpu"
+            )
+        device = torch.device("cuda", number)
+    return device
+
+
+@contextmanager
+def open_devices(name: str) -> Iterator[Devices]:
+    """This process's devices; under `torchrun`, its place among the ranks it started."""
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    local = int(os.environ.get("LOCAL_RANK", "0"))
+    device = resolve_device(name, local)
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    if world == 1:
+        yield Devices(device)
+        return
+    backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
+    torch.distributed.init_process_group(backend)
+    try:
+        yield Devices(device, torch.distributed.get_rank(), world)
+    finally:
+        torch.distributed.destroy_process_group()
+
+
+def launched_rank() -> int:
+    """This process's rank as its launcher told it, before any group is made."""
+    return int(os.environ.get("RANK", "0"))

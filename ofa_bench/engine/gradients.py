@@ -1,0 +1,58 @@
+"""All gradients as one flat buffer, so that zeroing, reducing, clipping and merging are one call."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+
+class FlatGradients:
+    """Every parameter's gradient is a view of one buffer, laid out as its parameter is.
+
+    `rows` draws can each have a buffer of their own, where an extra merges them.
+    """
+
+    def __init__(self, named: Iterable[tuple[str, nn.Parameter]], rows: int = 0) -> None:
+        self.parameters = dict(named)
+        self.ranges: dict[str, tuple[int, int]] = {}
+        end = 0
+        for name, parameter in self.parameters.items():
+            self.ranges[name] = (end, end + parameter.numel())
+            end += parameter.numel()
+        first = next(iter(self.parameters.values()))
+        self.flat = torch.zeros(end, dtype=first.dtype, device=first.device)
+        self.rows = self.flat.new_zeros(rows, end) if rows else None
+        self.attach(self.flat)
+
+    def attach(self, buffer: Tensor) -> None:
+        """Let backward passes add into this buffer."""
+        for name, parameter in self.parameters.items():
+            parameter.grad = self.view(buffer, name)
+
+    def view(self, buffer: Tensor, name: str) -> Tensor:
+        """A parameter's part of a buffer, in the parameter's own shape and memory order."""
+        parameter, (start, _) = self.parameters[name], self.ranges[name]
+        return buffer.as_strided(
+            parameter.shape, parameter.stride(), buffer.storage_offset() + start
+        )
+
+    def row(self, draw: int) -> None:
+        """Let backward passes add into one draw's own buffer, growing them as draws come."""
+        if self.rows is None or len(self.rows) <= draw:
+            grown = self.flat.new_zeros(draw + 1, len(self.flat))
+            if self.rows is not None:
+                grown[: len(self.rows)] = self.rows
+            self.rows = grown
+        self.attach(self.rows[draw])
+
+    def zero(self) -> None:
+        """Zero gradients everywhere; nothing is freed."""
+        self.flat.zero_()
+        if self.rows is not None:
+            self.rows.zero_()
+
+    def clip(self, norm: float) -> None:
+        """Scale the gradient to at most this global L2 norm, without waiting for the device."""
+        self.flat.mul_((norm / (torch.linalg.vector_norm(self.flat) + 1e-6)).clamp(max=1.0))

@@ -1,0 +1,40 @@
+"""Who a run is: ids from science, code and data; and its folder's name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from ofa_bench.engine.assemble import Assembly
+from ofa_bench.recipe.fingerprint import Source, package_hash, row_id, run_id, source_of
+
+NETWORK = "ofa_bench.nets"
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Row and run ids, the short name of the run, and the code behind its parts."""
+
+    row: str
+    run: str
+    name: str
+    sources: dict[str, Source]
+
+
+def identify(assembly: Assembly, data_hash: str, files: dict[str, str]) -> Identity:
+    """Ids of an assembled run on data of this hash. `files` hashes weights it starts from."""
+    science = assembly.science
+    parts = {**assembly.bus.policies, **assembly.bus.extras}
+    sources = {name: source_of(part) for name, part in parts.items()}
+    code = [*(f"{name}:{source.hash}" for name, source in sources.items())]
+    code += [f"network:{package_hash(NETWORK)}", f"space:{assembly.space.fingerprint()}"]
+    values: dict[str, Any] = science.model_dump(mode="json") | files
+    row = row_id(values, code, data_hash)
+    run = run_id(row, assembly.recipe.seed)
+    label = "-".join([science.method, science.dataset, science.space, f"s{assembly.recipe.seed}"])
+    return Identity(row, run, f"{safe(label)}-{run[:10]}", sources)
+
+
+def safe(label: str) -> str:
+    """A label as part of a file name."""
+    return "".join(c if c.isalnum() or c in "._+-" else "-" for c in label.lower()).strip(".-")

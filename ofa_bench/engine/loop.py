@@ -1,0 +1,184 @@
+"""The only training loop.
+
+Policies answer; this module acts. The gradient of a step is Σ_d share_d · ∇ mean_x loss_d(x): a sum
+over draws, a mean over the samples of the global batch, however ranks and micro-batches cut it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+
+from ofa_bench.data.batch import Address, Batch
+from ofa_bench.draws import Draw, Role
+from ofa_bench.engine.curve import Curve
+from ofa_bench.engine.fit import check_draws
+from ofa_bench.engine.passes import Passes
+from ofa_bench.engine.state import State
+from ofa_bench.errors import Interrupted, TrainingDiverged
+from ofa_bench.hookspecs import Outcome
+from ofa_bench.schedule import Step
+from ofa_bench.space import Subnet
+
+LOOK_EVERY = 16  # steps between readings of the divergence flag, each of which waits for the device
+
+
+class Loop:
+    """Trains a `State` to the end of its schedule, from wherever it stands."""
+
+    def __init__(self, state: State, curve: Curve) -> None:
+        self.state = state
+        self.curve = curve
+        self.bus, self.schedule = state.assembly.bus, state.assembly.schedule
+        self.devices, self.ledger, self.stop = state.devices, state.ledger, state.stop
+
+    def run(self) -> None:
+        """All steps that are left. On a signal: abandon the step under way, save, raise
+        Interrupted. On divergence: raise TrainingDiverged on every rank."""
+        state = self.state
+        cursor = state.restore()
+        self._stream = state.source.batches(self._mine(cursor))
+        self.bus.run_start(state.view())
+        with self.stop.gently():
+            for index in range(cursor, self.schedule.steps):
+                step = self.schedule.step(index)
+                if step.phase_step == 0:
+                    state.begin_phase(step)
+                    self.bus.phase_start(step.phase, step)
+                self.ledger.enter(step.phase.name)
+                self._step(step)
+                state.cursor = index + 1
+                self._after(step)
+        self.ledger.pause()
+        state.save()
+
+    def _mine(self, cursor: int) -> Iterator[Address]:
+        """This rank's micro-batches of all steps to come."""
+        for index in range(cursor, self.schedule.steps):
+            cuts = self.schedule.cuts(index)
+            for cut in cuts[self.devices.rank :: self.devices.world]:
+                yield Address(*cut)
+
+    def _step(self, step: Step) -> None:
+        state, cuts = self.state, self.schedule.cuts(step.index)
+        samples = sum(stop - start for _, start, stop in cuts)
+        numbers = range(self.devices.rank, len(cuts), self.devices.world)
+        batch = self._next() if numbers else None
+        lr = self.bus.lr_at(step)
+        probes: list[Subnet] = []
+        draws = self._draws(step, batch, probes)
+        shares = [self.bus.lr_share(step, draw) for draw in draws]
+        passes = self._passes(step, draws, shares)
+        state.gradients.zero()
+        for number in numbers:
+            if number != numbers[0]:
+                batch = self._next()
+            assert batch is not None
+            passes.run(batch, number, len(batch.labels) / samples, state.attend)
+            state.progress.micro(step, number + 1, len(cuts))
+            if self.stop():
+                break
+        if self.devices.any(self.stop()):
+            self._abandon()
+        self._update(step, draws, lr)
+        self.ledger.charge(draws, samples)
+        self._charge_forward(step, passes, probes, samples)
+        self._losses = passes.losses
+        self._outcome = Outcome(draws, passes.losses, lr, shares, samples)
+
+    def _next(self) -> Batch:
+        began = time.perf_counter()
+        batch = next(self._stream)
+        self.ledger.row.waiting_seconds += time.perf_counter() - began
+        return batch
+
+    def _draws(self, step: Step, batch: Batch | None, probes: list[Subnet]) -> Sequence[Draw]:
+        def probe(subnet: Subnet) -> float:
+            probes.append(subnet)
+            return self.state.probe(subnet, batch)
+
+        draws = self.bus.draws(step, probe)
+        if step.phase_step == 0:
+            check_draws(step, draws, self.state.assembly.science)
+        return draws
+
+    def _passes(self, step: Step, draws: Sequence[Draw], shares: Sequence[float]) -> Passes:
+        state = self.state
+        teacher = state.teacher_of(step.phase)
+        return Passes(
+            net=state.net,
+            bus=self.bus,
+            criterion=state.criterion,
+            step=step,
+            draws=draws,
+            shares=shares,
+            autocast=state.autocast,
+            teach=teacher.on if teacher else None,
+            scale=state.scale,
+            stop=self.stop,
+            shared=state.shares_prefixes,
+        )
+
+    def _update(self, step: Step, draws: Sequence[Draw], lr: float) -> None:
+        """Reduce over ranks once, merge, clip, move."""
+        state = self.state
+        state.reduce(step, draws)
+        state.unscale()
+        if (clip := state.assembly.science.optim.clip) is not None:
+            state.gradients.clip(clip)
+        state.update(lr)
+
+    def _charge_forward(
+        self, step: Step, passes: Passes, probes: Sequence[Subnet], samples: int
+    ) -> None:
+        teacher = self.state.assembly.teachers.get(step.phase.name)
+        if teacher is not None and passes.taught:
+            for size in dict.fromkeys(passes.taught):
+                self.ledger.charge_forward(Role.TEACHER, teacher.subnet.at(size), samples)
+        first = self.schedule.cuts(step.index)[0]
+        for subnet in probes:
+            self.ledger.charge_forward(Role.PROBE, subnet, first[2] - first[1])
+
+    def _after(self, step: Step) -> None:
+        """Observers, the divergence flag, the curve, the checkpoint."""
+        state = self.state
+        last = step.phase_step == step.phase_steps - 1
+        state.watch(self._losses)
+        on_curve = self.curve.due(step, last)
+        due = self.devices.any(self.devices.first and state.checkpoints.due)
+        if step.index % LOOK_EVERY == LOOK_EVERY - 1 or last or on_curve or due:
+            self._look(step)
+        self.bus.after_step(step, self._outcome)
+        state.progress.step(step, self._outcome)
+        if on_curve:
+            self._measure(step)
+        if due:
+            state.save()
+
+    def _measure(self, step: Step) -> None:
+        self.ledger.pause()
+        try:
+            with self.stop.gently(False):
+                self.bus.after_eval(step, self.curve.measure(step))
+        except Interrupted:
+            self._abandon()
+        self.ledger.go_on()
+
+    def _look(self, step: Step) -> None:
+        if not self.state.diverged:
+            return
+        raise TrainingDiverged(
+            f"the loss stopped being finite by step {step.index} of phase {step.phase.name!r} "
+            f"(rate {self._outcome.lr:.4g}, draws: "
+            f"{', '.join(str(draw.role) for draw in self._outcome.draws)})",
+            f"lower optim.lr, or set optim.clip; last good step: {self.state.saved}",
+        )
+
+    def _abandon(self) -> None:
+        """Throw the step under way away and keep the last completed update."""
+        self.ledger.pause()
+        self.state.save()
+        raise Interrupted(
+            f"interrupted after step {self.state.cursor}; state is saved", self.stop.hint
+        )
+

@@ -1,0 +1,119 @@
+"""Who watches a run: the progress a person sees, and the event log that is the truth."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import IO, Any, Protocol
+
+from ofa_bench.hookspecs import Outcome, RunView, Scores, hookimpl
+from ofa_bench.schedule import Phase, Step
+
+HEARTBEAT = 2.0  # seconds between lines that say how far a run has come
+
+
+class Progress(Protocol):
+    """What a run tells a person while it goes on."""
+
+    def begin(self, total_steps: int, done: int) -> None:
+        """Training begins, or goes on, at a step."""
+
+    def micro(self, step: Step, done: int, of: int) -> None:
+        """A micro-batch is done."""
+
+    def step(self, step: Step, outcome: Outcome) -> None:
+        """A step is done; reading a loss waits for the device, so read few."""
+
+    def note(self, text: str) -> None:
+        """Something a person should know."""
+
+    def evaluating(self, done: int, of: int) -> None:
+        """The sealed pass: chunks of images scored so far."""
+
+
+class Silent:
+    """Progress that nobody watches."""
+
+    def begin(self, total_steps: int, done: int) -> None:
+        """Nothing."""
+
+    def micro(self, step: Step, done: int, of: int) -> None:
+        """Nothing."""
+
+    def step(self, step: Step, outcome: Outcome) -> None:
+        """Nothing."""
+
+    def note(self, text: str) -> None:
+        """Nothing."""
+
+    def evaluating(self, done: int, of: int) -> None:
+        """Nothing."""
+
+
+class EventLog:
+    """`events.jsonl`: one JSON object a line, appended and flushed as things happen."""
+
+    def __init__(self, path: Path, draws: bool) -> None:
+        self._path, self._draws = path, draws
+        self._stream: IO[str] | None = None
+        self._last = 0.0
+
+    def _write(self, kind: str, **values: Any) -> None:
+        if self._stream is None:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._stream = self._path.open("a", encoding="utf-8")
+        now = time.time()
+        self._stream.write(json.dumps({"at": round(now, 3), "event": kind, **values}) + "\n")
+        self._stream.flush()
+        self._last = time.monotonic()
+
+    @hookimpl
+    def run_start(self, run: RunView) -> None:
+        """A process takes the run up."""
+        self._write("start", run=run.run_id)
+
+    @hookimpl
+    def phase_start(self, phase: Phase, step: Step) -> None:
+        """A phase begins."""
+        self._write("phase", phase=phase.name, step=step.index)
+
+    @hookimpl
+    def after_step(self, step: Step, outcome: Outcome) -> None:
+        """A heartbeat with losses by role; every step's draws where a policy learns."""
+        if self._draws:
+            drawn = [{"role": d.role.value, **d.subnet.to_json()} for d in outcome.draws]
+            self._write("draws", step=step.index, draws=drawn)
+        if time.monotonic() - self._last >= HEARTBEAT:
+            losses: dict[str, float] = {}
+            for draw, loss in zip(outcome.draws, outcome.losses, strict=True):
+                losses[draw.role.value] = round(float(loss), 6)
+            share = min(outcome.shares, default=1.0)
+            self._write("step", step=step.index, lr=outcome.lr, share=share, losses=losses)
+
+    @hookimpl
+    def after_eval(self, step: Step, scores: Scores) -> None:
+        """A point of the curve."""
+        self._write("curve", step=step.index, top1=dict(scores.top1))
+
+    def close(self) -> None:
+        """Let the file go."""
+        if self._stream is not None:
+            self._stream.close()
+            self._stream = None
+
+
+def lost_seconds(path: Path, since: float) -> float:
+    """Seconds of training that a killed process did after its last checkpoint at `since` (epoch
+    seconds): from the log's own last word."""
+    last = since
+    try:
+        with path.open(encoding="utf-8", errors="replace") as stream:
+            for line in stream:
+                try:
+                    last = max(last, float(json.loads(line)["at"]))
+                except (ValueError, KeyError, TypeError):
+                    continue  # a line cut short by the kill
+    except OSError:
+        return 0.0
+    return last - since

@@ -1,0 +1,109 @@
+"""The optimizer: cohorts of parameters join as phases reach them, and only then decay and move."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from ofa_bench.recipe.models import Optim
+
+
+class Optimizer:
+    """A torch optimizer whose groups are (cohort, decayed or not).
+
+    A parameter that no subnet of the phases so far reaches is in no group: a momentum or decay
+    step would move it without ever having been asked for. Newcomers form groups of their own,
+    since a fused kernel takes one group's momentum buffers as all there or all missing.
+    """
+
+    def __init__(
+        self, optim: Optim, parameters: Mapping[str, nn.Parameter], decays: Callable[[str], bool]
+    ) -> None:
+        self._optim = optim
+        self._parameters = parameters
+        self._decays = decays
+        self.cohorts: list[list[str]] = []
+        self.torch: torch.optim.Optimizer | None = None
+
+    def restart(self) -> None:
+        """Forget all state; the members stay to be joined anew."""
+        self.cohorts, self.torch = [], None
+
+    def join(self, names: Iterable[str]) -> None:
+        """Let parameters in, those already in excepted."""
+        known = {name for cohort in self.cohorts for name in cohort}
+        wanted = set(names)
+        cohort = [n for n in self._parameters if n in wanted and n not in known]
+        if not cohort:
+            return
+        self.cohorts.append(cohort)
+        for decayed in (True, False):
+            members = [self._parameters[n] for n in cohort if self._decays(n) == decayed]
+            if not members:
+                continue
+            group = {
+                "params": members,
+                "weight_decay": self._optim.weight_decay if decayed else 0.0,
+            }
+            if self.torch is None:
+                self.torch = self._make(group)
+            else:
+                self.torch.add_param_group(group)
+
+    def _make(self, group: dict[str, Any]) -> torch.optim.Optimizer:
+        optim = self._optim
+        if optim.name == "rmsprop":
+            return torch.optim.RMSprop(
+                [group],
+                lr=0.0,
+                alpha=optim.rms_alpha,
+                eps=optim.rms_eps,
+                momentum=optim.momentum,
+                foreach=True,
+            )
+        nesterov = optim.nesterov and optim.momentum > 0
+        return torch.optim.SGD(
+            [group], lr=0.0, momentum=optim.momentum, nesterov=nesterov, fused=True
+        )
+
+    def rate(self, lr: float) -> None:
+        """Set the rate of the next update."""
+        assert self.torch is not None, "no phase has let a parameter in"
+        for group in self.torch.param_groups:
+            group["lr"] = lr
+
+    def step(self, lr: float) -> None:
+        """One update at this rate."""
+        self.rate(lr)
+        assert self.torch is not None
+        self.torch.step()
+
+    def buffers(self, name: str) -> list[torch.Tensor]:
+        """A parameter's state tensors of its own shape, which a channel sort permutes with it."""
+        if self.torch is None:
+            return []
+        parameter = self._parameters[name]
+        state = self.torch.state.get(parameter, {})
+        return [
+            value
+            for value in state.values()
+            if isinstance(value, torch.Tensor) and value.shape == parameter.shape
+        ]
+
+    def state_dict(self) -> dict[str, Any]:
+        """Cohorts and torch's own state."""
+        return {
+            "cohorts": self.cohorts,
+            "torch": self.torch.state_dict() if self.torch is not None else None,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Rebuild the same groups, then fill them."""
+        self.restart()
+        for cohort in state["cohorts"]:
+            self.join(cohort)
+        if self.torch is not None:
+            self.torch.load_state_dict(state["torch"])

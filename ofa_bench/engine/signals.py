@@ -1,0 +1,56 @@
+"""SIGINT and SIGTERM as a wish that is granted at the next safe moment."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from ofa_bench.errors import Interrupted
+
+
+class Stop:
+    """Whether somebody asked to stop. While `gentle`, the asking only raises the flag."""
+
+    def __init__(self) -> None:
+        self.requested = False
+        self.gentle = False
+        self.hint = ""
+
+    def __call__(self) -> bool:
+        return self.requested
+
+    def ask(self, number: int, frame: FrameType | None) -> None:
+        """The signal handler."""
+        self.requested = True
+        if not self.gentle:
+            raise Interrupted("interrupted", self.hint)
+
+    @contextmanager
+    def gently(self, gentle: bool = True) -> Iterator[None]:
+        """A stretch in which an interruption would leave weights half updated (or not, again)."""
+        before, self.gentle = self.gentle, gentle
+        try:
+            if self.requested and not gentle:
+                raise Interrupted("interrupted", self.hint)
+            yield
+        finally:
+            self.gentle = before
+
+
+@contextmanager
+def listening() -> Iterator[Stop]:
+    """Listen to both signals while the block runs; a thread other than the main one cannot."""
+    stop = Stop()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
+    kinds = (signal.SIGINT, signal.SIGTERM)
+    before = {kind: signal.signal(kind, stop.ask) for kind in kinds}
+    try:
+        yield stop
+    finally:
+        for kind, handler in before.items():
+            signal.signal(kind, handler)

@@ -1,0 +1,256 @@
+"""Everything a run changes while it trains, and how that is saved and taken up again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ofa_bench.data.batch import Batch
+from ofa_bench.data.source import Source
+from ofa_bench.draws import Draw, Role
+from ofa_bench.engine.assemble import Assembly
+from ofa_bench.engine.checkpoint import Checkpoints
+from ofa_bench.engine.devices import Devices
+from ofa_bench.engine.gradients import FlatGradients
+from ofa_bench.engine.ledger import Ledger
+from ofa_bench.engine.observers import Progress
+from ofa_bench.engine.optimizer import Optimizer
+from ofa_bench.engine.signals import Stop
+from ofa_bench.engine.teacher import FrozenTeacher
+from ofa_bench.engine.weights import load_weights
+from ofa_bench.errors import MisfitError
+from ofa_bench.hookspecs import RunView, Snapshot
+from ofa_bench.losses import Losses
+from ofa_bench.nets.order import apply
+from ofa_bench.nets.protocol import SortsChannels, decays
+from ofa_bench.schedule import Phase, Step
+from ofa_bench.space import Subnet
+
+CONTAINERS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+@dataclass
+class State:
+    """The network, its optimizer, teachers and ledger, at `cursor` completed steps."""
+
+    assembly: Assembly
+    devices: Devices
+    net: Any
+    source: Source
+    folder: Path
+    run_id: str
+    checkpoints: Checkpoints
+    ledger: Ledger
+    stop: Stop
+    progress: Progress
+    curve_points: list[dict[str, Any]] = field(default_factory=list)
+    given: FrozenTeacher | None = None
+    cursor: int = 0
+    saved: int = 0
+
+    def __post_init__(self) -> None:
+        science = self.assembly.science
+        named = dict(self.net.named_parameters())
+        self.gradients = FlatGradients(named.items())
+        self.optimizer = Optimizer(science.optim, named, decays)
+        self.criterion = Losses(science.optim.label_smoothing)
+        self.teachers: dict[str, FrozenTeacher] = {}
+        self._bad = torch.zeros((), dtype=torch.bool, device=self.devices.device)
+        merges = self.assembly.bus.merges
+        if merges and science.precision == "fp16":
+            raise MisfitError(
+                "gradients that an extra merges cannot be scaled", "use --precision bf16 or fp32"
+            )
+        self._scaler = (
+            torch.amp.GradScaler(self.devices.device.type) if science.precision == "fp16" else None
+        )
+        needs = self.assembly.recipe.policies["distill"].needs
+        self.shares_prefixes = not merges and needs <= {Role.LARGEST}
+
+    @property
+    def autocast(self) -> Callable[[], AbstractContextManager[object]]:
+        """The context blocks run under."""
+        dtype = CONTAINERS[self.assembly.science.precision]
+        if dtype is None:
+            return nullcontext
+        kind = self.devices.device.type
+        return lambda: torch.autocast(kind, dtype=dtype)
+
+    def view(self) -> RunView:
+        """What observers may know."""
+        science = self.assembly.science.model_dump(mode="json")
+        space, schedule = self.assembly.space, self.assembly.schedule
+        ranges = self.gradients.ranges
+        return RunView(self.run_id, self.folder, space, schedule, science, ranges)
+
+    def begin_phase(self, step: Step) -> None:
+        """Fresh optimizer, newcomers, channel sort, teacher: what a phase's values ask for."""
+        phase = step.phase
+        if phase.fresh:
+            self.optimizer.restart()
+        self.optimizer.join(self._reached(phase))
+        if phase.sort is not None:
+            self._sort(phase)
+        teacher = self.assembly.teachers.get(phase.name)
+        if isinstance(teacher, Snapshot) and teacher.at not in self.teachers:
+            self.teachers[teacher.at] = FrozenTeacher.taken(teacher, self.net, self.source)
+
+    def _reached(self, phase: Phase) -> set[str]:
+        """Parameters that some subnet of this phase can use, and of those it continues."""
+        names: set[str] = self.net.reachable(phase.space)
+        return names
+
+    def _sort(self, phase: Phase) -> None:
+        if not isinstance(self.net, SortsChannels):
+            raise MisfitError(
+                f"phase {phase.name!r} sorts channels, which this network cannot do",
+                "use a network with channel_order, or a shrink policy that does not sort",
+            )
+        assert phase.sort is not None
+        order = self.net.channel_order(phase.sort, phase.space.choices("expand"))
+        keep = self.assembly.science.optim.reference_momentum
+        parameters = self.gradients.parameters
+
+        def moved(name: str) -> list[Tensor]:
+            return [parameters[name], *([] if keep else self.optimizer.buffers(name))]
+
+        apply(self.net, order, moved)
+
+    def teacher_of(self, phase: Phase) -> FrozenTeacher | None:
+        """The teacher a phase learns from."""
+        value = self.assembly.teachers.get(phase.name)
+        if value is None:
+            return None
+        return self.teachers[value.at] if isinstance(value, Snapshot) else self.given
+
+    def give_teacher(self, net: Any, path: str) -> None:
+        """A teacher from a file or a finished run, for all phases."""
+        value = next(t for t in self.assembly.teachers.values() if t is not None)
+        load_weights(net, Path(path))
+        self.given = FrozenTeacher(value, net, self.source)
+
+    def attend(self, draw: int) -> None:
+        """Give a draw a gradient of its own, where an extra merges them."""
+        if self.assembly.bus.merges:
+            self.gradients.row(draw)
+
+    def probe(self, subnet: Subnet, batch: Batch | None) -> float:
+        """A subnet's label loss on the step's first micro-batch, the same on every rank."""
+        loss = 0.0
+        if self.devices.first:
+            assert batch is not None
+            with torch.no_grad(), self.autocast():
+                self.net.activate(subnet)
+                logits = self.net(batch.at(subnet.resolution).images)
+            loss = float(self.criterion.hard(logits.float(), batch.labels))
+        return float(self.devices.share(loss))
+
+    def reduce(self, step: Step, draws: Sequence[Draw]) -> None:
+        """Sum gradients over ranks, and merge the draws' own where an extra does."""
+        gradients = self.gradients
+        if not self.assembly.bus.merges:
+            self.devices.sum(gradients.flat)
+            return
+        gradients.row(len(draws) - 1)
+        assert gradients.rows is not None
+        rows = gradients.rows[: len(draws)]
+        self.devices.sum(rows)
+        active = torch.stack([self._active(draw.subnet) for draw in draws])
+        gradients.flat.copy_(self.assembly.bus.merge(step, draws, rows, active))
+        gradients.attach(gradients.flat)
+
+    def _active(self, subnet: Subnet) -> Tensor:
+        """Which elements of the flat gradient a subnet uses."""
+        flags = torch.zeros_like(self.gradients.flat, dtype=torch.bool)
+        for name, slices in self.net.slices(subnet).items():
+            self.gradients.view(flags, name)[slices] = True
+        return flags
+
+    def scale(self, loss: Tensor) -> Tensor:
+        """The loss as backward sees it."""
+        return loss if self._scaler is None else self._scaler.scale(loss)
+
+    def unscale(self) -> None:
+        """Undo the loss scale, after the reduction."""
+        if self._scaler is not None and self.optimizer.torch is not None:
+            self._scaler.unscale_(self.optimizer.torch)
+
+    def update(self, lr: float) -> None:
+        """Move the parameters; a step that the scaler skips is not divergence."""
+        if self._scaler is None:
+            self._bad |= ~torch.isfinite(self.gradients.flat.sum())
+            self.optimizer.step(lr)
+            return
+        assert self.optimizer.torch is not None
+        self.optimizer.rate(lr)
+        self._scaler.step(self.optimizer.torch)
+        self._scaler.update()
+
+    def watch(self, losses: Sequence[Tensor]) -> None:
+        """Raise the divergence flag, on the device, if a loss is not finite."""
+        if losses:
+            self._bad |= ~torch.isfinite(torch.stack(list(losses)).sum())
+
+    @property
+    def diverged(self) -> bool:
+        """Whether any rank saw a number that is not finite; waits for the device."""
+        return self.devices.any(bool(self._bad.item()))
+
+    def save(self) -> None:
+        """Write the state between two updates; the first rank alone does."""
+        self.saved = self.cursor
+        if not self.devices.first:
+            return
+        policies: Mapping[str, Any] = {
+            **self.assembly.recipe.policies,
+            **self.assembly.bus.extras,
+        }
+        self.checkpoints.save(
+            self.cursor,
+            {
+                "run_id": self.run_id,
+                "step": self.cursor,
+                "parameters": self.net.state_dict(),
+                "optimizer": self.optimizer.state_dict(),
+                "scaler": self._scaler.state_dict() if self._scaler else None,
+                "teachers": {at: teacher.weights() for at, teacher in self.teachers.items()},
+                "ledger": self.ledger.state_dict(),
+                "curve": self.curve_points,
+                "policies": {n: p.state_dict() for n, p in policies.items() if remembers(p)},
+            },
+        )
+
+    def restore(self) -> int:
+        """Take up the newest checkpoint, if any; returns the number of completed steps."""
+        state = self.checkpoints.load(self.run_id, self.devices.device)
+        if state is None:
+            for parameter in self.gradients.parameters.values():
+                self.devices.broadcast(parameter.data)
+            return 0
+        self.net.load_state_dict(state["parameters"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        if self._scaler is not None:
+            self._scaler.load_state_dict(state["scaler"])
+        for value in self.assembly.teachers.values():
+            if isinstance(value, Snapshot) and value.at in state["teachers"]:
+                teacher = FrozenTeacher.taken(value, self.net, self.source)
+                teacher.load(state["teachers"][value.at])
+                self.teachers[value.at] = teacher
+        self.ledger.load_state_dict(state["ledger"])
+        self.curve_points[:] = state["curve"]
+        plugins: Mapping[str, Any] = {**self.assembly.recipe.policies, **self.assembly.bus.extras}
+        for name, memory in state["policies"].items():
+            plugins[name].load_state_dict(memory)
+        self.cursor = self.saved = state["step"]
+        return self.cursor
+
+
+def remembers(plugin: object) -> bool:
+    """Whether a policy or extra keeps a state of its own."""
+    return hasattr(plugin, "state_dict") and hasattr(plugin, "load_state_dict")

@@ -1,0 +1,68 @@
+"""Frozen teachers: taken from the run itself, or read from a file, and kept by the engine."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ofa_bench.data.batch import Batch
+from ofa_bench.evaluate.calibrate import Statistics, calibrate, calibrated
+from ofa_bench.hookspecs import Teacher
+
+
+class FrozenTeacher:
+    """A teacher's weights and how it is asked.
+
+    "train" normalises by batch statistics, as the peers' teacher does; "eval" by statistics
+    calibrated when it was taken, at each resolution when first asked.
+    """
+
+    def __init__(self, value: Teacher, net: Any, source: Any) -> None:
+        self.value = value
+        self._net = net.requires_grad_(False)
+        self._source = source
+        self._statistics: dict[int, Statistics] = {}
+
+    @classmethod
+    def taken(cls, value: Teacher, net: Any, source: Any) -> FrozenTeacher:
+        """A copy of the network as it is now."""
+        return cls(value, copy.deepcopy(net), source)
+
+    def on(self, batch: Batch) -> Callable[[int], Tensor]:
+        """Its logits on a micro-batch, at the resolution of a draw."""
+
+        def logits(resolution: int) -> Tensor:
+            subnet = self.value.subnet.at(resolution)
+            with torch.no_grad():
+                if self.value.mode == "train":
+                    return self._forward(subnet, batch.at(resolution).images)
+                with calibrated(self._net, subnet, self._calibration(resolution)):
+                    return self._forward(subnet, batch.at(resolution).images)
+
+        return logits
+
+    def _forward(self, subnet: Any, images: Tensor) -> Tensor:
+        self._net.activate(subnet)
+        logits: Tensor = self._net(images)
+        return logits.float()
+
+    def _calibration(self, resolution: int) -> Statistics:
+        if resolution not in self._statistics:
+            subnet = self.value.subnet.at(resolution)
+            batches = self._source.calibration(resolution)
+            self._statistics[resolution] = calibrate(self._net, subnet, batches)
+        return self._statistics[resolution]
+
+    def weights(self) -> dict[str, Tensor]:
+        """Its parameters, for the checkpoint."""
+        return dict(self._net.state_dict())
+
+    def load(self, weights: Mapping[str, Tensor]) -> None:
+        """Take over a checkpoint's parameters."""
+        self._net.load_state_dict(weights)
+        self._statistics.clear()
+

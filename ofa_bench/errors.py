@@ -1,0 +1,113 @@
+"""Every error a user or plugin author can meet.
+
+BenchError                     message and hint; exit 1
+├─ UsageError                  the user can fix the command; exit 2
+│  ├─ UnknownName              lists what exists, nearest first
+│  ├─ RecipeError              file, key, origin, reason
+│  ├─ DataError                file, what is wrong with it, what layout is wanted
+│  └─ MisfitError              two policies that do not go together
+├─ PluginError                 distribution, hook, argument
+│  └─ PolicyError              an answer missing or illegal, at step N of phase P
+├─ ResumeError                 foreign id, with the diff
+├─ TrainingDiverged            step, phase, draw, lr, last good checkpoint
+└─ Interrupted                 a signal came; state is saved; exit 130
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class BenchError(Exception):
+    """A run or check failed; `hint` says what would mend it."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __reduce__(self) -> tuple[object, tuple[str, str], dict[str, object]]:
+        # Worker processes hand errors over by pickling; subclasses have other constructors.
+        return (_rebuild, (self.message, self.hint), {"__class__": type(self)})
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        self.__class__ = state["__class__"]  # type: ignore[assignment]
+
+
+def _rebuild(message: str, hint: str) -> BenchError:
+    return BenchError(message, hint)
+
+
+class UsageError(BenchError):
+    """The command, recipe, option, name or input file is wrong."""
+
+    exit_code = 2
+
+
+class UnknownName(UsageError):
+    """A name that nothing answers to; the message lists what exists, nearest first."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str], hint: str = "") -> None:
+        ranked = nearest_first(name, known)
+        guess = nearest(name, ranked)
+        tip = f"did you mean {guess}? " if guess else ""
+        listing = f"there are: {', '.join(ranked)}" if ranked else f"there is no {kind} at all"
+        super().__init__(f"unknown {kind} {name!r}", hint or f"{tip}{listing}")
+        self.kind, self.name = kind, name
+
+
+class RecipeError(UsageError):
+    """A recipe or table file says something that cannot be meant."""
+
+    def __init__(self, reason: str, *, file: str = "", key: str = "", hint: str = "") -> None:
+        where = ": ".join(part for part in (file, key) if part)
+        super().__init__(f"{where}: {reason}" if where else reason, hint)
+        self.file, self.key, self.reason = file, key, reason
+
+
+class DataError(UsageError):
+    """A data set is absent, damaged, or laid out in a way nobody can read."""
+
+
+class MisfitError(UsageError):
+    """Two policies that do not go together."""
+
+
+class PluginError(BenchError):
+    """A plugin does not load, or breaks a rule of the hooks."""
+
+
+class PolicyError(PluginError):
+    """A policy's answer is missing or illegal."""
+
+
+class ResumeError(BenchError):
+    """A checkpoint belongs to another run, or cannot be read."""
+
+
+class TrainingDiverged(BenchError):
+    """The loss or the gradient stopped being finite."""
+
+
+class Interrupted(BenchError):
+    """A signal asked to stop; what was done so far is saved."""
+
+    exit_code = 130
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known name that a typist most likely meant, or None."""
+    found = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return found[0] if found else None
+
+
+def nearest_first(name: str, known: Iterable[str]) -> list[str]:
+    """Known names, the most similar first."""
+
+    def distance(other: str) -> tuple[float, str]:
+        return (-difflib.SequenceMatcher(None, name, other).ratio(), other)
+
+    return sorted(known, key=distance)

@@ -1,0 +1,1 @@
+"""Evaluation: which nets stand for a space, their norm statistics, and what they get right."""

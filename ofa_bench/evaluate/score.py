@@ -1,0 +1,142 @@
+"""Which images each candidate gets right: calibrated, folded, fp32, alike alone or in company."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any, Protocol
+
+import torch
+from torch import Tensor
+
+from ofa_bench.data.batch import Batch
+from ofa_bench.data.source import HeldOut, Source
+from ofa_bench.errors import UsageError
+from ofa_bench.evaluate.exact import undisturbed
+from ofa_bench.evaluate.tree import Tree
+from ofa_bench.nets.protocol import Supernet
+from ofa_bench.space import Subnet
+
+if TYPE_CHECKING:
+    import numpy
+    from numpy.typing import NDArray
+
+CHUNK = 250  # images that one pass holds; what a pass needs grows with it and with nothing else
+
+
+class Ranks(Protocol):
+    """Who else scores, and how results come together."""
+
+    @property
+    def rank(self) -> int: ...
+    @property
+    def world(self) -> int: ...
+    def gather(self, value: Any) -> list[Any]: ...
+
+
+@dataclass(frozen=True)
+class Correctness:
+    """One subnet, and for each split whether it gets each image right, in the split's order."""
+
+    subnet: Subnet
+    correct: Mapping[str, NDArray[numpy.bool_]]
+
+    def top1(self, split: HeldOut) -> float:
+        """Percent of the images."""
+        hits = self.correct[split]
+        return 100.0 * int(hits.sum()) / len(hits)
+
+
+def score(
+    net: Supernet,
+    subnets: Sequence[Subnet],
+    source: Source,
+    *,
+    splits: Sequence[HeldOut] = ("select", "test"),
+    chunk: int = CHUNK,
+    devices: Ranks | None = None,
+) -> list[Correctness]:
+    """Calibrate and score the subnets, in their order; net and mode stay as they are.
+
+    Ranks share out the subnets, never a calibration, and all return the whole list. The result of
+    one subnet does not depend on the others, on their order or on the number of ranks. Raises
+    UsageError where a split is empty.
+    """
+    for split in splits:
+        if not source.sizes[split]:
+            raise UsageError(
+                f"no images to score on: the {split} split is empty",
+                "hold images out with data.select",
+            )
+    mine = range(len(subnets)) if devices is None else share(net, subnets, devices)
+    by_resolution: dict[int, list[int]] = {}
+    for place in mine:
+        by_resolution.setdefault(subnets[place].resolution, []).append(place)
+    found: dict[int, dict[str, NDArray[numpy.bool_]]] = {}
+    with undisturbed(net):
+        for resolution, places in by_resolution.items():
+            company = [subnets[place] for place in places]
+            hits = _hits(net, company, source, resolution, splits, chunk)
+            for row, place in enumerate(places):
+                found[place] = {split: table[row].numpy() for split, table in hits.items()}
+    for part in [found] if devices is None else devices.gather(found):
+        found |= part
+    return [Correctness(subnet, found[place]) for place, subnet in enumerate(subnets)]
+
+
+def top1(
+    net: Supernet,
+    subnets: Sequence[Subnet],
+    source: Source,
+    split: HeldOut,
+    devices: Ranks | None = None,
+    *,
+    chunk: int = CHUNK,
+) -> list[float]:
+    """Top-1 accuracies in percent, in the order of the subnets."""
+    scored = score(net, subnets, source, splits=(split,), chunk=chunk, devices=devices)
+    return [each.top1(split) for each in scored]
+
+
+def share(net: Supernet, subnets: Sequence[Subnet], devices: Ranks) -> list[int]:
+    """The places that fall to this rank: relatives together, about the same MACs for each rank."""
+    places = Tree(net, subnets).places()
+    costs = [net.space.macs(subnets[place], net.classes) for place in places]
+    total = sum(costs)
+    middles = [end - cost / 2 for end, cost in zip(accumulate(costs), costs, strict=True)]
+    return [
+        place
+        for place, middle in zip(places, middles, strict=True)
+        if int(devices.world * middle / total) == devices.rank
+    ]
+
+
+def _hits(
+    net: Supernet,
+    subnets: Sequence[Subnet],
+    source: Source,
+    resolution: int,
+    splits: Sequence[HeldOut],
+    chunk: int,
+) -> dict[str, Tensor]:
+    """For each split a boolean table [subnets, images]; all subnets are of one resolution."""
+    tree = Tree(net, subnets)
+    tree.calibrate(source.calibration(resolution))
+    hits: dict[str, Tensor] = {}
+    for split in splits:
+        chunks = source.evaluation(split, resolution, chunk)
+        hits[split] = torch.cat([_marks(tree, len(subnets), batch) for batch in chunks], 1).cpu()
+    return hits
+
+
+def _marks(tree: Tree, count: int, batch: Batch) -> Tensor:
+    """Whether each of `count` subnets gets each image of a chunk right, [count, images]."""
+    truth = batch.labels
+    marks = torch.zeros((count, len(truth)), dtype=torch.bool, device=truth.device)
+
+    def mark(place: int, logits: Tensor) -> None:
+        torch.eq(logits.argmax(1), truth, out=marks[place])
+
+    tree.classify(batch.images, mark)
+    return marks

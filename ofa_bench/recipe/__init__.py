@@ -1,0 +1,6 @@
+"""From flags and files to one frozen description of a run, each value remembering its origin."""
+
+from ofa_bench.recipe.load import Recipe, Request, load_recipe
+from ofa_bench.recipe.models import Choice, Execution, Science
+
+__all__ = ["Choice", "Execution", "Recipe", "Request", "Science", "load_recipe"]

@@ -1,0 +1,273 @@
+"""Layers of a recipe: defaults ← method presets ← data set's files ← --recipe ← flags and --set."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from ofa_bench.catalogue import Catalogue
+from ofa_bench.errors import RecipeError, UsageError, nearest
+from ofa_bench.policy import Policy
+from ofa_bench.recipe.layers import Layers, Tree, recipe_files
+from ofa_bench.recipe.models import Choice, Execution, Science
+from ofa_bench.specs import load_toml, specs_root
+
+FAMILIES = ("shrink", "lr", "distill")
+M = TypeVar("M", bound=BaseModel)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What a command line, or a call from Python, asks for; None where it says nothing.
+
+    A policy may be given as an instance, from a notebook.
+    """
+
+    method: str | None = None
+    dataset: str | None = None
+    space: str | None = None
+    shrink: str | Policy[Any] | None = None
+    lr: str | Policy[Any] | None = None
+    distill: str | Policy[Any] | None = None
+    recipe: str | Path | None = None
+    set: tuple[str, ...] = ()
+    extras: tuple[str, ...] = ()
+    budget: str | None = None
+    scale: float | None = None
+    epochs: float | None = None
+    seed: int = 0
+    data_dir: str | Path | None = None
+    workers: int | None = None
+    device: str | None = None
+    precision: str | None = None
+    deterministic: bool = False
+    init: str | Path | None = None
+    teacher: str | Path | None = None
+    results: str | Path | None = None
+    plugins: tuple[str, ...] = ()
+    fresh: bool = False
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A run, resolved: science, execution, seed, the policies, and each value's origin."""
+
+    science: Science
+    execution: Execution
+    seed: int
+    policies: Mapping[str, Policy[Any]]
+    origins: Mapping[str, str] = field(default_factory=dict)
+
+
+def load_recipe(request: Request, catalogue: Catalogue, default_space: Any) -> Recipe:
+    """Resolve a request. `default_space(dataset)` names a data set's own space.
+
+    Raises UsageError and its kin for anything that cannot be meant.
+    """
+    layers = Layers()
+    file = load_toml(Path(request.recipe)) if request.recipe else {}
+    names = _names(request, file, catalogue, default_space)
+    if "method" in names:
+        about = catalogue.get("method", names["method"]).about
+        layers.lay(about["presets"], f"method {names['method']}")
+    roots = [folder for _, folder in reversed(catalogue.folders)]
+    stem = names.get("method", "")
+    for path, values in recipe_files(roots, names["dataset"], names["space"], stem):
+        layers.lay(values, f"{path.parent.name}/{path.name}")
+    layers.lay({k: v for k, v in file.items() if k not in NAMES}, str(request.recipe))
+    for assignment in request.set:
+        layers.set(assignment, f"--set {assignment.partition('=')[0]}")
+    _lay_flags(layers, request)
+    policies = _policies(request, names, layers, catalogue)
+    science = _science(request, names, layers, policies)
+    return Recipe(science, _execution(request), request.seed, policies, layers.origins)
+
+
+NAMES = ("method", "dataset", "space")
+
+
+def _names(
+    request: Request, file: Mapping[str, Any], catalogue: Catalogue, default_space: Any
+) -> dict[str, str]:
+    """Method, data set and space: flags, then --recipe, then the defaults."""
+    defaults = load_toml(specs_root() / "defaults.toml")["run"]
+    names: dict[str, str] = {}
+    composed = all(getattr(request, family) is not None for family in FAMILIES)
+    for kind in NAMES:
+        asked = getattr(request, kind) or file.get(kind)
+        if asked is None and not (kind == "method" and composed):
+            asked = defaults.get(kind)
+        if asked is not None:
+            names[kind] = str(asked)
+    catalogue.get("dataset", names["dataset"])
+    names.setdefault("space", default_space(names["dataset"]))
+    return names
+
+
+def _lay_flags(layers: Layers, request: Request) -> None:
+    budget: Tree = {}
+    if request.budget == "matched" and request.scale is not None:
+        raise UsageError(
+            "--scale means nothing with --budget matched", "give --epochs N: N full-net epochs"
+        )
+    if request.budget == "matched" and request.epochs is None:
+        raise UsageError("--budget matched needs a size", "add --epochs N: N full-net epochs")
+    if request.budget == "paper" and request.epochs is not None:
+        raise UsageError("--budget paper has its own lengths", "drop --epochs, or use --scale X")
+    if request.epochs is not None:
+        if request.scale is not None:
+            raise UsageError("--scale and --epochs contradict each other", "give one of them")
+        rule = "matched" if request.budget == "matched" else "epochs"
+        budget = {"rule": rule, "epochs": request.epochs}
+    elif request.scale is not None or request.budget is not None:
+        budget = {"rule": "paper", "scale": 1.0 if request.scale is None else request.scale}
+    layers.lay({"budget": budget}, "--epochs" if request.epochs is not None else "--scale")
+    if request.precision is not None:
+        layers.lay({"precision": request.precision}, "--precision")
+
+
+def _policies(
+    request: Request, names: Mapping[str, str], layers: Layers, catalogue: Catalogue
+) -> dict[str, Policy[Any]]:
+    method = catalogue.get("method", names["method"]).about if "method" in names else {}
+    policies: dict[str, Policy[Any]] = {}
+    for family in FAMILIES:
+        asked = getattr(request, family)
+        if isinstance(asked, Policy):
+            policies[family] = asked
+            continue
+        name = str(asked or method[family])
+        cls = catalogue.get(family, name).load()
+        values = _options(layers, family, name, cls, catalogue)
+        policies[family] = cls(validated(cls.Options, values, f"{family}.{name}", layers.origins))
+    return policies
+
+
+def _options(
+    layers: Layers, family: str, name: str, cls: type[Policy[Any]], catalogue: Catalogue
+) -> Tree:
+    """A policy's own table, then bare `family.option` values, which mean the chosen policy."""
+    table = layers.tree.get(family, {})
+    if not isinstance(table, dict):
+        raise RecipeError(
+            f"{family} is a table of policies", key=family, hint=f"choose with --{family} NAME"
+        )
+    known = set(catalogue.names(family))
+    values = dict(table.get(name, {}))
+    for option, value in table.items():
+        if isinstance(value, dict) and (option in known or option not in cls.Options.model_fields):
+            if option not in known:
+                guess = nearest(option, known)
+                raise RecipeError(
+                    f"there is no {family} policy {option!r}",
+                    key=f"{family}.{option}",
+                    hint=f"did you mean {guess}?" if guess else f"there are: {sorted(known)}",
+                )
+            continue
+        values[option] = value
+        layers.origins[f"{family}.{name}.{option}"] = layers.origins[f"{family}.{option}"]
+    return values
+
+
+def _science(
+    request: Request,
+    names: Mapping[str, str],
+    layers: Layers,
+    policies: Mapping[str, Policy[Any]],
+) -> Science:
+    tree = {k: v for k, v in layers.tree.items() if k not in FAMILIES}
+    chosen = {
+        family: Choice(
+            name=policy_name(policy, family, request, names),
+            options=policy.options.model_dump(mode="json"),
+        )
+        for family, policy in policies.items()
+    }
+    composition = "+".join(choice.name for choice in chosen.values())
+    plain = not any(getattr(request, family) is not None for family in FAMILIES)
+    tree |= chosen
+    tree |= {
+        "dataset": names["dataset"],
+        "space": names["space"],
+        "method": names["method"] if plain and "method" in names else composition,
+        "extras": request.extras,
+    }
+    return validated(Science, tree, "", layers.origins)
+
+
+def policy_name(
+    policy: Policy[Any], family: str, request: Request, names: Mapping[str, str]
+) -> str:
+    """What a policy is called in records: its catalogue name, or its class's."""
+    from ofa_bench.catalogue import discover
+
+    asked = getattr(request, family)
+    if isinstance(asked, str):
+        return asked
+    if asked is not None:
+        return type(policy).__name__
+    return str(discover().catalogue.get("method", names["method"]).about[family])
+
+
+def _execution(request: Request) -> Execution:
+    import os
+
+    said = {
+        "device": request.device,
+        "workers": request.workers,
+        "data_dir": str(request.data_dir) if request.data_dir else None,
+        "results": str(request.results or os.environ.get("OFA_BENCH_RESULTS") or "results"),
+        "deterministic": request.deterministic,
+        "init": str(request.init) if request.init else None,
+        "teacher": str(request.teacher) if request.teacher else None,
+    }
+    values = {k: v for k, v in said.items() if v is not None}
+    return validated(Execution, values, "", dict.fromkeys(values, "flags"))
+
+
+def validated(
+    model: type[M], values: Mapping[str, Any], prefix: str, origins: Mapping[str, str]
+) -> M:
+    """Build a model; the first mistake becomes a RecipeError with key, origin and suggestion."""
+    try:
+        return model(**values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        path = [str(part) for part in first["loc"]]
+        key = ".".join([*([prefix] if prefix else []), *path])
+        raise RecipeError(
+            _reason(first),
+            file=_origin(origins, key),
+            key=key,
+            hint=_suggestion(model, first, path),
+        ) from error
+
+
+def _reason(first: Any) -> str:
+    if first["type"] == "extra_forbidden":
+        return "there is no such key"
+    given = first.get("input")
+    shown = f" (given: {given!r})" if isinstance(given, int | float | str | bool) else ""
+    return f"{first['msg'].removeprefix('Value error, ')}{shown}"
+
+
+def _origin(origins: Mapping[str, str], key: str) -> str:
+    while key and key not in origins:
+        key = key.rpartition(".")[0]
+    return origins.get(key, "")
+
+
+def _suggestion(model: type[BaseModel], first: Any, path: list[str]) -> str:
+    if first["type"] != "extra_forbidden":
+        return "mend the value"
+    for part in path[:-1]:
+        inner = model.model_fields[part].annotation if part in model.model_fields else None
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            model = inner
+    known = sorted(model.model_fields)
+    guess = nearest(path[-1], known)
+    return (f"did you mean {guess}? " if guess else "") + f"the keys are: {', '.join(known)}"

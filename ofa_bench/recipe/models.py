@@ -1,0 +1,150 @@
+"""What a run is (science, which enters its identity) and how it is carried out (execution)."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
+
+from ofa_bench.schedule import Duration
+
+
+class Table(BaseModel):
+    """A recipe table: frozen, no unknown keys, no NaN."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+def _ratio(value: Any) -> Any:
+    if isinstance(value, str) and "/" in value:
+        try:
+            return float(Fraction(value))
+        except (ValueError, ZeroDivisionError) as error:
+            raise ValueError(f"{value!r} is not a ratio") from error
+    return value
+
+
+Ratio = Annotated[float, BeforeValidator(_ratio), Field(gt=0)]
+Number = Annotated[float, BeforeValidator(_ratio), PlainSerializer(float), Field(ge=0)]
+
+
+class Net(Table):
+    """The network beyond its space."""
+
+    init: Literal["torch", "fan_in", "fan_out"] = "torch"
+    zero_gamma: bool = False
+    shortcuts: Literal["identity", "everywhere"] = "identity"
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+
+
+class Data(Table):
+    """`select`: training images held out for choices; a count, or a share of the training set."""
+
+    select: int | float = Field(default=0.1, ge=0)
+
+
+class Augment(Table):
+    """Training augmentation, the same for every method of a track."""
+
+    kind: Literal["none", "crop", "resized-crop"] = "none"
+    padding: int = Field(default=4, ge=0, le=64)
+    flip: bool = True
+    jitter: Literal["none", "tf", "torch"] = "none"
+    autoaugment: bool = False
+    erasing: float = Field(default=0.0, ge=0, le=1)
+
+
+class Optim(Table):
+    """The optimizer. `lr` holds at batch `lr_batch` and scales linearly with `batch`."""
+
+    name: Literal["sgd", "rmsprop"] = "sgd"
+    lr: Number = 0.1
+    lr_batch: int = Field(default=64, gt=0)
+    batch: int = Field(default=64, gt=0)
+    norm_batch: int = Field(default=32, gt=0)
+    momentum: float = Field(default=0.9, ge=0, lt=1)
+    nesterov: bool = True
+    weight_decay: float = Field(default=0.0, ge=0)
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    warmup: Duration = Duration(0.0)
+    reference_momentum: bool = False
+    rms_alpha: float = Field(default=0.9, gt=0, lt=1)
+    rms_eps: float = Field(default=0.0316228, gt=0)
+    clip: float | None = Field(default=None, gt=0)
+
+    @model_validator(mode="after")
+    def _whole_parts(self) -> Optim:
+        if self.batch % self.norm_batch:
+            raise ValueError(f"norm_batch {self.norm_batch} does not divide batch {self.batch}")
+        return self
+
+    @property
+    def base_lr(self) -> float:
+        """The rate at this batch."""
+        return self.lr * self.batch / self.lr_batch
+
+
+class BudgetTable(Table):
+    """How long. `reference`: the method's published epochs; `factor`: this data set's share of
+    them; `published`: that share in the papers, where they train on it."""
+
+    rule: Literal["paper", "epochs", "matched"] = "paper"
+    reference: Ratio | None = None
+    factor: Ratio = 1.0
+    published: Ratio = 1.0
+    scale: Ratio = 1.0
+    epochs: Ratio | None = None
+
+
+class Evaluate(Table):
+    """Candidates per bucket, images per chunk, points of the training curve."""
+
+    per_bucket: int = Field(default=16, ge=1, le=1000)
+    buckets: int = Field(default=6, ge=1, le=64)
+    chunk: int = Field(default=250, ge=1)
+    curve: int = Field(default=10, ge=0, le=1000)
+
+
+class Choice(Table):
+    """A policy by name, with its resolved options."""
+
+    name: str
+    options: dict[str, Any] = {}
+
+
+class Science(Table):
+    """Everything that can change a result, the seed apart."""
+
+    dataset: str
+    space: str
+    method: str
+    shrink: Choice
+    lr: Choice
+    distill: Choice
+    extras: tuple[str, ...] = ()
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    net: Net = Net()
+    data: Data = Data()
+    augment: Augment = Augment()
+    optim: Optim = Optim()
+    budget: BudgetTable = BudgetTable()
+    evaluate: Evaluate = Evaluate()
+
+    @property
+    def composition(self) -> str:
+        """The three policies, as `sandwich+cosine+labels`."""
+        return f"{self.shrink.name}+{self.lr.name}+{self.distill.name}"
+
+
+class Execution(Table):
+    """How and where; changing any of it keeps the run's identity."""
+
+    device: str = "auto"
+    workers: int = Field(default=2, ge=0, le=256)
+    data_dir: str | None = None
+    results: str = "results"
+    deterministic: bool = False
+    checkpoint_seconds: float = Field(default=5.0, ge=0)
+    init: str | None = None
+    teacher: str | None = None

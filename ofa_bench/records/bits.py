@@ -1,0 +1,48 @@
+"""Per-image correctness as bits: a candidate a row, a test image a bit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from ofa_bench.records.schema import Layout
+
+if TYPE_CHECKING:
+    import numpy
+
+
+def pack(correct: Iterable[Iterable[bool]]) -> tuple[bytes, Layout]:
+    """The file's bytes and layout; `correct` is [candidates, test images], in score order."""
+    import numpy as np
+
+    table = np.asarray(correct, dtype=bool)
+    return np.packbits(table, axis=1).tobytes(), Layout(rows=table.shape[0], images=table.shape[1])
+
+
+def row_bytes(layout: Layout) -> int:
+    """Bytes of one candidate's row."""
+    return -(-layout.images // 8)
+
+
+def fits(raw: bytes, layout: Layout) -> bool:
+    """Whether the size is the layout's and every padding bit is zero."""
+    width, spare = row_bytes(layout), -layout.images % 8
+    if len(raw) != width * layout.rows:
+        return False
+    ends = raw[width - 1 :: width] if width else b""
+    return all(byte & ((1 << spare) - 1) == 0 for byte in ends)
+
+
+def counts(raw: bytes, layout: Layout) -> list[int]:
+    """How many test images each candidate has right."""
+    width = row_bytes(layout)
+    rows = (raw[row * width : (row + 1) * width] for row in range(layout.rows))
+    return [int.from_bytes(row, "big").bit_count() for row in rows]
+
+
+def unpack(raw: bytes, layout: Layout) -> numpy.ndarray[Any, Any]:
+    """The boolean table [candidates, test images]."""
+    import numpy as np
+
+    table = np.frombuffer(raw, np.uint8).reshape(layout.rows, row_bytes(layout))
+    return np.unpackbits(table, axis=1, count=layout.images).astype(bool)

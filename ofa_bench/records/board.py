@@ -1,0 +1,169 @@
+"""A leaderboard: one track's rows, every pair's verdict, the ranks that follow; from records only."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from ofa_bench.records.noise import standard_error
+from ofa_bench.records.rows import Row, rows
+from ofa_bench.records.spaces import budget_range
+from ofa_bench.records.stats import DELTA, FINEST, Estimate, Pair, compare, estimate, family
+from ofa_bench.records.store import Entry, Store
+from ofa_bench.records.track import Track, tracks
+
+ENOUGH = 3  # seeds; with fewer, a board is provisional
+
+
+@dataclass(frozen=True)
+class Place:
+    """A row and where it stands. `accuracy` is over the range that all rows cover; `greyed_by`
+    names rows that are no worse and cheaper; `front`: none is both more accurate and cheaper."""
+
+    row: Row
+    accuracy: Estimate | None
+    with_failures: float | None
+    rank: int | None
+    provisional: bool
+    greyed_by: tuple[str, ...]
+    front: bool
+
+
+@dataclass(frozen=True)
+class Board:
+    """`range`: the budgets (MACs) that all rows cover; `pairs` by the two rows' ids."""
+
+    track: Track
+    range: tuple[int, int]
+    delta: float
+    places: tuple[Place, ...]
+    pairs: Mapping[tuple[str, str], Pair]
+    more: tuple[str, ...]
+
+    @property
+    def provisional(self) -> bool:
+        """Whether some row has fewer than three seeds."""
+        return any(place.provisional for place in self.places)
+
+    @property
+    def detectable(self) -> float | None:
+        """The largest of the pairs' detectable differences, in points."""
+        found = [pair.detectable for pair in self.pairs.values() if pair.detectable is not None]
+        return max(found, default=None)
+
+
+def board(track: Track, entries: Iterable[Entry], delta: float = DELTA) -> Board:
+    """The board of one track's records."""
+    every = rows(entries)
+    able = [row for row in every if row.good]
+    low, high = _range(able or every)
+    values = {row.id: row.values(low, high) for row in able}
+    pairs = _pairs(able, high, values, delta)
+    cost = {row.id: row.mean("cost", "train_macs") or 0.0 for row in able}
+    places = [_place(row, values, pairs, cost, every) for row in every]
+    places.sort(key=_order)
+    return Board(track, (low, high), delta, tuple(places), pairs, _more(every))
+
+
+def boards(store: Store, delta: float = DELTA) -> list[Board]:
+    """The boards of all records, by name; UsageError on an unreadable record."""
+    return [board(track, entries, delta) for track, entries in tracks(store.list()).items()]
+
+
+def _range(every: Sequence[Row]) -> tuple[int, int]:
+    low, high = budget_range(every[0].any)
+    return max([low, *(row.low for row in every if row.good)]), high
+
+
+def _pairs(
+    able: Sequence[Row], high: int, values: Mapping[str, Sequence[float]], delta: float
+) -> dict[tuple[str, str], Pair]:
+    shared = family(list(values.values()))
+    found = {}
+    for a in able:
+        for b in able:
+            if a.id == b.id:
+                continue
+            low = max(a.low, b.low)
+            found[a.id, b.id] = compare(
+                a.values(low, high),
+                b.values(low, high),
+                shared,
+                paired=branches(a, b),
+                resolution=resolution(a, b, low, high),
+                delta=delta,
+                able=not a.failed,
+            )
+    return found
+
+
+def branches(a: Row, b: Row) -> bool:
+    """Whether each seed of both rows branched from one common beginning: the rule for pairing."""
+    begun = [[entry.record.run.prefix for entry in row.good] for row in (a, b)]
+    return a.seeds == b.seeds and begun[0] == begun[1] and None not in begun[0]
+
+
+def resolution(a: Row, b: Row, low: int, high: int) -> float:
+    """The least difference worth a claim: 0.1 points, or the test set's standard error of it."""
+    ours, theirs = a.images(low, high), b.images(low, high)
+    if ours is None or theirs is None or len(ours[0]) != len(theirs[0]):
+        return FINEST
+    return max(FINEST, standard_error(ours, theirs))
+
+
+def _place(
+    row: Row,
+    values: Mapping[str, Sequence[float]],
+    pairs: Mapping[tuple[str, str], Pair],
+    cost: Mapping[str, float],
+    every: Sequence[Row],
+) -> Place:
+    if not row.good:
+        return Place(row, None, row.with_failures(()), None, True, (), False)
+    others = [other for other in every if other.good and other.id != row.id]
+    against = {other.id: pairs[other.id, row.id] for other in others}
+    beaten = sum(pair.verdict == "better" for pair in against.values())
+    cheaper = [other for other in others if cost[other.id] < cost[row.id]]
+    grey = [o.label for o in cheaper if against[o.id].verdict in ("better", "no worse")]
+    return Place(
+        row=row,
+        accuracy=estimate(values[row.id]),
+        with_failures=row.with_failures(values[row.id]),
+        rank=1 + beaten,
+        provisional=len(row.good) < ENOUGH,
+        greyed_by=tuple(grey),
+        front=not any(against[other.id].difference >= 0 for other in cheaper),
+    )
+
+
+def _order(place: Place) -> tuple[float, float, str]:
+    mean = place.accuracy.mean if place.accuracy else -1.0
+    return (place.rank or float("inf"), -mean, place.row.id)
+
+
+def _more(every: Sequence[Row]) -> tuple[str, ...]:
+    lines = {}
+    for row in every:
+        wanted = next((n for n in (3, 5, 10, 20) if n > row.n), 2 * row.n)
+        line = again(row.any.run.command, row.n, wanted)
+        if line:
+            lines[line] = None
+    return tuple(lines)
+
+
+def again(command: str, seeds: int, wanted: int) -> str | None:
+    """The line that adds seeds to those a command made; None where it was no command of ours."""
+    try:
+        words = shlex.split(command)
+    except ValueError:
+        return None
+    if len(words) < 2 or words[0] != "ofa-bench" or words[1] not in ("run", "compare"):
+        return None
+    kept, skip = [], False
+    for word in words:
+        if not skip and not word.startswith(("--seed=", "--seeds=")):
+            kept += [] if word in ("--seed", "--seeds") else [word]
+        skip = not skip and word in ("--seed", "--seeds")
+    many = ["--seeds", str(wanted)] if words[1] == "compare" else ["--seed", str(seeds)]
+    return shlex.join([*kept, *many])

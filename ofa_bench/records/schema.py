@@ -1,0 +1,317 @@
+"""What one run leaves behind: an immutable, versioned record that carries its own hash."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+VERSION = 1
+
+Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Percent = Annotated[float, Field(ge=0, le=100)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=0)]
+Seconds = Annotated[float, Field(ge=0)]
+
+
+class Part(BaseModel):
+    """A piece of a record: frozen, no unknown keys, no NaN."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Run(Part):
+    """When, by which command and from which code; times are ISO 8601 in UTC.
+
+    `prefix` is the id of the beginning this run shares with other rows of its comparison, where it
+    branched from one: such rows are compared seed by seed.
+    """
+
+    id: str = Field(pattern=r"^[a-z0-9][a-z0-9._+-]*$", max_length=100)
+    started: str
+    finished: str
+    command: str
+    commit: str | None = None
+    dirty: bool | None = None
+    prefix: str | None = None
+
+
+class Source(Part):
+    """The code of a policy; shown, never executed."""
+
+    hash: str
+    text: str
+
+
+class Policy(Part):
+    """A policy or extra as it ran."""
+
+    name: str
+    options: dict[str, Any]
+    distribution: str
+    version: str
+    source: Source
+
+
+class Method(Part):
+    """The bundle and its parts; `composition` as `sandwich+cosine+labels`."""
+
+    name: str
+    composition: str
+    shrink: Policy
+    lr: Policy
+    distill: Policy
+    extras: tuple[Policy, ...] = ()
+    wrappers: tuple[str, ...] = ()
+
+
+class Split(Part):
+    """How many images, and the hash of their bytes."""
+
+    count: Count
+    hash: str
+
+
+class Splits(Part):
+    """What trains, what every choice is made on, and what is read once."""
+
+    train: Split
+    select: Split
+    test: Split
+
+
+class SpaceUsed(Part):
+    """The track's space, and the part of it that the method trained (both as `Space.describe`)."""
+
+    name: str
+    fingerprint: str
+    description: dict[str, Any]
+    trained: dict[str, Any]
+
+
+class Candidates(Part):
+    """The evaluated nets: `hash` by `ofa_bench.records.candidates_hash`."""
+
+    count: Count
+    hash: Hash
+    per_bucket: Count
+
+
+class Task(Part):
+    """What was to be learned and how it was measured; `calibration` hashes the fixed image list."""
+
+    dataset: str
+    dataset_hash: str
+    splits: Splits
+    space: SpaceUsed
+    classes: int = Field(gt=0)
+    candidates: Candidates
+    calibration: str
+    resolutions: tuple[int, ...]
+    notes: tuple[str, ...] = ()
+
+
+class Machine(Part):
+    """Where it ran and which choices were made there that could change bits."""
+
+    device: str
+    cpu: str
+    gpu: str | None = None
+    gpus: Count = 0
+    cores: Count
+    threads: Count
+    memory_format: str
+    allocator: str
+    torch: str
+    python: str
+    platform: str
+    details: dict[str, Any] = {}
+
+    @property
+    def model(self) -> str:
+        """The device's model, as price tables name it."""
+        return self.gpu or self.cpu
+
+
+class PhaseCost(Part):
+    """One phase's ledger row. `passes` and `macs` by role; `macs` are training MACs: three times
+    the forward ones for trained passes, once for teacher and probe."""
+
+    name: str
+    epochs: float = Field(ge=0)
+    steps: Count
+    images: Count
+    passes: dict[str, Count]
+    macs: dict[str, Count]
+    device_seconds: Seconds
+    wall_seconds: Seconds
+    waiting_share: Share
+    peak_bytes: Count
+    energy_joules: float | None = None
+
+
+class Beside(Part):
+    """Time that is not training."""
+
+    evaluation_seconds: Seconds = 0.0
+    download_seconds: Seconds = 0.0
+    compile_seconds: Seconds = 0.0
+
+
+class Cost(Part):
+    """All that a user pays for; the totals are sums (peak: the maximum) over the phases."""
+
+    phases: tuple[PhaseCost, ...]
+    device_seconds: Seconds
+    wall_seconds: Seconds
+    train_macs: Count
+    subnet_passes: Count
+    images: Count
+    peak_bytes: Count
+    usd: float | None = Field(default=None, ge=0)
+    waiting_share: Share
+    beside: Beside = Beside()
+
+
+class Score(Part):
+    """One candidate; `subnet` as `Subnet.to_json`, accuracies in percent."""
+
+    subnet: dict[str, Any]
+    name: str
+    macs: Count
+    params: Count
+    top1_select: Percent
+    top1_test: Percent
+
+
+class Coverage(Part):
+    """MACs of the cheapest and dearest candidate, and the share of the space's range they span."""
+
+    low: Count
+    high: Count
+    share: Share
+
+
+class Summary(Part):
+    """The numbers a board shows; each follows from `scores` (see `front`)."""
+
+    mean_pareto_accuracy: Percent
+    mean_pareto_accuracy_paper: Percent | None
+    mean_pareto_accuracy_paper_reason: str | None = None
+    coverage: Coverage
+    largest_top1: Percent
+    smallest_top1: Percent
+    selection_bonus: float
+
+
+class CurvePoint(Part):
+    """Accuracies on `select` during training; None where a net is not trained yet."""
+
+    step: Count
+    epoch: float = Field(ge=0)
+    phase: str
+    largest: Percent | None = None
+    smallest: Percent | None = None
+
+
+class Layout(Part):
+    """Shape of the bits file: a candidate a row, a test image a bit, big-endian, rows padded."""
+
+    rows: Count
+    images: Count
+    packing: Literal["packbits-big"] = "packbits-big"
+
+
+class Bits(Part):
+    """The per-image correctness beside the record."""
+
+    file: str = Field(pattern=r"^[a-z0-9][a-z0-9._+-]*\.bits$")
+    sha256: Hash
+    layout: Layout
+
+
+class Record(Part):
+    """One run. Make it with `sealed`, which adds the seals (a hash per field, to name what was
+    changed) and the hash over everything else."""
+
+    version: Literal[1] = Field(default=1, alias="schema")
+    run: Run
+    status: Literal["ok", "failed", "diverged", "imported"]
+    method: Method
+    task: Task
+    science: dict[str, Any]
+    origins: dict[str, str] = {}
+    execution: dict[str, Any] = {}
+    seed: Count
+    row_id: Hash
+    run_id: Hash
+    machine: Machine
+    cost: Cost
+    scores: tuple[Score, ...] = ()
+    summary: Summary | None = None
+    curve: tuple[CurvePoint, ...] = ()
+    error: str | None = None
+    bits: Bits | None = None
+    weights_sha256: Hash | None = None
+    seals: dict[str, str] = {}
+    sha256: Hash
+
+    @property
+    def good(self) -> bool:
+        """Whether the run has numbers."""
+        return self.summary is not None
+
+
+def sealed(fields: Mapping[str, Any]) -> Record:
+    """The record of these fields (parts or plain values), with its own seals and hash.
+
+    Raises pydantic.ValidationError on a field that is missing, unknown or of the wrong kind.
+    """
+    given = {name: value for name, value in fields.items() if name not in ("seals", "sha256")}
+    draft = Record.model_validate({"schema": VERSION, **given, "sha256": "0" * 64})
+    draft = draft.model_copy(update={"seals": seals(draft)})
+    return draft.model_copy(update={"sha256": own_hash(draft)})
+
+
+def seals(record: Record) -> dict[str, str]:
+    """Field or list item (`task.splits`, `scores.12`) -> 16 hex digits of its SHA-256."""
+    body = {k: v for k, v in plain(record).items() if k not in ("seals", "sha256")}
+    return {
+        name: hashlib.sha256(canonical(value)).hexdigest()[:16] for name, value in _leaves(body)
+    }
+
+
+def _leaves(body: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    for name, value in body.items():
+        if isinstance(value, dict) and value:
+            yield from ((f"{name}.{key}", item) for key, item in value.items())
+        elif isinstance(value, list) and value:
+            yield from ((f"{name}.{place}", item) for place, item in enumerate(value))
+        else:
+            yield name, value
+
+
+def plain(record: Record) -> dict[str, Any]:
+    """The record as JSON values."""
+    return record.model_dump(mode="json", by_alias=True)
+
+
+def own_hash(record: Record) -> str:
+    """Hex SHA-256 over the canonical JSON of everything but the hash itself."""
+    body = {name: value for name, value in plain(record).items() if name != "sha256"}
+    return hashlib.sha256(canonical(body)).hexdigest()
+
+
+def canonical(value: Any) -> bytes:
+    """JSON with one spelling: sorted keys, no spaces, ASCII."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+
+
+def json_schema() -> str:
+    """The published JSON Schema, as `schema.json` holds it."""
+    schema = Record.model_json_schema(by_alias=True, mode="serialization")
+    return json.dumps(schema, indent=1, sort_keys=True) + "\n"

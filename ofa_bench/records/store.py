@@ -1,0 +1,226 @@
+"""Where records live: `records/<dataset>/<method>/<run>.json`, each written once, whole."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from ofa_bench.errors import BenchError, UsageError
+from ofa_bench.files import write_whole
+from ofa_bench.records.render import plain_text, spell
+from ofa_bench.records.schema import Record, canonical, plain
+
+LARGEST_RECORD = 16 * 2**20
+LARGEST_BITS = 64 * 2**20
+_SHORT = {
+    "method": "method.name",
+    "dataset": "task.dataset",
+    "space": "task.space.name",
+    "run": "run.id",
+    "shrink": "method.shrink.name",
+    "lr": "method.lr.name",
+    "distill": "method.distill.name",
+}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A record and the file that holds it."""
+
+    path: Path
+    record: Record
+
+
+class Store:
+    """The records under one results folder."""
+
+    def __init__(self, results: Path) -> None:
+        self.results = results
+        self.root = results / "records"
+
+    def path(self, record: Record) -> Path:
+        """The record's file; names are reduced to letters that cannot leave the folder."""
+        return (
+            self.root
+            / slug(record.task.dataset)
+            / slug(record.method.name)
+            / f"{slug(record.run.id)}.json"
+        )
+
+    def write(self, record: Record, bits: bytes | None = None) -> Path:
+        """Keep a record and its bits; the same record twice is one.
+
+        Safe beside other processes. Raises BenchError where the name holds another record or the
+        bits are not those the record speaks of.
+        """
+        path = self.path(record)
+        _fit(record, bits, path)
+        text = spell(plain(record))
+        with _alone(path.parent):
+            if path.exists():
+                if path.read_text(encoding="utf-8") != text:
+                    raise BenchError(
+                        f"{path} holds another record already", "records are never overwritten"
+                    )
+                return path
+            if bits is not None:
+                write_whole(path.with_suffix(".bits"), bits)
+            write_whole(path, text, exclusive=True)
+        return path
+
+    def list(
+        self,
+        filters: Iterable[str] = (),
+        broken: Callable[[UsageError], object] | None = None,
+    ) -> list[Entry]:
+        """The records that answer to every `key=value`, by path.
+
+        An unreadable file raises UsageError, unless `broken` takes the errors.
+        """
+        wanted = [_condition(text) for text in filters]
+        found = []
+        for path in sorted(self.root.glob("*/*/*.json")):
+            try:
+                entry = Entry(path, read(path))
+            except UsageError as error:
+                if broken is None:
+                    raise
+                broken(error)
+                continue
+            if all(_answers(entry.record, key, value) for key, value in wanted):
+                found.append(entry)
+        return found
+
+    def find(self, name: str) -> Entry:
+        """The one record whose run id, or file, begins with `name`; UsageError otherwise."""
+        if Path(name).suffix == ".json" and Path(name).is_file():
+            return Entry(Path(name), read(Path(name)))
+        entries = self.list(broken=lambda error: None)
+        ids = [(entry, (entry.record.run.id, entry.record.run_id)) for entry in entries]
+        found = [entry for entry, names in ids if name in names]
+        found = found or [
+            entry for entry, names in ids if any(known.startswith(name) for known in names)
+        ]
+        if len(found) == 1 and name:
+            return found[0]
+        names = ", ".join(sorted(entry.record.run.id for entry in found)[:8])
+        if found:
+            raise UsageError(f"several runs begin with {name!r}", f"say which: {names}")
+        raise UsageError(
+            f"no record of a run {plain_text(name)!r} in {self.root}",
+            "`ofa-bench runs` lists what there is",
+        )
+
+
+def read(path: Path, largest: int = LARGEST_RECORD) -> Record:
+    """The record in a file; UsageError names the file and the field that is wrong."""
+    raw = read_bytes(path, largest)
+    try:
+        found = json.loads(raw, parse_constant=_no_constant)
+        return Record.model_validate(found)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        field = ".".join(map(str, first["loc"])) or "the record"
+        raise UsageError(
+            f"{path}: {plain_text(field)}: {plain_text(first['msg'])}",
+            "the file is not a record of this version, or was changed",
+        ) from error
+    except (ValueError, RecursionError) as error:
+        raise UsageError(
+            f"{path}: is not JSON: {plain_text(str(error))}", "the file was changed or cut off"
+        ) from error
+
+
+def read_bits(path: Path, record: Record) -> bytes | None:
+    """The bits beside a record's file, unchecked; None where the record has none."""
+    if record.bits is None:
+        return None
+    return read_bytes(path.with_name(record.bits.file), LARGEST_BITS)
+
+
+def read_bytes(path: Path, largest: int) -> bytes:
+    """A file's bytes; UsageError where it is absent, no plain file, or larger than that."""
+    try:
+        if path.stat().st_size > largest:
+            raise UsageError(f"{path}: is over {largest:,} bytes", "this is no record of ours")
+        return path.read_bytes()
+    except OSError as error:
+        raise UsageError(
+            f"{path}: cannot be read: {error.strerror or error}", "check the path"
+        ) from error
+
+
+def slug(name: str) -> str:
+    """A name as a file name: lower case, only a-z 0-9 . _ + -, no leading dot, at most 100."""
+    text = re.sub(r"[^a-z0-9._+-]+", "-", name.lower()).lstrip(".-")
+    return text[:100] or "unnamed"
+
+
+def at(record: Record, dotted: str) -> Any:
+    """The value at a dotted path such as `science.optim.lr`; None where there is none."""
+    value: Any = plain(record)
+    for part in _SHORT.get(dotted, dotted).split("."):
+        if isinstance(value, Mapping) and part in value:
+            value = value[part]
+        elif isinstance(value, list) and part.isdigit() and int(part) < len(value):
+            value = value[int(part)]
+        else:
+            return None
+    return value
+
+
+def _answers(record: Record, key: str, value: str) -> bool:
+    found = at(record, key)
+    if isinstance(found, str):
+        return found == value
+    try:
+        return found is not None and canonical(found) == canonical(json.loads(value))
+    except ValueError:
+        return False
+
+
+def _condition(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise UsageError(
+            f"{text!r} is not a filter", "write key=value, such as method=NAME or science.seed=1"
+        )
+    return key.strip(), value.strip()
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is not a JSON number")
+
+
+def _fit(record: Record, bits: bytes | None, path: Path) -> None:
+    told = record.bits
+    if (told is None) != (bits is None):
+        raise BenchError(f"{path}: a record and its bits go together", "pass both or neither")
+    if told is None or bits is None:
+        return
+    if told.file != path.with_suffix(".bits").name:
+        raise BenchError(f"{path}: bits.file is {told.file!r}", "name it as the run")
+    if hashlib.sha256(bits).hexdigest() != told.sha256:
+        raise BenchError(f"{path}: bits.sha256 is not that of the bits", "seal the record anew")
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """One writer a folder at a time; the folder itself is the lock."""
+    folder.mkdir(parents=True, exist_ok=True)
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)

@@ -1,0 +1,95 @@
+"""A track: everything that two records must share to stand in one table (benchmark.md 1)."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ofa_bench.records.schema import Record, canonical
+from ofa_bench.records.store import Entry, slug
+
+
+@dataclass(frozen=True)
+class Track:
+    """`facts` are what the id hashes; `budget` is how the rule and size are printed."""
+
+    id: str
+    dataset: str
+    space: str
+    budget: str
+    facts: Mapping[str, Any] = field(compare=False, repr=False)
+
+    @property
+    def name(self) -> str:
+        """The boards' file name."""
+        return f"{slug(self.dataset)}-{slug(self.space)}-{slug(self.budget)}-{self.id[:8]}"
+
+
+def track_of(record: Record) -> Track:
+    """The track a record belongs to."""
+    facts = _facts(record)
+    return Track(
+        id=hashlib.sha256(canonical(facts)).hexdigest(),
+        dataset=record.task.dataset,
+        space=record.task.space.name,
+        budget=budget_label(table(record.science, "budget")),
+        facts=facts,
+    )
+
+
+def tracks(entries: Iterable[Entry]) -> dict[Track, list[Entry]]:
+    """The records of each track, tracks by name."""
+    found: dict[Track, list[Entry]] = {}
+    for entry in entries:
+        found.setdefault(track_of(entry.record), []).append(entry)
+    return dict(sorted(found.items(), key=lambda item: item[0].name))
+
+
+def budget_label(budget: Mapping[str, Any]) -> str:
+    """`paper-x0.037` (relative to the published lengths), `epochs-12`, `matched-12`."""
+    rule = str(budget.get("rule", "paper"))
+    if rule != "paper":
+        return f"{rule}-{number(budget, 'epochs', 0.0):.4g}"
+    share = number(budget, "scale", 1.0) * number(budget, "factor", 1.0)
+    return f"paper-x{share / (number(budget, 'published', 1.0) or 1.0):.4g}"
+
+
+def table(science: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    """A table of the science; empty where there is none."""
+    found = science.get(name)
+    return found if isinstance(found, Mapping) else {}
+
+
+def number(values: Mapping[str, Any], name: str, default: float) -> float:
+    """A number of a table; the default where it is absent or no number."""
+    found = values.get(name)
+    return float(found) if isinstance(found, int | float) else default
+
+
+def _facts(record: Record) -> dict[str, Any]:
+    task, science = record.task, record.science
+    optim, evaluate = table(science, "optim"), table(science, "evaluate")
+    return {
+        "dataset": [task.dataset, task.dataset_hash, task.classes],
+        "splits": task.splits.model_dump(mode="json"),
+        "space": [task.space.name, task.space.fingerprint],
+        "augment": dict(table(science, "augment")),
+        "batch": [optim.get("batch"), optim.get("norm_batch")],
+        "precision": science.get("precision"),
+        "evaluation": {
+            "calibration": task.calibration,
+            "resolutions": list(task.resolutions),
+            "per_bucket": evaluate.get("per_bucket"),
+            "buckets": evaluate.get("buckets"),
+        },
+        "budget": _budget(table(science, "budget")),
+    }
+
+
+def _budget(budget: Mapping[str, Any]) -> list[Any]:
+    # A method's own reference length is not the track's: `paper` gives each method its own.
+    rule = budget.get("rule")
+    names = ("scale", "factor", "published") if rule == "paper" else ("epochs",)
+    return [rule, *(budget.get(name) for name in names)]

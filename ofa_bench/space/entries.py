@@ -1,0 +1,141 @@
+"""Typed reading of a table's entries; every mistake names the file and the key."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from ofa_bench.errors import RecipeError, nearest
+
+ACTS = ("relu", "relu6", "h_swish")
+FAMILIES = ("mbconv",)
+T = TypeVar("T")
+
+
+class Entries:
+    """One TOML table, read key by key."""
+
+    def __init__(self, data: dict[str, Any], file: str, prefix: str = "") -> None:
+        self._data, self._file, self._prefix = data, file, prefix
+
+    def section(self, key: str) -> Entries:
+        """A table inside this one."""
+        return Entries(self._take(key), self._file, f"{key}.")
+
+    def integer(self, key: str, least: int = 1) -> int:
+        """A whole number, not under `least`."""
+        return self.integer_in(key, self._take(key), least)
+
+    def integers(self, key: str) -> tuple[int, ...]:
+        """A list of positive whole numbers that is not empty, in the file's order."""
+        return self._integers_in(key, self._take(key))
+
+    def number(self, key: str, default: float | None = None) -> float:
+        """A positive number."""
+        value = self._data.get(key, default)
+        if value is None:
+            value = self._take(key)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise self._wrong(key, f"is {value!r}, not a number")
+        if not 0 < value < float("inf"):
+            raise self._wrong(key, f"is {value!r}, but must be positive")
+        return float(value)
+
+    def flag(self, key: str) -> bool:
+        """True or false."""
+        return self.flag_in(key, self._take(key))
+
+    def text(self, key: str, among: Sequence[str] = ()) -> str:
+        """A string that says something; one of `among`, if given."""
+        return self._text_in(key, self._take(key), among)
+
+    def column(self, key: str, count: int, read: Callable[[Entries, str, Any], T]) -> tuple[T, ...]:
+        """One entry for each of `count` stages; a single value stands for all of them."""
+        value = self._take(key)
+        entries = value if isinstance(value, list) else [value] * count
+        self._expect(key, entries, count)
+        return tuple(read(self, key, entry) for entry in entries)
+
+    def choices(self, key: str, count: int, *, odd: bool = False) -> tuple[tuple[int, ...], ...]:
+        """For each stage its choices, sorted; one flat list stands for all stages."""
+        value = self._take(key)
+        nested = isinstance(value, list) and any(isinstance(entry, list) for entry in value)
+        entries = value if nested else [value] * count
+        self._expect(key, entries, count)
+        found = tuple(self._choices_in(key, entry) for entry in entries)
+        even = [value for choices in found for value in choices if odd and value % 2 == 0]
+        if even:
+            raise self._wrong(key, f"holds {even[0]}, but kernels are odd")
+        return found
+
+    def resolutions(self, key: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Those of training, and the listed: one number, or {from, to, step, listed}."""
+        value = self._take(key)
+        if not isinstance(value, dict):
+            fixed = (self.integer_in(key, value),)
+            return fixed, fixed
+        inner = Entries(value, self._file, f"{self._prefix}{key}.")
+        stray = [name for name in value if name not in ("from", "to", "step", "listed")]
+        if stray:
+            guess = nearest(stray[0], ("from", "to", "step", "listed"))
+            raise inner._wrong(stray[0], "unknown key", f"did you mean {guess}?" if guess else "")
+        low, high, step = inner.integer("from"), inner.integer("to"), inner.integer("step")
+        if low > high:
+            raise inner._wrong("from", f"is {low}, over to = {high}")
+        drawn = tuple(range(low, high + 1, step))
+        listed = inner._choices_in("listed", inner._take("listed"))
+        outside = [size for size in listed if size not in drawn]
+        if outside:
+            raise inner._wrong("listed", f"holds {outside[0]}, which training never draws")
+        return drawn, listed
+
+    def integer_in(self, key: str, value: Any, least: int = 1) -> int:
+        """`value` as a whole number."""
+        if type(value) is not int:
+            raise self._wrong(key, f"is {value!r}, not a whole number")
+        if value < least:
+            raise self._wrong(key, f"is {value}, but must be at least {least}")
+        return value
+
+    def flag_in(self, key: str, value: Any) -> bool:
+        """`value` as true or false."""
+        if not isinstance(value, bool):
+            raise self._wrong(key, f"is {value!r}, not true or false")
+        return value
+
+    def act_in(self, key: str, value: Any) -> str:
+        """`value` as the name of an activation."""
+        return self._text_in(key, value, ACTS)
+
+    def _text_in(self, key: str, value: Any, among: Sequence[str]) -> str:
+        if not isinstance(value, str) or not value.strip():
+            raise self._wrong(key, f"is {value!r}, not a text")
+        if among and value not in among:
+            guess = nearest(value, among)
+            tip = f"did you mean {guess}? " if guess else ""
+            raise self._wrong(key, f"is {value!r}", f"{tip}there are: {', '.join(among)}")
+        return value
+
+    def _integers_in(self, key: str, value: Any) -> tuple[int, ...]:
+        if not isinstance(value, list) or not value:
+            raise self._wrong(key, f"is {value!r}, not a list of one or more whole numbers")
+        return tuple(self.integer_in(key, entry) for entry in value)
+
+    def _choices_in(self, key: str, value: Any) -> tuple[int, ...]:
+        found = self._integers_in(key, value)
+        if len(set(found)) != len(found):
+            raise self._wrong(key, f"is {value!r}, which says a choice twice")
+        return tuple(sorted(found))
+
+    def _expect(self, key: str, entries: list[Any], count: int) -> None:
+        if len(entries) != count:
+            reason = f"has {len(entries)} entries for {count} stages"
+            raise self._wrong(key, reason, "stages.width says how many stages there are")
+
+    def _take(self, key: str) -> Any:
+        if key not in self._data:
+            raise self._wrong(key, "is missing")
+        return self._data[key]
+
+    def _wrong(self, key: str, reason: str, hint: str = "") -> RecipeError:
+        return RecipeError(reason, file=self._file, key=f"{self._prefix}{key}", hint=hint)
