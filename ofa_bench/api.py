@@ -1,8 +1,11 @@
-"""The tool from Python; the command line is a skin over this. Importing it does not import torch."""
+"""The tool from Python; the command line is a skin over this. Importing it imports no torch."""
 
 from __future__ import annotations
 
+import importlib.metadata
+import importlib.util
 import json
+import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -10,7 +13,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ofa_bench.catalogue import Catalogue, discover, load_file
+from ofa_bench.catalogue import GROUP, Catalogue, discover, load_file
 from ofa_bench.engine.assemble import Assembly, assemble, space_of
 from ofa_bench.engine.observers import Progress, Silent
 from ofa_bench.errors import BenchError, ResumeError, UsageError, nearest
@@ -20,7 +23,8 @@ from ofa_bench.specs import load_toml, specs_root
 
 if TYPE_CHECKING:
     from ofa_bench.engine.signals import Stop
-    from ofa_bench.records.schema import Record
+    from ofa_bench.evaluate.score import Correctness
+    from ofa_bench.records.schema import Record, Score
 
 
 def request(**values: Any) -> Request:
@@ -87,20 +91,38 @@ def run_request(
         if done is not None and not asked.fresh:
             watch.note(f"{done.run.id} is finished already; --fresh runs it again")
             return done
-        _name_resumption(stop, prepared.identity.name)
+        _name_resumption(stop, prepared.identity.name, asked)
         return carry_out(prepared, catalogue, stop, watch, command or shell_line(asked))
 
 
-def _name_resumption(stop: Stop, name: str) -> None:
-    stop.hint = f"go on with: ofa-bench resume {name}"
+def _name_resumption(stop: Stop, name: str, asked: Request) -> None:
+    place = f" --results {shlex.quote(str(asked.results))}" if asked.results else ""
+    stop.hint = f"go on with: ofa-bench resume {name}{place}"
 
 
 def resume(name: str, results: str | Path | None = None, progress: Progress | None = None) -> Record:
     """Go on with a begun run by its name, or the beginning of it."""
+    asked, command = begun(name, results)
+    return run_request(asked, progress, command)
+
+
+def begun(name: str, results: str | Path | None = None) -> tuple[Request, str]:
+    """The request that began a run, aimed at the folder it lies in; and its command line."""
     folder = find_run(name, results)
-    told = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-    asked = request(**{**told["request"], "results": str(folder.parent.parent)})
-    return run_request(replace(asked, fresh=False), progress, told["command"])
+    told = read_begun(folder)
+    asked = request(**{**told["request"], "results": str(folder.resolve().parent.parent)})
+    return replace(asked, fresh=False), told["command"]
+
+
+def read_begun(folder: Path) -> dict[str, Any]:
+    """A run folder's `run.json`; ResumeError if it cannot be read."""
+    try:
+        told: dict[str, Any] = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        return {**told, "request": dict(told["request"]), "command": str(told["command"])}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ResumeError(
+            f"{folder} does not hold a begun run", "`ofa-bench runs` lists what there is"
+        ) from error
 
 
 def find_run(name: str, results: str | Path | None = None) -> Path:
@@ -154,11 +176,75 @@ def shell_line(asked: Request) -> str:
         if isinstance(value, bool):
             words.append(flag)
         elif isinstance(value, tuple):
-            words += [f"{flag} {each}" for each in value]
+            words += [f"{flag} {shlex.quote(str(each))}" for each in value]
         else:
             shown = value if isinstance(value, str | int | float | Path) else type(value).__name__
-            words.append(f"{flag} {shown}")
+            words.append(f"{flag} {shlex.quote(str(shown))}")
     return " ".join(words)
+
+
+def evaluate(
+    name: str,
+    subnets: Sequence[str | Mapping[str, Any]],
+    *,
+    results: str | Path | None = None,
+    progress: Progress | None = None,
+    **execution: Any,
+) -> list[Score]:
+    """Calibrate and score subnets of a finished run, on select and on test.
+
+    `execution` may give `device`, `data_dir` and `workers` anew. Raises UsageError on a subnet
+    outside the run's space, ResumeError where there is no such run, or its weights are not there.
+    """
+    folder = find_run(name, results)
+    asked = replace(begun(str(folder))[0], **{k: v for k, v in execution.items() if v is not None})
+    catalogue = catalogue_for(asked)
+    assembly = assemble(asked, catalogue)
+    nets = [assembly.space.subnet(spec) for spec in subnets]
+    if not (folder / "weights.safetensors").is_file():
+        raise ResumeError(f"{folder.name} is not finished", f"`ofa-bench resume {folder.name}`")
+    from ofa_bench.engine.carry import build_net, prepare
+    from ofa_bench.engine.devices import open_devices
+    from ofa_bench.engine.weights import load_weights
+    from ofa_bench.evaluate.score import score
+
+    with open_devices(assembly.recipe.execution.device) as devices:
+        prepared = prepare(asked, catalogue, devices)
+        net = build_net(prepared.assembly, catalogue, devices)
+        load_weights(net, folder)
+        (progress or Silent()).note(f"scoring {len(nets)} subnets of {folder.name}")
+        chunk = assembly.science.evaluate.chunk
+        found = score(net, nets, prepared.source, chunk=chunk, devices=devices)
+    return [_score(prepared.assembly, each) for each in found]
+
+
+def _score(assembly: Assembly, found: Correctness) -> Score:
+    from ofa_bench.records.schema import Score
+
+    space, classes = assembly.space, assembly.classes
+    return Score(
+        subnet=found.subnet.to_json(),
+        name=str(found.subnet),
+        macs=space.macs(found.subnet, classes),
+        params=space.params(found.subnet, classes),
+        top1_select=found.top1("select"),
+        top1_test=found.top1("test"),
+    )
+
+
+def card(method: str) -> Path:
+    """The fidelity card of a method: the README.md beside its plugin. UsageError if none."""
+    origin = discover().catalogue.get("method", method).origin
+    for point in importlib.metadata.entry_points(group=GROUP, name=origin.plugin):
+        dist = point.dist.name if point.dist else ""
+        spec = importlib.util.find_spec(point.module.partition(".")[0])
+        if dist == origin.distribution and spec is not None and spec.origin:
+            path = Path(spec.origin).parent / "README.md"
+            if path.is_file():
+                return path
+    raise UsageError(
+        f"{origin} has no card for {method!r}", "a plugin's card is the README.md in its package"
+    )
 
 
 def load_space(name: str) -> Space:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import pickle
 import re
+import warnings
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -129,7 +130,10 @@ def _safetensors(file: Path) -> Any:
 
 
 def _pickled(file: Path) -> Any:
-    return torch.load(file, map_location="cpu", weights_only=True)
+    with warnings.catch_warnings():
+        # torch warns of pickle protocols it then refuses; the refusal is enough.
+        warnings.simplefilter("ignore")
+        return torch.load(file, map_location="cpu", weights_only=True)
 
 
 def _reason(file: Path, error: Exception) -> str:
@@ -137,8 +141,12 @@ def _reason(file: Path, error: Exception) -> str:
         return error.strerror or "cannot be read"
     if file.stat().st_size == 0:
         return "is empty"
-    if isinstance(error, UnpicklingError) and (found := re.search(r"GLOBAL (\S+)", str(error))):
-        return f"holds pickled code ({found[1]}), which is not executed"
+    if isinstance(error, pickle.UnpicklingError):
+        if found := re.search(r"GLOBAL (\S+)", str(error)):
+            return f"holds pickled code ({found[1]}), which is not executed"
+        content = file.read_bytes()
+        if content[:1] == pickle.PROTO and content[-1:] == pickle.STOP:
+            return "is a pickle of more than tensors, which is not executed"
     return "is truncated, damaged, or not a checkpoint at all"
 
 
@@ -151,14 +159,15 @@ def _is_matrix(name: str) -> bool:
 
 
 def _plain(state: State) -> dict[str, Tensor]:
-    kept = {key: value for key, value in state.items() if not key.endswith(_IGNORED)}
     found: dict[str, Tensor] = {}
-    for key, value in kept.items():
+    for key, value in state.items():
+        if str(key).endswith(_IGNORED):
+            continue
+        if not _is_weight(key, value) or not value.is_floating_point():
+            raise UsageError(f"{key} in the checkpoint is not a tensor of weights", _HINT)
         name = plain_name(key)
         if name in found:
             raise UsageError(f"the checkpoint says {name} twice", "it mixes two key layouts")
-        if not isinstance(value, Tensor) or not value.is_floating_point():
-            raise UsageError(f"{key} in the checkpoint is not a tensor of weights", _HINT)
         found[name] = value
     return found
 

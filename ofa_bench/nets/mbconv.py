@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator
+from typing import get_args
 
 import torch
 from torch import Generator, Tensor, nn
 
+from ofa_bench.errors import UnknownName, UsageError
 from ofa_bench.nets.blocks import Head, MBConv, Shortcuts, Trunk
 from ofa_bench.nets.elastic import ElasticDepthwise, ElasticNorm
 from ofa_bench.nets.init import Init, initialize
@@ -111,6 +113,11 @@ def _parameters(blocks: nn.ModuleList, index: int) -> set[str]:
     return {name for name, _ in blocks[index].named_parameters(prefix=f"blocks.{index}")}
 
 
+def _refuse_unknown(option: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise UnknownName(option, value, known)
+
+
 def build(
     space: Space,
     classes: int,
@@ -124,11 +131,18 @@ def build(
 ) -> MBConvNet:
     """A supernet for the whole table of a space, its weights drawn from the seed alone.
 
-    `zero_gamma`: the last norm of every block with a shortcut starts at γ = 0 (BigNAS, 3.1).
+    `zero_gamma`: the last norm of every block with a shortcut starts at γ = 0 (BigNAS).
     `shortcuts`: "everywhere" adds parameter-free ones where stride or width change.
     `channels_last` forces that layout on any images; without it the layout is that of the images,
-    at no cost: only the stem's kernels lie differently in memory.
+    at no cost: only the stem's kernels lie differently in memory. Raises UsageError on an option
+    that means nothing.
     """
+    _refuse_unknown("init", init, get_args(Init))
+    _refuse_unknown("shortcuts", shortcuts, get_args(Shortcuts))
+    if classes < 1:
+        raise UsageError(f"a network for {classes} classes", "it needs at least one")
+    if not 0 <= dropout < 1:
+        raise UsageError(f"dropout {dropout} is no probability", "give 0 or more, below 1")
     with torch.random.fork_rng(devices=[]):
         net = MBConvNet(space, classes, dropout=dropout, shortcuts=shortcuts)
     initialize(net, init, seed)

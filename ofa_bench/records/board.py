@@ -1,4 +1,4 @@
-"""A leaderboard: one track's rows, every pair's verdict, the ranks that follow; from records only."""
+"""A leaderboard: one track's rows, every pair's verdict, and the ranks that follow."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ def _order(place: Place) -> tuple[float, float, str]:
 
 
 def _more(every: Sequence[Row]) -> tuple[str, ...]:
-    lines = {}
+    lines: dict[str, None] = {}
     for row in every:
         wanted = next((n for n in (3, 5, 10, 20) if n > row.n), 2 * row.n)
         line = again(row.any.run.command, row.n, wanted)

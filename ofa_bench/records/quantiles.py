@@ -9,6 +9,8 @@ from math import inf, sqrt
 from pathlib import Path
 from typing import NamedTuple
 
+MOST_ROWS = 40
+
 
 class Table(NamedTuple):
     """`q[i][j]` for `rows[i]` groups and `df[j]` degrees of freedom (the last infinite)."""

@@ -8,7 +8,7 @@ from math import inf, sqrt
 from statistics import fmean, variance
 from typing import Literal
 
-from ofa_bench.records.quantiles import student_t, studentized_range
+from ofa_bench.records.quantiles import MOST_ROWS, student_t, studentized_range
 
 DELTA = 0.3  # points of accuracy that "no worse" may lose, unless a track sets another
 FINEST = 0.1  # no board claims to see less than this, in points
@@ -57,9 +57,12 @@ def estimate(values: Sequence[float]) -> Estimate:
 
 
 def family(groups: Sequence[Sequence[float]]) -> Family | None:
-    """The family of a board's rows; None while fewer than two rows have two seeds."""
+    """The family of a board's rows; None while fewer than two rows have two seeds.
+
+    Also None beyond the tabulated rows: then nothing is said rather than too much.
+    """
     able = [group for group in groups if len(group) > 1]
-    if len(able) < 2:
+    if not 2 <= len(able) <= MOST_ROWS:
         return None
     df = sum(len(group) - 1 for group in able)
     pooled = sum((len(group) - 1) * variance(group) for group in able) / df

@@ -55,7 +55,9 @@ def test_folding_equals_the_plain_module_to_rounding(space: Space, images: Tenso
 
 def test_only_torch_layers_hold_weights(net: MBConvNet) -> None:
     alone = extract(net, net.space.smallest)
-    holders = {type(m) for m in alone.modules() if next(m.parameters(recurse=False), None) is not None}
+    holders = {
+        type(m) for m in alone.modules() if next(m.parameters(recurse=False), None) is not None
+    }
     assert holders == {nn.Conv2d, nn.BatchNorm2d, nn.Linear}
     count = sum(parameter.numel() for parameter in alone.parameters())
     assert count == net.space.params(net.space.smallest, 5)

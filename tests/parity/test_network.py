@@ -1,4 +1,4 @@
-"""Our supernets against the official once-for-all package: same weights, same function, same gradients.
+"""Our supernets against the official once-for-all package: same weights, function, gradients.
 
 Seeds are drawn afresh each time and printed, so that no lucky draw is ever pinned.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 import secrets
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -214,6 +215,33 @@ def test_calibrated_evaluation_agrees(space: Space, seed: int) -> None:
             norm.statistics = statistics.get(name)
         assert difference(net(x), expected) < 1e-9
         assert difference(alone(x), expected) < 1e-9
+
+
+def test_static_teachers_load_as_the_largest_subnet(space: Space, seed: int) -> None:
+    peer = peer_net(space, seed)
+    activate(peer, space, space.largest)
+    teacher = peer.get_active_subnet(preserve_weight=True)
+    net = build(space, CLASSES)
+    official.load_state_dict(net, teacher.state_dict())
+    x = images(seed)
+    with torch.no_grad():
+        assert difference(net.double()(x), teacher.double().train()(x)) < 1e-9
+
+
+def test_the_packages_own_large_net_loads(seed: int) -> None:
+    from ofa.imagenet_classification.networks import MobileNetV3Large
+
+    torch.manual_seed(seed)
+    teacher = MobileNetV3Large(
+        n_classes=CLASSES, dropout_rate=0, width_mult=1.0, ks=7, expand_ratio=6, depth_param=4
+    ).train()
+    space = load_space("mobilenetv3")
+    eps = next(m.eps for m in teacher.modules() if isinstance(m, nn.BatchNorm2d))
+    net = build(Space(replace(space.table, norm_eps=eps)), CLASSES)
+    official.load_state_dict(net, teacher.state_dict())
+    x = images(seed)
+    with torch.no_grad():
+        assert difference(net.double()(x), teacher.double()(x)) < 1e-9
 
 
 def norms(net: MBConvNet) -> dict[str, ElasticNorm]:

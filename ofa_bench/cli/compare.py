@@ -1,0 +1,151 @@
+"""`ofa-bench compare`: every method and seed, and the one table."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ofa_bench.cli import console
+from ofa_bench.cli.comparison import Names, Seeds, requests, take_file
+from ofa_bench.cli.numbers import count, duration, money
+from ofa_bench.cli.options import asked_of, json_option, run_options
+from ofa_bench.errors import BenchError, Interrupted, UsageError
+
+if TYPE_CHECKING:
+    from ofa_bench.engine.assemble import Assembly
+    from ofa_bench.recipe import Request
+    from ofa_bench.records.store import Entry, Store
+
+ASK_FROM = 600.0  # seconds
+SLOWEST = 2e9  # MACs a second of a slow core: only to judge whether asking is due
+
+
+@click.command()
+@click.argument("file", required=False, is_eager=True, expose_value=False, callback=take_file)
+@click.option("--methods", type=Names(), metavar="A,B,…", help="Which methods.")
+@click.option("--seeds", type=Seeds(), default="3", metavar="N|A,B,…", help="How many, or which.")
+@run_options(without=("method", "seed"))
+@click.option("--yes", is_flag=True, help="Do not ask before a long comparison.")
+@json_option
+@click.pass_context
+def command(
+    ctx: click.Context,
+    /,
+    methods: tuple[str, ...] | None,
+    seeds: tuple[int, ...],
+    yes: bool,
+    as_json: bool,
+    **values: Any,
+) -> None:
+    """Train every method and seed; show one table.
+
+    Finished runs are reused and begun ones go on. FILE.toml may declare a comparison: keys named
+    as these options, and [[rows]] instead of methods for rows that differ in more. A run that
+    fails is shown as failed, and the others go on; the exit code is then 1.
+    """
+    from ofa_bench import api
+    from ofa_bench.cli.allocator import settle
+    from ofa_bench.cli.speed import speed_for
+    from ofa_bench.records.board import again
+    from ofa_bench.records.store import Store
+
+    every = requests(values, methods, seeds, ctx.meta.get("rows", []))
+    runs = [_planned(each) for each in every]
+    store = Store(api.results_root(values["results"]))
+    speed = speed_for(runs[0][1], store)
+    macs = sum(cost.total for _, assembly in runs for cost in assembly.cost)
+    seconds, usd = speed.seconds(macs), speed.usd(macs)
+    told = f"{len(runs)} runs, {count(macs)} training MACs"
+    if seconds is not None:
+        told += f", about {duration(seconds)} on {speed.model}, $ {money(usd)}"
+    console.tell(f"{told}; what is finished already is not run again")
+    guess = macs / SLOWEST if seconds is None else seconds
+    if not yes and guess >= ASK_FROM and not console.confirm("Start?"):
+        raise BenchError("nothing was started", "--yes starts without asking")
+    settle(values["device"])
+    entries, failures = carry_out(runs, store)
+    _conclude(entries, failures, as_json)
+    line = again(shlex.join(["ofa-bench", *(ctx.obj or ())]), len(seeds), _more(len(seeds)))
+    if line and not as_json:
+        console.say(f"more seeds: {line}")
+    ctx.exit(1 if failures else 0)
+
+
+def _more(seeds: int) -> int:
+    return next((number for number in (3, 5, 10, 20) if number > seeds), 2 * seeds)
+
+
+def _planned(values: dict[str, Any]) -> tuple[Request, Assembly]:
+    from ofa_bench import api
+    from ofa_bench.engine.assemble import assemble
+
+    asked = asked_of(values)
+    return asked, assemble(asked, api.catalogue_for(asked))
+
+
+def carry_out(
+    runs: list[tuple[Request, Assembly]], store: Store
+) -> tuple[list[Entry], list[tuple[str, BenchError]]]:
+    """The records of all runs, failed ones too, and what was wrong with those.
+
+    A mistake of the user stops everything, since the runs to come would meet it too.
+    """
+    from ofa_bench import api
+    from ofa_bench.cli.outcome import headline
+    from ofa_bench.cli.progress import watching
+    from ofa_bench.records.store import Entry
+
+    entries, failures = [], []
+    with watching() as watch:
+        for number, (asked, assembly) in enumerate(runs, 1):
+            title = headline(assembly)
+            watch.follow(assembly)
+            watch.note(f"run {number} of {len(runs)}: {title}")
+            try:
+                record = api.run_request(asked, watch)
+                entries.append(Entry(store.path(record), record))
+            except UsageError:
+                raise
+            except Interrupted as error:
+                rest = "the same compare line goes on with all of them"
+                raise Interrupted(error.message, f"{error.hint}; {rest}") from error
+            except BenchError as error:
+                watch.note(f"failed: {error.message}")
+                failures.append((title, error))
+                entries += _last_failure(store, assembly)
+    return entries, failures
+
+
+def _last_failure(store: Store, assembly: Assembly) -> list[Entry]:
+    """The record that a failed run left, if it came so far."""
+    science = assembly.science.model_dump(mode="json")
+    found = [
+        entry
+        for entry in store.list(broken=lambda error: None)
+        if entry.record.status in ("failed", "diverged")
+        and entry.record.seed == assembly.recipe.seed
+        and entry.record.science == science
+    ]
+    return sorted(found, key=lambda entry: entry.record.run.finished)[-1:]
+
+
+def _conclude(entries: list[Entry], failures: list[tuple[str, BenchError]], as_json: bool) -> None:
+    from ofa_bench.cli import standings
+    from ofa_bench.records.board import board
+    from ofa_bench.records.track import tracks
+
+    boards = [board(track, found) for track, found in tracks(entries).items()]
+    if as_json:
+        told = [{"run": title, "error": each.message} for title, each in failures]
+        console.answer(standings.document(boards, failures=told))
+        return
+    for each in boards:
+        standings.show(each, each.track.name if len(boards) > 1 else "")
+        for line in standings.caveats(each):
+            console.say(line)
+    told_already = {entry.record.error for entry in entries}
+    for title, error in failures:
+        if error.message not in told_already:
+            console.say(f"failed: {title}: {error.message}")

@@ -1,0 +1,149 @@
+"""What a comparison runs: from options, or from a TOML file that declares it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ofa_bench.cli.options import RUN_OPTIONS, Kind
+from ofa_bench.errors import RecipeError, nearest
+from ofa_bench.specs import load_toml
+
+ROWS_SHARE = ("seed", "results", "fresh")
+
+
+class Seeds(Kind):
+    """A number of seeds from 0 on, or the seeds themselves between commas."""
+
+    name = "seeds"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[int, ...]:
+        """The seeds."""
+        if isinstance(value, tuple):
+            return value
+        listed = isinstance(value, list) or "," in str(value)
+        words = value if isinstance(value, list) else str(value).split(",")
+        words = [str(word).strip() for word in words if str(word).strip()]
+        if not words or not all(word.isascii() and word.isdecimal() for word in words):
+            self.fail(f"{value!r} is neither a count nor a list such as 0,1,4.", param, ctx)
+        numbers = tuple(int(word) for word in words)
+        seeds = numbers if listed else tuple(range(min(numbers[0], 10_000)))
+        if not seeds or len(set(seeds)) < len(seeds):
+            self.fail(f"{value!r} gives no seed, or one twice.", param, ctx)
+        return seeds
+
+
+class Names(Kind):
+    """Names between commas."""
+
+    name = "names"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, ...]:
+        """The names."""
+        if isinstance(value, tuple):
+            return value
+        words = value if isinstance(value, list) else str(value).split(",")
+        names = tuple(str(word).strip() for word in words if str(word).strip())
+        if not names or len(set(names)) < len(names):
+            self.fail(f"{value!r} gives no name, or one twice.", param, ctx)
+        return names
+
+
+def take_file(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    """Let a file's values stand where the command line says nothing.
+
+    Its keys are the command's own options, and `rows`, a list of tables each of which says what
+    one row has of its own. RecipeError names a key or value that cannot be meant.
+    """
+    if value is None:
+        return None
+    told = load_toml(Path(value))
+    rows = told.pop("rows", [])
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise RecipeError("rows are tables", file=value, key="rows", hint="write [[rows]]")
+    if rows and "methods" in told:
+        raise RecipeError(
+            "methods and rows exclude each other",
+            file=value,
+            key="methods",
+            hint='give each row its method: [[rows]] method = "NAME"',
+        )
+    params = [p for p in ctx.command.params if p.name not in ("file", "as_json", "yes")]
+    ctx.default_map = {param.name: given for param, given in _given(told, params, value)}
+    ctx.meta["rows"] = [dict(_row(ctx, row, value)) for row in rows]
+    return value
+
+
+def _given(
+    values: Mapping[str, Any], params: Sequence[click.Parameter], file: str
+) -> Iterator[tuple[click.Parameter, Any]]:
+    """Each value with the parameter that it is for."""
+    named = {opt.lstrip("-").replace("-", "_"): param for param in params for opt in param.opts}
+    for key, value in values.items():
+        param = named.get(key.replace("-", "_"))
+        if param is None:
+            guess = nearest(key, named)
+            raise RecipeError(
+                "a comparison has no such key",
+                file=file,
+                key=key,
+                hint=f"did you mean {guess}?" if guess else f"the keys are: {', '.join(named)}",
+            )
+        if param.name == "set" and isinstance(value, dict):
+            value = [f"{path}={json.dumps(leaf)}" for path, leaf in _leaves(value)]
+        elif isinstance(value, dict):
+            raise RecipeError("is a table", file=file, key=key, hint="give one value")
+        yield param, [value] if param.multiple and isinstance(value, str) else value
+
+
+def _leaves(tree: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in tree.items():
+        if isinstance(value, dict):
+            yield from _leaves(value, f"{path}{name}.")
+        else:
+            yield f"{path}{name}", value
+
+
+def _row(ctx: click.Context, row: Mapping[str, Any], file: str) -> Iterator[tuple[str, Any]]:
+    whole = click.Command("row")
+    for name, option in RUN_OPTIONS.items():
+        if name not in ROWS_SHARE:
+            option(whole)
+    for param, value in _given(row, whole.params, file):
+        yield str(param.name), param.type_cast_value(ctx, value)
+
+
+def requests(
+    values: Mapping[str, Any],
+    methods: tuple[str, ...] | None,
+    seeds: tuple[int, ...],
+    rows: list[dict[str, Any]],
+) -> list[dict[str, Any]]:
+    """The options of every run, rows within a seed. What a row says of itself goes before what is
+    said of all; its `set`, `with` and `plugin` come on top."""
+    if methods is None and not rows:
+        methods = default_methods()
+    own = [{"method": name} for name in methods] if methods else rows
+    return [{**_laid(values, row), "seed": seed} for seed in seeds for row in own]
+
+
+def _laid(values: Mapping[str, Any], row: Mapping[str, Any]) -> dict[str, Any]:
+    merged = {**values, **row}
+    for name in ("set", "extras", "plugins"):
+        merged[name] = (*(values.get(name) or ()), *(row.get(name) or ()))
+    return merged
+
+
+def default_methods() -> tuple[str, ...]:
+    """The methods a comparison has when nothing is said."""
+    from ofa_bench.specs import specs_root
+
+    return tuple(load_toml(specs_root() / "defaults.toml")["compare"]["methods"])

@@ -1,0 +1,121 @@
+"""The `ofa-bench` command: what commands there are, and how each way of failing is told."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from ofa_bench import __version__
+from ofa_bench.cli import console
+from ofa_bench.errors import BenchError, nearest
+
+LAZY_COMMANDS = {
+    "run": "ofa_bench.cli.run:command",
+    "compare": "ofa_bench.cli.compare:command",
+    "plan": "ofa_bench.cli.plan:command",
+    "resume": "ofa_bench.cli.resume:command",
+    "runs": "ofa_bench.cli.runs:command",
+    "show": "ofa_bench.cli.show:command",
+    "evaluate": "ofa_bench.cli.evaluate:command",
+    "list": "ofa_bench.cli.list:command",
+    "space": "ofa_bench.cli.space:command",
+    "data": "ofa_bench.cli.data:command",
+    "board": "ofa_bench.cli.board:command",
+}
+INTERRUPTED = 130
+
+
+class LazyGroup(click.Group):
+    """Commands by the place to import them from, in the order a user meets them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Names in the order of the table."""
+        return list(LAZY_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of that name, imported now."""
+        if cmd_name not in LAZY_COMMANDS:
+            return None
+        module, _, attribute = LAZY_COMMANDS[cmd_name].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click does, but a misspelt name is met with the nearest one."""
+        name = args[0]
+        if name not in LAZY_COMMANDS and not name.startswith("-"):
+            guess = nearest(name, LAZY_COMMANDS)
+            tip = f"Did you mean {guess}?" if guess else f"There are: {', '.join(LAZY_COMMANDS)}."
+            raise click.UsageError(f"No such command {name!r}. {tip}", ctx)
+        return super().resolve_command(ctx, args)
+
+
+@click.group(
+    cls=LazyGroup,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(__version__, prog_name="ofa-bench")
+@click.pass_context
+def cli(ctx: click.Context) -> None:
+    """Train and compare once-for-all supernet methods: one loop, one space, one board."""
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Carry out a command line, the process's own unless given; returns the exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    with console.speaking(as_json="--json" in words, heard=os.environ.get("RANK", "0") == "0"):
+        try:
+            code: Any = cli.main(words, prog_name="ofa-bench", standalone_mode=False, obj=words)
+            return code if isinstance(code, int) else 0
+        except click.ClickException as error:
+            error.show()
+            return console.refuse(error.format_message(), "", error.exit_code)
+        except (click.Abort, KeyboardInterrupt):
+            return _failed(BenchError("interrupted"), INTERRUPTED)
+        except BenchError as error:
+            return _failed(error, error.exit_code)
+        except Exception as error:
+            return _failed(explained(error), 1)
+
+
+def _failed(error: BenchError, code: int) -> int:
+    if debugging():
+        import traceback
+
+        console.tell(traceback.format_exc().rstrip())
+    if code == INTERRUPTED:
+        console.tell("\n".join(part for part in (error.message, error.hint) if part))
+    else:
+        console.complain(error.message, error.hint)
+    return console.refuse(error.message, error.hint, code)
+
+
+def debugging() -> bool:
+    """Whether the user asked to see tracebacks."""
+    return os.environ.get("OFA_BENCH_DEBUG", "") not in ("", "0")
+
+
+def explained(error: Exception) -> BenchError:
+    """A sentence for what no part of the program foresaw."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return BenchError("out of memory", "lower optim.norm_batch or evaluate.chunk")
+    if isinstance(error, RecursionError):
+        return BenchError("the input is nested too deeply", "write it flatter")
+    if isinstance(error, OSError) and error.filename is not None:
+        reason = (error.strerror or type(error).__name__).lower()
+        return BenchError(
+            f"{error.filename}: {reason}", "check that the path exists and may be read and written"
+        )
+    return BenchError(
+        f"{type(error).__name__}: {error}", "this is a bug; OFA_BENCH_DEBUG=1 shows where"
+    )

@@ -1,0 +1,165 @@
+"""Options that several commands share, and the kinds of value they take."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
+    from ofa_bench.recipe import Request
+
+C = TypeVar("C", bound=Callable[..., Any])
+Decorator = Callable[[C], C]
+
+
+class Kind(click.ParamType):  # type: ignore[type-arg] # older clicks have no generic one
+    """A kind of value of our own."""
+
+
+class Name(Kind):
+    """A name of the catalogue, which is read only when the command runs or a shell completes."""
+
+    name = "name"
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The name; whether there is such a thing is the catalogue's to say."""
+        if not str(value).strip():
+            self.fail("a name may not be empty.", param, ctx)
+        return str(value).strip()
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """Names that begin so."""
+        from click.shell_completion import CompletionItem
+
+        from ofa_bench.catalogue import discover
+
+        names = discover().catalogue.names(self.kind)
+        return [CompletionItem(name) for name in names if name.startswith(incomplete)]
+
+
+class Amount(Kind):
+    """A positive, finite number; "10/270" is one."""
+
+    name = "number"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """The number."""
+        try:
+            number = float(Fraction(value)) if "/" in str(value) else float(value)
+        except (ValueError, TypeError, ZeroDivisionError, OverflowError):
+            self.fail(f"{value!r} is not a number.", param, ctx)
+        if not 0 < number < math.inf:
+            self.fail(f"{value!r} is not a positive, finite number.", param, ctx)
+        return number
+
+
+class Device(Kind):
+    """auto, cpu, cuda or cuda:N; whether this machine has it is asked later."""
+
+    name = "device"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The device's name."""
+        if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", str(value)):
+            self.fail(f"{value!r} is none of auto, cpu, cuda, cuda:N.", param, ctx)
+        return str(value)
+
+
+RUN_OPTIONS: dict[str, Decorator[Any]] = {
+    "method": click.option("--method", type=Name("method"), help="A bundle of three policies."),
+    "dataset": click.option("--dataset", type=Name("dataset"), help="What is learned."),
+    "space": click.option(
+        "--space", type=Name("space"), help="Space of subnets, by name or TOML file."
+    ),
+    "shrink": click.option("--shrink", type=Name("shrink"), help="Replace the shrink policy."),
+    "lr": click.option("--lr", type=Name("lr"), help="Replace the learning-rate policy."),
+    "distill": click.option(
+        "--distill", type=Name("distill"), help="Replace the distillation policy."
+    ),
+    "recipe": click.option("--recipe", metavar="FILE", help="TOML values over the shipped ones."),
+    "set": click.option(
+        "--set", multiple=True, metavar="PATH=VALUE", help="One recipe value; repeatable."
+    ),
+    "extras": click.option(
+        "--with", "extras", multiple=True, type=Name("extra"), help="Add an extra; repeatable."
+    ),
+    "budget": click.option(
+        "--budget",
+        type=click.Choice(["paper", "matched"]),
+        help="The recipe's lengths, or the MACs of --epochs N full-net epochs.",
+    ),
+    "scale": click.option("--scale", type=Amount(), help="Multiply the recipe's lengths."),
+    "epochs": click.option("--epochs", type=Amount(), help="Length for every method; 0.2 is one."),
+    "seed": click.option("--seed", type=click.IntRange(min=0), help="0 unless given."),
+    "data_dir": click.option(
+        "--data-dir", metavar="DIR", help="Where the images are; else $OFA_BENCH_DATA, ./data."
+    ),
+    "workers": click.option(
+        "--workers", type=click.IntRange(0, 256), help="Processes that read images."
+    ),
+    "device": click.option("--device", type=Device(), help="auto, cpu, cuda or cuda:N."),
+    "precision": click.option(
+        "--precision",
+        type=click.Choice(["fp32", "bf16", "fp16"]),
+        help="What training computes in.",
+    ),
+    "deterministic": click.option(
+        "--deterministic", is_flag=True, help="Only kernels that repeat to the bit."
+    ),
+    "init": click.option("--init", metavar="FILE", help="Weights to start from."),
+    "teacher": click.option(
+        "--teacher", metavar="FILE|RUN", help="Weights, or a finished run, to learn from."
+    ),
+    "results": click.option(
+        "--results", metavar="DIR", help="Results root; else $OFA_BENCH_RESULTS, ./results."
+    ),
+    "plugins": click.option(
+        "--plugin", "plugins", multiple=True, metavar="FILE", help="A single-file plugin."
+    ),
+    "fresh": click.option("--fresh", is_flag=True, help="Run again what is finished or begun."),
+}
+
+
+def run_options(without: tuple[str, ...] = ()) -> Decorator[Any]:
+    """The RUN OPTIONS, by the names of a `Request`'s fields."""
+
+    def decorate(command: Any) -> Any:
+        for name in reversed(RUN_OPTIONS):
+            if name not in without:
+                command = RUN_OPTIONS[name](command)
+        return command
+
+    return decorate
+
+
+json_option: Decorator[Any] = click.option(
+    "--json", "as_json", is_flag=True, help="One JSON document on stdout."
+)
+results_option = RUN_OPTIONS["results"]
+space_option = RUN_OPTIONS["space"]
+
+
+def asked_of(values: dict[str, Any]) -> Request:
+    """The request that options make; what was not said stays unsaid."""
+    from ofa_bench import api
+
+    said = {name: value for name, value in values.items() if value not in (None, (), False)}
+    teacher = said.get("teacher")
+    if teacher is not None and not Path(teacher).exists():
+        said["teacher"] = str(api.find_run(teacher, said.get("results")))
+    return api.request(**said)

@@ -1,0 +1,28 @@
+"""What this machine calls its processors, asked of the system alone. Torch-free."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from pathlib import Path
+
+
+def cpu_model() -> str:
+    """The processor's name, as it calls itself."""
+    if sys.platform == "linux":
+        try:
+            for line in Path("/proc/cpuinfo").read_text().splitlines():
+                if line.startswith("model name"):
+                    return line.partition(":")[2].strip()
+        except OSError:
+            pass
+    return platform.processor() or platform.machine()
+
+
+def gpu_model() -> str | None:
+    """The first NVIDIA GPU's name, as its driver tells it; None where there is none."""
+    for path in sorted(Path("/proc/driver/nvidia/gpus").glob("*/information")):
+        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("Model:"):
+                return line.partition(":")[2].strip()
+    return None
