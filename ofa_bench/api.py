@@ -35,7 +35,9 @@ def request(**values: Any) -> Request:
             guess = nearest(name, known)
             raise UsageError(
                 f"run has no option {name!r}",
-                f"did you mean {guess}?" if guess else f"the options are: {', '.join(sorted(known))}",
+                f"did you mean {guess}?"
+                if guess
+                else f"the options are: {', '.join(sorted(known))}",
             )
     for name in ("set", "extras", "plugins"):
         if name in values:
@@ -100,7 +102,9 @@ def _name_resumption(stop: Stop, name: str, asked: Request) -> None:
     stop.hint = f"go on with: ofa-bench resume {name}{place}"
 
 
-def resume(name: str, results: str | Path | None = None, progress: Progress | None = None) -> Record:
+def resume(
+    name: str, results: str | Path | None = None, progress: Progress | None = None
+) -> Record:
     """Go on with a begun run by its name, or the beginning of it."""
     asked, command = begun(name, results)
     return run_request(asked, progress, command)

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
 
 class BenchError(Exception):
@@ -33,8 +34,9 @@ class BenchError(Exception):
         # Worker processes hand errors over by pickling; subclasses have other constructors.
         return (_rebuild, (self.message, self.hint), {"__class__": type(self)})
 
-    def __setstate__(self, state: dict[str, object]) -> None:
-        self.__class__ = state["__class__"]  # type: ignore[assignment]
+    def __setstate__(self, state: dict[str, Any] | None) -> None:
+        if state:
+            self.__class__ = state["__class__"]
 
 
 def _rebuild(message: str, hint: str) -> BenchError:

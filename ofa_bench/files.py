@@ -21,9 +21,7 @@ def write_whole(path: Path, data: bytes | str, *, exclusive: bool = False) -> No
     replace_whole(path, lambda beside: beside.write_bytes(raw), exclusive=exclusive)
 
 
-def replace_whole(
-    path: Path, fill: Callable[[Path], object], *, exclusive: bool = False
-) -> None:
+def replace_whole(path: Path, fill: Callable[[Path], object], *, exclusive: bool = False) -> None:
     """As `write_whole`, for writers that want a path to fill."""
     beside: Path | None = None
     try:
@@ -33,11 +31,11 @@ def replace_whole(
         beside = Path(name)
         fill(beside)
         _sync(beside)
-        os.chmod(beside, 0o644)
+        beside.chmod(0o644)
         if exclusive:
             os.link(beside, path)
         else:
-            os.replace(beside, path)
+            beside.replace(path)
         _sync(path.parent)
     except FileExistsError:
         raise

@@ -131,9 +131,7 @@ class TrainingSpec:
         before data is touched. Pure."""
 
     @hookspec(firstresult=True)
-    def shrink_draws(
-        self, step: Step, probe: Callable[[Subnet], float]
-    ) -> Sequence[Draw] | None:
+    def shrink_draws(self, step: Step, probe: Callable[[Subnet], float]) -> Sequence[Draw] | None:
         """The subnets of this step, in training order. Called once per step; random only through
         `step.rng()`. `probe(subnet)` is its label loss on the first micro-batch, without
         gradient, equal on all ranks; each call costs a forward pass and is charged."""

@@ -1,4 +1,4 @@
-"""Randomness by address: every random number is a function of where it is used, never of history."""
+"""Randomness by address: a random number depends on where it is used, never on history."""
 
 from __future__ import annotations
 

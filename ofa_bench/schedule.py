@@ -7,6 +7,7 @@ from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import pairwise
 from typing import Any, Literal
 
 from ofa_bench import keys
@@ -152,7 +153,7 @@ class Step:
         """The generator of one draw. "reference": as the once-for-all code seeds it, by step, draw
         and 000 written one after another; independent of the run's seed, as there."""
         if style == "reference":
-            return random.Random(int(f"{self.index}{number:03d}000"))
+            return random.Random(int(f"{self.segment_step}{number:03d}000"))
         return self.rng(f"draw {number}")
 
 
@@ -258,7 +259,7 @@ class Schedule:
         count = min(self.batch, self.images - first)
         parts = -(-count // self.norm_batch)
         bounds = [first + count * part // parts for part in range(parts + 1)]
-        return [(epoch, a, b) for a, b in zip(bounds, bounds[1:], strict=False)]
+        return [(epoch, a, b) for a, b in pairwise(bounds)]
 
 
 def resolve_phases(phases: Sequence[Phase]) -> tuple[Phase, ...]:

@@ -24,7 +24,6 @@ from ofa_bench.recipe import Recipe, Request, Science, load_recipe
 from ofa_bench.schedule import Budget, Phase, Schedule
 from ofa_bench.space import Space, load_space
 
-
 Facts = tuple[int, dict[str, int]]  # classes, and images per split
 
 
@@ -166,9 +165,7 @@ def _lay_out(
     return phases, budget, _teachers(recipe, bus, phases)
 
 
-def _teachers(
-    recipe: Recipe, bus: Bus, phases: tuple[Phase, ...]
-) -> dict[str, Teacher | None]:
+def _teachers(recipe: Recipe, bus: Bus, phases: tuple[Phase, ...]) -> dict[str, Teacher | None]:
     file = recipe.execution.teacher
     if file is not None and recipe.policies["distill"].needs_teacher:
         return {p.name: File(Path(file), p.space.largest, "eval") for p in phases}

@@ -122,9 +122,7 @@ def _locked(
     return _finish(prepared, state, told, progress)
 
 
-def _finish(
-    prepared: Prepared, state: State, told: dict[str, str], progress: Progress
-) -> Record:
+def _finish(prepared: Prepared, state: State, told: dict[str, str], progress: Progress) -> Record:
     from ofa_bench.engine.judge import judge
 
     if prepared.devices.first:
@@ -219,7 +217,9 @@ def _state(
         curve_points=curve.points,
     )
     if assembly.recipe.execution.teacher:
-        state.give_teacher(build_net(assembly, catalogue, devices), assembly.recipe.execution.teacher)
+        state.give_teacher(
+            build_net(assembly, catalogue, devices), assembly.recipe.execution.teacher
+        )
     return state, curve
 
 

@@ -1,4 +1,4 @@
-"""The training curve: largest and smallest net on the select split, at phase ends and in between."""
+"""The training curve: largest and smallest net on select, at phase ends and in between."""
 
 from __future__ import annotations
 

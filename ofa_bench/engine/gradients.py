@@ -1,4 +1,4 @@
-"""All gradients as one flat buffer, so that zeroing, reducing, clipping and merging are one call."""
+"""All gradients as one flat buffer: zeroing, reducing, clipping and merging are one call."""
 
 from __future__ import annotations
 

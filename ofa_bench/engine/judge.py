@@ -57,4 +57,3 @@ def judge(
     )
     raw, layout = pack([result.correct["test"].tolist() for result in found])
     return Judgement(scores, raw, layout, tuple(subnets), time.perf_counter() - began)
-

@@ -181,4 +181,3 @@ class Loop:
         raise Interrupted(
             f"interrupted after step {self.state.cursor}; state is saved", self.stop.hint
         )
-

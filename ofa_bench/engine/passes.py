@@ -82,7 +82,9 @@ class Passes:
         self.losses = self.losses or [batch.images.new_zeros(()) for _ in self.draws]
         self._batch, self._weight = batch, weight
         self._seen = SeenLogits(self.teach(batch) if self.teach else None)
-        self._generators = [self._noise(draw, index, number) for index, draw in enumerate(self.draws)]
+        self._generators = [
+            self._noise(draw, index, number) for index, draw in enumerate(self.draws)
+        ]
         everyone = list(range(len(self.draws)))
         groups = self._groups(0, everyone) if self.shared else [[index] for index in everyone]
         for group in groups:
@@ -137,7 +139,7 @@ class Passes:
             if self.stop():
                 return
             self._descend(leaf, block, group)
-        x.backward(leaf.grad)
+        torch.autograd.backward(x, leaf.grad)
 
     def _learn(self, logits: Tensor, members: list[int]) -> None:
         logits = logits.float()
@@ -145,12 +147,10 @@ class Passes:
         for index in members:
             draw = self.draws[index]
             self._seen.resolution = draw.subnet.resolution
-            loss = self.bus.loss(
-                self.step, draw, logits, self._batch, self._seen, self.criterion
-            )
+            loss = self.bus.loss(self.step, draw, logits, self._batch, self._seen, self.criterion)
             self._seen.add(draw.role, logits)
             self.losses[index] += loss.detach() * self._weight
             part = loss * (self.shares[index] * self._weight)
             total = part if total is None else total + part
         if total is not None:
-            self.scale(total).backward()
+            torch.autograd.backward(self.scale(total))

@@ -118,9 +118,7 @@ def _task(prepared: Prepared, judgement: Judgement | None) -> dict[str, Any]:
     }
 
 
-def _cost(
-    state: State, machine: Mapping[str, Any], judgement: Judgement | None
-) -> dict[str, Any]:
+def _cost(state: State, machine: Mapping[str, Any], judgement: Judgement | None) -> dict[str, Any]:
     world, schedule = state.devices.world, state.assembly.schedule
     peak = max(state.devices.gather(state.devices.peak_bytes))
     phases = [_phase(row, world, schedule.steps_per_epoch, peak) for row in state.ledger.rows]

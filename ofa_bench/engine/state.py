@@ -112,6 +112,7 @@ class State:
                 f"phase {phase.name!r} sorts channels, which this network cannot do",
                 "use a network with channel_order, or a shrink policy that does not sort",
             )
+        network: Any = self.net
         assert phase.sort is not None
         order = self.net.channel_order(phase.sort, phase.space.choices("expand"))
         keep = self.assembly.science.optim.reference_momentum
@@ -120,7 +121,7 @@ class State:
         def moved(name: str) -> list[Tensor]:
             return [parameters[name], *([] if keep else self.optimizer.buffers(name))]
 
-        apply(self.net, order, moved)
+        apply(network, order, moved)
 
     def teacher_of(self, phase: Phase) -> FrozenTeacher | None:
         """The teacher a phase learns from."""

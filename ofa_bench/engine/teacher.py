@@ -65,4 +65,3 @@ class FrozenTeacher:
         """Take over a checkpoint's parameters."""
         self._net.load_state_dict(weights)
         self._statistics.clear()
-

@@ -28,7 +28,8 @@ def weights_file(path: Path) -> Path:
     file = path / "weights.safetensors" if path.is_dir() else path
     if not file.is_file():
         raise UsageError(
-            f"there are no weights at {path}", "give a weights file, or the folder of a finished run"
+            f"there are no weights at {path}",
+            "give a weights file, or the folder of a finished run",
         )
     return file
 

@@ -59,7 +59,7 @@ class Recipe:
     science: Science
     execution: Execution
     seed: int
-    policies: Mapping[str, Policy[Any]]
+    policies: Mapping[str, Any]
     origins: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -137,8 +137,8 @@ def _policies(
     policies: dict[str, Policy[Any]] = {}
     for family in FAMILIES:
         asked = getattr(request, family)
-        if isinstance(asked, Policy):
-            policies[family] = asked
+        if asked is not None and not isinstance(asked, str):
+            policies[family] = asked  # an instance, from a notebook
             continue
         name = str(asked or method[family])
         cls = catalogue.get(family, name).load()
