@@ -9,6 +9,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from ofa_bench.errors import UnknownName, UsageError
+from ofa_bench.nets.active import Slices, block_slices
 from ofa_bench.nets.blocks import Head, MBConv, Shortcuts, Trunk
 from ofa_bench.nets.elastic import ElasticDepthwise, ElasticNorm
 from ofa_bench.nets.init import Init, initialize
@@ -102,6 +103,19 @@ class MBConvNet(nn.Module):
                 assert isinstance(depthwise, ElasticDepthwise)
                 idle = depthwise.idle_matrices(option.kernel)
                 found -= {f"blocks.{slot + 1}.depthwise.{name}" for name in idle}
+        return found
+
+    def slices(self, subnet: Subnet) -> dict[str, Slices]:
+        """The part of each parameter that a subnet uses; names it does not use are left out."""
+        found: dict[str, Slices] = {}
+        for index, block in enumerate(self.blocks):
+            if not isinstance(block, MBConv):
+                found |= {name: (slice(None),) for name in _parameters(self.blocks, index)}
+                continue
+            kernel, expand = subnet.kernel[index - 1], subnet.expand[index - 1]
+            if kernel is not None and expand is not None:
+                inner = block_slices(block, kernel, block.middle(expand))
+                found |= {f"blocks.{index}.{name}": part for name, part in inner}
         return found
 
     def channel_order(self, mode: SortMode, expands: tuple[int, ...]) -> list[Permutation]:
