@@ -29,9 +29,10 @@ class Curve:
         """Score the ends of the space and keep the point."""
         from ofa_bench.evaluate.score import top1
 
-        space = step.phase.space
+        space, chunk = step.phase.space, self._assembly.science.evaluate.chunk
         nets = {"largest": space.largest, "smallest": self._assembly.trained.smallest}
-        values = top1(self._net, list(nets.values()), self._source, "select", self._devices)
+        each = list(nets.values())
+        values = top1(self._net, each, self._source, "select", self._devices, chunk=chunk)
         scores = dict(zip(nets, values, strict=True))
         point = {"step": step.index + 1, "epoch": round((step.index + 1) / step.steps_per_epoch, 6)}
         self.points.append({**point, "phase": step.phase.name, **scores})

@@ -54,6 +54,11 @@ class Ledger:
             self.rows.append(PhaseLedger(phase))
         self._since = time.perf_counter()
 
+    def charge_lost(self, seconds: float) -> None:
+        """Training that a kill threw away was paid for all the same."""
+        if self.rows:
+            self.row.wall_seconds += seconds
+
     def pause(self) -> None:
         """Stop the clock: what follows stands beside the training cost, not in it."""
         if self._since is not None:

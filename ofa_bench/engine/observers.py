@@ -104,16 +104,20 @@ class EventLog:
 
 
 def lost_seconds(path: Path, since: float) -> float:
-    """Seconds of training that a killed process did after its last checkpoint at `since` (epoch
-    seconds): from the log's own last word."""
-    last = since
+    """Seconds of training that killed processes did after the checkpoint written at `since`
+    (epoch seconds), by the log's own lines; idle time before a process took up again is not in."""
+    lost, before = 0.0, since
     try:
-        with path.open(encoding="utf-8", errors="replace") as stream:
-            for line in stream:
-                try:
-                    last = max(last, float(json.loads(line)["at"]))
-                except (ValueError, KeyError, TypeError):
-                    continue  # a line cut short by the kill
+        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return 0.0
-    return last - since
+    for line in lines:
+        try:
+            event = json.loads(line)
+            at, begins = float(event["at"]), event["event"] == "start"
+        except (ValueError, KeyError, TypeError):
+            continue  # a line cut short by the kill
+        if at > since:
+            lost += 0.0 if begins else at - before
+            before = at
+    return lost

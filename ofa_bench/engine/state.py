@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
@@ -19,7 +20,7 @@ from ofa_bench.engine.checkpoint import Checkpoints
 from ofa_bench.engine.devices import Devices
 from ofa_bench.engine.gradients import FlatGradients
 from ofa_bench.engine.ledger import Ledger
-from ofa_bench.engine.observers import Progress
+from ofa_bench.engine.observers import Progress, lost_seconds
 from ofa_bench.engine.optimizer import Optimizer
 from ofa_bench.engine.signals import Stop
 from ofa_bench.engine.teacher import FrozenTeacher
@@ -222,6 +223,7 @@ class State:
                 "scaler": self._scaler.state_dict() if self._scaler else None,
                 "teachers": {at: teacher.weights() for at, teacher in self.teachers.items()},
                 "ledger": self.ledger.state_dict(),
+                "at": time.time(),
                 "curve": self.curve_points,
                 "policies": {n: p.state_dict() for n, p in policies.items() if remembers(p)},
             },
@@ -244,6 +246,7 @@ class State:
                 teacher.load(state["teachers"][value.at])
                 self.teachers[value.at] = teacher
         self.ledger.load_state_dict(state["ledger"])
+        self.ledger.charge_lost(lost_seconds(self.folder / "events.jsonl", state["at"]))
         self.curve_points[:] = state["curve"]
         plugins: Mapping[str, Any] = {**self.assembly.recipe.policies, **self.assembly.bus.extras}
         for name, memory in state["policies"].items():
