@@ -1,0 +1,81 @@
+"""Parts of a record that tell where a run was and what it cost."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Percent = Annotated[float, Field(ge=0, le=100)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=0)]
+Seconds = Annotated[float, Field(ge=0)]
+
+
+class Part(BaseModel):
+    """A piece of a record: frozen, no unknown keys, no NaN."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Machine(Part):
+    """Where it ran and which choices were made there that could change bits."""
+
+    device: str
+    cpu: str
+    gpu: str | None = None
+    gpus: Count = 0
+    cores: Count
+    threads: Count
+    memory_format: str
+    allocator: str
+    torch: str
+    python: str
+    platform: str
+    details: dict[str, Any] = {}
+
+    @property
+    def model(self) -> str:
+        """The device's model, as price tables name it."""
+        return self.gpu or self.cpu
+
+
+class PhaseCost(Part):
+    """One phase's ledger row. `passes` and `macs` by role; `macs` are training MACs: three times
+    the forward ones for trained passes, once for teacher and probe."""
+
+    name: str
+    epochs: float = Field(ge=0)
+    steps: Count
+    images: Count
+    passes: dict[str, Count]
+    macs: dict[str, Count]
+    device_seconds: Seconds
+    wall_seconds: Seconds
+    waiting_share: Share
+    peak_bytes: Count
+    energy_joules: float | None = None
+
+
+class Beside(Part):
+    """Time that is not training."""
+
+    evaluation_seconds: Seconds = 0.0
+    download_seconds: Seconds = 0.0
+    compile_seconds: Seconds = 0.0
+
+
+class Cost(Part):
+    """All that a user pays for; the totals are sums (peak: the maximum) over the phases."""
+
+    phases: tuple[PhaseCost, ...]
+    device_seconds: Seconds
+    wall_seconds: Seconds
+    train_macs: Count
+    subnet_passes: Count
+    images: Count
+    peak_bytes: Count
+    usd: float | None = Field(default=None, ge=0)
+    waiting_share: Share
+    beside: Beside = Beside()
