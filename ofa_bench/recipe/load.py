@@ -96,10 +96,9 @@ def _names(
     """Method, data set and space: flags, then --recipe, then the defaults."""
     defaults = load_toml(specs_root() / "defaults.toml")["run"]
     names: dict[str, str] = {}
-    composed = all(getattr(request, family) is not None for family in FAMILIES)
     for kind in NAMES:
         asked = getattr(request, kind) or file.get(kind)
-        if asked is None and not (kind == "method" and composed):
+        if asked is None:
             asked = defaults.get(kind)
         if asked is not None:
             names[kind] = str(asked)
