@@ -48,6 +48,7 @@ def command(
     from ofa_bench import api
     from ofa_bench.cli.allocator import settle
     from ofa_bench.cli.speed import speed_for
+    from ofa_bench.cli.standings import refresh
     from ofa_bench.records.board import again
     from ofa_bench.records.store import Store
 
@@ -66,6 +67,7 @@ def command(
         raise BenchError("nothing was started", "--yes starts without asking")
     settle(values["device"])
     entries, failures = carry_out(runs, store)
+    refresh(store.results)
     _conclude(entries, failures, as_json)
     line = again(shlex.join(["ofa-bench", *(ctx.obj or ())]), len(seeds), _more(len(seeds)))
     if line and not as_json:

@@ -29,6 +29,7 @@ class Voice:
     """Whether the command answers in JSON, and where that one document goes."""
 
     as_json: bool = False
+    heard: bool = True
     document: IO[str] | None = None
     answered: bool = False
 
@@ -41,7 +42,7 @@ def speaking(as_json: bool, heard: bool = True) -> Iterator[None]:
     """A command's stdout and stderr. In JSON, a stray `print` of a plugin lands on stderr; a rank
     that is not to be heard prints nothing."""
     global _voice
-    before, _voice = _voice, Voice(as_json)
+    before, _voice = _voice, Voice(as_json, heard)
     try:
         if not heard:
             with (
@@ -80,6 +81,17 @@ def refuse(message: str, hint: str, code: int) -> int:
     if _voice.as_json and not _voice.answered:
         answer({"error": message, "hint": hint, "exit": code})
     return code
+
+
+def heard() -> bool:
+    """Whether this process is the one that speaks, and keeps the boards."""
+    return _voice.heard
+
+
+def raw(text: str) -> None:
+    """A text on stdout that was made safe already."""
+    sys.stdout.write(text)
+    sys.stdout.flush()
 
 
 def say(text: str = "") -> None:

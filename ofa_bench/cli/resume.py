@@ -21,6 +21,7 @@ def command(run: str, results: str | None, as_json: bool) -> None:
     from ofa_bench.cli.allocator import settle
     from ofa_bench.cli.outcome import headline, show
     from ofa_bench.cli.progress import watching
+    from ofa_bench.cli.standings import refresh
     from ofa_bench.engine.assemble import assemble
     from ofa_bench.records.store import Store
 
@@ -32,4 +33,5 @@ def command(run: str, results: str | None, as_json: bool) -> None:
         watch.follow(assembly)
         record = api.run_request(asked, watch, told)
     store = Store(api.results_root(asked.results))
+    refresh(store.results)
     show(record, store.path(record), as_json)

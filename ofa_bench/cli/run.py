@@ -23,6 +23,7 @@ def command(as_json: bool, **values: Any) -> None:
     from ofa_bench.cli.allocator import settle
     from ofa_bench.cli.outcome import headline, show
     from ofa_bench.cli.progress import watching
+    from ofa_bench.cli.standings import refresh
     from ofa_bench.engine.assemble import assemble
     from ofa_bench.records.store import Store
 
@@ -34,4 +35,5 @@ def command(as_json: bool, **values: Any) -> None:
         watch.follow(assembly)
         record = api.run_request(asked, watch)
     store = Store(api.results_root(asked.results))
+    refresh(store.results)
     show(record, store.path(record), as_json)

@@ -1,13 +1,17 @@
-"""A board's rows, as a table and as JSON."""
+"""A board on the terminal and as JSON, and the boards kept beside the records."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from ofa_bench.cli import console
-from ofa_bench.cli.numbers import DASH, count, duration, interval, money, percent
+from ofa_bench.cli.numbers import DASH, count, duration, interval, percent
+from ofa_bench.errors import BenchError
 from ofa_bench.records.board import Board, Place
+from ofa_bench.records.boards import write_boards
+from ofa_bench.records.shown import row_json, to_json
 
 COLUMNS = (
     ">rank",
@@ -21,40 +25,13 @@ COLUMNS = (
     ">device time",
     ">$",
 )
-COSTS = ("train_macs", "device_seconds", "wall_seconds", "subnet_passes", "peak_bytes", "usd")
 
 
 def document(boards: Sequence[Board], **more: Any) -> dict[str, Any]:
-    """All rows of the boards as one JSON document."""
-    rows = [row_json(board, place) for board in boards for place in board.places]
-    return {**more, "rows": rows, "tracks": [board.track.name for board in boards]}
-
-
-def row_json(board: Board, place: Place) -> dict[str, Any]:
-    """A row as JSON values."""
-    row, accuracy = place.row, place.accuracy
-    return {
-        "track": board.track.name,
-        "row_id": row.id,
-        "method": row.any.method.name,
-        "composition": row.any.method.composition,
-        "label": row.label,
-        "n": row.n,
-        "seeds": [*row.seeds],
-        "failed": [{"seed": r.seed, "status": r.status, "error": r.error} for r in row.failed],
-        "mean_pareto_accuracy": {
-            "mean": accuracy.mean if accuracy else None,
-            "low": accuracy.low if accuracy else None,
-            "high": accuracy.high if accuracy else None,
-        },
-        "largest_top1": row.mean("summary", "largest_top1"),
-        "smallest_top1": row.mean("summary", "smallest_top1"),
-        "cost": {name: row.mean("cost", name) for name in COSTS},
-        "rank": place.rank,
-        "provisional": place.provisional,
-        "greyed_by": [*place.greyed_by],
-        "notes": [*row.notes],
-    }
+    """All rows of the boards, each with its track, and what else the boards say."""
+    told = [to_json(board) for board in boards]
+    rows = [{"track": board["track"], **row} for board in told for row in board.pop("rows")]
+    return {**more, "rows": rows, "tracks": told}
 
 
 def show(board: Board, title: str = "") -> None:
@@ -76,18 +53,19 @@ def _cells(place: Place) -> tuple[object, ...]:
     if accuracy is None:
         status = row.failed[0].status if row.failed else DASH
         return (DASH, row.label, row.n, status, *[DASH] * (len(COLUMNS) - 4))
-    rank = f"{place.rank}?" if place.provisional else place.rank
+    told = row_json(place)
+    cost = told["cost"]
     return (
-        rank,
+        f"{place.rank}?" if place.provisional else place.rank,
         row.label,
         row.n,
         percent(accuracy.mean),
         interval(accuracy.low, accuracy.high),
-        percent(row.mean("summary", "largest_top1")),
-        percent(row.mean("summary", "smallest_top1")),
-        count(row.mean("cost", "train_macs")),
-        duration(row.mean("cost", "device_seconds")),
-        money(row.mean("cost", "usd")),
+        percent(told["largest_top1"]),
+        percent(told["smallest_top1"]),
+        count(cost["train_macs"]),
+        duration(cost["device_seconds"]),
+        DASH if cost["usd"] is None else cost["usd"],
     )
 
 
@@ -104,3 +82,15 @@ def caveats(board: Board) -> list[str]:
     elif ranked:
         lines.append("one seed a row says nothing about what another seed would give")
     return lines
+
+
+def refresh(results: Path) -> None:
+    """Write the boards anew; where that cannot be done, say so and go on."""
+    if not console.heard():
+        return
+    try:
+        write_boards(results)
+    except BenchError as error:
+        console.tell(f"the boards are not written anew: {error.message}")
+    except OSError as error:
+        console.tell(f"the boards are not written anew: {error.filename}: {error.strerror}")

@@ -134,6 +134,29 @@ def test_board_of_an_unknown_track_lists_what_there_is(
     assert bench("board", "mnist", "--results", results).code == 2
 
 
+def test_boards_are_kept_and_checked(bench: Bench, results: Path, stored: list[Record]) -> None:
+    assert bench("board", "--results", results, "--check").code == 1
+    assert not (results / "boards").exists()
+    assert bench("board", "--results", results).code == 0
+    kept = sorted(path.suffix for path in (results / "boards").iterdir())
+    assert kept == [".json", ".md"]
+    assert bench("board", "--results", results, "--check", "--json").json["ok"] is True
+    page = next((results / "boards").glob("*.md"))
+    assert bench("board", "--results", results, "--format", "md").out == page.read_text()
+    page.write_text(page.read_text().replace("alpha", "omega"))
+    done = bench("board", "--results", results, "--check")
+    assert done.code == 1 and page.name in done.out
+
+
+def test_a_board_shows_though_it_cannot_be_kept(
+    bench: Bench, results: Path, stored: list[Record]
+) -> None:
+    (results / "boards").write_text("a file in the way")
+    done = bench("board", "--results", results, "--json")
+    assert done.code == 0 and len(done.json["rows"]) == 3
+    assert "not written anew" in done.err
+
+
 def test_without_records_there_is_an_empty_board(bench: Bench, results: Path) -> None:
     assert bench("board", "--results", results, "--json").json == {"rows": [], "tracks": []}
 
