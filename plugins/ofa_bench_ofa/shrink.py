@@ -95,7 +95,7 @@ class Progressive(ShrinkPolicy[ProgressiveOptions]):
         if self.options.draws == "keyed":
             return step.rng("resolution").choice(space.resolutions)
         # The once-for-all loader's seed: batch and epoch, written one after the other.
-        epoch, batch = divmod(step.index, step.steps_per_epoch)
+        epoch, batch = divmod(step.segment_step, step.steps_per_epoch)
         return random.Random(int(f"{batch}{epoch:03d}")).choices(space.resolutions)[0]
 
     def _published(self, space: Space) -> Iterator[Phase]:

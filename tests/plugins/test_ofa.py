@@ -115,18 +115,18 @@ def test_draws_stay_in_their_phase(ofa_space, lay, drawn):
 
 
 def test_reference_draws(ofa_space, lay, drawn):
-    """Seeded by step, draw and 000 in decimal; kernels, ratios, depths; the size by the batch."""
+    """Seeded by the phase's own step, draw and 000; the size by the batch."""
     shrink = Progressive(draws="reference")
     schedule = lay(shrink, ofa_space, 605, 605)
     step = schedule.step(schedule.edges[-2] + 7)
     for number, draw in enumerate(drawn(shrink, step)):
-        peer = random.Random(int("%d%.3d%.3d" % (step.index, number, 0)))  # noqa: UP031
+        peer = random.Random(int("%d%.3d%.3d" % (step.segment_step, number, 0)))  # noqa: UP031
         kernel = [peer.choice([3, 5, 7]) for _ in range(20)]
         expand = [peer.choice([3, 4, 6]) for _ in range(20)]
         depth = [peer.choice([2, 3, 4]) for _ in range(5)]
         wanted = {"kernel": kernel, "expand": expand, "depth": depth}
         assert draw.subnet.at(224) == ofa_space.subnet(wanted)
-        epoch, batch = divmod(step.index, schedule.steps_per_epoch)
+        epoch, batch = divmod(step.segment_step, schedule.steps_per_epoch)
         sizes = random.Random(int("%d%.3d" % (batch, epoch)))  # noqa: UP031
         assert draw.subnet.resolution == sizes.choices(range(128, 225, 4))[0]
 
