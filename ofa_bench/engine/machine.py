@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import platform
-import sys
-from pathlib import Path
 from typing import Any
 
 import torch
 
 from ofa_bench.engine.devices import Devices
+from ofa_bench.hardware import cpu_model
 
 
 def describe(devices: Devices) -> dict[str, Any]:
@@ -30,15 +29,3 @@ def describe(devices: Devices) -> dict[str, Any]:
         "platform": platform.platform(terse=True),
         "details": {"world": devices.world},
     }
-
-
-def cpu_model() -> str:
-    """The processor's name, as it calls itself."""
-    if sys.platform == "linux":
-        try:
-            for line in Path("/proc/cpuinfo").read_text().splitlines():
-                if line.startswith("model name"):
-                    return line.partition(":")[2].strip()
-        except OSError:
-            pass
-    return platform.processor() or platform.machine()
