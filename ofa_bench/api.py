@@ -90,8 +90,13 @@ def run_request(
         catalogue = catalogue_for(asked)
         prepared = prepare(asked, catalogue, devices)
         done = prepared.finished
-        if done is not None and not asked.fresh:
-            watch.note(f"{done.run.id} is finished already; --fresh runs it again")
+        if done is not None and asked.fresh:
+            raise BenchError(
+                f"{done.run.id} is recorded already, and records are never overwritten",
+                "run it afresh into another folder with --results DIR",
+            )
+        if done is not None:
+            watch.note(f"{done.run.id} is finished already; its record stands")
             return done
         _name_resumption(stop, prepared.identity.name, asked)
         return carry_out(prepared, catalogue, stop, watch, command or shell_line(asked))

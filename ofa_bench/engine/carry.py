@@ -46,9 +46,9 @@ class Prepared:
 
     @property
     def finished(self) -> Record | None:
-        """The record of this very run, if there is one that ended well."""
+        """The record of this very run, if it ended; a divergence stands as it is."""
         for entry in self.store.list(broken=lambda error: None):
-            if entry.record.run_id == self.identity.run and entry.record.status == "ok":
+            if entry.record.run_id == self.identity.run and entry.record.status in ("ok", "diverged"):
                 return entry.record
         return None
 

@@ -39,6 +39,7 @@ class Loop:
         cursor = state.restore()
         self._stream = state.source.batches(self._mine(cursor))
         self.bus.run_start(state.view())
+        state.progress.begin(self.schedule.steps, cursor)
         with self.stop.gently():
             for index in range(cursor, self.schedule.steps):
                 step = self.schedule.step(index)
