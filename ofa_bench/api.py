@@ -96,7 +96,7 @@ def run_request(
                 "run it afresh into another folder with --results DIR",
             )
         if done is not None:
-            watch.note(f"{done.run.id} is finished already; its record stands")
+            watch.note(f"{done.run.id} is finished already: its record stands")
             return done
         _name_resumption(stop, prepared.identity.name, asked)
         return carry_out(prepared, catalogue, stop, watch, command or shell_line(asked))

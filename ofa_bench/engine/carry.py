@@ -48,8 +48,9 @@ class Prepared:
     def finished(self) -> Record | None:
         """The record of this very run, if it ended; a divergence stands as it is."""
         for entry in self.store.list(broken=lambda error: None):
-            if entry.record.run_id == self.identity.run and entry.record.status in ("ok", "diverged"):
-                return entry.record
+            record = entry.record
+            if record.run_id == self.identity.run and record.status in ("ok", "diverged"):
+                return record
         return None
 
 

@@ -45,7 +45,10 @@ def test_a_finished_run_is_not_run_again(
     results, record = finished
     done = bench("run", *TINY, "--results", results, "--json")
     assert done.json == record
-    assert "--fresh" in done.err
+    assert "its record stands" in done.err
+    again = bench("run", *TINY, "--results", results, "--fresh")
+    assert again.code == 1
+    assert "never overwritten" in again.err
     assert bench("resume", record["run"]["id"][:12], "--results", results, "--json").json == record
 
 
