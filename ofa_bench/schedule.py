@@ -179,7 +179,7 @@ class Schedule:
         if total < len(self.phases):
             raise UsageError(
                 f"{total} steps are too few for {len(self.phases)} phases",
-                "train longer: raise --epochs or --scale",
+                "train longer (--epochs, --scale), or in smaller batches (--set optim.batch=N)",
             )
         edges, epochs = [0], 0.0
         for number, phase in enumerate(self.phases, 1):

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file
 
-WORDS = "run --space toy --epochs 1 --set evaluate.per_bucket=1 --set evaluate.curve=0".split()
+WORDS = ["run", "--space", "toy", "--epochs", "1"]
+WORDS += ["--set", "evaluate.per_bucket=1", "--set", "evaluate.curve=0"]
 
 
 def weights(folder: Path) -> dict[str, object]:
