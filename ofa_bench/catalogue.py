@@ -19,7 +19,6 @@ from ofa_bench.errors import PluginError, UnknownName, UsageError
 from ofa_bench.hookspecs import PROJECT, CatalogueSpec
 from ofa_bench.specs import specs_root
 
-KINDS = ("shrink", "lr", "distill", "method", "extra", "space", "dataset", "supernet")
 GROUP = "ofa_bench"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import pairwise
@@ -260,17 +260,3 @@ class Schedule:
         parts = -(-count // self.norm_batch)
         bounds = [first + count * part // parts for part in range(parts + 1)]
         return [(epoch, a, b) for a, b in pairwise(bounds)]
-
-
-def resolve_phases(phases: Sequence[Phase]) -> tuple[Phase, ...]:
-    """Phases as a policy answered them, checked; UsageError names what cannot be."""
-    seen: set[str] = set()
-    for phase in phases:
-        if phase.name in seen:
-            raise UsageError(f"two phases are called {phase.name!r}", "give each its own name")
-        seen.add(phase.name)
-        if not 0 < phase.epochs < float("inf"):
-            raise UsageError(
-                f"phase {phase.name!r} lasts {phase.epochs} epochs", "lengths must be positive"
-            )
-    return tuple(phases)

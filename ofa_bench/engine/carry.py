@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,7 +21,7 @@ from ofa_bench.engine.devices import Devices
 from ofa_bench.engine.identity import Identity, identify
 from ofa_bench.engine.ledger import Ledger
 from ofa_bench.engine.loop import Loop
-from ofa_bench.engine.observers import EventLog, Progress
+from ofa_bench.engine.observers import EventLog, Progress, Trace
 from ofa_bench.engine.recording import record_of
 from ofa_bench.engine.signals import Stop
 from ofa_bench.engine.state import State
@@ -109,6 +110,9 @@ def _locked(
     log = EventLog(prepared.folder / "events.jsonl", draws=not _pure(prepared))
     if prepared.devices.first:
         prepared.assembly.bus.observe("event log", log)
+    if os.environ.get("OFA_BENCH_TRACE"):
+        trace = Trace(progress)
+        prepared.assembly.bus.monitor(trace.before, trace.after)
     told = {"started": started, "command": command}
     try:
         Loop(state, curve).run()

@@ -112,8 +112,3 @@ def open_devices(name: str) -> Iterator[Devices]:
         yield Devices(device, torch.distributed.get_rank(), world)
     finally:
         torch.distributed.destroy_process_group()
-
-
-def launched_rank() -> int:
-    """This process's rank as its launcher told it, before any group is made."""
-    return int(os.environ.get("RANK", "0"))

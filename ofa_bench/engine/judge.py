@@ -42,7 +42,9 @@ def judge(
         classes=assembly.classes,
     )
     progress.note(f"evaluating {len(subnets)} subnets, each with norm statistics of its own")
-    found = score(net, subnets, source, chunk=table.chunk, devices=devices)
+    found = score(
+        net, subnets, source, chunk=table.chunk, devices=devices, tell=progress.evaluating
+    )
     space, classes = assembly.space, assembly.classes
     scores = tuple(
         Score(

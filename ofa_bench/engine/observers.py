@@ -103,6 +103,23 @@ class EventLog:
             self._stream = None
 
 
+class Trace:
+    """Every hook call with its time, told to whoever watches (OFA_BENCH_TRACE=1)."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._began: list[float] = []
+
+    def before(self, hook: str, impls: Any, values: Any) -> None:
+        """A call begins."""
+        self._began.append(time.perf_counter())
+
+    def after(self, outcome: Any, hook: str, impls: Any, values: Any) -> None:
+        """A call is over."""
+        spent = (time.perf_counter() - self._began.pop()) * 1e6
+        self._progress.note(f"{hook} of {', '.join(i.plugin_name for i in impls)}: {spent:.0f} µs")
+
+
 def lost_seconds(path: Path, since: float) -> float:
     """Seconds of training that killed processes did after the checkpoint written at `since`
     (epoch seconds), by the log's own lines; idle time before a process took up again is not in."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, count
 from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
@@ -56,8 +56,11 @@ def score(
     splits: Sequence[HeldOut] = ("select", "test"),
     chunk: int = CHUNK,
     devices: Ranks | None = None,
+    tell: Callable[[int, int], None] | None = None,
 ) -> list[Correctness]:
     """Calibrate and score the subnets, in their order; net and mode stay as they are.
+
+    `tell(done, total)` hears of every chunk of images scored.
 
     Ranks share out the subnets, never a calibration, and all return the whole list. The result of
     one subnet does not depend on the others, on their order or on the number of ranks. Raises
@@ -73,16 +76,26 @@ def score(
     by_resolution: dict[int, list[int]] = {}
     for place in mine:
         by_resolution.setdefault(subnets[place].resolution, []).append(place)
+    total = len(by_resolution) * sum(-(-source.sizes[split] // chunk) for split in splits)
+    told = _told(tell, total)
     found: dict[int, dict[str, NDArray[numpy.bool_]]] = {}
     with undisturbed(net):
         for resolution, places in by_resolution.items():
             company = [subnets[place] for place in places]
-            hits = _hits(net, company, source, resolution, splits, chunk)
+            hits = _hits(net, company, source, resolution, splits, chunk, told)
             for row, place in enumerate(places):
                 found[place] = {split: table[row].numpy() for split, table in hits.items()}
     for part in [found] if devices is None else devices.gather(found):
         found |= part
     return [Correctness(subnet, found[place]) for place, subnet in enumerate(subnets)]
+
+
+def _told(tell: Callable[[int, int], None] | None, total: int) -> Iterator[None]:
+    """Each step tells one chunk more of the total."""
+    for done in count(1):
+        if tell is not None:
+            tell(done, total)
+        yield
 
 
 def top1(
@@ -119,21 +132,25 @@ def _hits(
     resolution: int,
     splits: Sequence[HeldOut],
     chunk: int,
+    told: Iterator[None],
 ) -> dict[str, Tensor]:
     """For each split a boolean table [subnets, images]; all subnets are of one resolution."""
     tree = Tree(net, subnets)
     tree.calibrate(source.calibration(resolution))
     hits: dict[str, Tensor] = {}
     for split in splits:
-        chunks = source.evaluation(split, resolution, chunk)
-        hits[split] = torch.cat([_marks(tree, len(subnets), batch) for batch in chunks], 1).cpu()
+        marks = []
+        for batch in source.evaluation(split, resolution, chunk):
+            marks.append(_marks(tree, len(subnets), batch))
+            next(told)
+        hits[split] = torch.cat(marks, 1).cpu()
     return hits
 
 
-def _marks(tree: Tree, count: int, batch: Batch) -> Tensor:
-    """Whether each of `count` subnets gets each image of a chunk right, [count, images]."""
+def _marks(tree: Tree, rows: int, batch: Batch) -> Tensor:
+    """Whether each of `rows` subnets gets each image of a chunk right, [rows, images]."""
     truth = batch.labels
-    marks = torch.zeros((count, len(truth)), dtype=torch.bool, device=truth.device)
+    marks = torch.zeros((rows, len(truth)), dtype=torch.bool, device=truth.device)
 
     def mark(place: int, logits: Tensor) -> None:
         torch.eq(logits.argmax(1), truth, out=marks[place])
