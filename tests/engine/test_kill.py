@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-ASKED = ["run", "--method", "ofa", "--space", "toy", "--epochs", "8", "--json"]
+ASKED = ["run", "--method", "ofa", "--space", "toy", "--epochs", "16", "--json"]
 ASKED += ["--set", "evaluate.per_bucket=1", "--set", "evaluate.curve=0", "--results"]
 TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 
@@ -38,7 +38,6 @@ def killed(folder: Path, launch: list[str], number: int) -> subprocess.Popen[str
         if set(folder.glob("runs/*/checkpoint/*.pt")) - before or process.poll() is not None:
             break
         time.sleep(0.1)
-    time.sleep(0.3)
     assert process.poll() is None, "the run ended before it could be killed"
     os.killpg(process.pid, number)
     return process
