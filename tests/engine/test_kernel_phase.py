@@ -59,5 +59,3 @@ def test_a_space_with_one_kernel_has_no_kernel_phase() -> None:
     assert "kernel" not in names
     elastic = api.plan(method="ofa", dataset="cifar10", space="mobilenetv3-ofa-32")
     assert "kernel" in [phase.name for phase in elastic.schedule.phases]
-
-

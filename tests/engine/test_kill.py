@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-ASKED = ["run", "--method", "ofa", "--space", "toy", "--epochs", "16", "--json"]
+ASKED = ["run", "--method", "ofa", "--space", "toy", "--epochs", "8", "--json"]
 ASKED += ["--set", "evaluate.per_bucket=1", "--set", "evaluate.curve=0", "--results"]
 TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 
@@ -31,16 +31,29 @@ def killed(folder: Path, launch: list[str], number: int) -> subprocess.Popen[str
     """Start a run and signal all its processes once its first checkpoint is written."""
     words = command(folder, launch)
     before = set(folder.glob("runs/*/checkpoint/*.pt"))
-    process = subprocess.Popen(
-        words, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
-    )
+    process = subprocess.Popen(words, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     for _ in range(600):
         if set(folder.glob("runs/*/checkpoint/*.pt")) - before or process.poll() is not None:
             break
         time.sleep(0.1)
     assert process.poll() is None, "the run ended before it could be killed"
-    os.killpg(process.pid, number)
+    for pid in ours(folder):
+        os.kill(pid, number)
     return process
+
+
+def ours(folder: Path) -> list[int]:
+    """The launcher and the ranks, which it puts into sessions of their own, by what they were
+    started with."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            words = (entry / "cmdline").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if entry.name.isdigit() and str(folder).encode() in words:
+            found.append(int(entry.name))
+    return found
 
 
 @pytest.mark.parametrize("launch", [[], TORCHRUN], ids=["alone", "two ranks"])
