@@ -77,9 +77,12 @@ def run(**values: Any) -> Record:
 
 
 def run_request(
-    asked: Request, progress: Progress | None = None, command: str | None = None
+    asked: Request,
+    progress: Progress | None = None,
+    command: str | None = None,
+    leave: frozenset[int] | None = None,
 ) -> Record:
-    """As `run`, watched by `progress`."""
+    """As `run`, watched by `progress`. `leave`: see `engine.carry.prepare`."""
     assembly = assemble(asked, catalogue_for(asked))  # refuse before torch is even imported
     from ofa_bench.engine.carry import carry_out, prepare
     from ofa_bench.engine.devices import open_devices
@@ -88,7 +91,7 @@ def run_request(
     watch = progress or Silent()
     with open_devices(assembly.recipe.execution.device) as devices, listening() as stop:
         catalogue = catalogue_for(asked)
-        prepared = prepare(asked, catalogue, devices)
+        prepared = prepare(asked, catalogue, devices, leave)
         done = prepared.finished
         if done is not None and asked.fresh:
             raise BenchError(
@@ -169,8 +172,14 @@ def compare_requests(
 def compare(
     methods: Sequence[str] | None = None, seeds: Sequence[int] = (0, 1, 2), **values: Any
 ) -> list[Record]:
-    """Run every method × seed; finished ones are reused, begun ones resumed."""
-    return [run_request(asked) for asked in compare_requests(methods, seeds, **values)]
+    """Run every method × seed; finished ones are reused, begun ones resumed, and runs that begin
+    alike train their beginning once."""
+    from ofa_bench.engine.prefix import branch_points, chain
+
+    asked = compare_requests(methods, seeds, **values)
+    chains = [chain(assemble(each, catalogue_for(each))) for each in asked]
+    points = branch_points(chains)
+    return [run_request(each, leave=leave) for each, (_, leave) in zip(asked, points, strict=True)]
 
 
 def shell_line(asked: Request) -> str:

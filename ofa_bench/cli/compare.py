@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import shutil
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -97,16 +98,18 @@ def carry_out(
     from ofa_bench import api
     from ofa_bench.cli.outcome import headline
     from ofa_bench.cli.progress import watching
+    from ofa_bench.engine.prefix import SHARED, branch_points, chain
     from ofa_bench.records.store import Entry
 
     entries, failures = [], []
+    points = branch_points([chain(assembly) for _, assembly in runs])
     with watching() as watch:
-        for number, (asked, assembly) in enumerate(runs, 1):
+        for number, ((asked, assembly), (_, leave)) in enumerate(zip(runs, points, strict=True), 1):
             title = headline(assembly)
             watch.follow(assembly)
             watch.note(f"run {number} of {len(runs)}: {title}")
             try:
-                record = api.run_request(asked, watch)
+                record = api.run_request(asked, watch, leave=leave)
                 entries.append(Entry(store.path(record), record))
             except UsageError:
                 raise
@@ -117,6 +120,7 @@ def carry_out(
                 watch.note(f"failed: {error.message}")
                 failures.append((title, error))
                 entries += _last_failure(store, assembly)
+    shutil.rmtree(store.results / "runs" / SHARED, ignore_errors=True)
     return entries, failures
 
 

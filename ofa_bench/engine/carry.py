@@ -22,6 +22,7 @@ from ofa_bench.engine.identity import Identity, identify
 from ofa_bench.engine.ledger import Ledger
 from ofa_bench.engine.loop import Loop
 from ofa_bench.engine.observers import EventLog, Progress, Trace
+from ofa_bench.engine.prefix import SHARED, Shared, chain
 from ofa_bench.engine.recording import record_of
 from ofa_bench.engine.signals import Stop
 from ofa_bench.engine.state import State
@@ -44,6 +45,7 @@ class Prepared:
     identity: Identity
     folder: Path
     store: Store
+    shared: Shared | None = None
 
     @property
     def finished(self) -> Record | None:
@@ -55,8 +57,16 @@ class Prepared:
         return None
 
 
-def prepare(request: Request, catalogue: Catalogue, devices: Devices) -> Prepared:
-    """Assemble, open the data, assemble again on what it holds, and name the run."""
+def prepare(
+    request: Request,
+    catalogue: Catalogue,
+    devices: Devices,
+    leave: frozenset[int] | None = None,
+) -> Prepared:
+    """Assemble, open the data, assemble again on what it holds, and name the run.
+
+    `leave`: steps at which to leave the state for runs that begin alike; None shares nothing.
+    """
     assembly = assemble(request, catalogue)
     execution, science = assembly.recipe.execution, assembly.science
     source = open_source(
@@ -80,7 +90,12 @@ def prepare(request: Request, catalogue: Catalogue, devices: Devices) -> Prepare
     identity = identify(assembly, source.hash, files)
     results = Path(execution.results)
     folder = results / "runs" / identity.name
-    return Prepared(request, assembly, devices, source, identity, folder, Store(results))
+    shared = None
+    if leave is not None:
+        salt = f"{source.hash} {files} {torch.get_num_threads()}"
+        shared = Shared(results / "runs" / SHARED, tuple(chain(assembly)), salt, leave)
+    store = Store(results)
+    return Prepared(request, assembly, devices, source, identity, folder, store, shared)
 
 
 def _starts(request: Request) -> list[tuple[str, Path]]:
@@ -220,6 +235,7 @@ def _state(
         stop=stop,
         progress=progress,
         curve_points=curve.points,
+        shared=prepared.shared,
     )
     if assembly.recipe.execution.teacher:
         state.give_teacher(

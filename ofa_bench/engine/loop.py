@@ -153,6 +153,7 @@ class Loop:
         state.progress.step(step, self._outcome)
         if on_curve:
             self._measure(step)
+        state.leave()
         if due:
             state.save()
 

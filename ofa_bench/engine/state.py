@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,10 +22,12 @@ from ofa_bench.engine.gradients import FlatGradients
 from ofa_bench.engine.ledger import Ledger
 from ofa_bench.engine.observers import Progress, lost_seconds
 from ofa_bench.engine.optimizer import Optimizer
+from ofa_bench.engine.prefix import Shared
 from ofa_bench.engine.signals import Stop
 from ofa_bench.engine.teacher import FrozenTeacher
 from ofa_bench.engine.weights import load_weights
 from ofa_bench.errors import MisfitError
+from ofa_bench.files import replace_whole
 from ofa_bench.hookspecs import RunView, Snapshot
 from ofa_bench.losses import Losses
 from ofa_bench.nets.order import apply
@@ -52,6 +54,7 @@ class State:
     progress: Progress
     curve_points: list[dict[str, Any]] = field(default_factory=list)
     given: FrozenTeacher | None = None
+    shared: Shared | None = None
     cursor: int = 0
     saved: int = 0
 
@@ -209,29 +212,44 @@ class State:
         self.saved = self.cursor
         if not self.devices.first:
             return
-        policies: Mapping[str, Any] = {
-            **self.assembly.recipe.policies,
-            **self.assembly.bus.extras,
+        self.checkpoints.save(self.cursor, self._memory())
+
+    def leave(self) -> None:
+        """Leave the state for runs that begin alike, where this step is one they part at."""
+        shared = self.shared
+        if shared is None or self.cursor not in shared.leave or not self.devices.first:
+            return
+        memory = self._memory()
+        replace_whole(shared.path(self.cursor), lambda beside: torch.save(memory, beside))
+
+    def _memory(self) -> dict[str, Any]:
+        plugins = self._plugins()
+        return {
+            "run_id": self.run_id,
+            "step": self.cursor,
+            "parameters": self.net.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "scaler": self._scaler.state_dict() if self._scaler else None,
+            "teachers": {at: teacher.weights() for at, teacher in self.teachers.items()},
+            "ledger": self.ledger.state_dict(),
+            "at": time.time(),
+            "curve": self.curve_points,
+            "policies": {n: p.state_dict() for n, p in plugins.items() if remembers(p)},
         }
-        self.checkpoints.save(
-            self.cursor,
-            {
-                "run_id": self.run_id,
-                "step": self.cursor,
-                "parameters": self.net.state_dict(),
-                "optimizer": self.optimizer.state_dict(),
-                "scaler": self._scaler.state_dict() if self._scaler else None,
-                "teachers": {at: teacher.weights() for at, teacher in self.teachers.items()},
-                "ledger": self.ledger.state_dict(),
-                "at": time.time(),
-                "curve": self.curve_points,
-                "policies": {n: p.state_dict() for n, p in policies.items() if remembers(p)},
-            },
-        )
+
+    def _plugins(self) -> dict[str, Any]:
+        return {**self.assembly.recipe.policies, **self.assembly.bus.extras}
 
     def restore(self) -> int:
-        """Take up the newest checkpoint, if any; returns the number of completed steps."""
+        """Take up the newest checkpoint, or what a run that began alike left; returns the number
+        of completed steps."""
         state = self.checkpoints.load(self.run_id, self.devices.device)
+        if state is not None:
+            since = state["at"]
+            self.ledger.load_state_dict(state["ledger"])
+            self.ledger.charge_lost(lost_seconds(self.folder / "events.jsonl", since))
+        else:
+            state = self._beginning()
         if state is None:
             for parameter in self.gradients.parameters.values():
                 self.devices.broadcast(parameter.data)
@@ -245,14 +263,24 @@ class State:
                 teacher = FrozenTeacher.taken(value, self.net, self.source)
                 teacher.load(state["teachers"][value.at])
                 self.teachers[value.at] = teacher
-        self.ledger.load_state_dict(state["ledger"])
-        self.ledger.charge_lost(lost_seconds(self.folder / "events.jsonl", state["at"]))
         self.curve_points[:] = state["curve"]
-        plugins: Mapping[str, Any] = {**self.assembly.recipe.policies, **self.assembly.bus.extras}
+        plugins = self._plugins()
         for name, memory in state["policies"].items():
             plugins[name].load_state_dict(memory)
-        self.cursor = self.saved = state["step"]
+        self.cursor = self.saved = int(state["step"])
         return self.cursor
+
+    def _beginning(self) -> dict[str, Any] | None:
+        """The state that a run with the same beginning left; its cost is this run's cost too."""
+        path = self.shared.latest() if self.shared else None
+        if path is None:
+            return None
+        state: dict[str, Any] = torch.load(
+            path, map_location=self.devices.device, weights_only=True
+        )
+        self.ledger.load_state_dict(state["ledger"])
+        self.progress.note(f"the first {state['step']:,} steps are another run's: taken over")
+        return state
 
 
 def remembers(plugin: object) -> bool:
