@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import shutil
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -46,34 +47,70 @@ def command(
     as these options, and [[rows]] instead of methods for rows that differ in more. A run that
     fails is shown as failed, and the others go on; the exit code is then 1.
     """
+    every = requests(values, methods, seeds, ctx.meta.get("rows", []))
+    conduct(ctx, every, seeds, yes, as_json)
+
+
+def conduct(
+    ctx: click.Context,
+    every: list[dict[str, Any]],
+    seeds: tuple[int, ...],
+    yes: bool,
+    as_json: bool,
+    after: Callable[[list[Entry]], None] = lambda entries: None,
+) -> None:
+    """Say what a comparison will cost, ask where that is much, run it and show its table.
+
+    `after` is given the records, to show more of them.
+    """
     from ofa_bench import api
     from ofa_bench.cli.allocator import settle
-    from ofa_bench.cli.speed import speed_for
     from ofa_bench.cli.standings import refresh
     from ofa_bench.records.board import again
     from ofa_bench.records.store import Store
 
-    every = requests(values, methods, seeds, ctx.meta.get("rows", []))
     runs = [_planned(each) for each in every]
-    store = Store(api.results_root(values["results"]))
+    store = Store(api.results_root(every[0]["results"]))
+    if not _foretold(runs, store) and not (yes or console.confirm("Start?")):
+        raise BenchError("nothing was started", "--yes starts without asking")
+    settle(every[0]["device"])
+    entries, failures = carry_out(runs, store)
+    refresh(store.results)
+    _conclude(entries, failures, as_json)
+    if not as_json:
+        after(entries)
+    line = again(shlex.join(["ofa-bench", *(ctx.obj or ())]), len(seeds), _more(len(seeds)))
+    if line and not as_json:
+        console.say(f"more seeds: {line}")
+    ctx.exit(1 if failures else 0)
+
+
+def _foretold(runs: list[tuple[Request, Assembly]], store: Store) -> bool:
+    """Say what the runs will cost; whether that is little enough to start without asking."""
+    from ofa_bench.cli.speed import speed_for
+
     speed = speed_for(runs[0][1], store)
-    macs = sum(cost.total for _, assembly in runs for cost in assembly.cost)
+    whole = sum(cost.total for _, assembly in runs for cost in assembly.cost)
+    macs = whole - saved([assembly for _, assembly in runs])
     seconds, usd = speed.seconds(macs), speed.usd(macs)
     told = f"{len(runs)} runs, {count(macs)} training MACs"
     if seconds is not None:
         told += f", about {duration(seconds)} on {speed.model}, $ {money(usd)}"
     console.tell(f"{told}; what is finished already is not run again")
-    guess = macs / SLOWEST if seconds is None else seconds
-    if not yes and guess >= ASK_FROM and not console.confirm("Start?"):
-        raise BenchError("nothing was started", "--yes starts without asking")
-    settle(values["device"])
-    entries, failures = carry_out(runs, store)
-    refresh(store.results)
-    _conclude(entries, failures, as_json)
-    line = again(shlex.join(["ofa-bench", *(ctx.obj or ())]), len(seeds), _more(len(seeds)))
-    if line and not as_json:
-        console.say(f"more seeds: {line}")
-    ctx.exit(1 if failures else 0)
+    if macs < whole:
+        console.tell(
+            f"beginnings that runs share are trained once: {macs / whole:.2f} of {count(whole)} "
+            "MACs apart; each row is charged in full"
+        )
+    return (macs / SLOWEST if seconds is None else seconds) < ASK_FROM
+
+
+def saved(runs: list[Assembly]) -> float:
+    """Training MACs that runs with a beginning in common do not spend twice."""
+    from ofa_bench.engine.prefix import branch_points, chain, saved_macs
+
+    points = branch_points([chain(assembly) for assembly in runs])
+    return sum(saved_macs(each, start) for each, (start, _) in zip(runs, points, strict=True))
 
 
 def _more(seeds: int) -> int:

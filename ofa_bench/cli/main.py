@@ -17,6 +17,7 @@ from ofa_bench.errors import BenchError, nearest
 LAZY_COMMANDS = {
     "run": "ofa_bench.cli.run:command",
     "compare": "ofa_bench.cli.compare:command",
+    "ablate": "ofa_bench.cli.ablate:command",
     "plan": "ofa_bench.cli.plan:command",
     "resume": "ofa_bench.cli.resume:command",
     "runs": "ofa_bench.cli.runs:command",

@@ -71,7 +71,8 @@ def assemble(request: Request, catalogue: Catalogue, found: Facts | None = None)
     space = space_of(science.space, catalogue)
     origins = _origins(request, recipe, catalogue)
     bus = Bus(recipe.policies, _extras(science, catalogue), origins)
-    phases, budget, teachers = _lay_out(recipe, bus, space, classes, sizes["train"])
+    reference = _reference(recipe, space, catalogue)
+    phases, budget, teachers = _lay_out(recipe, bus, space, classes, reference)
     optim = science.optim
     schedule = Schedule(
         phases=phases,
@@ -138,17 +139,27 @@ def measure_of(shrink: Policy[Any]) -> str:
     return str(getattr(shrink.options, "measure", "dims"))
 
 
-def _lay_out(
-    recipe: Recipe, bus: Bus, space: Space, classes: int, images: int
-) -> tuple[tuple[Phase, ...], Budget, dict[str, Teacher | None]]:
-    """Phases at the length the budget's rule gives."""
+def _reference(recipe: Recipe, space: Space, catalogue: Catalogue) -> float:
+    """Published epochs: the shrink policy's own, else the recipe's, else those of the shrink
+    policy of the method that lent its presets; the length asked for where nothing is published."""
     table = recipe.science.budget
-    reference = recipe.policies["shrink"].reference_epochs(space) or table.reference
-    if reference is None:
+    own = recipe.policies["shrink"].reference_epochs(space) or table.reference
+    if own is None:
+        lent = catalogue.get("method", recipe.base).about["shrink"]
+        own = catalogue.get("shrink", lent).load()().reference_epochs(space) or table.epochs
+    if own is None:
         raise UsageError(
             f"nothing says how many epochs {recipe.science.method} takes",
             "give --epochs N, or budget.reference in a recipe",
         )
+    return float(own)
+
+
+def _lay_out(
+    recipe: Recipe, bus: Bus, space: Space, classes: int, reference: float
+) -> tuple[tuple[Phase, ...], Budget, dict[str, Teacher | None]]:
+    """Phases at the length the budget's rule gives."""
+    table = recipe.science.budget
     epochs = reference * table.factor * table.scale
     if table.epochs is not None:
         epochs = table.epochs

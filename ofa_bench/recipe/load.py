@@ -61,6 +61,7 @@ class Recipe:
     seed: int
     policies: Mapping[str, Any]
     origins: Mapping[str, str] = field(default_factory=dict)
+    base: str = ""  # the method whose presets and files were laid
 
 
 def load_recipe(request: Request, catalogue: Catalogue, default_space: Any) -> Recipe:
@@ -84,7 +85,8 @@ def load_recipe(request: Request, catalogue: Catalogue, default_space: Any) -> R
     _lay_flags(layers, request)
     policies = _policies(request, names, layers, catalogue)
     science = _science(request, names, layers, policies)
-    return Recipe(science, _execution(request), request.seed, policies, layers.origins)
+    execution = _execution(request)
+    return Recipe(science, execution, request.seed, policies, layers.origins, names["method"])
 
 
 NAMES = ("method", "dataset", "space")

@@ -24,7 +24,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Request]:
     """The requests a comparison makes; each is answered with a made-up record."""
     seen: list[Request] = []
 
-    def run_request(request: Request, *others: Any) -> Any:
+    def run_request(request: Request, *others: Any, **named: Any) -> Any:
         seen.append(request)
         name = f"{request.method}-{len(request.set)}"
         record, bits = make(name, request.seed, 70.0)
@@ -179,7 +179,7 @@ def test_a_mistake_in_any_row_is_met_before_the_first_run(
 def failing(monkeypatch: pytest.MonkeyPatch, error: Exception, seed: int = 0) -> None:
     answer = api.run_request
 
-    def run_request(request: Request, *others: Any) -> Any:
+    def run_request(request: Request, *others: Any, **named: Any) -> Any:
         if request.method == "ofa" and request.seed == seed:
             raise error
         return answer(request, *others)
