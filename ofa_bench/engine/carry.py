@@ -179,14 +179,14 @@ def _describe_run(prepared: Prepared, command: str) -> str:
         "threads": threads,
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    if not prepared.devices.first:
-        return str(told["started"])
     if path.is_file() and not prepared.request.fresh:
         begun = read_run(prepared.folder)
         if begun.get("run_id") == prepared.identity.run:
             # Bits hold for a thread count, so a run goes on with the one it began with.
             torch.set_num_threads(int(begun["threads"]))
             return str(begun["started"])
+    if not prepared.devices.first:
+        return str(told["started"])
     if prepared.request.fresh:
         Checkpoints(prepared.folder / "checkpoint", 0).clear()
     write_whole(path, json.dumps(told, indent=1) + "\n")

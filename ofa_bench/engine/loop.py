@@ -84,8 +84,9 @@ class Loop:
         self._update(step, draws, lr)
         self.ledger.charge(draws, samples)
         self._charge_forward(step, passes, probes, samples)
-        self._losses = passes.losses
-        self._outcome = Outcome(draws, passes.losses, lr, shares, samples)
+        mine = sum(cuts[number][2] - cuts[number][1] for number in numbers)
+        losses = [loss * (samples / mine) for loss in passes.losses]  # means over what is mine
+        self._outcome = Outcome(draws, losses or state.no_losses(draws), lr, shares, samples)
 
     def _next(self) -> Batch:
         began = time.perf_counter()
@@ -134,7 +135,7 @@ class Loop:
     ) -> None:
         teacher = self.state.assembly.teachers.get(step.phase.name)
         if teacher is not None and passes.taught:
-            for size in dict.fromkeys(passes.taught):
+            for size in sorted(passes.taught):
                 self.ledger.charge_forward(Role.TEACHER, teacher.subnet.at(size), samples)
         first = self.schedule.cuts(step.index)[0]
         for subnet in probes:
@@ -144,7 +145,7 @@ class Loop:
         """Observers, the divergence flag, the curve, the checkpoint."""
         state = self.state
         last = step.phase_step == step.phase_steps - 1
-        state.watch(self._losses)
+        state.watch(self._outcome.losses)
         on_curve = self.curve.due(step, last)
         due = self.devices.any(self.devices.first and state.checkpoints.due)
         if step.index % LOOK_EVERY == LOOK_EVERY - 1 or last or on_curve or due:

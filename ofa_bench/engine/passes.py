@@ -72,7 +72,7 @@ class Passes:
     stop: Callable[[], bool] = lambda: False
     shared: bool = True
     losses: list[Tensor] = field(default_factory=list)
-    taught: list[int] = field(default_factory=list)
+    taught: set[int] = field(default_factory=set)
 
     def run(self, batch: Batch, number: int, weight: float, before: Callable[[int], None]) -> None:
         """Add a micro-batch's gradient, weighted by its share of the step's samples.
@@ -92,7 +92,7 @@ class Passes:
                 return
             before(group[0])
             self._descend(batch.at(self.draws[group[0]].subnet.resolution).images, 0, group)
-        self.taught += [size for size in self._seen.taught for _ in range(len(batch.labels))]
+        self.taught.update(self._seen.taught)
 
     def _noise(self, draw: Draw, index: int, number: int) -> torch.Generator | None:
         """A draw's dropout on this micro-batch, addressed by (seed, step, draw, micro-batch)."""

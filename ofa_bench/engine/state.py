@@ -197,10 +197,13 @@ class State:
         self._scaler.step(self.optimizer.torch)
         self._scaler.update()
 
+    def no_losses(self, draws: Sequence[Draw]) -> list[Tensor]:
+        """What a rank without a micro-batch has to say of a step's losses."""
+        return [self.gradients.flat.new_zeros(()) for _ in draws]
+
     def watch(self, losses: Sequence[Tensor]) -> None:
         """Raise the divergence flag, on the device, if a loss is not finite."""
-        if losses:
-            self._bad |= ~torch.isfinite(torch.stack(list(losses)).sum())
+        self._bad |= ~torch.isfinite(torch.stack(list(losses)).sum())
 
     @property
     def diverged(self) -> bool:
