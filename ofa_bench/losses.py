@@ -24,3 +24,8 @@ class Losses:
         target = F.softmax(targets.detach() / temperature, dim=1)
         loss = -(target * F.log_softmax(logits / temperature, dim=1)).sum(dim=1).mean()
         return loss * temperature**2
+
+
+def full_precision(logits: Tensor) -> Tensor:
+    """Logits in float32 at least: losses are never taken in half precision."""
+    return logits.float() if logits.dtype.itemsize < 4 else logits

@@ -94,6 +94,8 @@ def _failed(error: BenchError, code: int) -> int:
         import traceback
 
         console.tell(traceback.format_exc().rstrip())
+    for note in getattr(error, "__notes__", ()):
+        console.tell(note)  # the lines of a plugin's author
     if code == INTERRUPTED:
         console.tell("\n".join(part for part in (error.message, error.hint) if part))
     else:

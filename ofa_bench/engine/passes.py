@@ -19,6 +19,7 @@ from ofa_bench.data.batch import Batch
 from ofa_bench.draws import Draw, Role
 from ofa_bench.engine.policies import Bus
 from ofa_bench.hookspecs import Criterion
+from ofa_bench.losses import full_precision
 from ofa_bench.schedule import Step
 
 if TYPE_CHECKING:
@@ -142,7 +143,7 @@ class Passes:
         torch.autograd.backward(x, leaf.grad)
 
     def _learn(self, logits: Tensor, members: list[int]) -> None:
-        logits = logits.float()
+        logits = full_precision(logits)
         total: Tensor | None = None
         for index in members:
             draw = self.draws[index]

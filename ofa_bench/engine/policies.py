@@ -6,6 +6,7 @@ is named with its hook, step and phase instead of surfacing deep in the loop.
 
 from __future__ import annotations
 
+import difflib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -14,6 +15,7 @@ import pluggy
 
 from ofa_bench.catalogue import Origin
 from ofa_bench.draws import Draw
+from ofa_bench.engine.blame import author_traceback, place
 from ofa_bench.errors import BenchError, PluginError, PolicyError, nearest
 from ofa_bench.hookspecs import (
     PROJECT,
@@ -58,6 +60,10 @@ class Bus:
         self._hook = self._relay.hook
 
     def _register(self, name: str, plugin: object) -> None:
+        for wrong, guess in misspelt(type(plugin)).items():
+            raise PluginError(
+                f"{self._who(name)} defines {wrong}, which is no hook", f"did you mean {guess}?"
+            )
         for hook in HOOKS:
             method = getattr(type(plugin), hook, None)
             if method is not None and not hasattr(method, f"{PROJECT}_impl"):
@@ -140,10 +146,15 @@ class Bus:
         except BenchError:
             raise
         except Exception as error:
-            raise PolicyError(
-                f"{self._who(owner)} failed in {hook} {where}: {type(error).__name__}: {error}",
-                "OFA_BENCH_DEBUG=1 shows where",
-            ) from error
+            line = place(error)
+            failed = PolicyError(
+                f"{self._who(owner)} failed in {hook} {where}: {type(error).__name__}: {error}"
+                + (f" ({line})" if line else ""),
+                f"mend the plugin; docs/hooks.md says what {hook} is given and answers",
+            )
+            if lines := author_traceback(error):
+                failed.add_note(f"{lines}\n{type(error).__name__}: {error}")
+            raise failed from error
 
     def phases(self, space: Space, budget: Budget) -> tuple[Phase, ...]:
         """The run's phases; their epochs must sum to the budget."""
@@ -261,6 +272,19 @@ class Bus:
     def run_end(self, record: Mapping[str, Any]) -> None:
         """Tell observers that the run is over."""
         self._hook.run_end(record=record)
+
+
+def misspelt(plugin: type) -> dict[str, str]:
+    """Public methods of a plugin's own that are nearly called like a hook, and that hook."""
+    own = {
+        name
+        for cls in plugin.__mro__
+        if not cls.__module__.startswith(("ofa_bench.", "builtins"))
+        for name, value in vars(cls).items()
+        if callable(value) and not name.startswith("_") and name not in HOOKS
+    }
+    near = {name: difflib.get_close_matches(name, HOOKS, 1, cutoff=0.85) for name in sorted(own)}
+    return {name: found[0] for name, found in near.items() if found}
 
 
 def _at(step: Step) -> str:

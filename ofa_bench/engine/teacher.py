@@ -12,6 +12,7 @@ from torch import Tensor
 from ofa_bench.data.batch import Batch
 from ofa_bench.evaluate.calibrate import Statistics, calibrate, calibrated
 from ofa_bench.hookspecs import Teacher
+from ofa_bench.losses import full_precision
 
 
 class FrozenTeacher:
@@ -48,7 +49,7 @@ class FrozenTeacher:
     def _forward(self, subnet: Any, images: Tensor) -> Tensor:
         self._net.activate(subnet)
         logits: Tensor = self._net(images)
-        return logits.float()
+        return full_precision(logits)
 
     def _calibration(self, resolution: int) -> Statistics:
         if resolution not in self._statistics:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from typing import Any
 
 import pytest
 import torch
@@ -34,24 +33,12 @@ def gradient(shared: bool, dropout: float, cuts: list[int]) -> torch.Tensor:
         shares=shares,
         shared=shared,
     )
-    # In float64 all the way, so that only the order of sums can differ.
-    passes._learn = wide(passes)  # type: ignore[method-assign]
     generator = torch.Generator().manual_seed(2)
     for number, size in enumerate(cuts):
         images = torch.randn(size, 3, 8, 8, generator=generator, dtype=torch.float64)
         labels = torch.randint(10, (size,), generator=generator)
         passes.run(Batch(images, labels), number, size / sum(cuts), lambda draw: None)
     return gradients.flat
-
-
-def wide(passes: Passes) -> Any:
-    learn = Passes._learn
-
-    def run(logits: torch.Tensor, members: list[int]) -> None:
-        logits.float = lambda: logits  # type: ignore[method-assign]
-        learn(passes, logits, members)
-
-    return run
 
 
 @pytest.mark.parametrize("dropout", [0.0, 0.2])

@@ -26,7 +26,7 @@ LEVELS = [
     {"evaluate", "deploy"},
     {"engine"},
     {"api"},
-    {"ablation"},
+    {"ablation", "testing"},
     {"cli", "__main__"},
 ]
 LEVEL = {name: number for number, names in enumerate(LEVELS) for name in names}

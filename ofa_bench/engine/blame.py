@@ -1,0 +1,39 @@
+"""Whose line it was: the frames of an error that lie in a plugin's own code, not in ours."""
+
+from __future__ import annotations
+
+import traceback
+from pathlib import Path
+
+OURS = str(Path(__file__).resolve().parents[1])
+RELAYS = ("pluggy", "pydantic", "pydantic_core", "importlib")
+
+
+def author_frames(error: BaseException) -> list[traceback.FrameSummary]:
+    """The frames of an error, and of what caused it, in code that is not the project's."""
+    frames: list[traceback.FrameSummary] = []
+    seen: BaseException | None = error
+    while seen is not None:
+        frames = [f for f in traceback.extract_tb(seen.__traceback__) if _is_theirs(f)] or frames
+        seen = seen.__cause__ or seen.__context__
+    return frames
+
+
+def _is_theirs(frame: traceback.FrameSummary) -> bool:
+    path = Path(frame.filename)
+    if frame.filename.startswith("<frozen") or any(part in RELAYS for part in path.parts):
+        return False
+    return not str(path.resolve()).startswith(f"{OURS}/") if path.is_absolute() else True
+
+
+def place(error: BaseException) -> str:
+    """The author's innermost line as "file.py:12 in shrink_draws"; "" where none is theirs."""
+    frames = author_frames(error)
+    if not frames:
+        return ""
+    return f"{Path(frames[-1].filename).name}:{frames[-1].lineno} in {frames[-1].name}"
+
+
+def author_traceback(error: BaseException) -> str:
+    """The author's frames as a traceback shows them."""
+    return "".join(traceback.format_list(author_frames(error))).rstrip()

@@ -1,0 +1,8 @@
+"""The contract a plugin keeps, for its author's tests and for `ofa-bench plugin check`."""
+
+from __future__ import annotations
+
+from ofa_bench.testing.check import check_plugin, contract
+from ofa_bench.testing.verdict import Report, Verdict
+
+__all__ = ["Report", "Verdict", "check_plugin", "contract"]

@@ -1,0 +1,136 @@
+"""The contract: every clause on every part of a plugin."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from ofa_bench.engine.blame import place
+from ofa_bench.errors import BenchError
+from ofa_bench.testing import adding, distilling, offering, rating, shrinking, standing, training
+from ofa_bench.testing.case import Case
+from ofa_bench.testing.subject import Subject, find
+from ofa_bench.testing.verdict import CLAUSES, Breach, Clause, DoesNotApply, Report, Verdict, clause
+
+PARTS = (standing, shrinking, rating, distilling, adding, offering, training)
+LOADS = "it is registered"
+WANTED = "register(catalogue) returns, and no name is another plugin's"
+HOOKS_PAGE, GUIDE = "docs/hooks.md", "docs/writing-a-plugin.md"
+
+
+@clause(
+    "it fits a run",
+    "shrink",
+    "lr",
+    "distill",
+    "extra",
+    "method",
+    expected="it can be assembled with some bundled partners on the toy space",
+)
+def it_fits_a_run(case: Case) -> None:
+    """Phases, hooks and teachers pass what the engine asks before a run begins."""
+    assert case.assembly
+
+
+def check_plugin(target: Any, *, trains: bool = True) -> Report:
+    """Hold a plugin to the contract, in under a minute on two cores.
+
+    `target` is an installed plugin's name, a file's path, a module, a policy class or instance.
+    Without `trains` the clauses that train a network are left out. UnknownName if nothing is
+    called so.
+    """
+    began = time.monotonic()
+    subject = find(target)
+    if subject.trouble:
+        verdicts = [_unregistered(subject)]
+    else:
+        verdicts = [Verdict(LOADS, f"plugin {subject.name}", True, WANTED)]
+        for held in contract_of(subject, trains):
+            verdicts.append(held.verdict())
+    spent = time.monotonic() - began
+    return Report(subject.name, str(subject.origin), tuple(verdicts), spent)
+
+
+def contract(target: Any, *, trains: bool = True) -> list[Held]:
+    """The contract as things to call, for `pytest.mark.parametrize("held", contract("zigzag"),
+    ids=str)`: each call is an AssertionError where its clause is broken."""
+    subject = find(target)
+    if subject.trouble:
+        raise BenchError(subject.trouble, "mend the plugin's register")
+    return list(contract_of(subject, trains))
+
+
+def contract_of(subject: Subject, trains: bool) -> Iterator[Held]:
+    """Every clause that speaks of a kind of entry the plugin has; what is trained, once for all
+    entries that one method holds together."""
+    methods = [entry for entry in subject.entries if entry.kind == "method"]
+    bundled = {(f, m.about[f]) for m in methods for f in ("shrink", "lr", "distill")}
+    for entry in subject.entries:
+        case = Case(subject, entry)
+        for rule in sorted(CLAUSES, key=lambda rule: rule.trains):
+            covered = rule.trains and (entry.kind, entry.name) in bundled
+            if entry.kind in rule.kinds and not covered and (trains or not rule.trains):
+                yield Held(rule, case)
+
+
+@dataclass(frozen=True)
+class Held:
+    """One clause on one part of a plugin."""
+
+    rule: Clause
+    case: Case
+
+    def __str__(self) -> str:
+        return f"{self.case}: {self.rule.name}"
+
+    def __call__(self) -> None:
+        verdict = self.verdict()
+        assert verdict.ok is not False, str(verdict)
+
+    def verdict(self) -> Verdict:
+        """Whether the clause is kept; no mistake of a plugin gets through as an exception."""
+        try:
+            self.rule.check(self.case)
+        except Breach as breach:
+            return self._broken(breach.found, breach, breach.step, breach.where)
+        except DoesNotApply as reason:
+            return self._said(None, f"does not apply: {reason}")
+        except BenchError as error:
+            return self._broken(error.message, error)
+        except (Exception, SystemExit) as error:
+            return self._broken(f"{type(error).__name__}: {error}", error)
+        return self._said(True)
+
+    def _broken(
+        self, found: str, error: BaseException, step: int | None = None, where: str = ""
+    ) -> Verdict:
+        where = where or place(error) or self._line()
+        return self._said(False, found, step, where, self._page())
+
+    def _line(self) -> str:
+        try:
+            return self.case.where(self.rule.hook)
+        except BenchError:
+            return ""
+
+    def _page(self) -> str:
+        return f"{HOOKS_PAGE} ({self.rule.hook})" if self.rule.hook else GUIDE
+
+    def _said(
+        self,
+        ok: bool | None,
+        found: str = "",
+        step: int | None = None,
+        where: str = "",
+        see: str = "",
+    ) -> Verdict:
+        rule = self.rule
+        return Verdict(rule.name, str(self.case), ok, rule.expected, found, step, where, see)
+
+
+def _unregistered(subject: Subject) -> Verdict:
+    where = place(subject.error) if subject.error is not None else ""
+    name = f"plugin {subject.name}"
+    return Verdict(LOADS, name, False, WANTED, subject.trouble, where=where, see=GUIDE)

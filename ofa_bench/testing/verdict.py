@@ -1,0 +1,102 @@
+"""What the contract says of a plugin, clause by clause."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One clause on one part of a plugin. `ok` is None where the clause does not apply."""
+
+    clause: str
+    subject: str
+    ok: bool | None
+    expected: str
+    found: str = ""
+    step: int | None = None
+    where: str = ""
+    see: str = ""
+
+    def __str__(self) -> str:
+        if self.ok is not False:
+            return f"{self.subject}: {self.clause}: {'ok' if self.ok else self.found}"
+        at = f" at step {self.step}" if self.step is not None else ""
+        line = f" [{self.where}]" if self.where else ""
+        see = f"; see {self.see}" if self.see else ""
+        return f"{self.subject}: {self.clause}{at}: {self.found}{line}; want: {self.expected}{see}"
+
+
+@dataclass(frozen=True)
+class Report:
+    """All verdicts on a plugin."""
+
+    plugin: str
+    origin: str
+    verdicts: tuple[Verdict, ...]
+    seconds: float = 0.0
+
+    @property
+    def ok(self) -> bool:
+        """Whether no clause is broken."""
+        return not self.broken
+
+    @property
+    def broken(self) -> tuple[Verdict, ...]:
+        """The clauses that are."""
+        return tuple(verdict for verdict in self.verdicts if verdict.ok is False)
+
+    def to_json(self) -> dict[str, Any]:
+        """The report as JSON values."""
+        return {
+            "plugin": self.plugin,
+            "origin": self.origin,
+            "ok": self.ok,
+            "seconds": round(self.seconds, 3),
+            "verdicts": [asdict(verdict) for verdict in self.verdicts],
+        }
+
+    def __str__(self) -> str:
+        return "\n".join(map(str, self.broken or self.verdicts))
+
+
+class Breach(Exception):
+    """A clause is broken: what was found, and where it can be told."""
+
+    def __init__(self, found: str, *, step: int | None = None, where: str = "") -> None:
+        super().__init__(found)
+        self.found, self.step, self.where = found, step, where
+
+
+class DoesNotApply(Exception):
+    """A clause has nothing to say of this part; the message says why."""
+
+
+@dataclass(frozen=True)
+class Clause:
+    """A rule that plugins keep. `kinds` are those of the catalogue; `hook` is what it is about."""
+
+    name: str
+    kinds: frozenset[str]
+    expected: str
+    check: Callable[[Any], None] = field(repr=False)
+    hook: str = ""
+    trains: bool = False
+
+
+CLAUSES: list[Clause] = []
+
+
+def clause(
+    name: str, *kinds: str, expected: str, hook: str = "", trains: bool = False
+) -> Callable[[Callable[[Any], None]], Callable[[Any], None]]:
+    """Add a function to the contract. It returns where the rule is kept, and raises Breach or
+    DoesNotApply where it is not; `trains` marks those that take seconds."""
+
+    def add(check: Callable[[Any], None]) -> Callable[[Any], None]:
+        CLAUSES.append(Clause(name, frozenset(kinds), expected, check, hook, trains))
+        return check
+
+    return add
