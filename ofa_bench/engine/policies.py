@@ -60,9 +60,9 @@ class Bus:
         self._hook = self._relay.hook
 
     def _register(self, name: str, plugin: object) -> None:
-        for wrong, guess in misspelt(type(plugin)).items():
+        for odd, meant in misspelt(type(plugin)).items():
             raise PluginError(
-                f"{self._who(name)} defines {wrong}, which is no hook", f"did you mean {guess}?"
+                f"{self._who(name)} defines {odd}, which is no hook", f"did you mean {meant}?"
             )
         for hook in HOOKS:
             method = getattr(type(plugin), hook, None)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ofa_bench import api, keys
 from ofa_bench.catalogue import Catalogue, Entry
@@ -23,6 +23,9 @@ from ofa_bench.testing.pointing import draws_unaddressed, line_of, suspect
 from ofa_bench.testing.subject import Subject
 from ofa_bench.testing.verdict import Breach, DoesNotApply
 
+if TYPE_CHECKING:
+    from ofa_bench.testing.training import Crew
+
 FAMILIES = ("shrink", "lr", "distill")
 QUICK = ("evaluate.per_bucket=1", "evaluate.buckets=1", "evaluate.curve=0")
 EPOCHS = 2.0
@@ -34,6 +37,7 @@ class Case:
 
     subject: Subject
     entry: Entry
+    crew: Crew = field(repr=False, compare=False)
 
     def __str__(self) -> str:
         return f"{self.entry.kind} {self.entry.name}"

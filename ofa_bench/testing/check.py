@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -59,20 +58,25 @@ def contract(target: Any, *, trains: bool = True) -> list[Held]:
     subject = find(target)
     if subject.trouble:
         raise BenchError(subject.trouble, "mend the plugin's register")
-    return list(contract_of(subject, trains))
+    return contract_of(subject, trains)
 
 
-def contract_of(subject: Subject, trains: bool) -> Iterator[Held]:
+def contract_of(subject: Subject, trains: bool) -> list[Held]:
     """Every clause that speaks of a kind of entry the plugin has; what is trained, once for all
     entries that one method holds together."""
     methods = [entry for entry in subject.entries if entry.kind == "method"]
     bundled = {(f, m.about[f]) for m in methods for f in ("shrink", "lr", "distill")}
+    crew = training.Crew()
+    held = []
     for entry in subject.entries:
-        case = Case(subject, entry)
+        case = Case(subject, entry, crew)
+        alone = (entry.kind, entry.name) not in bundled
+        if alone and trains and entry.kind in training.RUNS:
+            crew.cases.append(case)
         for rule in sorted(CLAUSES, key=lambda rule: rule.trains):
-            covered = rule.trains and (entry.kind, entry.name) in bundled
-            if entry.kind in rule.kinds and not covered and (trains or not rule.trains):
-                yield Held(rule, case)
+            if entry.kind in rule.kinds and (not rule.trains or (trains and alone)):
+                held.append(Held(rule, case))
+    return held
 
 
 @dataclass(frozen=True)

@@ -132,7 +132,7 @@ def losses_teach(case: Case) -> None:
     for lesson in lessons(case):
         loss, at = lesson.loss(), lesson.step.index
         if not torch.isfinite(loss):
-            raise Breach(f"the loss of {lesson.draw.role} is {float(loss)}", step=at)
+            raise Breach(f"the loss of {lesson.draw.role} is {float(loss.detach())}", step=at)
         (gradient,) = torch.autograd.grad(loss, lesson.logits, allow_unused=True)
         if gradient is None or not gradient.any():
             raise Breach(f"the loss of {lesson.draw.role} sends no gradient to logits", step=at)
@@ -162,8 +162,8 @@ def losses_are_means(case: Case) -> None:
         one, two = lesson.loss(), twice.loss()
         if not torch.isclose(one, two, rtol=1e-4, atol=1e-6):
             raise Breach(
-                f"the loss of {lesson.draw.role} is {float(one):.6g} on {IMAGES} images, "
-                f"{float(two):.6g} with each of them twice",
+                f"the loss of {lesson.draw.role} is {float(one.detach()):.6g} on {IMAGES} images, "
+                f"{float(two.detach()):.6g} with each of them twice",
                 step=lesson.step.index,
             )
 
@@ -172,7 +172,7 @@ def losses_are_means(case: Case) -> None:
     "nothing is edited",
     "distill",
     hook=LOSS,
-    expected="logits, images, labels, teachers and weights are as they were (no `x += y`, no `x_()`)",
+    expected="logits, images, labels and weights stay as they were (no `x += y`, no `x.mul_(y)`)",
 )
 def nothing_is_edited(case: Case) -> None:
     """A policy answers with a value; others read the same tensors after it."""
@@ -205,8 +205,8 @@ def losses_are_pure(case: Case) -> None:
     only(case.pure, "the policy says that it learns")
     for lesson in lessons(case):
         with no_dice(case, lesson.step.index):
-            one = float(lesson.loss())
-        two = float(lesson.loss())
+            one = float(lesson.loss().detach())
+        two = float(lesson.loss().detach())
         if one != two:
             raise Breach(
                 f"the loss of {lesson.draw.role} was {one:.6g} at first, {two:.6g} then",
@@ -232,7 +232,7 @@ def labels_only_is_true(case: Case) -> None:
             loss = lesson.loss()
             if not torch.equal(plain, loss):
                 raise Breach(
-                    f"the loss of {lesson.draw.role} is {float(loss):.6g}, the criterion "
-                    f"{float(plain):.6g}",
+                    f"the loss of {lesson.draw.role} is {float(loss.detach()):.6g}, the criterion "
+                    f"{float(plain.detach()):.6g}",
                     step=lesson.step.index,
                 )

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,11 +25,13 @@ from ofa_bench.testing.verdict import Breach, clause
 
 if TYPE_CHECKING:
     from ofa_bench.engine.signals import Stop
+    from ofa_bench.recipe import Request
     from ofa_bench.records.schema import Record
 
 RUNS = ("shrink", "lr", "distill", "extra", "method")
 SHORT = 0.6  # epochs: a dozen steps, enough for a phase each
-CLOSE = 1e-4  # what the order of sums may do to a weight in a dozen steps
+RATE = 0.01  # small, so that rounding does not grow and the ranks' weights can be compared
+CLOSE = 2e-5  # what the order of sums may do to a weight in a dozen steps
 
 
 class Halting(Silent):
@@ -46,11 +51,16 @@ def trained(case: Case, folder: Path, halt: int | None = None) -> Record:
     from ofa_bench.engine.devices import open_devices
     from ofa_bench.engine.signals import Stop
 
-    asked = case.asked(epochs=SHORT, results=str(folder))
     stop = Stop()
     with open_devices("cpu") as devices:
-        prepared = prepare(asked, case.catalogue, devices)
+        prepared = prepare(short(case, folder), case.catalogue, devices)
         return carry_out(prepared, case.catalogue, stop, Halting(stop, halt), "plugin check")
+
+
+def short(case: Case, folder: Path) -> Request:
+    """A run of a dozen steps."""
+    own = case.asked()
+    return replace(own, epochs=SHORT, results=str(folder), set=(*own.set, f"optim.lr={RATE}"))
 
 
 @clause(
@@ -101,9 +111,11 @@ def processes_agree(case: Case) -> None:
     steps = ",".join(map(str, range(case.schedule.steps)))
     words = [*shlex.split(shell_line(case.asked()))[2:], "--json", "--steps", steps]
     env = {**os.environ, "PYTHONHASHSEED": "7", "LOCAL_RANK": "1"}
-    done = _python(["-m", "ofa_bench", "plan", *words], env)
+    done = _started(["-m", "ofa_bench", "plan", *words], env)
+    if done.returncode:
+        raise Breach(f"in another process: {json.loads(done.stdout)['error']}")
     bus = case.assembly.bus
-    for told in json.loads(done)["draws"]:
+    for told in json.loads(done.stdout)["draws"]:
         step = case.schedule.step(told["step"])
         theirs = [(draw["role"], draw["subnet"], draw["share"]) for draw in told["draws"]]
         ours = [
@@ -118,15 +130,11 @@ def _elsewhere(case: Case) -> bool:
     return bool(case.subject.file or case.entry.origin.distribution)
 
 
-def _python(words: list[str], env: dict[str, str]) -> str:
+def _started(words: list[str], env: dict[str, str]) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, *words]
-    done = subprocess.run(
+    return subprocess.run(
         command, env=env, capture_output=True, text=True, timeout=300, check=False
     )
-    if done.returncode:
-        told = [line for line in done.stderr.strip().splitlines() if line.startswith("error")]
-        raise Breach((told or done.stderr.strip().splitlines() or ["it failed"])[-1])
-    return done.stdout
 
 
 @clause(
@@ -137,16 +145,11 @@ def _python(words: list[str], env: dict[str, str]) -> str:
 )
 def a_resume_agrees(case: Case) -> None:
     """Twelve steps with batch norm, stopped near the beginning and near the end."""
-    with tempfile.TemporaryDirectory() as folder:
-        whole = trained(case, Path(folder) / "whole")
-        cut = Path(folder) / "cut"
-        for halt in (2, 7):
-            try:
-                trained(case, cut, halt)
-            except Interrupted:
-                continue
-        again = trained(case, cut)
-    if again.weights_sha256 != whole.weights_sha256:
+    cut = case.crew.folder(case, "cut")
+    for halt in (2, 7):
+        with suppress(Interrupted):
+            trained(case, cut, halt)
+    if trained(case, cut).weights_sha256 != case.crew.whole(case).weights_sha256:
         raise Breach("the weights differ: something besides the step decides what it answers")
 
 
@@ -159,14 +162,10 @@ def a_resume_agrees(case: Case) -> None:
 def ranks_agree(case: Case) -> None:
     """Under torchrun with gloo, each rank half of the micro-batches."""
     only(_elsewhere(case), "a notebook's class cannot be handed to another process")
-    with tempfile.TemporaryDirectory() as folder:
-        one, two = Path(folder) / "one", Path(folder) / "two"
-        trained(case, one)
-        asked = replace(case.asked(epochs=SHORT), results=str(two))
-        words = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-        words += ["-m", "ofa_bench", "run", *shlex.split(shell_line(asked))[2:]]
-        _python(words, {**os.environ, "OMP_NUM_THREADS": "1"})
-        apart, name = _distance(one, two)
+    case.crew.whole(case)
+    if trouble := case.crew.together(case):
+        raise Breach(f"under torchrun it fails: {trouble}")
+    apart, name = _distance(*(case.crew.folder(case, kind) for kind in ("whole", "together")))
     if apart > CLOSE:
         raise Breach(f"the weights differ by up to {apart:.3g}, in {name}")
 
@@ -176,3 +175,46 @@ def _distance(one: Path, two: Path) -> tuple[float, str]:
 
     ours, theirs = (load_file(str(next(f.glob("runs/*/weights.safetensors")))) for f in (one, two))
     return max((float((ours[name] - theirs[name]).abs().max()), name) for name in ours)
+
+
+class Crew:
+    """The short runs of one plugin: each undisturbed run once, and all runs of two ranks in one
+    start of torchrun, since that takes longer than they do."""
+
+    def __init__(self) -> None:
+        self.cases: list[Case] = []
+        self._place = tempfile.TemporaryDirectory()
+        self._whole: dict[str, Record] = {}
+        self._together: dict[str, str] = {}
+
+    def folder(self, case: Case, kind: str) -> Path:
+        """Where a case's runs of a kind lie."""
+        return Path(self._place.name) / f"{case.entry.kind}-{case.entry.name}" / kind
+
+    def whole(self, case: Case) -> Record:
+        """The undisturbed run."""
+        if str(case) not in self._whole:
+            self._whole[str(case)] = trained(case, self.folder(case, "whole"))
+        return self._whole[str(case)]
+
+    def together(self, case: Case) -> str:
+        """What went wrong on two ranks; "" where nothing did."""
+        while str(case) not in self._together:
+            waiting = [each for each in self.cases if str(each) not in self._together]
+            self._launch(waiting if case in waiting else [case, *waiting])
+        return self._together[str(case)]
+
+    def _launch(self, cases: Sequence[Case]) -> None:
+        """Run cases until one fails, which ends the process; the others are run anew."""
+        jobs = [vars(short(case, self.folder(case, "together"))) for case in cases]
+        file = Path(self._place.name) / "jobs.json"
+        file.write_text(json.dumps(jobs))
+        launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+        env = {**os.environ, "OMP_NUM_THREADS": "1"}
+        done = _started([*launch, "-m", "ofa_bench.testing.rank", str(file)], env)
+        told = re.findall(r"^(done|failed) (\d+) ?(.*)$", done.stdout, re.M)
+        for how, number, why in told:
+            self._together[str(cases[int(number)])] = why if how == "failed" else ""
+        if not told:
+            lines = done.stderr.strip().splitlines()
+            self._together[str(cases[0])] = lines[-1] if lines else "torchrun does not start"
