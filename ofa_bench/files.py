@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
 from ofa_bench.errors import BenchError
@@ -18,18 +17,13 @@ def write_whole(path: Path, data: bytes | str, *, exclusive: bool = False) -> No
     when the disk is full or the folder may not be written.
     """
     raw = data.encode() if isinstance(data, str) else data
-    replace_whole(path, lambda beside: beside.write_bytes(raw), exclusive=exclusive)
-
-
-def replace_whole(path: Path, fill: Callable[[Path], object], *, exclusive: bool = False) -> None:
-    """As `write_whole`, for writers that want a path to fill."""
     beside: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
         os.close(handle)
         beside = Path(name)
-        fill(beside)
+        beside.write_bytes(raw)
         _sync(beside)
         beside.chmod(0o644)
         if exclusive:
@@ -40,13 +34,18 @@ def replace_whole(path: Path, fill: Callable[[Path], object], *, exclusive: bool
     except FileExistsError:
         raise
     except OSError as error:
-        raise BenchError(
-            f"cannot write {path}: {error.strerror or error}",
-            "free some space or choose another folder with --results DIR",
-        ) from error
+        raise unwritable(path, error) from error
     finally:
         if beside is not None:
             beside.unlink(missing_ok=True)
+
+
+def unwritable(path: Path, error: OSError) -> BenchError:
+    """What to say where the disk is full or the folder may not be written."""
+    return BenchError(
+        f"cannot write {path}: {error.strerror or error}",
+        "free some space or choose another folder with --results DIR",
+    )
 
 
 def _sync(path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import time
 from collections.abc import Iterator
@@ -12,7 +13,7 @@ from typing import Any
 import torch
 
 from ofa_bench.errors import BenchError, ResumeError
-from ofa_bench.files import replace_whole
+from ofa_bench.files import write_whole
 
 KEPT = 2
 
@@ -36,7 +37,7 @@ class Checkpoints:
         """Write the state after `step` completed updates."""
         began = time.monotonic()
         path = self.folder / f"{step:09d}.pt"
-        replace_whole(path, lambda beside: torch.save(state, beside))
+        write_whole(path, serialized(state))
         for old in self._files()[:-KEPT]:
             old.unlink(missing_ok=True)
         self._last = time.monotonic()
@@ -73,6 +74,13 @@ class Checkpoints:
 
     def _files(self) -> list[Path]:
         return sorted(self.folder.glob("[0-9]*.pt"))
+
+
+def serialized(state: dict[str, Any]) -> bytes:
+    """A state as a file's bytes: torch tells a full disk as an error of its own kind."""
+    buffer = io.BytesIO()
+    torch.save(state, buffer)
+    return buffer.getvalue()
 
 
 @contextmanager

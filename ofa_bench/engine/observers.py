@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, Protocol
 
+from ofa_bench.files import unwritable
 from ofa_bench.hookspecs import Outcome, RunView, Scores, hookimpl
 from ofa_bench.schedule import Phase, Step
 
@@ -60,12 +62,15 @@ class EventLog:
         self._last = 0.0
 
     def _write(self, kind: str, **values: Any) -> None:
-        if self._stream is None:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._stream = self._path.open("a", encoding="utf-8")
-        now = time.time()
-        self._stream.write(json.dumps({"at": round(now, 3), "event": kind, **values}) + "\n")
-        self._stream.flush()
+        try:
+            if self._stream is None:
+                self._path.parent.mkdir(parents=True, exist_ok=True)
+                self._stream = self._path.open("a", encoding="utf-8")
+            now = time.time()
+            self._stream.write(json.dumps({"at": round(now, 3), "event": kind, **values}) + "\n")
+            self._stream.flush()
+        except OSError as error:
+            raise unwritable(self._path, error) from error
         self._last = time.monotonic()
 
     @hookimpl
@@ -99,7 +104,8 @@ class EventLog:
     def close(self) -> None:
         """Let the file go."""
         if self._stream is not None:
-            self._stream.close()
+            with suppress(OSError):  # a full disk has been told of already
+                self._stream.close()
             self._stream = None
 
 

@@ -16,7 +16,7 @@ from ofa_bench.data.batch import Batch
 from ofa_bench.data.source import Source
 from ofa_bench.draws import Draw, Role
 from ofa_bench.engine.assemble import Assembly
-from ofa_bench.engine.checkpoint import Checkpoints
+from ofa_bench.engine.checkpoint import Checkpoints, serialized
 from ofa_bench.engine.devices import Devices
 from ofa_bench.engine.gradients import FlatGradients
 from ofa_bench.engine.ledger import Ledger
@@ -27,7 +27,7 @@ from ofa_bench.engine.signals import Stop
 from ofa_bench.engine.teacher import FrozenTeacher
 from ofa_bench.engine.weights import load_weights
 from ofa_bench.errors import MisfitError
-from ofa_bench.files import replace_whole
+from ofa_bench.files import write_whole
 from ofa_bench.hookspecs import RunView, Snapshot
 from ofa_bench.losses import Losses
 from ofa_bench.nets.order import apply
@@ -222,8 +222,7 @@ class State:
         shared = self.shared
         if shared is None or self.cursor not in shared.leave or not self.devices.first:
             return
-        memory = self._memory()
-        replace_whole(shared.path(self.cursor), lambda beside: torch.save(memory, beside))
+        write_whole(shared.path(self.cursor), serialized(self._memory()))
 
     def _memory(self) -> dict[str, Any]:
         plugins = self._plugins()

@@ -6,16 +6,16 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
 from ofa_bench.errors import UsageError
-from ofa_bench.files import replace_whole, sha256_file
+from ofa_bench.files import sha256_file, write_whole
 
 
 def save_weights(net: Any, path: Path) -> None:
     """A network's parameters as one whole safetensors file."""
     tensors = {name: value.detach().cpu().contiguous() for name, value in net.named_parameters()}
-    replace_whole(path, lambda beside: save_file(tensors, str(beside)))
+    write_whole(path, save(tensors))
 
 
 def start_from(path: Path) -> str:

@@ -11,7 +11,7 @@ import torch
 from ofa_bench import api
 from ofa_bench.hookspecs import CatalogueSpec, TrainingSpec, hook_names
 
-DIARY = '''
+DIARY = """
 import json
 from pathlib import Path
 from ofa_bench import hookimpl
@@ -57,7 +57,7 @@ class Diary:
 def register(catalogue):
     note("register")
     catalogue.extra("diary", Diary, affects_training=True)
-'''
+"""
 
 TINY = {"method": "deps", "dataset": "digits", "space": "toy", "epochs": 1}
 OWN = {"shrink_phases", "shrink_draws", "lr_at", "lr_share", "distill_teacher"}  # seen below
