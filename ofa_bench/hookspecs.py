@@ -103,7 +103,8 @@ class Scores:
 
 @dataclass(frozen=True, slots=True)
 class RunView:
-    """What an observer may know of its run."""
+    """What an observer may know of its run. Under several ranks each has a `folder` of its own;
+    it may have to be made."""
 
     run_id: str
     folder: Path

@@ -65,7 +65,7 @@ def take_file(ctx: click.Context, param: click.Parameter, value: str | None) -> 
     """
     if value is None:
         return None
-    told = load_toml(Path(value))
+    told = load_toml(_declared(value))
     rows = told.pop("rows", [])
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise RecipeError("rows are tables", file=value, key="rows", hint="write [[rows]]")
@@ -80,6 +80,14 @@ def take_file(ctx: click.Context, param: click.Parameter, value: str | None) -> 
     ctx.default_map = {param.name: given for param, given in _given(told, params, value)}
     ctx.meta["rows"] = [dict(_row(ctx, row, value)) for row in rows]
     return value
+
+
+def _declared(name: str) -> Path:
+    """A comparison's file: a path, or the name of one that is shipped."""
+    from ofa_bench.specs import specs_root
+
+    shipped = specs_root() / "comparisons" / f"{name}.toml"
+    return shipped if not Path(name).is_file() and shipped.is_file() else Path(name)
 
 
 def _given(

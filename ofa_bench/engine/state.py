@@ -91,7 +91,8 @@ class State:
         science = self.assembly.science.model_dump(mode="json")
         space, schedule = self.assembly.space, self.assembly.schedule
         ranges = self.gradients.ranges
-        return RunView(self.run_id, self.folder, space, schedule, science, ranges)
+        own = self.folder if self.devices.first else self.folder / f"rank{self.devices.rank}"
+        return RunView(self.run_id, own, space, schedule, science, ranges)
 
     def begin_phase(self, step: Step) -> None:
         """Fresh optimizer, newcomers, channel sort, teacher: what a phase's values ask for."""

@@ -16,3 +16,4 @@ def register(catalogue: Catalogue) -> None:
     catalogue.distill("labels", "ofa_bench_basics.distill:Labels")
     catalogue.distill("frozen", "ofa_bench_basics.distill:Frozen")
     catalogue.distill("inplace", "ofa_bench_basics.distill:Inplace")
+    catalogue.extra("meter", "ofa_bench_basics.meter:Meter", affects_training=True)

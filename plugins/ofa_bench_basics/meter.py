@@ -1,0 +1,74 @@
+"""How far the smaller nets' gradients outweigh the largest net's (DεpS, Figures 3 and 4)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ofa_bench import Draw, Role, RunView, Step, hookimpl
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class Meter:
+    """Sums gradients as the engine does, and writes `meter.jsonl` into the run's folder.
+
+    A line per step in which others train beside the largest net: over all parameters and for each
+    block, the norm of the others' summed gradient over the norm of the largest net's, and their
+    cosine. Shares are applied already, so a ramp shows. Each draw's own gradient is needed, so
+    nothing is shared between draws while this is on.
+    """
+
+    def __init__(self) -> None:
+        self._path: Path | None = None
+        self._ranges: dict[str, list[tuple[int, int]]] = {}
+
+    @hookimpl
+    def run_start(self, run: RunView) -> None:
+        """Group the flat gradient's ranges by block."""
+        self._path = run.folder / "meter.jsonl"
+        run.folder.mkdir(parents=True, exist_ok=True)
+        self._ranges = blocks(run.parameters)
+
+    @hookimpl
+    def merge_gradients(
+        self, step: Step, draws: Sequence[Draw], grads: Tensor, shares: Sequence[float]
+    ) -> Tensor:
+        """The plain sum, after a look at its parts."""
+        places = [place for place, draw in enumerate(draws) if draw.role is Role.LARGEST]
+        if self._path is not None and len(places) == 1 and len(draws) > 1:
+            full = grads[places[0]]
+            others = grads.sum(0) - full
+            told = {"step": step.index, "phase": step.phase.name, "share": min(shares)}
+            told |= {"all": compared(full, others)}
+            told["blocks"] = {
+                name: compared(_part(full, ranges), _part(others, ranges))
+                for name, ranges in self._ranges.items()
+            }
+            with self._path.open("a", encoding="utf-8") as stream:
+                stream.write(json.dumps(told) + "\n")
+        return grads.sum(0)
+
+
+def blocks(parameters: Mapping[str, tuple[int, int]]) -> dict[str, list[tuple[int, int]]]:
+    """Ranges by block: the first two words of a parameter's name."""
+    found: dict[str, list[tuple[int, int]]] = {}
+    for name, span in parameters.items():
+        found.setdefault(".".join(name.split(".")[:2]), []).append(span)
+    return found
+
+
+def compared(full: Tensor, others: Tensor) -> list[Any]:
+    """[norm of others / norm of full, cosine]; None where a norm is zero."""
+    norms = float(full.norm()), float(others.norm())
+    ratio = norms[1] / norms[0] if norms[0] else None
+    cosine = float(full @ others) / (norms[0] * norms[1]) if norms[0] and norms[1] else None
+    return [ratio, cosine]
+
+
+def _part(flat: Tensor, ranges: Sequence[tuple[int, int]]) -> Tensor:
+    """The block's elements; its parameters lie side by side."""
+    return flat[ranges[0][0] : ranges[-1][1]]
