@@ -6,9 +6,7 @@ import importlib.metadata
 import importlib.util
 import json
 import shlex
-import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +16,7 @@ from ofa_bench.engine.assemble import Assembly, assemble, space_of
 from ofa_bench.engine.observers import Progress, Silent
 from ofa_bench.errors import BenchError, ResumeError, UsageError, nearest
 from ofa_bench.recipe import Request
-from ofa_bench.space import Space
+from ofa_bench.space import Space, Subnet
 from ofa_bench.specs import load_toml, specs_root
 
 if TYPE_CHECKING:
@@ -270,20 +268,21 @@ def load_space(name: str) -> Space:
     return space_of(name, discover().catalogue)
 
 
+def expected_candidates(record: Record, space: Space, trained: Space) -> list[Subnet]:
+    """The candidates that a record's track demands of a method that trained this part."""
+    from ofa_bench.evaluate.candidates import candidates
+
+    evaluate = record.science["evaluate"]
+    return candidates(
+        space,
+        trained,
+        per_bucket=evaluate["per_bucket"],
+        buckets=evaluate["buckets"],
+        classes=record.task.classes,
+    )
+
+
 def build_supernet(space: Space, classes: int, seed: int = 0, **options: Any) -> Any:
     """A space's supernet with fresh weights: a torch.nn.Module with `activate(subnet)`."""
     build = discover().catalogue.get("supernet", space.table.family).load()
     return build(space, classes, seed=seed, **options)
-
-
-@contextmanager
-def explained() -> Iterator[None]:
-    """Turn what is not ours to show as a traceback into a BenchError."""
-    try:
-        yield
-    except BenchError:
-        raise
-    except MemoryError as error:
-        raise BenchError("out of memory", "lower optim.batch or evaluate.chunk") from error
-    except RecursionError as error:
-        raise BenchError(f"{sys.exc_info()[1]}", "the input is nested too deeply") from error

@@ -27,6 +27,8 @@ LAZY_COMMANDS = {
     "space": "ofa_bench.cli.space:command",
     "data": "ofa_bench.cli.data:command",
     "board": "ofa_bench.cli.board:command",
+    "validate": "ofa_bench.cli.validate:command",
+    "plugin": "ofa_bench.cli.plugin:command",
 }
 INTERRUPTED = 130
 

@@ -113,6 +113,15 @@ class Bus:
             if impl.hookwrapper or impl.wrapper
         )
 
+    def answers(self) -> list[tuple[str, str]]:
+        """Hook and the name of who answers it, wrappers apart."""
+        return [
+            (hook, impl.plugin_name)
+            for hook in sorted(HOOKS)
+            for impl in getattr(self._relay.hook, hook).get_hookimpls()
+            if not (impl.hookwrapper or impl.wrapper)
+        ]
+
     @property
     def merges(self) -> bool:
         """Whether an extra merges gradients, which takes each draw's own."""

@@ -39,14 +39,29 @@ def validate(path: Path, context: Context = Context()) -> list[Finding]:
         held = read_bytes(path, LARGEST_RECORD)
     except UsageError as error:
         return [Finding("file", error.message)]
+    checks: list[Callable[[], Iterator[Finding]]] = [
+        lambda: _file(path, held, record),
+        lambda: _hashes(record),
+        lambda: _status(record),
+        lambda: _scores(record, context),
+        lambda: _bits(path, record),
+        lambda: task_findings(record),
+        lambda: cost_findings(record, context.load),
+    ]
+    return [finding for check in checks for finding in _carefully(check)]
+
+
+def _carefully(check: Callable[[], Iterator[Finding]]) -> list[Finding]:
+    """A check's findings; values it cannot even work with are one more, and stop no other check."""
+    found: list[Finding] = []
     try:
-        found = [*_file(path, held, record), *_hashes(record), *_status(record)]
-        found += [*_scores(record, context), *_bits(path, record)]
-        return [*found, *task_findings(record), *cost_findings(record, context.load)]
+        for finding in check():
+            found.append(finding)
     except BenchError as error:
-        return [Finding("record", error.message)]
+        found.append(Finding("record", error.message))
     except (ArithmeticError, ValueError, TypeError, LookupError, AttributeError) as error:
-        return [Finding("record", f"holds values that cannot be used: {error!r}")]
+        found.append(Finding("record", f"holds values that cannot be used: {error!r}"))
+    return found
 
 
 def _file(path: Path, held: bytes, record: Record) -> Iterator[Finding]:

@@ -14,6 +14,9 @@ from ofa_bench import api
 def main(file: str) -> int:
     """Carry out each request of a file; tell which ended, and stop at the first that fails."""
     for number, values in enumerate(json.loads(Path(file).read_text(encoding="utf-8"))):
+        # A store of its own for each run: the one torchrun lends still knows the last run's ranks.
+        os.environ["TORCHELASTIC_USE_AGENT_STORE"] = "False"
+        os.environ["MASTER_PORT"] = str(values.pop("port"))
         said: dict[str, Any] = {k: v for k, v in values.items() if v not in (None, [], False)}
         try:
             api.run(**said)

@@ -6,11 +6,12 @@ import json
 import os
 import re
 import shlex
+import socket
 import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 RUNS = ("shrink", "lr", "distill", "extra", "method")
 SHORT = 0.6  # epochs: a dozen steps, enough for a phase each
 RATE = 0.01  # small, so that rounding does not grow and the ranks' weights can be compared
+PATIENCE = 120  # seconds until another process counts as stuck
 CLOSE = 2e-5  # what the order of sums may do to a weight in a dozen steps
 
 
@@ -177,6 +179,14 @@ def _distance(one: Path, two: Path) -> tuple[float, str]:
     return max((float((ours[name] - theirs[name]).abs().max()), name) for name in ours)
 
 
+def _free_ports(count: int) -> list[int]:
+    with ExitStack() as stack:
+        open_ones = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for each in open_ones:
+            each.bind(("localhost", 0))
+        return [int(each.getsockname()[1]) for each in open_ones]
+
+
 class Crew:
     """The short runs of one plugin: each undisturbed run once, and all runs of two ranks in one
     start of torchrun, since that takes longer than they do."""
@@ -206,7 +216,9 @@ class Crew:
 
     def _launch(self, cases: Sequence[Case]) -> None:
         """Run cases until one fails, which ends the process; the others are run anew."""
-        jobs = [vars(short(case, self.folder(case, "together"))) for case in cases]
+        asked = [short(case, self.folder(case, "together")) for case in cases]
+        ports = _free_ports(len(cases))
+        jobs = [{**vars(each), "port": port} for each, port in zip(asked, ports, strict=True)]
         file = Path(self._place.name) / "jobs.json"
         file.write_text(json.dumps(jobs))
         launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
