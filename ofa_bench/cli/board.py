@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
 
 from ofa_bench.cli import console
+from ofa_bench.cli.numbers import DASH
 from ofa_bench.cli.options import json_option, results_option
 
 if TYPE_CHECKING:
+    from ofa_bench.records.board import Board
+    from ofa_bench.records.published import Published
     from ofa_bench.records.store import Store
 
 
 @click.command()
 @click.argument("which", required=False, metavar="[DATASET|TRACK]")
 @click.option("--check", is_flag=True, help="Compare the kept boards with the records; exit 1.")
+@click.option("--published", is_flag=True, help="What papers print on a data set, beside.")
 @click.option(
     "--format", "form", type=click.Choice(["table", "md", "json"]), default="table", help="How."
 )
@@ -27,6 +32,7 @@ def command(
     /,
     which: str | None,
     check: bool,
+    published: bool,
     form: str,
     results: str | None,
     as_json: bool,
@@ -49,23 +55,63 @@ def command(
     if check:
         ctx.exit(_check(store, form))
     records = store.list(broken=lambda error: console.complain(error.message, error.hint))
-    found = choose([board(track, entries) for track, entries in tracks(records).items()], which)
+    boards = [board(track, entries) for track, entries in tracks(records).items()]
+    papers = published_for(which, boards) if published else []
+    mine = [each for each in boards if not papers or each.track.name.startswith(f"{which}-")]
+    found = choose(mine, which if mine or not papers else None)
     if found:
         standings.refresh(store.results)
     if form == "json":
-        console.answer(standings.document(found))
-        return
-    if form == "md":
+        more = {"published": [asdict(paper) for paper in papers]} if published else {}
+        console.answer(standings.document(found, **more))
+    elif form == "md":
         console.raw("\n".join(to_markdown(each) for each in found))
-        return
-    if not found:
+    else:
+        for paper in papers:
+            show_paper(paper)
+        _show(found, store)
+
+
+def _show(boards: list[Board], store: Store) -> None:
+    from ofa_bench.cli import standings
+
+    if not boards:
         console.say(f"no records in {store.results}")
-    for place, each in enumerate(found):
+    for place, each in enumerate(boards):
         if place:
             console.say()
         standings.show(each, each.track.name)
         for line in [*standings.caveats(each), *(f"more seeds: {line}" for line in each.more)]:
             console.say(line)
+
+
+def published_for(which: str | None, boards: list[Board]) -> list[Published]:
+    """The papers' figures on the data set that was asked for, or those of the boards' own."""
+    from ofa_bench.records.published import published
+
+    datasets = [which] if which else sorted({each.track.name.partition("-")[0] for each in boards})
+    return [paper for dataset in datasets for paper in published(dataset)]
+
+
+def show_paper(paper: Published) -> None:
+    """A paper's rows; they are never ranked with measured ones."""
+    columns = ("published", ">mean Pareto, %", ">smallest", ">largest", ">epochs", ">GPU-h", ">$")
+    rows = [
+        [
+            row.method,
+            DASH if row.mean_pareto is None else f"{row.mean_pareto:.1f}",
+            *(DASH if value is None else value for value in (row.smallest, row.largest)),
+            *(DASH if value is None else value for value in (row.epochs, row.gpu_hours)),
+            DASH if row.dollars is None else row.dollars,
+        ]
+        for row in paper.rows
+    ]
+    console.table(columns, rows, "")
+    if paper.reference:
+        console.table(("single net", ">M MACs", ">top-1, %"), paper.reference, "")
+    for line in (f"source: {paper.source}", *paper.notes):
+        console.say(line)
+    console.say()
 
 
 def _check(store: Store, form: str) -> int:

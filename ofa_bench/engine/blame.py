@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sysconfig
 import traceback
 from pathlib import Path
 
 OURS = str(Path(__file__).resolve().parents[1])
-RELAYS = ("pluggy", "pydantic", "pydantic_core", "importlib")
+STANDARD = str(Path(sysconfig.get_paths()["stdlib"]).resolve())
+LIBRARIES = ("pluggy", "pydantic", "pydantic_core", "torch", "numpy", "click")
 
 
 def author_frames(error: BaseException) -> list[traceback.FrameSummary]:
@@ -21,9 +23,14 @@ def author_frames(error: BaseException) -> list[traceback.FrameSummary]:
 
 def _is_theirs(frame: traceback.FrameSummary) -> bool:
     path = Path(frame.filename)
-    if frame.filename.startswith("<frozen") or any(part in RELAYS for part in path.parts):
+    if not path.is_absolute():
+        return not frame.filename.startswith("<frozen")  # a notebook's cell has no path
+    whole = str(path.resolve())
+    installed = "site-packages" in path.parts
+    if installed and path.parts[path.parts.index("site-packages") + 1] in LIBRARIES:
         return False
-    return not str(path.resolve()).startswith(f"{OURS}/") if path.is_absolute() else True
+    standard = whole.startswith(f"{STANDARD}/") and not installed
+    return not standard and not whole.startswith(f"{OURS}/")
 
 
 def place(error: BaseException) -> str:

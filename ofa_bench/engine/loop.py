@@ -41,6 +41,7 @@ class Loop:
         self.bus.run_start(state.view())
         state.progress.begin(self.schedule.steps, cursor)
         with self.stop.gently():
+            self._catch_up(cursor)
             for index in range(cursor, self.schedule.steps):
                 step = self.schedule.step(index)
                 if step.phase_step == 0:
@@ -157,6 +158,14 @@ class Loop:
         state.leave()
         if due:
             state.save()
+
+    def _catch_up(self, cursor: int) -> None:
+        """Measure the curve's point whose measurement an interruption cut off."""
+        step = self.schedule.step(max(0, cursor - 1))
+        due = self.curve.due(step, step.phase_step == step.phase_steps - 1)
+        if cursor and due and all(point["step"] != cursor for point in self.curve.points):
+            self.ledger.enter(step.phase.name)
+            self._measure(step)
 
     def _measure(self, step: Step) -> None:
         self.ledger.pause()

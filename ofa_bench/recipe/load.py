@@ -84,7 +84,7 @@ def load_recipe(request: Request, catalogue: Catalogue, default_space: Any) -> R
         layers.set(assignment, f"--set {assignment.partition('=')[0]}")
     _lay_flags(layers, request)
     policies = _policies(request, names, layers, catalogue)
-    science = _science(request, names, layers, policies)
+    science = _science(request, names, layers, policies, catalogue)
     execution = _execution(request)
     return Recipe(science, execution, request.seed, policies, layers.origins, names["method"])
 
@@ -179,11 +179,12 @@ def _science(
     names: Mapping[str, str],
     layers: Layers,
     policies: Mapping[str, Policy[Any]],
+    catalogue: Catalogue,
 ) -> Science:
     tree = {k: v for k, v in layers.tree.items() if k not in FAMILIES}
     chosen = {
         family: Choice(
-            name=policy_name(policy, family, request, names),
+            name=policy_name(policy, family, request, names, catalogue),
             options=policy.options.model_dump(mode="json"),
         )
         for family, policy in policies.items()
@@ -201,17 +202,19 @@ def _science(
 
 
 def policy_name(
-    policy: Policy[Any], family: str, request: Request, names: Mapping[str, str]
+    policy: Policy[Any],
+    family: str,
+    request: Request,
+    names: Mapping[str, str],
+    catalogue: Catalogue,
 ) -> str:
     """What a policy is called in records: its catalogue name, or its class's."""
-    from ofa_bench.catalogue import discover
-
     asked = getattr(request, family)
     if isinstance(asked, str):
         return asked
     if asked is not None:
         return type(policy).__name__
-    return str(discover().catalogue.get("method", names["method"]).about[family])
+    return str(catalogue.get("method", names["method"]).about[family])
 
 
 def _execution(request: Request) -> Execution:

@@ -122,19 +122,24 @@ def _one_file(name: str, kind: str) -> str:
                 imports |= set(line.removeprefix("from ofa_bench import ").split(", "))
     classes = {part: f"{_class(name)}{part.title() if parts[1:] else ''}" for part in parts}
     joined = ",\n    ".join(sorted(imports))
+    tensors = any("Tensor" in body for body in bodies)
+    callables = any("Callable" in body for body in bodies)
+    standard = "from collections.abc import Callable" if callables else ""
+    standard += "\nfrom typing import TYPE_CHECKING" if tensors else ""
     texts = [
-        f'"""{_title(name)}: `ofa-bench run {_choice(name, kind)} --plugin {_module(name)}.py`."""',
+        f'"""{_title(name)}.\n\n{_try(name, kind)} \\\n  --plugin {_module(name)}.py\n"""',
         "from __future__ import annotations",
-        "from collections.abc import Callable\nfrom typing import TYPE_CHECKING",
-        "from pydantic import Field",
+        standard,
+        "from pydantic import Field" if any("Field(" in body for body in bodies) else "",
         f"from ofa_bench import (\n    {joined},\n)",
-        "if TYPE_CHECKING:\n    from torch import Tensor",
+        "if TYPE_CHECKING:\n    from torch import Tensor" if tensors else "",
     ]
     register = (
         "@hookimpl\ndef register(catalogue: Catalogue) -> None:\n"
         f'    """What this plugin adds."""\n{_entries(name, kind, classes)}\n'
     )
-    return "\n\n".join(texts) + "\n\n\n" + "\n\n\n".join([*bodies, register])
+    head = "\n\n".join(text.strip("\n") for text in texts if text)
+    return "\n\n\n".join([head, *bodies, register])
 
 
 def _card(name: str, parts: tuple[str, ...]) -> str:
