@@ -1,0 +1,61 @@
+"""Each deliberately broken plugin is caught by its clause, with the line to mend."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from ofa_bench.testing import check_plugin
+from .broken import BROKEN, DISTILL, HEAD, REGISTER, SOUND, Broken
+
+
+@pytest.mark.parametrize("broken", BROKEN, ids=str)
+def test_broken_plugin_is_caught(broken: Broken, tmp_path: Path) -> None:
+    file = tmp_path / f"{broken.name}_plugin.py"
+    file.write_text(broken.source)
+    report = check_plugin(file, trains=False)
+    caught = [verdict for verdict in report.broken if verdict.clause == broken.clause]
+    assert caught, str(report)
+    assert any(broken.word in verdict.found for verdict in caught), str(report)
+    assert re.match(rf"{file.name}:\d+", caught[0].where), str(caught[0])
+    if broken.line:
+        assert caught[0].where.startswith(f"{file.name}:{broken.number}"), str(caught[0])
+    assert caught[0].expected and caught[0].see
+
+
+@pytest.mark.parametrize("kind", SOUND)
+def test_the_sound_ones_are_sound(kind: str, tmp_path: Path) -> None:
+    file = tmp_path / f"sound_{kind}.py"
+    file.write_text(HEAD + SOUND[kind] + REGISTER.format(kind=kind, name="sound"))
+    report = check_plugin(file, trains=False)
+    assert report.ok, str(report)
+
+
+@pytest.mark.parametrize(
+    ("source", "word"),
+    [
+        (HEAD + "raise RuntimeError('half-way')\n", "half-way"),
+        (HEAD + "x = (\n", "SyntaxError"),
+        (HEAD + "raise SystemExit(3)\n", "SystemExit"),
+        (HEAD + DISTILL, "no `register`"),
+        (HEAD + DISTILL + REGISTER.format(kind="distill", name="inplace"), "given by both"),
+    ],
+    ids=["raises", "syntax", "exits", "no-register", "clash"],
+)
+def test_one_that_cannot_be_registered(source: str, word: str, tmp_path: Path) -> None:
+    file = tmp_path / "unfit.py"
+    file.write_text(source)
+    (verdict,) = check_plugin(file).verdicts
+    assert verdict.ok is False
+    assert word in verdict.found
+
+
+def test_one_that_drags_torch_in(tmp_path: Path) -> None:
+    file = tmp_path / "heavy.py"
+    text = HEAD + SOUND["lr"] + REGISTER.format(kind="lr", name="heavy")
+    file.write_text(text.replace("import os\n", "import torch\n"))
+    (verdict,) = check_plugin(file, trains=False).broken
+    assert verdict.clause == "listing is light"
+    assert "imports torch" in verdict.found
