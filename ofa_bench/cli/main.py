@@ -28,6 +28,7 @@ LAZY_COMMANDS = {
     "data": "ofa_bench.cli.data:command",
     "board": "ofa_bench.cli.board:command",
     "validate": "ofa_bench.cli.validate:command",
+    "records": "ofa_bench.cli.records:command",
     "plugin": "ofa_bench.cli.plugin:command",
 }
 INTERRUPTED = 130

@@ -102,9 +102,23 @@ class Case:
             yield {f: name for f, name in zip(FAMILIES, names, strict=True) if name is not None}
 
     @cached_property
+    def _assembled(self) -> Assembly | BaseException:
+        try:
+            return assemble(self.asked(), self.catalogue)
+        except (Exception, SystemExit) as error:
+            return error
+
+    @property
     def assembly(self) -> Assembly:
-        """The run, checked and laid out."""
-        return assemble(self.asked(), self.catalogue)
+        """The run, checked and laid out; DoesNotApply where the plugin fits none."""
+        if isinstance(self._assembled, BaseException):
+            raise DoesNotApply("it fits no run") from self._assembled
+        return self._assembled
+
+    @property
+    def unfit(self) -> BaseException | None:
+        """Why the plugin fits no run, if so."""
+        return self._assembled if isinstance(self._assembled, BaseException) else None
 
     def again(self, seed: int = 0) -> Assembly:
         """The same run with fresh policies."""

@@ -30,7 +30,8 @@ HOOKS_PAGE, GUIDE = "docs/hooks.md", "docs/writing-a-plugin.md"
 )
 def it_fits_a_run(case: Case) -> None:
     """Phases, hooks and teachers pass what the engine asks before a run begins."""
-    assert case.assembly
+    if case.unfit is not None:
+        raise case.unfit
 
 
 def check_plugin(target: Any, *, trains: bool = True) -> Report:
@@ -73,7 +74,9 @@ def contract_of(subject: Subject, trains: bool) -> list[Held]:
         alone = (entry.kind, entry.name) not in bundled
         if alone and trains and entry.kind in training.RUNS:
             crew.cases.append(case)
-        for rule in sorted(CLAUSES, key=lambda rule: rule.trains):
+        for rule in sorted(
+            CLAUSES, key=lambda rule: (rule.trains, rule.check is not it_fits_a_run)
+        ):
             if entry.kind in rule.kinds and (not rule.trains or (trains and alone)):
                 held.append(Held(rule, case))
     return held
@@ -102,7 +105,8 @@ class Held:
         except DoesNotApply as reason:
             return self._said(None, f"does not apply: {reason}")
         except BenchError as error:
-            return self._broken(error.message, error)
+            told = ": ".join(part for part in (error.message, error.hint) if part)
+            return self._broken(told, error)
         except (Exception, SystemExit) as error:
             return self._broken(f"{type(error).__name__}: {error}", error)
         return self._said(True)

@@ -61,6 +61,7 @@ def trained(case: Case, folder: Path, halt: int | None = None) -> Record:
 
 def short(case: Case, folder: Path) -> Request:
     """A run of a dozen steps."""
+    assert case.assembly
     own = case.asked()
     return replace(own, epochs=SHORT, results=str(folder), set=(*own.set, f"optim.lr={RATE}"))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-HEAD = '''from __future__ import annotations
+HEAD = """from __future__ import annotations
 
 import os
 import random
@@ -16,29 +16,29 @@ from ofa_bench import (
 )
 
 
-'''
-REGISTER = '''
+"""
+REGISTER = """
 
 @hookimpl
 def register(catalogue):
     catalogue.{kind}("{name}", Mine)
-'''
-SHRINK = '''class Mine(ShrinkPolicy[Options]):
+"""
+SHRINK = """class Mine(ShrinkPolicy[Options]):
     def shrink_phases(self, space, budget):
         return [Phase("all", space, budget.epochs, {Role.SAMPLED: 2})]
 
     def shrink_draws(self, step):
         space = step.phase.space
         return [Draw(space.sample(step.draw_rng(n)), Role.SAMPLED) for n in range(2)]
-'''
-LR = '''class Mine(LrPolicy[LrOptions]):
+"""
+LR = """class Mine(LrPolicy[LrOptions]):
     def shape(self, step, clock):
         return 1.0 - clock / step.clock_steps
-'''
-DISTILL = '''class Mine(DistillPolicy[Options]):
+"""
+DISTILL = """class Mine(DistillPolicy[Options]):
     def distill_loss(self, logits, batch, criterion):
         return criterion.hard(logits, batch.labels)
-'''
+"""
 SOUND = {"shrink": SHRINK, "lr": LR, "distill": DISTILL}
 
 
@@ -71,18 +71,18 @@ class Broken:
         return next(n for n, line in enumerate(lines, 1) if self.line in line)
 
 
-COUNTING = '''    count = 0
+COUNTING = """    count = 0
 
     def shrink_draws(self, step):
         self.count += 1
         space = step.phase.space
         rng = step.rng(str(self.count))
         return [Draw(space.sample(rng), Role.SAMPLED) for n in range(2)]
-'''
+"""
 DRAWS = SHRINK[SHRINK.index("    def shrink_draws") :]
 SAMPLE = "space.sample(step.draw_rng(n))"
 HARD = "return criterion.hard(logits, batch.labels)"
-LEARNS = '''    pure = False
+LEARNS = """    pure = False
 
     def __init__(self, *given, **values):
         super().__init__(*given, **values)
@@ -101,7 +101,15 @@ LEARNS = '''    pure = False
     def shrink_draws(self, step):
         space, rng = step.phase.space, step.rng(str(self.seen))
         return [Draw(space.sample(rng), Role.SAMPLED) for n in range(2)]
-'''
+"""
+ALL = SHRINK[SHRINK.index("    def shrink_phases") :]
+OUTSIDE = """    def shrink_phases(self, space, budget):
+        self.whole = space
+        return [Phase("all", largest_only(space), budget.epochs, {Role.SAMPLED: 1})]
+
+    def shrink_draws(self, step):
+        return [Draw(self.whole.sample(step.rng()), Role.SAMPLED)]
+"""
 OPTIONS = "class Mine(ShrinkPolicy[Options]):"
 
 BROKEN = [
@@ -115,64 +123,218 @@ BROKEN = [
         "space.sample(random.Random(random.random()))",
         "random.random()",
     ),
-    Broken("fixed", "shrink", "draws vary", "the same nets", SAMPLE, "space.sample(random.Random(n))",
-           "def shrink_draws"),
-    Broken("deaf", "shrink", "the seed is heard", "seeds 0 and 1", "step.draw_rng(n)",
-           "random.Random(100 * step.index + n)", "def shrink_draws"),
-    Broken("outside", "shrink", "draws are legal", "not in the phase's space",
-           "Phase(\"all\", space,", "Phase(\"all\", largest_only(space),", ""),
-    Broken("undeclared", "shrink", "draws are legal", "`passes` declares 2 sampled", "range(2)]\n",
-           "range(3)]\n", "def shrink_draws"),
-    Broken("late", "shrink", "draws are legal", "drew 3 sampled", "for n in range(2)]",
-           "for n in range(2 + (step.index > 20))]", "def shrink_draws"),
+    Broken(
+        "fixed",
+        "shrink",
+        "draws vary",
+        "the same nets",
+        SAMPLE,
+        "space.sample(random.Random(n))",
+        "def shrink_draws",
+    ),
+    Broken(
+        "deaf",
+        "shrink",
+        "the seed is heard",
+        "seeds 0 and 1",
+        "step.draw_rng(n)",
+        "random.Random(100 * step.index + n)",
+        "def shrink_draws",
+    ),
+    Broken(
+        "outside",
+        "shrink",
+        "draws are legal",
+        "not in the phase's space",
+        ALL,
+        OUTSIDE,
+        "def shrink_draws",
+    ),
+    Broken(
+        "undeclared",
+        "shrink",
+        "draws are legal",
+        "`passes` declares 2 sampled",
+        "range(2)]\n",
+        "range(3)]\n",
+        "def shrink_draws",
+    ),
+    Broken(
+        "late",
+        "shrink",
+        "draws are legal",
+        "drew 3 sampled",
+        "for n in range(2)]",
+        "for n in range(2 + (step.index > 20))]",
+        "def shrink_draws",
+    ),
     Broken("short", "shrink", "it fits a run", "phases must sum", "budget.epochs,", "1.0,", ""),
-    Broken("stuck", "shrink", "phases scale", "lasts",
-           'return [Phase("all", space, budget.epochs, {Role.SAMPLED: 2})]',
-           'return [Phase("a", space, 0.5, {Role.SAMPLED: 2}), '
-           'Phase("b", space, budget.epochs - 0.5, {Role.SAMPLED: 2})]', "def shrink_phases"),
+    Broken(
+        "stuck",
+        "shrink",
+        "phases scale",
+        "lasts",
+        'return [Phase("all", space, budget.epochs, {Role.SAMPLED: 2})]',
+        'return [Phase("a", space, 0.5, {Role.SAMPLED: 2}), '
+        'Phase("b", space, budget.epochs - 0.5, {Role.SAMPLED: 2})]',
+        "def shrink_phases",
+    ),
     Broken("none", "shrink", "draws are legal", "with None", "return [Draw", "[Draw", ""),
-    Broken("crash", "shrink", "draws are legal", "KeyError: 'gone'", "space = step.phase.space\n",
-           "space = step.phase.space\n        {}['gone']\n", "{}['gone']"),
-    Broken("misspelt", "shrink", "hooks are known", "did you mean shrink_draws", "def shrink_draws(",
-           "def shrink_draw(", "def shrink_draw"),
-    Broken("foreign", "shrink", "hooks are known", "belongs to lr", "    def shrink_draws",
-           "    @hookimpl\n    def lr_at(self, step):\n        return 0.1\n\n    def shrink_draws",
-           "@hookimpl"),
-    Broken("unmarked", "shrink", "hooks are known", "not marked @hookimpl", "    def shrink_draws",
-           "    def after_step(self, step):\n        pass\n\n    def shrink_draws",
-           "def after_step"),
-    Broken("epochs", "shrink", "options hold no epochs", "'warmup_epochs'", OPTIONS,
-           "class Mine_(Options):\n    warmup_epochs: int = 5\n\n\nclass Mine(ShrinkPolicy[Mine_]):",
-           "class Mine_"),
-    Broken("objects", "shrink", "options are stored", "they are not", OPTIONS,
-           "class Mine_(Options):\n    rule: object = print\n\n\nclass Mine(ShrinkPolicy[Mine_]):",
-           "class Mine_"),
-    Broken("needy", "shrink", "options have defaults", "Field required", OPTIONS,
-           "class Mine_(Options):\n    count: int\n\n\nclass Mine(ShrinkPolicy[Mine_]):",
-           "class Mine_"),
-    Broken("prober", "shrink", "probing is declared", "pure = True", "def shrink_draws(self, step):",
-           "def shrink_draws(self, step, probe):\n        probe(step.phase.space.largest)",
-           "def shrink_draws"),
+    Broken(
+        "crash",
+        "shrink",
+        "draws are legal",
+        "KeyError: 'gone'",
+        "space = step.phase.space\n",
+        "space = step.phase.space\n        {}['gone']\n",
+        "{}['gone']",
+    ),
+    Broken(
+        "misspelt",
+        "shrink",
+        "hooks are known",
+        "did you mean shrink_draws",
+        "def shrink_draws(",
+        "def shrink_draw(",
+        "def shrink_draw",
+    ),
+    Broken(
+        "foreign",
+        "shrink",
+        "hooks are known",
+        "belongs to lr",
+        "    def shrink_draws",
+        "    @hookimpl\n    def lr_at(self, step):\n        return 0.1\n\n    def shrink_draws",
+        "@hookimpl",
+    ),
+    Broken(
+        "unmarked",
+        "shrink",
+        "hooks are known",
+        "not marked @hookimpl",
+        "    def shrink_draws",
+        "    def after_step(self, step):\n        pass\n\n    def shrink_draws",
+        "def after_step",
+    ),
+    Broken(
+        "epochs",
+        "shrink",
+        "options hold no epochs",
+        "'warmup_epochs'",
+        OPTIONS,
+        "class Mine_(Options):\n    warmup_epochs: int = 5\n\n\nclass Mine(ShrinkPolicy[Mine_]):",
+        "class Mine_",
+    ),
+    Broken(
+        "objects",
+        "shrink",
+        "options are stored",
+        "they are not",
+        OPTIONS,
+        "class Mine_(Options):\n    rule: object = print\n\n\nclass Mine(ShrinkPolicy[Mine_]):",
+        "class Mine_",
+    ),
+    Broken(
+        "needy",
+        "shrink",
+        "options have defaults",
+        "Field required",
+        OPTIONS,
+        "class Mine_(Options):\n    count: int\n\n\nclass Mine(ShrinkPolicy[Mine_]):",
+        "class Mine_",
+    ),
+    Broken(
+        "prober",
+        "shrink",
+        "probing is declared",
+        "pure = True",
+        "def shrink_draws(self, step):",
+        "def shrink_draws(self, step, probe):\n        probe(step.phase.space.largest)",
+        "def shrink_draws",
+    ),
     Broken("forgetful", "shrink", "memory survives", "answers otherwise", DRAWS, LEARNS, ""),
-    Broken("hashed", "shrink", "processes agree", "another process", "step.draw_rng(n)",
-           "step.rng(str(hash(f'{n}') % 1000))", ""),
+    Broken(
+        "hashed",
+        "shrink",
+        "processes agree",
+        "another process",
+        "step.draw_rng(n)",
+        "step.rng(str(hash(f'{n}') % 1000))",
+        "",
+    ),
     Broken("negative", "lr", "rates are legal", "lr_at is -", "1.0 - clock", "-1.0 - clock", ""),
     Broken("infinite", "lr", "rates are legal", "nan", "return 1.0 -", "return float('nan') -", ""),
-    Broken("counter", "lr", "rates are pure", "when asked again", "        return 1.0",
-           "        self.n = getattr(self, 'n', 0) + 1\n        return 1.0 / self.n", "self.n ="),
-    Broken("dead", "lr", "something is learned", "every step's rate is 0", "1.0 - clock",
-           "0.0 * clock", ""),
-    Broken("detached", "distill", "losses teach", "no scalar with a gradient", HARD,
-           "return criterion.hard(logits.detach(), batch.labels)", ""),
-    Broken("vector", "distill", "losses teach", "no scalar with a gradient", HARD,
-           "return logits.sum(1)", ""),
-    Broken("summed", "distill", "losses are means", "each of them twice", HARD,
-           "return criterion.hard(logits, batch.labels) * len(batch.labels)", "def distill_loss"),
-    Broken("editor", "distill", "nothing is edited", "logits was changed", HARD,
-           "logits.mul_(2.0)\n        return criterion.hard(logits, batch.labels)", "mul_"),
-    Broken("labels", "distill", "nothing is edited", "labels was changed", HARD,
-           "batch.labels.clamp_(max=3)\n        return criterion.hard(logits, batch.labels)",
-           "clamp_"),
-    Broken("untrue", "distill", "labels_only is true", "the criterion", "    def distill_loss",
-           "    labels_only = frozenset({Role.LARGEST})\n\n    def distill_loss", ""),
+    Broken(
+        "counter",
+        "lr",
+        "rates are pure",
+        "when asked again",
+        "        return 1.0 - clock / step.clock_steps",
+        "        self.n = getattr(self, 'n', 0) + 1\n        return 1.0 / self.n",
+        "self.n =",
+    ),
+    Broken(
+        "dead",
+        "lr",
+        "something is learned",
+        "every step's rate is 0",
+        "1.0 - clock",
+        "0.0 * clock",
+        "",
+    ),
+    Broken(
+        "detached",
+        "distill",
+        "losses teach",
+        "no scalar with a gradient",
+        HARD,
+        "return criterion.hard(logits.detach(), batch.labels)",
+        "",
+    ),
+    Broken(
+        "vector",
+        "distill",
+        "losses teach",
+        "no scalar with a gradient",
+        HARD,
+        "return logits.sum(1)",
+        "",
+    ),
+    Broken(
+        "summed",
+        "distill",
+        "losses are means",
+        "each of them twice",
+        HARD,
+        "return criterion.hard(logits, batch.labels) * len(batch.labels)",
+        "def distill_loss",
+    ),
+    Broken(
+        "editor",
+        "distill",
+        "nothing is edited",
+        "logits was changed",
+        HARD,
+        "logits.mul_(2.0)\n        return criterion.hard(logits, batch.labels)",
+        "mul_",
+    ),
+    Broken(
+        "relabel",
+        "distill",
+        "nothing is edited",
+        "labels was changed",
+        HARD,
+        "batch.labels.clamp_(max=3)\n        return criterion.hard(logits, batch.labels)",
+        "clamp_",
+    ),
+    Broken(
+        "untrue",
+        "distill",
+        "labels_only is true",
+        "the criterion",
+        DISTILL[DISTILL.index("    def") :],
+        "    labels_only = frozenset({Role.LARGEST})\n\n"
+        + DISTILL[DISTILL.index("    def") :].replace("return", "return 0.5 *"),
+        "def distill_loss",
+    ),
 ]

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from ofa_bench.testing import check_plugin
+
 from .broken import BROKEN, DISTILL, HEAD, REGISTER, SOUND, Broken
 
 

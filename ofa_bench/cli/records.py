@@ -1,0 +1,54 @@
+"""`ofa-bench records`: hand records to someone else as one file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ofa_bench.cli import console
+from ofa_bench.cli.options import json_option, results_option
+
+
+@click.group()
+def command() -> None:
+    """Hand records to someone else as one file, or take such a file in."""
+
+
+@command.command("export")
+@click.argument("file")
+@click.option("--filter", "filters", multiple=True, metavar="KEY=VALUE", help="Which records.")
+@results_option
+@json_option
+def export_records(file: str, filters: tuple[str, ...], results: str | None, as_json: bool) -> None:
+    """Write records and their bits to FILE; --filter dataset=digits says which."""
+    from ofa_bench import api
+    from ofa_bench.records.bundle import export
+    from ofa_bench.records.store import Store
+
+    store = Store(api.results_root(results))
+    entries = store.list(filters, broken=lambda error: console.complain(error.message, error.hint))
+    count = export(entries, Path(file))
+    if as_json:
+        console.answer({"file": file, "records": count})
+    else:
+        console.say(f"{count} records in {file}")
+
+
+@command.command("import")
+@click.argument("file")
+@results_option
+@json_option
+def import_records(file: str, results: str | None, as_json: bool) -> None:
+    """Take in the records of FILE, all or none; each must hold under `validate`."""
+    from ofa_bench import api
+    from ofa_bench.records.bundle import take_in
+    from ofa_bench.records.store import Store
+    from ofa_bench.records.validate import Context
+
+    context = Context(load=api.load_space, expected=api.expected_candidates)
+    paths = take_in(Path(file), Store(api.results_root(results)), context)
+    if as_json:
+        console.answer({"records": [str(path) for path in paths]})
+    else:
+        console.say(f"{len(paths)} records taken in")
