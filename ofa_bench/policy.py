@@ -34,8 +34,8 @@ O = TypeVar("O", bound=Options)  # noqa: E741 - reads as "options" where it is u
 class Policy(Generic[O]):
     """What the three families share.
 
-    `pure` is False for a policy that learns from feedback: it then keeps `state_dict` and
-    `load_state_dict`, and its draws go to the event log.
+    `pure` is False for a policy that learns from feedback: its draws go to the event log, and
+    where it listens to steps it keeps `state_dict` and `load_state_dict`.
     """
 
     family: ClassVar[str]

@@ -91,6 +91,7 @@ def explain(as_json: bool, **values: Any) -> None:
     outlook = Outlook(assembly).document()
     found = {
         **{key: outlook[key] for key in ("method", "composition", "phases", "edges", "macs")},
+        "draws": {p.name: dict(p.passes) for p in assembly.schedule.phases},
         "hooks": hooks_of(assembly),
         "wrappers": assembly.bus.wrappers,
         "fit": fit_of(assembly),
@@ -150,10 +151,10 @@ def _show_phases(found: dict[str, Any]) -> None:
         [
             phase["name"],
             f"{phase['steps']:,}",
-            ", ".join(f"{passes} {role}" for role, passes in phase["passes"].items()),
+            ", ".join(f"{n} {role}" for role, n in found["draws"][phase["name"]].items()),
             f"{rate(phase['lr_first'])} → {rate(phase['lr_last'])}",
             ", ".join(f"{role} {count(macs)}" for role, macs in phase["macs"].items()),
         ]
         for phase in found["phases"]
     ]
-    console.table(["phase", ">steps", "draws", "LR", "MACs"], rows)
+    console.table(["phase", ">steps", "each step draws", "LR", "MACs"], rows)

@@ -21,6 +21,7 @@ from ofa_bench.engine.devices import Devices
 from ofa_bench.engine.identity import Identity, identify
 from ofa_bench.engine.ledger import Ledger
 from ofa_bench.engine.loop import Loop
+from ofa_bench.engine.machine import settle_threads
 from ofa_bench.engine.observers import EventLog, Progress, Trace
 from ofa_bench.engine.prefix import SHARED, Shared, chain
 from ofa_bench.engine.recording import record_of
@@ -90,6 +91,8 @@ def prepare(
     identity = identify(assembly, source.hash, files)
     results = Path(execution.results)
     folder = results / "runs" / identity.name
+    largest = assembly.space.macs(assembly.space.largest, assembly.classes)
+    settle_threads(largest * science.optim.norm_batch)
     shared = None
     if leave is not None:
         salt = f"{source.hash} {files} {torch.get_num_threads()}"

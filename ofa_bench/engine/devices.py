@@ -98,6 +98,14 @@ def resolve_device(name: str, local_rank: int = 0) -> torch.device:
 @contextmanager
 def open_devices(name: str) -> Iterator[Devices]:
     """This process's devices; under `torchrun`, its place among the ranks it started."""
+    threads = torch.get_num_threads()
+    try:
+        yield from _opened(name)
+    finally:
+        torch.set_num_threads(threads)  # a run may choose its own
+
+
+def _opened(name: str) -> Iterator[Devices]:
     world = int(os.environ.get("WORLD_SIZE", "1"))
     local = int(os.environ.get("LOCAL_RANK", "0"))
     device = resolve_device(name, local)

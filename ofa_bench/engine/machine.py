@@ -11,6 +11,19 @@ import torch
 from ofa_bench.engine.devices import Devices
 from ofa_bench.hardware import cpu_model
 
+SMALL = 1e8  # MACs of a micro-batch's largest pass, under which a second thread gains nothing
+
+
+def settle_threads(macs: float) -> None:
+    """Choose this process's CPU threads, by how many MACs the largest net takes a micro-batch.
+
+    Bits depend on the count, so it is a rule and stands in the record. Two threads on the smallest
+    nets gain nothing on a quiet machine and cost tenfold on a busy one, where they wait for each
+    other. OMP_NUM_THREADS, where it is set, is the user's word.
+    """
+    if "OMP_NUM_THREADS" not in os.environ and macs < SMALL:
+        torch.set_num_threads(1)
+
 
 def describe(devices: Devices) -> dict[str, Any]:
     """The machine as a record tells it."""

@@ -252,6 +252,14 @@ BROKEN = [
         "def shrink_draws(self, step, probe):\n        probe(step.phase.space.largest)",
         "def shrink_draws",
     ),
+    Broken(
+        "amnesic",
+        "shrink",
+        "memory survives",
+        "has no state_dict",
+        DRAWS,
+        LEARNS.replace("state_dict", "memory"),
+    ),
     Broken("forgetful", "shrink", "memory survives", "answers otherwise", DRAWS, LEARNS, ""),
     Broken(
         "hashed",

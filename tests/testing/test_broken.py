@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ofa_bench.testing import check_plugin
+from ofa_bench.testing import check_plugin, contract
 
 from .broken import BROKEN, DISTILL, HEAD, REGISTER, SOUND, Broken
 
@@ -60,3 +60,15 @@ def test_one_that_drags_torch_in(tmp_path: Path) -> None:
     (verdict,) = check_plugin(file, trains=False).broken
     assert verdict.clause == "listing is light"
     assert "imports torch" in verdict.found
+
+
+def test_one_that_looks_at_its_rank(tmp_path: Path) -> None:
+    file = tmp_path / "ranked.py"
+    body = SOUND["shrink"].replace(
+        "step.draw_rng(n)", "step.rng(os.environ.get('RANK', '0') + str(n))"
+    )
+    file.write_text(HEAD + body + REGISTER.format(kind="shrink", name="ranked"))
+    (held,) = [each for each in contract(file) if each.rule.name == "ranks agree"]
+    verdict = held.verdict()
+    assert verdict.ok is False
+    assert "the weights differ" in verdict.found

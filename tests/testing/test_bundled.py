@@ -1,0 +1,48 @@
+"""Every bundled plugin keeps the contract; one of them in full, training included."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from ofa_bench.errors import UnknownName
+from ofa_bench.policy import Options, ShrinkPolicy
+from ofa_bench.testing import check_plugin, contract
+
+
+@pytest.mark.parametrize("name", ["basics", "bignas", "compofa", "deps", "ofa"])
+def test_bundled(name: str) -> None:
+    report = check_plugin(name, trains=False)
+    assert report.ok, str(report)
+    assert sum(verdict.ok is True for verdict in report.verdicts) > 10
+
+
+def test_in_full() -> None:
+    report = check_plugin("sandwich")
+    assert report.ok, str(report)
+    kept = {verdict.clause for verdict in report.verdicts if verdict.ok}
+    assert {"a resume agrees", "ranks agree", "processes agree", "draws are pure"} <= kept
+    assert json.loads(json.dumps(report.to_json()))["ok"] is True
+
+
+def test_clauses_are_called_in_a_test() -> None:
+    held = contract("cosine", trains=False)
+    assert len({str(each) for each in held}) == len(held) > 8
+    for each in held:
+        each()
+
+
+def test_a_notebooks_class() -> None:
+    class Empty(ShrinkPolicy[Options]):
+        pass
+
+    report = check_plugin(Empty, trains=False)
+    (verdict,) = [v for v in report.broken if v.clause == "it fits a run"]
+    assert "does not define shrink_phases" in verdict.found
+
+
+def test_an_unknown_one_is_refused() -> None:
+    with pytest.raises(UnknownName) as refused:
+        check_plugin("sandwhich")
+    assert "sandwich" in refused.value.hint

@@ -1,0 +1,59 @@
+"""Generated plugins are small, keep the contract, and say no twice."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from ofa_bench.errors import UsageError
+from ofa_bench.testing import check_plugin
+from ofa_bench.testing.template import KINDS, new_plugin
+
+SINGLE = ("shrink", "lr", "distill", "method", "extra")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_package_is_small(kind: str, tmp_path: Path) -> None:
+    paths = new_plugin("zig-zag", kind, tmp_path)
+    lengths = {path.name: len(path.read_text().splitlines()) for path in paths}
+    assert {"pyproject.toml", "README.md", "contract.yml", "test_zig_zag.py"} <= lengths.keys()
+    assert sum(lengths.values()) < (220 if kind == "method" else 150)
+    assert all(lengths.get(f"{part}.py", 0) < 60 for part in SINGLE)
+    assert not any("$" in path.read_text() for path in paths)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_package_keeps_the_contract(
+    kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    new_plugin(f"kept-{kind}", kind, tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path / f"ofa-bench-kept-{kind}"))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / f"ofa-bench-kept-{kind}"))
+    package = f"ofa_bench_kept_{kind}"
+    __import__(package)
+    report = check_plugin(sys.modules[package], trains=False)
+    assert report.ok, str(report)
+    assert len(report.verdicts) > 1
+
+
+@pytest.mark.parametrize("kind", SINGLE)
+def test_a_single_file_keeps_the_contract(kind: str, tmp_path: Path) -> None:
+    (path,) = new_plugin(f"lone-{kind}", kind, tmp_path, single_file=True)
+    report = check_plugin(path, trains=False)
+    assert report.ok, str(report)
+    assert max(map(len, path.read_text().splitlines())) <= 100
+
+
+def test_what_is_refused(tmp_path: Path) -> None:
+    new_plugin("once", "lr", tmp_path)
+    for name, kind, single in (
+        ("once", "lr", False),
+        ("No Name", "lr", False),
+        ("cosine", "lr", False),
+        ("mine", "space", True),
+    ):
+        with pytest.raises(UsageError) as refused:
+            new_plugin(name, kind, tmp_path, single)
+        assert refused.value.hint
