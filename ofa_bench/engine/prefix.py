@@ -120,9 +120,13 @@ class Shared:
     salt: str  # the data's hash and the thread count, which bits depend on
     leave: frozenset[int] = frozenset()
 
+    def name(self, step: int) -> str:
+        """What the first `step` updates are called in the records of all that share them."""
+        return digest(self.chain[step], self.salt)[:32]
+
     def path(self, step: int) -> Path:
         """The file of the state after `step` updates."""
-        return self.folder / f"{digest(self.chain[step], self.salt)[:32]}.pt"
+        return self.folder / f"{self.name(step)}.pt"
 
     def latest(self) -> Path | None:
         """The state furthest on that this run may begin with."""

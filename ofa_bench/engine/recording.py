@@ -43,6 +43,7 @@ def record_of(
             "command": told["command"],
             "commit": commit,
             "dirty": dirty,
+            "prefix": state.prefix,
         },
         "status": status,
         "method": _method(prepared),

@@ -55,6 +55,7 @@ class State:
     curve_points: list[dict[str, Any]] = field(default_factory=list)
     given: FrozenTeacher | None = None
     shared: Shared | None = None
+    prefix: str | None = None
     cursor: int = 0
     saved: int = 0
 
@@ -223,6 +224,7 @@ class State:
         shared = self.shared
         if shared is None or self.cursor not in shared.leave or not self.devices.first:
             return
+        self.prefix = shared.name(self.cursor)
         write_whole(shared.path(self.cursor), serialized(self._memory()))
 
     def _memory(self) -> dict[str, Any]:
@@ -230,6 +232,7 @@ class State:
         return {
             "run_id": self.run_id,
             "step": self.cursor,
+            "prefix": self.prefix,
             "parameters": self.net.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "scaler": self._scaler.state_dict() if self._scaler else None,
@@ -271,6 +274,7 @@ class State:
         for name, memory in state["policies"].items():
             plugins[name].load_state_dict(memory)
         self.cursor = self.saved = int(state["step"])
+        self.prefix = state["prefix"]
         return self.cursor
 
     def _beginning(self) -> dict[str, Any] | None:

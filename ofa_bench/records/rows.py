@@ -10,8 +10,8 @@ from typing import Any
 from ofa_bench.errors import UsageError
 from ofa_bench.records.bits import fits
 from ofa_bench.records.front import mean_pareto_accuracy
+from ofa_bench.records.labels import labels
 from ofa_bench.records.noise import per_image
-from ofa_bench.records.render import plain_text
 from ofa_bench.records.schema import Record
 from ofa_bench.records.stats import Estimate, estimate
 from ofa_bench.records.store import Entry, read_bits
@@ -84,17 +84,12 @@ class Row:
 
 
 def rows(entries: Iterable[Entry]) -> list[Row]:
-    """One row a row id; rows of one method name are told apart by their ids."""
+    """One row a row id; rows of one method are named by what they differ in."""
     groups: dict[str, list[Entry]] = {}
     for entry in sorted(entries, key=lambda entry: str(entry.path)):
         groups.setdefault(entry.record.row_id, []).append(entry)
-    names = [group[0].record.method.name for group in groups.values()]
-    made = []
-    for row, group in groups.items():
-        name = group[0].record.method.name
-        label = plain_text(name if names.count(name) == 1 else f"{name} ({row[:6]})", 60)
-        made.append(_row(row, label, group))
-    return made
+    named = labels({row: group[0].record for row, group in groups.items()})
+    return [_row(row, named[row], group) for row, group in groups.items()]
 
 
 def _row(row: str, label: str, group: list[Entry]) -> Row:

@@ -27,6 +27,7 @@ def test_branches_equal_runs_apart(tmp_path: Path) -> None:
     starts = [start for start, _ in points]
     warm, largest = plans[0].schedule.edges[1], plans[4].schedule.edges[1]
     assert starts == [0, 0, warm, warm, 0, largest]
+    prefixes = []
     for row, each, (_, leave) in zip(ROWS, asked, points, strict=True):
         branched = api.run_request(each, leave=leave)
         apart = api.run(**TINY, **row, results=tmp_path / "apart")
@@ -34,6 +35,14 @@ def test_branches_equal_runs_apart(tmp_path: Path) -> None:
         assert branched.scores == apart.scores
         assert branched.cost.train_macs == apart.cost.train_macs
         assert branched.cost.images == apart.cost.images
+        assert apart.run.prefix is None
+        prefixes.append(branched.run.prefix)
+    # What pairs rows seed by seed: the beginning each shares with others.
+    delayed, alone, *branches, coarse, fine = prefixes
+    assert alone is None
+    assert set(branches) == {delayed}
+    assert coarse == fine
+    assert len({delayed, coarse, None}) == 3
 
 
 def test_what_acts_parts_runs() -> None:

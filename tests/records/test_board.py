@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ofa_bench.errors import UnknownName
 from ofa_bench.records.board import board, boards
 from ofa_bench.records.boards import check_boards, choose, write_boards
-from ofa_bench.records.schema import plain, sealed
+from ofa_bench.records.labels import labels
+from ofa_bench.records.schema import Record, plain, sealed
 from ofa_bench.records.shown import to_json, to_markdown
 from ofa_bench.records.store import Store
 from ofa_bench.records.track import tracks
 
-from .factory import make
+from .factory import make, science
 
 
 def filled(results: Path, **bases: float) -> Store:
@@ -77,3 +79,27 @@ def test_text_from_strangers_is_shown_as_text(tmp_path: Path) -> None:
     assert "\x1b" not in text
     assert "<script>" not in text
     assert to_json(found)["rows"]
+
+
+def test_rows_of_one_method_are_named_by_what_they_differ_in() -> None:
+    def row(**changes: Any) -> Record:
+        return make("alpha", science=science("alpha"), **changes)[0]
+
+    plain = row()
+    method = plain.method
+    quick = method.lr.model_copy(update={"options": {"draws": 4}})
+    other = method.lr.model_copy(update={"name": "step", "options": {"every": 2}})
+    told = {
+        "plain": plain,
+        "quick": plain.model_copy(update={"method": method.model_copy(update={"lr": quick})}),
+        "other": plain.model_copy(update={"method": method.model_copy(update={"lr": other})}),
+        "twin": plain,
+        "alone": make("beta")[0],
+    }
+    assert labels(told) == {
+        "plain": "alpha (cosine, cosine.draws 2) (plain)",
+        "quick": "alpha (cosine, cosine.draws 4)",
+        "other": "alpha (step)",
+        "twin": "alpha (cosine, cosine.draws 2) (twin)",
+        "alone": "beta",
+    }
