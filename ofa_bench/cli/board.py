@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ofa_bench.cli import console
-from ofa_bench.cli.numbers import DASH
+from ofa_bench.numbers import DASH
 from ofa_bench.cli.options import json_option, results_option
 
 if TYPE_CHECKING:

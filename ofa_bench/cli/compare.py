@@ -11,7 +11,7 @@ import click
 
 from ofa_bench.cli import console
 from ofa_bench.cli.comparison import Names, Seeds, requests, take_file
-from ofa_bench.cli.numbers import count, duration, money
+from ofa_bench.numbers import count, duration, money
 from ofa_bench.cli.options import asked_of, json_option, run_options
 from ofa_bench.errors import BenchError, Interrupted, UsageError
 
@@ -175,19 +175,21 @@ def _last_failure(store: Store, assembly: Assembly) -> list[Entry]:
 
 
 def _conclude(entries: list[Entry], failures: list[tuple[str, BenchError]], as_json: bool) -> None:
-    from ofa_bench.cli import standings
+    from ofa_bench.cli import readings, standings
     from ofa_bench.records.board import board
     from ofa_bench.records.track import tracks
 
     boards = [board(track, found) for track, found in tracks(entries).items()]
     if as_json:
         told = [{"run": title, "error": each.message} for title, each in failures]
-        console.answer(standings.document(boards, failures=told))
+        measured = readings.document(boards)
+        console.answer(standings.document(boards, failures=told, readings=measured))
         return
     for each in boards:
         standings.show(each, each.track.name if len(boards) > 1 else "")
         for line in standings.caveats(each):
             console.say(line)
+    readings.show(boards)
     told_already = {entry.record.error for entry in entries}
     for title, error in failures:
         if error.message not in told_already:

@@ -28,6 +28,8 @@ LAZY_COMMANDS = {
     "data": "ofa_bench.cli.data:command",
     "board": "ofa_bench.cli.board:command",
     "validate": "ofa_bench.cli.validate:command",
+    "report": "ofa_bench.cli.report:command",
+    "reproduce": "ofa_bench.cli.reproduce:command",
     "records": "ofa_bench.cli.records:command",
     "plugin": "ofa_bench.cli.plugin:command",
 }

@@ -145,7 +145,7 @@ def _show_hooks(found: dict[str, Any]) -> None:
 
 
 def _show_phases(found: dict[str, Any]) -> None:
-    from ofa_bench.cli.numbers import count, rate
+    from ofa_bench.numbers import count, rate
 
     rows = [
         [

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from ofa_bench.cli import console
-from ofa_bench.cli.numbers import duration
+from ofa_bench.numbers import duration
 
 if TYPE_CHECKING:
     from ofa_bench.engine.assemble import Assembly

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from ofa_bench.cli import console
-from ofa_bench.cli.numbers import DASH, count, percent
+from ofa_bench.numbers import DASH, count, percent
 from ofa_bench.cli.options import json_option, results_option
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from ofa_bench.cli import console
-from ofa_bench.cli.numbers import count
+from ofa_bench.numbers import count
 from ofa_bench.cli.options import Name, json_option
 
 classes_option = click.option(

@@ -20,7 +20,7 @@ from ofa_bench.engine.predict import PhaseCost, macs_per_image, predict
 from ofa_bench.errors import PolicyError, UsageError
 from ofa_bench.hookspecs import File, Teacher
 from ofa_bench.policy import Policy
-from ofa_bench.recipe import Recipe, Request, Science, load_recipe
+from ofa_bench.recipe import Recipe, Request, Science, load_recipe, recorded_recipe
 from ofa_bench.schedule import Budget, Phase, Schedule
 from ofa_bench.space import Space, load_space
 
@@ -64,7 +64,7 @@ def assemble(request: Request, catalogue: Catalogue, found: Facts | None = None)
 
     `found` is what the files turned out to hold, where they have been read.
     """
-    recipe = load_recipe(request, catalogue, lambda name: spec_of(name, catalogue).space)
+    recipe = recipe_of(request, catalogue)
     science = recipe.science
     spec = spec_of(science.dataset, catalogue)
     classes, sizes = found or count(spec, recipe)
@@ -89,6 +89,13 @@ def assemble(request: Request, catalogue: Catalogue, found: Facts | None = None)
     return Assembly(
         recipe, spec, sizes, classes, space, bus, schedule, teachers, origins, tuple(cost)
     )
+
+
+def recipe_of(request: Request, catalogue: Catalogue) -> Recipe:
+    """The recipe a request resolves to: what a record holds, or names and layers."""
+    if request.recorded is not None:
+        return recorded_recipe(request, catalogue)
+    return load_recipe(request, catalogue, lambda name: spec_of(name, catalogue).space)
 
 
 def spec_of(name: str, catalogue: Catalogue) -> DatasetSpec:

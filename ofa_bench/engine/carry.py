@@ -31,6 +31,7 @@ from ofa_bench.engine.weights import load_weights, save_weights, start_from
 from ofa_bench.errors import DataError, PluginError, ResumeError, TrainingDiverged
 from ofa_bench.files import write_whole
 from ofa_bench.recipe import Request
+from ofa_bench.records.readings import beside, gathered
 from ofa_bench.records.schema import Record
 from ofa_bench.records.store import Store
 
@@ -155,6 +156,8 @@ def _finish(prepared: Prepared, state: State, told: dict[str, str], progress: Pr
     _store(prepared, record, judgement.bits)
     prepared.assembly.bus.run_end(record.model_dump(mode="json", by_alias=True))
     if prepared.devices.first:
+        if readings := gathered(prepared.folder):
+            write_whole(beside(prepared.store.path(record)), readings)
         state.checkpoints.clear()
     return record
 
@@ -200,7 +203,7 @@ def requested(request: Request) -> dict[str, Any]:
     """A request as JSON, so that it can be made again; UsageError-free: instances by name."""
     values = {k: v for k, v in vars(request).items() if v not in (None, (), False)}
     return {
-        k: list(v) if isinstance(v, tuple) else v if isinstance(v, int | float) else str(v)
+        k: list(v) if isinstance(v, tuple) else v if isinstance(v, int | float | dict) else str(v)
         for k, v in values.items()
     }
 

@@ -2,5 +2,14 @@
 
 from ofa_bench.recipe.load import Recipe, Request, load_recipe
 from ofa_bench.recipe.models import Choice, Execution, Science
+from ofa_bench.recipe.recorded import recorded_recipe
 
-__all__ = ["Choice", "Execution", "Recipe", "Request", "Science", "load_recipe"]
+__all__ = [
+    "Choice",
+    "Execution",
+    "Recipe",
+    "Request",
+    "Science",
+    "load_recipe",
+    "recorded_recipe",
+]

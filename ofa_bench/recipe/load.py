@@ -24,7 +24,8 @@ M = TypeVar("M", bound=BaseModel)
 class Request:
     """What a command line, or a call from Python, asks for; None where it says nothing.
 
-    A policy may be given as an instance, from a notebook.
+    A policy may be given as an instance, from a notebook. `recorded` holds a record's `science` and
+    `origins`, which then stand in place of names and layers; `method` says whose length it borrows.
     """
 
     method: str | None = None
@@ -50,6 +51,7 @@ class Request:
     results: str | Path | None = None
     plugins: tuple[str, ...] = ()
     fresh: bool = False
+    recorded: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,7 @@ def load_recipe(request: Request, catalogue: Catalogue, default_space: Any) -> R
     _lay_flags(layers, request)
     policies = _policies(request, names, layers, catalogue)
     science = _science(request, names, layers, policies, catalogue)
-    execution = _execution(request)
+    execution = execution_of(request)
     return Recipe(science, execution, request.seed, policies, layers.origins, names["method"])
 
 
@@ -217,7 +219,8 @@ def policy_name(
     return str(catalogue.get("method", names["method"]).about[family])
 
 
-def _execution(request: Request) -> Execution:
+def execution_of(request: Request) -> Execution:
+    """How and where a request is to be carried out."""
     import os
 
     said = {

@@ -16,8 +16,9 @@ TABLES_ON = "imagenet"  # the data set that the cost table and the single nets a
 
 @dataclass(frozen=True)
 class PublishedRow:
-    """One method of one paper. `mean_pareto`: from the digitised points, in percent; `dollars`:
-    from GPU-hours and the price per hour, whole and rounded down, as the paper does."""
+    """One method of one paper. `points`: its digitised front, MACs and percent; `mean_pareto`: the
+    area under them; `dollars`: from GPU-hours and the price per hour, whole and rounded down, as
+    the paper does."""
 
     method: str
     mean_pareto: float | None
@@ -26,6 +27,7 @@ class PublishedRow:
     epochs: int | None
     gpu_hours: int | None
     dollars: int | None
+    points: tuple[tuple[int, float], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -61,19 +63,28 @@ def _row(
     cost: dict[str, Any] = next((each for each in costs if each["method"] == name), {})
     curve = points.get(name)
     hours = cost.get("gpu_hours")
+    drawn = points_of(told["space"], told["nets"], curve) if curve else ()
     return PublishedRow(
         method=name,
-        mean_pareto=None if curve is None else mean_pareto(told["space"], told["nets"], curve),
+        mean_pareto=trapezoid(drawn) if drawn else None,
         smallest=curve[0] if curve else cost.get("smallest"),
         largest=curve[-1] if curve else cost.get("largest"),
         epochs=cost.get("epochs"),
         gpu_hours=hours,
         dollars=None if hours is None else floor(hours * price),
+        points=drawn,
     )
 
 
 def mean_pareto(space_name: str, nets: list[str], accuracies: list[float]) -> float:
     """The paper's area over its six nets, whose MACs are the space's."""
+    return trapezoid(points_of(space_name, nets, accuracies))
+
+
+def points_of(
+    space_name: str, nets: list[str], accuracies: list[float]
+) -> tuple[tuple[int, float], ...]:
+    """A published front: the nets' MACs, which are the space's, and their accuracies."""
     space = load_space(space_name)
     macs = [space.macs(space.subnet(net)) for net in nets]
-    return trapezoid(zip(map(float, macs), accuracies, strict=True))
+    return tuple(zip(macs, accuracies, strict=True))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from ofa_bench import Draw, Role, RunView, Step, hookimpl
@@ -19,7 +20,8 @@ class Meter:
     A line per step in which others train beside the largest net: over all parameters and for each
     block, the norm of the others' summed gradient over the norm of the largest net's, and their
     cosine. Shares are applied already, so a ramp shows. Each draw's own gradient is needed, so
-    nothing is shared between draws while this is on.
+    nothing is shared between draws while this is on. What it comes to, at the first such step and
+    over the first and last ten, is left as readings.
     """
 
     def __init__(self) -> None:
@@ -51,6 +53,33 @@ class Meter:
             with self._path.open("a", encoding="utf-8") as stream:
                 stream.write(json.dumps(told) + "\n")
         return grads.sum(0)
+
+    @hookimpl
+    def run_end(self, record: Mapping[str, Any]) -> None:
+        """Leave the numbers that a comparison shows."""
+        if self._path is None or not self._path.is_file():
+            return
+        lines = [json.loads(line) for line in self._path.read_text(encoding="utf-8").splitlines()]
+        steps = {line["step"]: line for line in lines}  # a step done again after a kill counts once
+        folder = self._path.parent / "readings"
+        folder.mkdir(exist_ok=True)
+        told = json.dumps(summed([steps[index] for index in sorted(steps)]))
+        (folder / "meter.json").write_text(told, encoding="utf-8")
+
+
+def summed(lines: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Means of norm ratio and cosine where the smaller nets join, and at the end."""
+    found = {}
+    for place, name in enumerate(("norm ratio", "cosine")):
+        for when, some in (
+            ("first step", lines[:1]),
+            ("first 10 steps", lines[:10]),
+            ("last 10 steps", lines[-10:]),
+        ):
+            values = [line["all"][place] for line in some if line["all"][place] is not None]
+            if values:
+                found[f"{name}, {when}"] = fmean(values)
+    return found
 
 
 def blocks(parameters: Mapping[str, tuple[int, int]]) -> dict[str, list[tuple[int, int]]]:

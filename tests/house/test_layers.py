@@ -17,13 +17,13 @@ ROOT = Path(__file__).resolve().parents[2]
 CORE = sorted((ROOT / "ofa_bench").rglob("*.py"))
 PLUGINS = sorted((ROOT / "plugins").rglob("*.py"))
 LEVELS = [
-    {"errors", "keys", "files", "specs", "hardware"},
+    {"errors", "keys", "files", "specs", "hardware", "numbers"},
     {"space"},
     {"draws", "schedule"},
     {"hookspecs", "policy"},
     {"catalogue", "recipe"},
     {"losses", "nets", "data", "records"},
-    {"evaluate", "deploy"},
+    {"evaluate", "deploy", "report"},
     {"engine"},
     {"api"},
     {"ablation", "testing"},

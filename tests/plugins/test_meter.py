@@ -10,6 +10,7 @@ import torch
 from ofa_bench_basics.meter import blocks, compared
 
 from ofa_bench import api
+from ofa_bench.records.readings import read
 
 
 def test_ratio_and_cosine() -> None:
@@ -28,7 +29,7 @@ def test_blocks_lie_side_by_side() -> None:
 def test_the_ramp_lowers_the_ratio_at_the_switch(tmp_path: Path) -> None:
     """Same weights at the switch, so the ratio with the ramp is the share times that without."""
     torch.set_num_threads(1)
-    first = {}
+    first, kept = {}, {}
     for lr in ("ramped", "cosine"):
         record = api.run(
             method="deps",
@@ -47,6 +48,10 @@ def test_the_ramp_lowers_the_ratio_at_the_switch(tmp_path: Path) -> None:
         schedule = api.plan(method="deps", dataset="digits", space="toy", epochs=2).schedule
         assert [line["step"] for line in told] == [*range(schedule.edges[1], schedule.steps)]
         first[lr] = told[0]
+        (beside,) = (tmp_path / "records").rglob(f"{record.run.id}.readings")
+        kept[lr] = read(beside.with_suffix(".json"))
+    name = "meter: norm ratio, first step"
+    assert {lr: kept[lr][name] for lr in kept} == {lr: first[lr]["all"][0] for lr in first}
     assert first["cosine"]["share"] == 1.0
     share = first["ramped"]["share"]
     assert 0 < share < 0.5

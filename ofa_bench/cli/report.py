@@ -1,0 +1,108 @@
+"""`ofa-bench report`: records as one page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ofa_bench.cli import console
+from ofa_bench.cli.options import json_option, results_option
+
+if TYPE_CHECKING:
+    from ofa_bench.records.board import Board
+    from ofa_bench.records.store import Entry, Store
+
+
+@click.command()
+@click.argument("which", nargs=-1, metavar="[RECORD…|DATASET]")
+@click.option("-o", "--output", required=True, metavar="FILE.html", help="Where to write the page.")
+@results_option
+@json_option
+def command(which: tuple[str, ...], output: str, results: str | None, as_json: bool) -> None:
+    """Write records as one HTML page that needs no network and no server.
+
+    All records, those of a data set or track, or the ones named; two named records are also held
+    against each other, field by field.
+    """
+    from ofa_bench import api
+    from ofa_bench.cli.rates import rates_of
+    from ofa_bench.records.board import board
+    from ofa_bench.records.store import Store
+    from ofa_bench.records.track import tracks
+    from ofa_bench.report import Sources, page
+    from ofa_bench.report.meter import metered
+
+    store = Store(api.results_root(results))
+    unread: list[str] = []
+    named = _named(store, which)
+    if named:
+        boards = [board(track, entries) for track, entries in tracks(named).items()]
+    else:
+        boards = _boards(store, which, unread)
+    console.tell(f"{sum(place.row.n for each in boards for place in each.places)} records")
+    sources = Sources(rates_of, lambda record: metered(store.results, record), _card)
+    pair = (named[0].record, named[1].record) if len(named) == 2 else None
+    text = page(boards, sources, pair, unread)
+    _write(Path(output), text)
+    if as_json:
+        names = [each.track.name for each in boards]
+        console.answer({"file": output, "tracks": names, "bytes": len(text.encode())})
+    else:
+        console.say(output)
+
+
+def _named(store: Store, which: tuple[str, ...]) -> list[Entry]:
+    """The records named; none where a data set or track, or nothing, is meant."""
+    from ofa_bench.errors import UsageError
+
+    if len(which) > 1:
+        return [store.find(name) for name in which]
+    try:
+        return [store.find(name) for name in which]
+    except UsageError:
+        if which[0].endswith(".json"):
+            raise
+        return []
+
+
+def _boards(store: Store, which: tuple[str, ...], unread: list[str]) -> list[Board]:
+    from ofa_bench.errors import UsageError
+    from ofa_bench.records.board import board
+    from ofa_bench.records.boards import choose
+    from ofa_bench.records.track import tracks
+
+    def broken(error: UsageError) -> None:
+        console.complain(error.message, error.hint)
+        unread.append(error.message)
+
+    entries = store.list(broken=broken)
+    if not entries:
+        raise UsageError(
+            f"there are no records in {store.root}",
+            "make some with `ofa-bench run` or `ofa-bench compare`, or say where with --results",
+        )
+    boards = [board(track, found) for track, found in tracks(entries).items()]
+    return choose(boards, which[0] if which else None)
+
+
+def _card(method: str) -> str | None:
+    """A method's card, where an installed plugin has one."""
+    from ofa_bench import api
+    from ofa_bench.errors import BenchError
+
+    try:
+        return api.card(method).read_text(encoding="utf-8")
+    except (BenchError, OSError, ValueError):
+        return None
+
+
+def _write(path: Path, text: str) -> None:
+    from ofa_bench.errors import BenchError
+    from ofa_bench.files import write_whole
+
+    try:
+        write_whole(path, text)
+    except BenchError as error:
+        raise BenchError(error.message, "name another file with -o") from error

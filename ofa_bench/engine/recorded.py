@@ -1,0 +1,101 @@
+"""From a record back to the request that makes its run again. Torch-free."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ofa_bench.catalogue import Catalogue
+from ofa_bench.errors import UsageError
+from ofa_bench.records.render import plain_text
+from ofa_bench.records.schema import Policy, Record, own_hash
+from ofa_bench.recipe import Request
+from ofa_bench.specs import load_toml, specs_root
+
+Part = tuple[str, str, Policy | None]
+
+
+def request_for(record: Record, catalogue: Catalogue, **execution: Any) -> Request:
+    """A request for the record's own science and seed, on the kind of device it ran on.
+
+    `execution` gives what a record cannot: `results`, `data_dir`, `init`, `teacher`. Names are
+    looked up among what is installed; no code or path of the record is used. Raises UsageError on
+    a record that was changed or imported, on a missing plugin, and where starting weights are due.
+    """
+    _check_repeatable(record)
+    for kind, name, policy in _parts(record):
+        if name not in catalogue.names(kind):
+            raise _missing(kind, name, policy)
+    for name in ("init", "teacher"):
+        if record.execution.get(name) and not execution.get(name):
+            raise UsageError(
+                f"the run began with weights of its own: --{name} "
+                f"{plain_text(record.execution[name])}",
+                f"say where they lie here with --{name} FILE",
+            )
+    return Request(
+        method=_lender(record, catalogue),
+        seed=record.seed,
+        device="cpu" if record.machine.device == "cpu" else "auto",
+        deterministic=record.execution.get("deterministic") is True,
+        recorded={"science": record.science, "origins": record.origins},
+        **execution,
+    )
+
+
+def _check_repeatable(record: Record) -> None:
+    if own_hash(record) != record.sha256:
+        raise UsageError(
+            f"the record of {record.run.id} was changed after it was written",
+            "`ofa-bench validate` names the field",
+        )
+    if record.status == "imported":
+        raise UsageError(
+            f"{record.run.id} was imported: there is no run to make again",
+            "name a record of a run of ofa-bench",
+        )
+
+
+def _parts(record: Record) -> Iterator[Part]:
+    """What the run needs of the catalogue: kind, name, and what the record says of its maker."""
+    method, science = record.method, record.science
+    yield "dataset", str(science.get("dataset")), None
+    if not str(science.get("space")).endswith(".toml"):
+        yield "space", str(science.get("space")), None
+    for family in ("shrink", "lr", "distill"):
+        yield family, getattr(method, family).name, getattr(method, family)
+    yield from (("extra", extra.name, extra) for extra in method.extras)
+    if method.name != method.composition:
+        yield "method", method.name, None
+
+
+def _missing(kind: str, name: str, policy: Policy | None) -> UsageError:
+    maker = f" of {policy.distribution} {policy.version}" if policy is not None else ""
+    return UsageError(
+        f"the record needs the {kind} {plain_text(name)!r}{plain_text(maker)}, "
+        "which is not installed here",
+        "install it from where you trust it, or name its file with --plugin FILE",
+    )
+
+
+def _lender(record: Record, catalogue: Catalogue) -> str:
+    """The method whose published length a composition borrows: as its command named it."""
+    known = catalogue.names("method")
+    if record.method.name in known:
+        return record.method.name
+    try:
+        words = shlex.split(record.run.command)
+    except ValueError:
+        words = []
+    named = [after for word, after in zip(words, words[1:], strict=False) if word == "--method"]
+    if named and named[-1] in known:
+        return named[-1]
+    return str(load_toml(specs_root() / "defaults.toml")["run"]["method"])
+
+
+def store_of(path: Path) -> Path | None:
+    """The results folder that a record's file lies in, where it lies in one."""
+    parents = path.absolute().parents
+    return parents[3] if len(parents) > 3 and parents[2].name == "records" else None

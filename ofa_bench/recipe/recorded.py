@@ -1,0 +1,38 @@
+"""A recipe taken from a record's science, in place of names and layers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ofa_bench.catalogue import Catalogue
+from ofa_bench.policy import Policy
+from ofa_bench.recipe.load import FAMILIES, Recipe, Request, execution_of, validated
+from ofa_bench.recipe.models import Choice, Science
+
+
+def recorded_recipe(request: Request, catalogue: Catalogue) -> Recipe:
+    """The recipe of `request.recorded`: its science and the origin of each value.
+
+    Policies are those installed under the recorded names; an option that they have gained since
+    takes its default, and shows in the science. Raises RecipeError on a value that cannot be meant,
+    UnknownName on a policy that nobody offers.
+    """
+    told = dict(request.recorded or {})
+    science = validated(Science, told.get("science", {}), "", {})
+    policies: dict[str, Policy[Any]] = {}
+    chosen: dict[str, Any] = {}
+    for family in FAMILIES:
+        choice: Choice = getattr(science, family)
+        cls = catalogue.get(family, choice.name).load()
+        table = f"{family}.{choice.name}"
+        policies[family] = cls(validated(cls.Options, choice.options, table, {}))
+        options = policies[family].options.model_dump(mode="json")
+        chosen[family] = Choice(name=choice.name, options=options)
+    return Recipe(
+        science=science.model_copy(update=chosen),
+        execution=execution_of(request),
+        seed=request.seed,
+        policies=policies,
+        origins=dict(told.get("origins", {})),
+        base=request.method or science.method,
+    )

@@ -1,0 +1,156 @@
+"""What papers claim, judged on records: confirmed here, or not, or not to be told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from ofa_bench.records import readings
+from ofa_bench.records.board import board
+from ofa_bench.records.stats import Pair, compare, family
+from ofa_bench.records.store import Entry, Store
+from ofa_bench.records.track import tracks
+from ofa_bench.specs import load_toml, specs_root
+
+ACCURACY = "summary.mean_pareto_accuracy"
+COST = "cost."
+
+
+@dataclass(frozen=True)
+class Claim:
+    """`row` is said to beat `against` in `measure`; both are record filters."""
+
+    source: str
+    says: str
+    published: str
+    comparison: str
+    measure: str
+    row: tuple[str, ...]
+    against: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A name, a folder below the results root, and filters that all its records answer to."""
+
+    name: str
+    results: str
+    where: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A claim in a setting: seeds of both rows, the figures of each, and what follows."""
+
+    claim: Claim
+    setting: str
+    n: tuple[int, int]
+    means: tuple[float, float]
+    pair: Pair | None
+    verdict: str
+
+
+def findings(results: Path, paper: str) -> list[Finding]:
+    """Every claim of a paper in every setting whose records are there."""
+    told = load_toml(specs_root() / "claims" / f"{paper}.toml")
+    claims = [Claim(**_tuples(each)) for each in told["claims"]]
+    settings = [Setting(**_tuples(each)) for each in told["settings"]]
+    return [found for claim in claims for found in _everywhere(claim, settings, results)]
+
+
+def _tuples(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: tuple(v) if isinstance(v, list) else v for key, v in values.items()}
+
+
+def _everywhere(claim: Claim, settings: Sequence[Setting], results: Path) -> Iterator[Finding]:
+    for setting in settings:
+        store = Store(results / setting.results)
+        ours, theirs = (
+            [e for e in store.list((*setting.where, *some), broken=lambda _: None) if e.record.good]
+            for some in (claim.row, claim.against)
+        )
+        if ours and theirs:
+            yield _found(claim, setting.name, ours, theirs)
+
+
+def _found(claim: Claim, setting: str, ours: list[Entry], theirs: list[Entry]) -> Finding:
+    values = [_values(entries, claim.measure) for entries in (ours, theirs)]
+    counts, means = (len(ours), len(theirs)), (fmean(values[0]), fmean(values[1]))
+    if claim.measure.startswith(COST):
+        said = "confirmed" if means[0] < means[1] else "contradicted"
+        return Finding(claim, setting, counts, means, None, said)
+    pairs = _on_one_board(ours, theirs) if claim.measure == ACCURACY else None
+    if pairs is None:
+        # A reading is a share of the gradient, better when smaller.
+        sign = 1 if claim.measure.startswith("summary.") else -1
+        a, b = ([sign * value for value in each] for each in values)
+        fine = {"resolution": 0.0, "delta": 0.0} if sign < 0 else {}
+        pairs = (
+            compare(a, b, family([a, b]), **fine),
+            compare(b, a, family([a, b]), **fine),
+        )
+    return Finding(claim, setting, counts, means, pairs[0], _verdict(*pairs))
+
+
+def _on_one_board(ours: list[Entry], theirs: list[Entry]) -> tuple[Pair, Pair] | None:
+    """The two rows as a board of their own judges them; None where they are of two tracks."""
+    found = tracks([*ours, *theirs])
+    rows = {entries[0].record.row_id for entries in (ours, theirs)}
+    if len(found) != 1 or len(rows) != 2:
+        return None
+    ((track, entries),) = found.items()
+    pairs = board(track, entries).pairs
+    a, b = ours[0].record.row_id, theirs[0].record.row_id
+    return pairs[a, b], pairs[b, a]
+
+
+def _verdict(pair: Pair, back: Pair) -> str:
+    if pair.verdict == "better":
+        return "confirmed"
+    if back.verdict == "better":
+        return "contradicted"
+    return "not confirmed" if back.verdict == "no worse" else "cannot be told"
+
+
+def _values(entries: Sequence[Entry], measure: str) -> list[float]:
+    if measure.partition(".")[0] in ("summary", "cost"):
+        return [float(reduce(getattr, measure.split("."), e.record)) for e in entries]
+    found = [readings.read(entry.path).get(measure) for entry in entries]
+    return [value for value in found if value is not None]
+
+
+def to_markdown(found: Sequence[Finding]) -> str:
+    """A table a claim, a line a setting."""
+    lines: list[str] = []
+    for claim in dict.fromkeys(each.claim for each in found):
+        lines += [
+            f"### {claim.says[0].upper()}{claim.says[1:]}",
+            "",
+            f"{claim.source}; published: {claim.published}. "
+            f"`ofa-bench compare {claim.comparison}`, `{claim.measure}`.",
+            "",
+            "| where | n | measured | difference, 95 % | here |",
+            "|---|---|---|---|---|",
+            *(_line(each) for each in found if each.claim == claim),
+            "",
+        ]
+    return "\n".join(lines)
+
+
+def _line(found: Finding) -> str:
+    a, b = found.means
+    n = " and ".join(str(count) for count in dict.fromkeys(found.n))
+    if found.pair is None:
+        said = f"{a / 1e9:.4g} against {b / 1e9:.4g} G MACs | {b / a:.2f} times less"
+        return f"| {found.setting} | {n} | {said} | {found.verdict} |"
+    low, high = found.pair.low, found.pair.high
+    sign = 1 if found.claim.measure.startswith("summary.") else -1
+    gap = f"{sign * found.pair.difference:+.3g}"
+    if low is not None and high is not None:
+        ends = sorted((sign * low, sign * high))
+        gap += f" ({ends[0]:+.3g} to {ends[1]:+.3g})"
+    return f"| {found.setting} | {n} | {a:.4g} against {b:.4g} | {gap} | {found.verdict} |"

@@ -1,0 +1,155 @@
+"""What was compared, and where it ran: facts of a track that every reader should check first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ofa_bench.numbers import DASH, count, percent
+from ofa_bench.records.board import Board
+from ofa_bench.records.rows import Row
+from ofa_bench.records.schema import Policy, Record, own_hash
+from ofa_bench.records.track import number as number_of
+from ofa_bench.records.track import table as table_of
+from ofa_bench.report.tables import Cell, Table, number, shown, table, word
+from ofa_bench.report.texts import LONGEST
+
+RULES = {
+    "paper": "each method's published length",
+    "epochs": "the same epochs for every method",
+    "matched": "the same training MACs for every method",
+}
+
+
+def facts(board: Board) -> list[tuple[str, str]]:
+    """Term and description; texts are plain, not yet escaped."""
+    record = board.places[0].row.any
+    task, science = record.task, record.science
+    splits, optim = task.splits, table_of(science, "optim")
+    evaluate = table_of(science, "evaluate")
+    sizes = " / ".join(f"{s.count:,}" for s in (splits.train, splits.select, splits.test))
+    budget = table_of(science, "budget")
+    rule = str(budget.get("rule", "paper"))
+    places = ", ".join(f"{place.row.label} {place.row.n}" for place in board.places)
+    low, high = board.range
+    pairs = [
+        ("data set", f"{task.dataset}, {task.classes} classes"),
+        ("images: train / select / test", sizes),
+        ("space", f"{task.space.name}, {count(low)} to {count(high)} MACs"),
+        ("budget", f"{budget_text(board)}: {RULES.get(rule, rule)}"),
+        ("seeds a row", places),
+        (
+            "candidates",
+            f"smallest, largest, uniform nets, {task.candidates.per_bucket} in each "
+            f"of {number_of(evaluate, 'buckets', 0):.0f} equal ranges of MACs",
+        ),
+        ("resolutions", ", ".join(map(str, task.resolutions))),
+        ("batch", f"{optim.get('batch', DASH)}, norms see {optim.get('norm_batch', DASH)}"),
+        ("precision", str(science.get("precision", DASH))),
+        ("augmentation", options(table_of(science, "augment"))),
+        ("“no worse” means", f"a loss of less than {board.delta:g} points is sure"),
+        ("track", board.track.id),
+    ]
+    return [(term, word(text, limit=LONGEST).text) for term, text in pairs]
+
+
+def budget_text(board: Board) -> str:
+    """The budget as people say it: `paper×0.037`."""
+    return board.track.budget.replace("-x", "×")
+
+
+def options(values: Mapping[str, Any]) -> str:
+    """`name value` between commas."""
+    return ", ".join(f"{name} {value}" for name, value in values.items()) or DASH
+
+
+def environment(board: Board) -> Table:
+    """Every machine a row ran on."""
+    lines: dict[tuple[Any, ...], list[Record]] = {}
+    for place in board.places:
+        for record in records(place.row):
+            machine = record.machine
+            made = (place.row.label, machine.model_dump_json(), record.run.commit, record.run.dirty)
+            lines.setdefault(made, []).append(record)
+    heads = ["row", ">seeds", "device", ">cores", ">threads", "torch", "python", "platform"]
+    heads += ["allocator", "layout", "commit"]
+    rows = [_machine(str(made[0]), found) for made, found in lines.items()]
+    return table("Environment", heads, rows)
+
+
+def _machine(name: str, found: list[Record]) -> list[Cell]:
+    machine, run = found[0].machine, found[0].run
+    model = f"{machine.gpus} × {machine.gpu}" if machine.gpu else machine.cpu
+    commit = (run.commit or DASH)[:12] + (", changed since" if run.dirty else "")
+    return [
+        word(name, "name"),
+        word(", ".join(str(record.seed) for record in found)),
+        word(model),
+        number(machine.cores, "d"),
+        number(machine.threads, "d"),
+        word(machine.torch),
+        word(machine.python),
+        word(machine.platform),
+        word(machine.allocator),
+        word(machine.memory_format),
+        word(commit),
+    ]
+
+
+def policies(board: Board) -> Table:
+    """The policies of every row as they ran."""
+    lines = []
+    for place in board.places:
+        method = place.row.any.method
+        parts = [("shrink", method.shrink), ("lr", method.lr), ("distill", method.distill)]
+        for family, policy in [*parts, *(("extra", extra) for extra in method.extras)]:
+            lines.append(_policy(place.row.label, family, policy))
+        for wrapper in method.wrappers:
+            lines.append([word(place.row.label, "name"), word("wraps"), word(wrapper)])
+    heads = ["row", "family", "policy", "options", "from", "hash of its code"]
+    filled = [[*line, *[Cell("")] * (len(heads) - len(line))] for line in lines]
+    return table("Policies as they ran", heads, filled)
+
+
+def _policy(name: str, family: str, policy: Policy) -> list[Cell]:
+    return [
+        word(name, "name"),
+        word(family),
+        word(policy.name),
+        word(options(policy.options), "wide", LONGEST),
+        word(f"{policy.distribution} {policy.version}".strip()),
+        word(policy.source.hash[:16], "mono"),
+    ]
+
+
+def kept(board: Board) -> Table:
+    """The records behind the board, and whether each still is what it says of itself."""
+    lines = [_kept(place.row, record) for place in board.places for record in records(place.row)]
+    heads = ("row", ">seed", "run", "status", ">mean Pareto, %", ">MACs", "own hash", "command")
+    return Table("Records", heads, tuple(tuple(line) for line in lines), sortable=True)
+
+
+def _kept(row: Row, record: Record) -> list[Cell]:
+    found = record.summary.mean_pareto_accuracy if record.summary else None
+    holds = own_hash(record) == record.sha256
+    return [
+        word(row.label, "name"),
+        number(record.seed, "d"),
+        word(record.run.id, "mono"),
+        word(record.status, "" if record.status == "ok" else "failed"),
+        shown(percent(found), found),
+        shown(count(record.cost.train_macs), record.cost.train_macs),
+        Cell(record.sha256[:16], "" if holds else "does not hold", None, "mono"),
+        word(record.run.command, "wide", LONGEST),
+    ]
+
+
+def records(row: Row) -> Iterable[Record]:
+    """All seeds of a row, those with numbers first."""
+    return [*(entry.record for entry in row.good), *row.failed]
+
+
+def span(found: Iterable[Record]) -> str:
+    """From the first day of the runs to the last."""
+    days = sorted(word(record.run.finished).text[:10] for record in found)
+    return days[0] if days[0] == days[-1] else f"{days[0]} to {days[-1]}"

@@ -1,0 +1,218 @@
+"""Accuracy against MACs: what each budget buys; and against what the training cost."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
+from statistics import fmean
+from typing import Any
+
+from ofa_bench.numbers import count, percent
+from ofa_bench.records.board import Board, Place
+from ofa_bench.records.front import Tread, front
+from ofa_bench.records.published import Published
+from ofa_bench.records.rows import Row
+from ofa_bench.report.charts import Chart, Palette, axis, figure
+from ofa_bench.report.tables import Cell, Table, number, shown, table, word
+from ofa_bench.report.texts import label, listed
+
+BUDGETS = 7  # lines of the table beside the fronts
+REACH = 2.0  # published nets are drawn up to so many times beyond the track's own budgets
+
+Heights = list[tuple[float, float, float] | None]  # mean, lowest and highest seed at each budget
+
+
+def fronts_chart(board: Board, papers: Sequence[Published], palette: Palette, key: str) -> Chart:
+    """The deployed fronts: mean over seeds, from the lowest seed to the highest."""
+    rows = [place.row for place in board.places if place.row.good]
+    treads = {row.id: [front(entry.record.scores) for entry in row.good] for row in rows}
+    ends = {*board.range, *(row.low for row in rows)}
+    macs = {tread.macs for seeds in treads.values() for each in seeds for tread in each}
+    grid = sorted(macs | ends)
+    data: list[dict[str, Any]] = []
+    for row in rows:
+        data += _traces(row, grid, heights(treads[row.id], grid), palette)
+    data += _published(papers, min(grid), max(grid))
+    x = axis("MACs of the deployed net", tickformat="~s")
+    return Chart(
+        id=f"{key}-fronts",
+        title="What each budget buys",
+        about="Test accuracy of the net that was best on held-out images within the budget. "
+        "Line: mean over seeds; band: lowest to highest seed. The mean height of a line over the "
+        "range that all rows cover is its mean Pareto accuracy.",
+        alt="Step lines of test accuracy against MACs. At the largest budget: "
+        + listed([f"{row.label} {_last(treads[row.id])}" for row in rows])
+        + ".",
+        figure=figure(data, x, axis("top-1 on test, %"), hovermode="x unified"),
+        table=_budgets(board, rows, treads),
+    )
+
+
+def heights(seeds: Sequence[Sequence[Tread]], grid: Sequence[int]) -> Heights:
+    """Mean, lowest and highest front at each budget; None left of where all seeds begin."""
+    starts = [[tread.macs for tread in treads] for treads in seeds]
+    found: Heights = []
+    for budget in grid:
+        places = [bisect_right(macs, budget) - 1 for macs in starts]
+        if min(places) < 0:
+            found.append(None)
+            continue
+        values = [treads[place].accuracy for treads, place in zip(seeds, places, strict=True)]
+        found.append((fmean(values), min(values), max(values)))
+    return found
+
+
+def _last(seeds: Sequence[Sequence[Tread]]) -> str:
+    return f"{percent(fmean(treads[-1].accuracy for treads in seeds))} %"
+
+
+def _traces(
+    row: Row, grid: Sequence[int], found: Heights, palette: Palette
+) -> list[dict[str, Any]]:
+    def line(part: int) -> dict[str, Any]:
+        return {
+            "type": "scatter",
+            "mode": "lines",
+            "x": list(grid),
+            "y": [None if each is None else round(each[part], 4) for each in found],
+            "legendgroup": row.id,
+        }
+
+    edge = {"line": {"width": 0, "shape": "hv"}, "showlegend": False, "hoverinfo": "skip"}
+    band = {"fill": "tonexty", "fillcolor": palette.band(row.label)}
+    mean = {
+        "name": label(row.label),
+        "line": palette.line(row.label, shape="hv"),
+        "hovertemplate": "%{y:.2f} %",
+    }
+    if len(row.good) == 1:
+        return [line(0) | mean]
+    return [line(1) | edge, line(2) | edge | band, line(0) | mean]
+
+
+def _published(papers: Sequence[Published], low: int, high: int) -> list[dict[str, Any]]:
+    """Published points, where a user of this track could have had such nets."""
+    groups = []
+    for paper in papers:
+        for row in paper.rows:
+            groups.append((f"{row.method}, published", [("", *point) for point in row.points]))
+        nets = [(name, int(macs * 1e6), top1) for name, macs, top1 in paper.reference]
+        groups.append(("single nets, published", nets))
+    traces = []
+    for place, (name, points) in enumerate(groups):
+        near = [each for each in points if low / REACH <= each[1] <= high * REACH]
+        if near:
+            traces.append(_points(label(name), near, place))
+    return traces
+
+
+def _points(name: str, points: Sequence[tuple[str, int, float]], place: int) -> dict[str, Any]:
+    symbols = ("diamond-open", "square-open", "triangle-up-open", "circle-open", "star-open")
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "name": name,
+        "x": [macs for _, macs, _ in points],
+        "y": [top1 for _, _, top1 in points],
+        "text": [label(net) for net, _, _ in points],
+        "marker": {"color": "var(--muted)", "size": 9, "symbol": symbols[place % len(symbols)]},
+        "hovertemplate": "%{y:.2f} % %{text}",
+    }
+
+
+def _budgets(
+    board: Board, rows: Sequence[Row], treads: Mapping[str, Sequence[Sequence[Tread]]]
+) -> Table:
+    low, high = board.range
+    grid = [round(low + step * (high - low) / (BUDGETS - 1)) for step in range(BUDGETS)]
+    columns = [heights(treads[row.id], grid) for row in rows]
+    lines = [
+        [shown(count(budget), budget), *(_height(column[place]) for column in columns)]
+        for place, budget in enumerate(grid)
+    ]
+    heads = [">budget, MACs", *(f">{row.label}" for row in rows)]
+    return table("Accuracy at evenly spaced budgets, % (lowest to highest seed)", heads, lines)
+
+
+def _height(found: tuple[float, float, float] | None) -> Cell:
+    if found is None:
+        return number(None, "")
+    mean, low, high = found
+    return Cell(percent(mean), f"{percent(low)} to {percent(high)}" if low < high else "", mean)
+
+
+def price_chart(board: Board, palette: Palette, key: str) -> Chart:
+    """Mean Pareto accuracy against training MACs, the front of both through the rows."""
+    places = [place for place in board.places if place.accuracy is not None]
+    costs = [(place, place.row.mean("cost", "train_macs") or 0.0) for place in places]
+    edge = sorted(
+        (cost, place.accuracy.mean) for place, cost in costs if place.front and place.accuracy
+    )
+    data: list[dict[str, Any]] = [
+        {
+            "type": "scatter",
+            "mode": "lines",
+            "name": "front",
+            "x": [cost for cost, _ in edge],
+            "y": [round(mean, 4) for _, mean in edge],
+            "line": {"color": "var(--muted)", "width": 1.5, "dash": "dot", "shape": "hv"},
+            "hoverinfo": "skip",
+        }
+    ]
+    data += [_marker(place, cost, palette) for place, cost in costs]
+    values = [cost for _, cost in costs if cost]
+    wide = bool(values) and max(values) > 5 * min(values)
+    x = axis("training MACs", tickformat="~s", type="log" if wide else "linear")
+    return Chart(
+        id=f"{key}-price",
+        title="Accuracy against cost",
+        about="Up is better, left is cheaper. Whiskers: 95 % interval over seeds. The dotted front "
+        "runs through rows that none beats at both; pale rows have a cheaper one that is no worse.",
+        alt="Mean Pareto accuracy against training MACs: "
+        + listed(
+            [
+                f"{place.row.label} {percent(place.accuracy and place.accuracy.mean)} % for "
+                f"{count(cost)}"
+                for place, cost in costs
+            ]
+        )
+        + ".",
+        figure=figure(data, x, axis("mean Pareto accuracy, %"), hovermode="closest"),
+        table=_prices(costs),
+    )
+
+
+def _marker(place: Place, cost: float, palette: Palette) -> dict[str, Any]:
+    found, name = place.accuracy, place.row.label
+    assert found is not None
+    above = 0.0 if found.high is None else found.high - found.mean
+    return {
+        "type": "scatter",
+        "mode": "markers",
+        "name": label(name),
+        "x": [cost],
+        "y": [round(found.mean, 4)],
+        "error_y": {"type": "data", "array": [above], "color": palette.hue(name), "width": 5},
+        "marker": {"color": palette.hue(name), "size": 13, "symbol": palette.symbol(name)},
+        "opacity": 0.45 if place.greyed_by else 1.0,
+        "hovertemplate": "%{y:.2f} % for %{x:.3s} MACs<extra>%{fullData.name}</extra>",
+    }
+
+
+def _prices(costs: Sequence[tuple[Place, float]]) -> Table:
+    lines = []
+    for place, cost in costs:
+        found = place.accuracy
+        assert found is not None
+        told = "" if found.low is None else f"{percent(found.low)} to {percent(found.high)}"
+        lines.append(
+            [
+                word(place.row.label),
+                Cell(percent(found.mean), told, found.mean),
+                shown(count(cost), cost),
+                word("yes" if place.front else "no"),
+                word(", ".join(place.greyed_by)),
+            ]
+        )
+    heads = ["row", ">mean Pareto accuracy, %", ">training MACs", "on the front", "greyed by"]
+    return table("Accuracy and training MACs", heads, lines)

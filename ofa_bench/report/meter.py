@@ -1,0 +1,49 @@
+"""What a run's meter wrote beside it: untrusted lines, read with care."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+from ofa_bench.errors import UsageError
+from ofa_bench.records.schema import Record
+from ofa_bench.records.store import read_bytes
+from ofa_bench.report.training import Metered
+
+FILE = "meter.jsonl"
+LARGEST = 256 * 2**20
+
+
+def metered(results: Path, record: Record) -> Metered | None:
+    """The interference a run measured; None where it kept none, or none that can be read."""
+    path = results / "runs" / record.run.id / FILE
+    if not path.is_file():
+        return None
+    try:
+        lines = read_bytes(path, LARGEST).splitlines()
+    except UsageError:
+        return None
+    found = dict(each for each in map(_read, lines) if each is not None)
+    if not found:
+        return None
+    steps = sorted(found)  # a step done again after a kill counts once
+    ratios, cosines = zip(*(found[step] for step in steps), strict=True)
+    return Metered(tuple(steps), ratios, cosines)
+
+
+def _read(line: bytes) -> tuple[int, tuple[float | None, float | None]] | None:
+    try:
+        told = json.loads(line)
+        ratio, cosine = told["all"]
+        return int(told["step"]), (_finite(ratio), _finite(cosine))
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
+        return None
+
+
+def _finite(value: Any) -> float | None:
+    if value is None:
+        return None
+    number = float(value)
+    return number if math.isfinite(number) else None

@@ -1,0 +1,145 @@
+"""The page itself: sections of a track, and the template that holds them."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from markupsafe import Markup
+
+from ofa_bench.records.board import Board
+from ofa_bench.records.published import published
+from ofa_bench.records.rows import Row
+from ofa_bench.records.schema import Record
+from ofa_bench.report import compared, standings, training
+from ofa_bench.report.candidates import candidates
+from ofa_bench.report.cards import rendered
+from ofa_bench.report.charts import Chart, Palette
+from ofa_bench.report.extras import difference_table, readings
+from ofa_bench.report.fronts import fronts_chart, price_chart
+from ofa_bench.report.spending import spending_chart
+from ofa_bench.report.texts import embedded
+from ofa_bench.report.training import Metered, Rates
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What records do not hold: a run's rates (or why they cannot be told), its meter's lines,
+    and a method's card as Markdown."""
+
+    rates: Callable[[Record], Rates | str]
+    meter: Callable[[Record], Metered | None]
+    card: Callable[[str], str | None]
+
+
+def page(
+    boards: Sequence[Board],
+    sources: Sources,
+    pair: tuple[Record, Record] | None = None,
+    unread: Sequence[str] = (),
+) -> str:
+    """One HTML page that needs no network; `pair` are two records to hold against each other,
+    `unread` the files that could not be."""
+    palette = Palette(place.row.label for board in boards for place in board.places)
+    entries = [entry for board in boards for place in board.places for entry in place.row.good]
+    failed = [record for b in boards for place in b.places for record in place.row.failed]
+    return _written(
+        "page.html",
+        tracks=[_track(board, palette, sources, f"t{n}") for n, board in enumerate(boards)],
+        cards=_cards(boards, sources),
+        records=len(entries) + len(failed),
+        span=compared.span([*(entry.record for entry in entries), *failed]),
+        pair=difference_table(*pair) if pair else None,
+        unread=list(unread),
+    )
+
+
+def _track(board: Board, palette: Palette, sources: Sources, key: str) -> dict[str, Any]:
+    papers = published(board.track.dataset)
+    rated, untold = _rates(board, sources)
+    charts: dict[str, Chart | None] = {"spending": spending_chart(board, key)}
+    if any(place.row.good for place in board.places):
+        charts["price"] = price_chart(board, palette, key)
+        charts["fronts"] = fronts_chart(board, papers, palette, key)
+        charts["curves"] = training.curves_chart(board, palette, key)
+    charts["rates"] = training.rates_chart(rated, palette, key)
+    charts["interference"] = training.interference_chart(_meters(board, sources), palette, key)
+    return {
+        "key": key,
+        "name": f"{board.track.dataset} · {board.track.space} · {compared.budget_text(board)}",
+        "facts": compared.facts(board),
+        "preface": standings.preface(board),
+        "leaderboard": standings.leaderboard(board),
+        "pairs": standings.pairs(board),
+        "caveats": standings.caveats(board),
+        "more": list(board.more),
+        "papers": [(paper, standings.paper_table(paper)) for paper in papers],
+        "charts": charts,
+        "untold": untold,
+        "readings": readings(board),
+        "candidates": candidates(board),
+        "environment": compared.environment(board),
+        "policies": compared.policies(board),
+        "kept": compared.kept(board),
+    }
+
+
+def _rates(board: Board, sources: Sources) -> tuple[dict[str, Rates], list[str]]:
+    """The rates of each row by label, and why those of others cannot be told."""
+    found, untold = {}, []
+    for place in board.places:
+        told = sources.rates(place.row.any)
+        if isinstance(told, str):
+            untold.append(f"{place.row.label}: {told}")
+        else:
+            found[place.row.label] = told
+    return found, untold
+
+
+def _meters(board: Board, sources: Sources) -> dict[str, Metered]:
+    rows: Iterable[Row] = (place.row for place in board.places)
+    found = {row.label: _first(sources.meter(r) for r in compared.records(row)) for row in rows}
+    return {name: told for name, told in found.items() if told is not None}
+
+
+def _first(found: Iterable[Metered | None]) -> Metered | None:
+    return next((each for each in found if each is not None), None)
+
+
+def _cards(boards: Sequence[Board], sources: Sources) -> Mapping[str, Markup]:
+    names = {place.row.any.method.name for board in boards for place in board.places}
+    texts = {name: sources.card(name) for name in sorted(names)}
+    return {name: rendered(text) for name, text in texts.items() if text is not None}
+
+
+def _written(template: str, **values: Any) -> str:
+    import jinja2
+    from plotly.offline import get_plotlyjs
+
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("ofa_bench.report"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["embedded"] = lambda value: Markup(embedded(value))
+    loader = environment.loader
+    assert loader is not None
+    scripts = [get_plotlyjs(), loader.get_source(environment, "page.js")[0]]
+    style = Markup(loader.get_source(environment, "style.css")[0])
+    return environment.get_template(template).render(
+        scripts=[Markup(script) for script in scripts],
+        policy=" ".join(map(_allowed, scripts)),
+        style=style,
+        **values,
+    )
+
+
+def _allowed(script: str) -> str:
+    """A script's place in the Content-Security-Policy: by its hash, so that no other runs."""
+    digest = hashlib.sha256(script.encode()).digest()
+    return f"'sha256-{base64.b64encode(digest).decode()}'"

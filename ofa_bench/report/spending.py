@@ -1,0 +1,164 @@
+"""Where the training went: MACs by phase and role, and the ledger behind them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any
+
+from ofa_bench.numbers import DASH, count, duration
+from ofa_bench.records.board import Board
+from ofa_bench.records.parts import PhaseCost
+from ofa_bench.records.rows import WAITING, Row
+from ofa_bench.report.charts import Chart, axis, figure
+from ofa_bench.report.tables import Cell, Table, number, shown, table, word
+from ofa_bench.report.texts import label, listed
+
+ROLES = ("largest", "smallest", "sampled", "teacher", "probe")
+READABLE = 0.09  # of the dearest row: a segment that has room for its phase's name
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A role's training MACs in one phase, and those spent before; means over the row's seeds.
+    `main`: no other role has more of the phase."""
+
+    phase: str
+    role: str
+    macs: float
+    before: float
+    main: bool
+
+
+def segments(row: Row) -> list[Segment]:
+    """A row's MACs in the order of its phases."""
+    found, before = [], 0.0
+    for phases in ledgers(row):
+        roles = dict.fromkeys(role for phase in phases for role in phase.macs)
+        spent = {role: fmean(phase.macs.get(role, 0) for phase in phases) for role in roles}
+        for role in sorted(roles, key=_rank):
+            main = role == max(spent, key=spent.__getitem__)
+            found.append(Segment(phases[0].name, role, spent[role], before, main))
+            before += spent[role]
+    return found
+
+
+def ledgers(row: Row) -> Iterator[tuple[PhaseCost, ...]]:
+    """Each phase of the seeds with numbers, seed by seed; of a failed one where there are none."""
+    records = [entry.record for entry in row.good] or [row.any]
+    return zip(*(record.cost.phases for record in records), strict=False)
+
+
+def _rank(role: str) -> int:
+    return ROLES.index(role) if role in ROLES else len(ROLES)
+
+
+def spending_chart(board: Board, key: str) -> Chart:
+    """A bar a row, cut by phase in the order of time and coloured by role."""
+    rows = [place.row for place in board.places]
+    parts = {row.id: segments(row) for row in rows}
+    totals = {row.id: sum(each.macs for each in parts[row.id]) for row in rows}
+    dearest = max(totals.values(), default=0.0) or 1.0
+    roles = sorted({each.role for found in parts.values() for each in found}, key=_rank)
+    data = [_bars(role, rows, parts, dearest) for role in roles]
+    y = axis("", type="category", autorange="reversed", fixedrange=True, ticksuffix=" ")
+    x = axis("training MACs", tickformat="~s", rangemode="tozero")
+    drawn = figure(data, x, y, 150 + 46 * len(rows), barmode="overlay", bargap=0.35)
+    return Chart(
+        id=f"{key}-spending",
+        title="Cost by phase and role",
+        about="Training MACs of one run, phases from left to right, mean over seeds. A trained "
+        "pass counts three forward passes, the teacher's and the probes' one.",
+        alt="Bars of training MACs: "
+        + listed([f"{row.label} {count(totals[row.id])}" for row in rows])
+        + ".",
+        figure=drawn,
+        table=ledger(rows, roles),
+    )
+
+
+def _bars(
+    role: str, rows: Sequence[Row], parts: dict[str, list[Segment]], dearest: float
+) -> dict[str, Any]:
+    mine = [(row, each) for row in rows for each in parts[row.id] if each.role == role]
+    color = f"var(--{role})" if role in ROLES else "var(--muted)"
+    return {
+        "type": "bar",
+        "orientation": "h",
+        "name": label(role),
+        "y": [label(row.label) for row, _ in mine],
+        "x": [round(each.macs) for _, each in mine],
+        "base": [round(each.before) for _, each in mine],
+        "customdata": [label(each.phase) for _, each in mine],
+        "text": [
+            label(each.phase, 24) if each.main and each.macs > READABLE * dearest else ""
+            for _, each in mine
+        ],
+        "textposition": "inside",
+        "insidetextanchor": "middle",
+        "textangle": 0,
+        "textfont": {"color": "var(--on)", "size": 12},
+        "marker": {"color": color, "line": {"color": "var(--panel)", "width": 1}},
+        "hovertemplate": "%{customdata}: %{value:.3s} MACs<extra>%{fullData.name}</extra>",
+    }
+
+
+def ledger(rows: Sequence[Row], roles: Sequence[str]) -> Table:
+    """The phases of every row, and what they come to."""
+    heads = ["row", "phase", ">epochs", ">steps", ">images", ">passes"]
+    heads += [f">MACs {role}" for role in roles]
+    heads += [">MACs", ">device time", ">waiting for data", ">peak memory", ">energy"]
+    lines = []
+    for row in rows:
+        every = list(ledgers(row))
+        lines += [_line(row.label, seeds[0].name, [seeds], roles) for seeds in every]
+        lines.append(_line(row.label, "all phases", every, roles, "total"))
+    return table("The ledger: means over seeds", heads, lines)
+
+
+def _line(
+    name: str,
+    phase: str,
+    every: Sequence[tuple[PhaseCost, ...]],
+    roles: Sequence[str],
+    mark: str = "",
+) -> list[Cell]:
+    """One phase, or several added up."""
+
+    def total(field: str) -> float:
+        return sum(fmean(getattr(each, field) for each in seeds) for seeds in every)
+
+    def macs(role: str) -> float:
+        return sum(fmean(each.macs.get(role, 0) for each in seeds) for seeds in every)
+
+    seconds, wall = total("device_seconds"), total("wall_seconds")
+    passes = sum(fmean(sum(each.passes.values()) for each in seeds) for seeds in every)
+    spent = [macs(role) for role in roles]
+    peak = max((each.peak_bytes for seeds in every for each in seeds), default=0)
+    waited = sum(fmean(e.waiting_share * e.wall_seconds for e in seeds) for seeds in every)
+    return [
+        word(name, mark),
+        word(phase, mark),
+        number(total("epochs"), ".2f", mark),
+        number(total("steps"), ",.0f", mark),
+        *(shown(count(value), value, mark) for value in (total("images"), passes)),
+        *(shown(count(value) if value else DASH, value, mark) for value in spent),
+        shown(count(sum(spent)), sum(spent), mark),
+        shown(duration(seconds), seconds, mark),
+        _waiting(waited / wall if wall else 0.0, mark),
+        shown(f"{count(peak)}B" if peak else DASH, peak, mark),
+        _energy(every, mark),
+    ]
+
+
+def _waiting(share: float, mark: str) -> Cell:
+    return Cell(f"{share:.1%}", "hours not comparable" if share > WAITING else "", share, mark)
+
+
+def _energy(every: Sequence[tuple[PhaseCost, ...]], mark: str) -> Cell:
+    told = [[each.energy_joules for each in seeds] for seeds in every]
+    if not told or any(joules is None for seeds in told for joules in seeds):
+        return Cell(DASH, mark=mark)
+    hours = sum(fmean(j for j in seeds if j is not None) for seeds in told) / 3600
+    return shown(f"{hours:.3g} Wh", hours, mark)

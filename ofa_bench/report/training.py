@@ -1,0 +1,208 @@
+"""How the rows came to be: accuracy while training, rates and shares, gradients where metered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any
+
+from ofa_bench.numbers import percent, rate
+from ofa_bench.records.board import Board
+from ofa_bench.records.rows import Row
+from ofa_bench.records.schema import CurvePoint
+from ofa_bench.report.charts import Chart, Palette, axis, figure, thinned
+from ofa_bench.report.tables import number, shown, table, word
+from ofa_bench.report.texts import label, listed
+
+POINTS = 400  # of a line on a chart
+LINES = 12  # of a row in the table beside it
+PANELS = ([0.46, 1.0], [0.0, 0.36])  # the upper and the lower of two panels
+
+
+@dataclass(frozen=True)
+class Rates:
+    """A run's learning rate and the least share of it that a trained net takes (DεpS's ε)."""
+
+    epochs: tuple[float, ...]
+    rates: tuple[float, ...]
+    shares: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Metered:
+    """How the others' gradient compares with the largest net's: norm over norm, and cosine."""
+
+    steps: tuple[int, ...]
+    ratios: tuple[float | None, ...]
+    cosines: tuple[float | None, ...]
+
+
+def curves_chart(board: Board, palette: Palette, key: str) -> Chart | None:
+    """Accuracy on select of the largest and the smallest net; None where no run kept a curve."""
+    rows = [(place.row, curve(place.row)) for place in board.places if place.row.good]
+    rows = [(row, points) for row, points in rows if points]
+    if not rows:
+        return None
+    data = []
+    for row, points in rows:
+        data.append(_curve(row, points, "largest", palette) | {"name": label(row.label)})
+        data.append(_curve(row, points, "smallest", palette) | {"showlegend": False})
+    ends = [f"{row.label} {percent(points[-1].largest)} %" for row, points in rows]
+    lines = [
+        [
+            word(row.label),
+            word(points[place].phase),
+            number(points[place].epoch, ".2f"),
+            shown(percent(points[place].largest), points[place].largest),
+            shown(percent(points[place].smallest), points[place].smallest),
+        ]
+        for row, points in rows
+        for place in thinned(len(points), LINES)
+    ]
+    heads = ["row", "phase", ">epoch", ">largest, %", ">smallest, %"]
+    return Chart(
+        id=f"{key}-curves",
+        title="Accuracy while training",
+        about="Top-1 on held-out images, mean over seeds. Solid: the largest net; dotted: the "
+        "smallest.",
+        alt=f"Lines of accuracy against epochs; the largest nets end at: {listed(ends)}.",
+        figure=figure(data, axis("epoch"), axis("top-1 on select, %"), hovermode="closest"),
+        table=table("Accuracy while training", heads, lines),
+    )
+
+
+def curve(row: Row) -> list[CurvePoint]:
+    """A row's mean curve: the points that all its seeds have."""
+    seeds = [{p.step: p for p in entry.record.curve} for entry in row.good]
+    steps = sorted(set.intersection(*(set(points) for points in seeds)))
+    return [_average([points[step] for points in seeds]) for step in steps]
+
+
+def _average(points: Sequence[CurvePoint]) -> CurvePoint:
+    def mean(values: Iterable[float | None]) -> float | None:
+        known = [value for value in values if value is not None]
+        return fmean(known) if len(known) == len(points) else None
+
+    update = {
+        "largest": mean(point.largest for point in points),
+        "smallest": mean(point.smallest for point in points),
+    }
+    return points[0].model_copy(update=update)
+
+
+def _curve(row: Row, points: Sequence[CurvePoint], net: str, palette: Palette) -> dict[str, Any]:
+    dotted = {"dash": "dot", "width": 1.8} if net == "smallest" else {}
+    return {
+        "type": "scatter",
+        "mode": "lines",
+        "x": [point.epoch for point in points],
+        "y": [getattr(point, net) for point in points],
+        "customdata": [f"{net} net, {label(point.phase)}" for point in points],
+        "legendgroup": row.id,
+        "line": palette.line(row.label, **dotted),
+        "hovertemplate": f"%{{y:.2f}} %, %{{customdata}}<extra>{_plain(row.label)}</extra>",
+    }
+
+
+def _plain(name: str) -> str:
+    """A label inside a hover template, where `%{` would begin a field."""
+    return label(name).replace("%", "&#37;").replace("{", "&#123;")
+
+
+def rates_chart(found: Mapping[str, Rates], palette: Palette, key: str) -> Chart | None:
+    """Rate and least share over epochs, by row label; None where none could be told."""
+    if not found:
+        return None
+    ramped = {name for name, told in found.items() if min(told.shares) < 1}
+    data = [
+        _line(name, told.epochs, told.rates, palette, "%{y:.4g} at epoch %{x:.2f}")
+        for name, told in found.items()
+    ]
+    layout: dict[str, Any] = {"hovermode": "closest"}
+    if ramped:
+        data += [
+            _line(name, told.epochs, told.shares, palette, "%{y:.3g} at epoch %{x:.2f}")
+            | {"yaxis": "y2", "showlegend": False}
+            for name, told in found.items()
+        ]
+        layout["yaxis2"] = axis("share ε", domain=PANELS[1], rangemode="tozero")
+    top = axis("learning rate", domain=PANELS[0] if ramped else [0, 1], rangemode="tozero")
+    x = axis("epoch", anchor="y2" if ramped else "y")
+    lines = [
+        [
+            word(name),
+            number(told.epochs[place], ".2f"),
+            shown(rate(told.rates[place]), told.rates[place]),
+            shown(rate(told.shares[place]), told.shares[place]),
+        ]
+        for name, told in found.items()
+        for place in thinned(len(told.epochs), LINES)
+    ]
+    peaks = [f"{name} {rate(max(told.rates))}" for name, told in found.items()]
+    return Chart(
+        id=f"{key}-rates",
+        title="Learning rate and ε",
+        about="As `plan` tells them: the rate of the largest net, and below it the least share ε "
+        "of that rate which a trained net takes.",
+        alt=f"Lines of the learning rate against epochs; peaks: {listed(peaks)}.",
+        figure=figure(data, x, top, 520 if ramped else 380, **layout),
+        table=table("Rate and share", ["row", ">epoch", ">learning rate", ">ε"], lines),
+    )
+
+
+def _line(
+    name: str, x: Sequence[float], y: Sequence[float | None], palette: Palette, hover: str
+) -> dict[str, Any]:
+    return {
+        "type": "scatter",
+        "mode": "lines",
+        "name": label(name),
+        "x": list(x),
+        "y": list(y),
+        "legendgroup": name,
+        "line": palette.line(name, width=2),
+        "hovertemplate": f"{hover}<extra>%{{fullData.name}}</extra>",
+    }
+
+
+def interference_chart(found: Mapping[str, Metered], palette: Palette, key: str) -> Chart | None:
+    """How the smaller nets' gradients outweigh the largest net's; None where none was metered."""
+    if not found:
+        return None
+    data, lines = [], []
+    for name, told in found.items():
+        kept = thinned(len(told.steps), POINTS)
+        steps = [told.steps[place] for place in kept]
+        ratios = [told.ratios[place] for place in kept]
+        cosines = [told.cosines[place] for place in kept]
+        data.append(_line(name, steps, ratios, palette, "ratio %{y:.3g} at step %{x}"))
+        lower = _line(name, steps, cosines, palette, "cosine %{y:.3f} at step %{x}")
+        data.append(lower | {"yaxis": "y2", "showlegend": False})
+        lines += [
+            [
+                word(name),
+                number(told.steps[place], ",d"),
+                number(told.ratios[place], ".3g"),
+                number(told.cosines[place], ".3f"),
+            ]
+            for place in thinned(len(told.steps), LINES)
+        ]
+    drawn = figure(
+        data,
+        axis("step", anchor="y2"),
+        axis("norm of others / of largest", domain=PANELS[0], rangemode="tozero"),
+        520,
+        yaxis2=axis("cosine", domain=PANELS[1]),
+        hovermode="closest",
+    )
+    ends = [f"{name} {number(told.ratios[-1], '.3g').text}" for name, told in found.items()]
+    return Chart(
+        id=f"{key}-interference",
+        title="Gradient interference",
+        about="The norm of the smaller nets' summed gradient over the norm of the largest net's, "
+        "shares applied, and the cosine between them; of the first metered seed.",
+        alt=f"Lines of the ratio of gradient norms against steps; last ratios: {listed(ends)}.",
+        figure=drawn,
+        table=table("Interference", ["row", ">step", ">ratio of norms", ">cosine"], lines),
+    )
