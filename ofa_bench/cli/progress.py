@@ -20,19 +20,20 @@ if TYPE_CHECKING:
 READ_EVERY = 0.5  # seconds between readings of a loss, each of which waits for the device
 LINE_EVERY = 10.0  # seconds between lines of a log
 WINDOW = 60.0  # seconds over which speed is measured
+WAITING = 0.005  # share of waiting from which it is shown
 
 
 class Pace:
-    """Speed over the last while, of work and of images."""
+    """Speed over the last while, of work and of images, and the share of it spent waiting."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._seen: deque[tuple[float, float, float]] = deque()
+        self._seen: deque[tuple[float, float, float, float]] = deque()
 
-    def saw(self, work: float, images: float) -> None:
-        """So much is done by now."""
+    def saw(self, work: float, images: float, waited: float = 0.0) -> None:
+        """So much is done by now, and so many seconds were waited."""
         now = self._clock()
-        self._seen.append((now, work, images))
+        self._seen.append((now, work, images, waited))
         while len(self._seen) > 2 and self._seen[0][0] < now - WINDOW:
             self._seen.popleft()
 
@@ -53,6 +54,11 @@ class Pace:
         """Images a second."""
         return self._speed(2)
 
+    @property
+    def waiting(self) -> float:
+        """Share of the time in which there were no images to train on."""
+        return self._speed(3) or 0.0
+
 
 class Watch:
     """What is known of a run under way. `share` is by MACs, since phases differ in cost."""
@@ -64,7 +70,7 @@ class Watch:
 
     def _reset(self) -> None:
         self.phase, self.place, self.losses = "", "", {}
-        self.share, self.images = 0.0, 0.0
+        self.share, self.images, self.seconds_waited = 0.0, 0.0, 0.0
         self.pace = Pace(self.clock)
         self._read = -READ_EVERY
 
@@ -89,7 +95,7 @@ class Watch:
         part = done / of
         self.share = self._share(step, part)
         batch = self.assembly.science.optim.batch if self.assembly else 0
-        self.pace.saw(self.share, self.images + part * batch)
+        self.pace.saw(self.share, self.images + part * batch, self.seconds_waited)
         epochs = f"{step.epoch + part / step.steps_per_epoch:.2f}/{step.budget.epochs:.4g}"
         of_steps = f"{step.index + 1:,}/{self.steps:,}" if self.steps else f"{step.index + 1:,}"
         self.place = f"epoch {epochs} · step {of_steps} · micro-batch {done}/{of}"
@@ -132,6 +138,10 @@ class Watch:
         self.place, self.losses = f"{done:,} of {of:,} chunks", {}
         self.moved()
 
+    def waited(self, seconds: float) -> None:
+        """Images were not there at once."""
+        self.seconds_waited += seconds
+
     def note(self, text: str) -> None:
         """Something a person should know."""
         console.tell(text)
@@ -144,6 +154,8 @@ class Watch:
         parts = [self.phase, self.place]
         if self.pace.images is not None:
             parts.append(f"{self.pace.images:,.0f} images/s")
+        if self.pace.waiting >= WAITING:
+            parts.append(f"{self.pace.waiting:.0%} waiting for images")
         if self.losses:
             told = " ".join(f"{role} {loss:.3f}" for role, loss in self.losses.items())
             parts.append(f"loss {told}")

@@ -92,7 +92,9 @@ class Loop:
     def _next(self) -> Batch:
         began = time.perf_counter()
         batch = next(self._stream)
-        self.ledger.row.waiting_seconds += time.perf_counter() - began
+        waited = time.perf_counter() - began
+        self.ledger.row.waiting_seconds += waited
+        self.state.progress.waited(waited)
         return batch
 
     def _draws(self, step: Step, batch: Batch | None, probes: list[Subnet]) -> Sequence[Draw]:

@@ -27,6 +27,9 @@ class Progress(Protocol):
     def step(self, step: Step, outcome: Outcome) -> None:
         """A step is done; reading a loss waits for the device, so read few."""
 
+    def waited(self, seconds: float) -> None:
+        """A micro-batch's images were not there at once."""
+
     def note(self, text: str) -> None:
         """Something a person should know."""
 
@@ -44,6 +47,9 @@ class Silent:
         """Nothing."""
 
     def step(self, step: Step, outcome: Outcome) -> None:
+        """Nothing."""
+
+    def waited(self, seconds: float) -> None:
         """Nothing."""
 
     def note(self, text: str) -> None:

@@ -149,3 +149,15 @@ def test_the_bar_draws_without_markup(capsys: pytest.CaptureFixture[str]) -> Non
     console.console_on(sys.stderr).print(console._bar(0.5, "[red]half[/red] \x1b[31mway"))
     err = capsys.readouterr().err
     assert "[red]half[/red] way" in err and "\x1b" not in err and "50%" in err
+
+
+def test_waiting_for_images_is_told(assembly: Assembly) -> None:
+    clock = Clock()
+    watch = followed(Watch(clock), assembly)
+    step = assembly.schedule.step(0)
+    watch.micro(step, 1, 2)
+    assert "waiting" not in watch.text()
+    clock.now = 10.0
+    watch.waited(2.5)
+    watch.micro(step, 2, 2)
+    assert "25% waiting for images" in watch.text()
