@@ -8,11 +8,12 @@ import importlib.util
 import inspect
 import json
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+CORE = ("ofa_bench", "torch", "torchvision", "pydantic", "numpy")
 NUMERICS = "1"  # raised when the engine's arithmetic changes, so that nothing stale is pooled
 
 
@@ -37,15 +38,16 @@ def sha256(text: str) -> str:
 def source_of(thing: object) -> Source:
     """The source of an object's class (or of a function) and the hash of the code behind it.
 
-    The hash covers every module of the plugin's package, since a class leans on its neighbours;
-    of a notebook's class, the class itself.
+    The hash covers the modules of the class and of its bases, and those of their packages that
+    they import; of a notebook's class, the class itself.
     """
     cls = thing if inspect.isclass(thing) or inspect.isfunction(thing) else type(thing)
     try:
         text = inspect.getsource(cls)
     except (OSError, TypeError):
         text = f"# source of {getattr(cls, '__qualname__', cls)} is not available\n"
-    files = _package_files(cls.__module__)
+    bases = {base.__module__ for base in getattr(cls, "__mro__", (cls,)) if _ours(base.__module__)}
+    files = neighbours({*bases, cls.__module__} - {"__main__"}).values()
     trees = [syntax(path.read_text(encoding="utf-8")) for path in files] or [syntax(text)]
     return Source(sha256("\n".join(trees)), text)
 
@@ -58,15 +60,58 @@ def package_hash(name: str) -> str:
     return sha256("\n".join(syntax(path.read_text(encoding="utf-8")) for path in files))
 
 
-def _package_files(module: str) -> list[Path]:
-    top = sys.modules.get(module.partition(".")[0])
-    found = sys.modules.get(module)
-    if found is None or module == "__main__":
-        return []
-    if top is not None and hasattr(top, "__path__") and not module.startswith("ofa_bench."):
-        return [path for place in top.__path__ for path in sorted(Path(place).rglob("*.py"))]
-    file = getattr(found, "__file__", None)
-    return [Path(file)] if file else []
+def neighbours(modules: Iterable[str]) -> dict[str, Path]:
+    """The files of modules and of those in their packages that they import, however indirectly."""
+    found: dict[str, Path] = {}
+    waiting = list(modules)
+    while waiting:
+        name = waiting.pop()
+        path = _file(name)
+        if name in found or path is None:
+            continue
+        found[name] = path
+        package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        for base, part in _imported(tree, package):
+            if _beside(base, name):
+                inner = f"{base}.{part}"
+                waiting.append(inner if part and _file(inner) else base)
+    return dict(sorted(found.items()))
+
+
+def _file(module: str) -> Path | None:
+    loaded = sys.modules.get(module)
+    origin = getattr(loaded, "__file__", None)
+    if loaded is None:
+        try:
+            spec = importlib.util.find_spec(module)
+        except (ImportError, ValueError):
+            return None
+        origin = spec.origin if spec else None
+    return Path(origin) if origin and origin.endswith(".py") else None
+
+
+def _imported(tree: ast.AST, package: str) -> Iterator[tuple[str, str]]:
+    """Each import's module, and the name taken from it, which may be a module too."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, "") for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            parent = package.rsplit(".", node.level - 1)[0] if node.level else ""
+            base = ".".join(filter(None, (parent, node.module)))
+            yield from ((base, alias.name) for alias in node.names)
+
+
+def _beside(module: str, other: str) -> bool:
+    """Whether two modules are of one plugin."""
+    return module.partition(".")[0] == other.partition(".")[0] and _ours(module)
+
+
+def _ours(module: str) -> bool:
+    """Whether a module is a plugin's: the core goes by its arithmetic's version, libraries by
+    their own."""
+    top = module.partition(".")[0]
+    return top not in CORE and top not in sys.stdlib_module_names
 
 
 def syntax(text: str) -> str:

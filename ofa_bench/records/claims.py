@@ -11,7 +11,7 @@ from typing import Any
 
 from ofa_bench.records import readings
 from ofa_bench.records.board import board
-from ofa_bench.records.stats import Pair, compare, family
+from ofa_bench.records.stats import FINEST, Pair, compare, family
 from ofa_bench.records.store import Entry, Store
 from ofa_bench.records.track import tracks
 from ofa_bench.specs import load_toml, specs_root
@@ -88,10 +88,10 @@ def _found(claim: Claim, setting: str, ours: list[Entry], theirs: list[Entry]) -
         # A reading is a share of the gradient, better when smaller.
         sign = 1 if claim.measure.startswith("summary.") else -1
         a, b = ([sign * value for value in each] for each in values)
-        fine = {"resolution": 0.0, "delta": 0.0} if sign < 0 else {}
+        finest = FINEST if sign > 0 else 0.0
         pairs = (
-            compare(a, b, family([a, b]), **fine),
-            compare(b, a, family([a, b]), **fine),
+            compare(a, b, family([a, b]), resolution=finest),
+            compare(b, a, family([a, b]), resolution=finest),
         )
     return Finding(claim, setting, counts, means, pairs[0], _verdict(*pairs))
 
@@ -118,7 +118,8 @@ def _verdict(pair: Pair, back: Pair) -> str:
 
 def _values(entries: Sequence[Entry], measure: str) -> list[float]:
     if measure.partition(".")[0] in ("summary", "cost"):
-        return [float(reduce(getattr, measure.split("."), e.record)) for e in entries]
+        records: list[Any] = [entry.record for entry in entries]
+        return [float(reduce(getattr, measure.split("."), record)) for record in records]
     found = [readings.read(entry.path).get(measure) for entry in entries]
     return [value for value in found if value is not None]
 
