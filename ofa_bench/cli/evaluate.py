@@ -7,8 +7,8 @@ from typing import Any
 import click
 
 from ofa_bench.cli import console
-from ofa_bench.numbers import count, percent
 from ofa_bench.cli.options import RUN_OPTIONS, json_option, results_option
+from ofa_bench.numbers import count, percent
 
 
 @click.command()

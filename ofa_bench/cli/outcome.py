@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from ofa_bench.cli import console
-from ofa_bench.numbers import DASH, count, duration, money, percent
 from ofa_bench.engine.assemble import Assembly
+from ofa_bench.numbers import DASH, count, duration, money, percent
 from ofa_bench.records.front import front
 from ofa_bench.records.schema import Record, plain
 from ofa_bench.records.track import budget_label, table

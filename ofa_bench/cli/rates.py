@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from ofa_bench.catalogue import Catalogue, discover
 from ofa_bench.cli.outlook import Outlook
+from ofa_bench.draws import Role
 from ofa_bench.engine.assemble import Assembly, assemble
 from ofa_bench.engine.recorded import request_for
 from ofa_bench.errors import BenchError
@@ -70,23 +71,24 @@ def _ours(kind: str, policy: Policy, catalogue: Catalogue) -> bool:
 
 def _same_phases(assembly: Assembly, record: Record) -> bool:
     """Whether the schedule is the one in the ledger, as far as the run got."""
-    schedule = assembly.schedule
-    lengths = [b - a for a, b in zip(schedule.edges, schedule.edges[1:], strict=False)]
-    planned = [(phase.name, n) for phase, n in zip(schedule.phases, lengths, strict=True)]
+    planned = [(cost.name, cost.steps) for cost in assembly.cost]
     ran = [(phase.name, phase.steps) for phase in record.cost.phases]
-    return (
-        ran == planned
-        if record.good
-        else [n for n, _ in ran] == [n for n, _ in planned[: len(ran)]]
-    )
+    if record.good or not ran:
+        return ran in ([], planned)
+    name, steps = ran[-1]
+    last = planned[len(ran) - 1] if len(ran) <= len(planned) else ("", 0)
+    return ran[:-1] == planned[: len(ran) - 1] and name == last[0] and steps <= last[1]
 
 
 def _told(outlook: Outlook) -> Rates:
     edges = [outlook.edge("", index) for index in _steps(outlook)]
+    beside = [
+        [share for role, share in edge["shares"].items() if role != Role.LARGEST] for edge in edges
+    ]
     return Rates(
         tuple(edge["epoch"] for edge in edges),
         tuple(edge["lr"] for edge in edges),
-        tuple(edge["share"] for edge in edges),
+        tuple(min(shares, default=None) for shares in beside),
     )
 
 

@@ -9,8 +9,8 @@ from typing import Any
 import click
 
 from ofa_bench.cli import console
-from ofa_bench.numbers import DASH, count, percent
 from ofa_bench.cli.options import json_option, results_option
+from ofa_bench.numbers import DASH, count, percent
 
 
 @click.command()

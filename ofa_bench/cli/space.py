@@ -7,8 +7,8 @@ from typing import Any
 import click
 
 from ofa_bench.cli import console
-from ofa_bench.numbers import count
 from ofa_bench.cli.options import Name, json_option
+from ofa_bench.numbers import count
 
 classes_option = click.option(
     "--classes", type=click.IntRange(min=1), default=1000, show_default=True

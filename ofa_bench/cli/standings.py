@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from ofa_bench.cli import console
-from ofa_bench.numbers import DASH, count, duration, interval, percent
 from ofa_bench.errors import BenchError
+from ofa_bench.numbers import DASH, count, duration, interval, percent
 from ofa_bench.records.board import Board, Place
 from ofa_bench.records.boards import write_boards
 from ofa_bench.records.shown import row_json, to_json

@@ -14,7 +14,6 @@ from ofa_bench.report.tables import Table
 HUES = 8
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "triangle-down", "cross", "x", "star")
 DASHES = ("solid", "dash", "dot", "dashdot")
-PHONE = 340  # pixels of height below which a chart is hard to read
 
 
 @dataclass(frozen=True)
@@ -79,12 +78,12 @@ def figure(
     layout = {
         "xaxis": dict(x),
         "yaxis": dict(y),
-        "height": max(height, PHONE),
+        "height": height,
         "margin": {"l": 8, "r": 8, "t": 12, "b": 8},
         "font": {"family": "system-ui, sans-serif", "size": 13, "color": "var(--ink)"},
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
-        "legend": {"orientation": "h", "x": 0, "y": -0.22, "yanchor": "top"},
+        "legend": {"orientation": "h", "x": 0, "y": -68 / (height - 110), "yanchor": "top"},
         "hoverlabel": {
             "bgcolor": "var(--panel)",
             "bordercolor": "var(--line)",
@@ -95,6 +94,7 @@ def figure(
             "color": "var(--muted)",
             "activecolor": "var(--accent)",
         },
+        "showlegend": True,
         "uirevision": "kept",
         **more,
     }

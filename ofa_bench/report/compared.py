@@ -53,6 +53,12 @@ def facts(board: Board) -> list[tuple[str, str]]:
     return [(term, word(text, limit=LONGEST).text) for term, text in pairs]
 
 
+def title(board: Board) -> list[str]:
+    """What a track is called: data set, space, budget."""
+    names = (board.track.dataset, board.track.space, budget_text(board))
+    return [word(name, limit=80).text for name in names]
+
+
 def budget_text(board: Board) -> str:
     """The budget as people say it: `paper×0.037`."""
     return board.track.budget.replace("-x", "×")

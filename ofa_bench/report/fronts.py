@@ -162,24 +162,22 @@ def price_chart(board: Board, palette: Palette, key: str) -> Chart:
     data += [_marker(place, cost, palette) for place, cost in costs]
     values = [cost for _, cost in costs if cost]
     wide = bool(values) and max(values) > 5 * min(values)
-    x = axis("training MACs", tickformat="~s", type="log" if wide else "linear")
+    scale = {"type": "log"} if wide else {"type": "linear", "rangemode": "tozero"}
+    x = axis("training MACs", tickformat="~s", **scale)
+    told = [f"{p.row.label} {_mean(p)} % for {count(cost)}" for p, cost in costs]
     return Chart(
         id=f"{key}-price",
         title="Accuracy against cost",
         about="Up is better, left is cheaper. Whiskers: 95 % interval over seeds. The dotted front "
         "runs through rows that none beats at both; pale rows have a cheaper one that is no worse.",
-        alt="Mean Pareto accuracy against training MACs: "
-        + listed(
-            [
-                f"{place.row.label} {percent(place.accuracy and place.accuracy.mean)} % for "
-                f"{count(cost)}"
-                for place, cost in costs
-            ]
-        )
-        + ".",
+        alt=f"Mean Pareto accuracy against training MACs: {listed(told)}.",
         figure=figure(data, x, axis("mean Pareto accuracy, %"), hovermode="closest"),
         table=_prices(costs),
     )
+
+
+def _mean(place: Place) -> str:
+    return percent(place.accuracy.mean if place.accuracy else None)
 
 
 def _marker(place: Place, cost: float, palette: Palette) -> dict[str, Any]:

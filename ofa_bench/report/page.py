@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from ofa_bench.records.board import Board
 from ofa_bench.records.published import published
+from ofa_bench.records.render import plain_text
 from ofa_bench.records.rows import Row
 from ofa_bench.records.schema import Record
 from ofa_bench.report import compared, standings, training
@@ -21,7 +22,7 @@ from ofa_bench.report.charts import Chart, Palette
 from ofa_bench.report.extras import difference_table, readings
 from ofa_bench.report.fronts import fronts_chart, price_chart
 from ofa_bench.report.spending import spending_chart
-from ofa_bench.report.texts import embedded
+from ofa_bench.report.texts import LONGEST, embedded
 from ofa_bench.report.training import Metered, Rates
 
 
@@ -69,7 +70,7 @@ def _track(board: Board, palette: Palette, sources: Sources, key: str) -> dict[s
     charts["interference"] = training.interference_chart(_meters(board, sources), palette, key)
     return {
         "key": key,
-        "name": f"{board.track.dataset} · {board.track.space} · {compared.budget_text(board)}",
+        "name": compared.title(board),
         "facts": compared.facts(board),
         "preface": standings.preface(board),
         "leaderboard": standings.leaderboard(board),
@@ -122,6 +123,7 @@ def _written(template: str, **values: Any) -> str:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("ofa_bench.report"),
         autoescape=True,
+        finalize=_plain,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -137,6 +139,13 @@ def _written(template: str, **values: Any) -> str:
         style=style,
         **values,
     )
+
+
+def _plain(value: Any) -> Any:
+    """What an expression of the template says, without control characters; markup is ours."""
+    if isinstance(value, Markup) or not isinstance(value, str):
+        return value
+    return plain_text(value, LONGEST)
 
 
 def _allowed(script: str) -> str:

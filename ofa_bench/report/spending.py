@@ -64,7 +64,7 @@ def spending_chart(board: Board, key: str) -> Chart:
     data = [_bars(role, rows, parts, dearest) for role in roles]
     y = axis("", type="category", autorange="reversed", fixedrange=True, ticksuffix=" ")
     x = axis("training MACs", tickformat="~s", rangemode="tozero")
-    drawn = figure(data, x, y, 150 + 46 * len(rows), barmode="overlay", bargap=0.35)
+    drawn = figure(data, x, y, 170 + 46 * len(rows), barmode="overlay", bargap=0.35)
     return Chart(
         id=f"{key}-spending",
         title="Cost by phase and role",

@@ -14,8 +14,8 @@ from ofa_bench.report.texts import LONGEST
 HEADS = (
     ">rank",
     "row",
-    ">ok/n",
     ">mean Pareto accuracy, %",
+    ">ok/n",
     ">over its own range",
     ">largest, %",
     ">smallest, %",
@@ -44,9 +44,11 @@ def _cells(place: Place) -> list[Cell]:
     spread = "" if found["low"] is None else interval(found["low"], found["high"])
     return [
         shown(rank, place.rank, mark),
-        Cell(place.row.label, word(told["composition"]).text, mark=f"{mark} name"),
-        shown(f"{told['ok']}/{told['n']}", told["ok"], failed),
+        Cell(
+            place.row.label, word(told["composition"].replace("+", " + ")).text, mark=f"{mark} name"
+        ),
         Cell(percent(found["mean"]), spread, found["mean"], f"{mark} strong"),
+        shown(f"{told['ok']}/{told['n']}", told["ok"], failed),
         number(own["mean"], ".2f", mark),
         number(told["largest_top1"], ".2f", mark),
         number(told["smallest_top1"], ".2f", mark),

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import html
 import json
+import textwrap
 from typing import Any
 
 from ofa_bench.records.render import plain_text
 
 LONGEST = 2000  # characters of a command or an error
+FOLD = 26  # characters of a line on a chart
 
 
 def label(text: object, limit: int = 60) -> str:
-    """A text for a chart, where plotly would take `<b>` and `&lt;` for markup."""
-    return html.escape(plain_text(text, limit), quote=False)
+    """A text for a chart, where plotly would take `<b>` and `&lt;` for markup; folded to fit a
+    phone."""
+    lines = textwrap.wrap(plain_text(text, limit), FOLD) or [""]
+    return "<br>".join(html.escape(line, quote=False) for line in lines)
 
 
 def embedded(value: Any) -> str:

@@ -22,11 +22,12 @@ PANELS = ([0.46, 1.0], [0.0, 0.36])  # the upper and the lower of two panels
 
 @dataclass(frozen=True)
 class Rates:
-    """A run's learning rate and the least share of it that a trained net takes (DεpS's ε)."""
+    """A run's learning rate, and the least share of it among the nets that train beside the
+    largest (DεpS's ε); None where the largest trains alone."""
 
     epochs: tuple[float, ...]
     rates: tuple[float, ...]
-    shares: tuple[float, ...]
+    shares: tuple[float | None, ...]
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,7 @@ def rates_chart(found: Mapping[str, Rates], palette: Palette, key: str) -> Chart
     """Rate and least share over epochs, by row label; None where none could be told."""
     if not found:
         return None
-    ramped = {name for name, told in found.items() if min(told.shares) < 1}
+    ramped = any(share is not None and share < 1 for t in found.values() for share in t.shares)
     data = [
         _line(name, told.epochs, told.rates, palette, "%{y:.4g} at epoch %{x:.2f}")
         for name, told in found.items()
@@ -134,7 +135,7 @@ def rates_chart(found: Mapping[str, Rates], palette: Palette, key: str) -> Chart
             word(name),
             number(told.epochs[place], ".2f"),
             shown(rate(told.rates[place]), told.rates[place]),
-            shown(rate(told.shares[place]), told.shares[place]),
+            number(told.shares[place], ".4g"),
         ]
         for name, told in found.items()
         for place in thinned(len(told.epochs), LINES)
@@ -143,8 +144,8 @@ def rates_chart(found: Mapping[str, Rates], palette: Palette, key: str) -> Chart
     return Chart(
         id=f"{key}-rates",
         title="Learning rate and ε",
-        about="As `plan` tells them: the rate of the largest net, and below it the least share ε "
-        "of that rate which a trained net takes.",
+        about="The rate of the largest net, and below it the least share ε of that rate among the "
+        "nets that train beside it; as ofa-bench plan tells them.",
         alt=f"Lines of the learning rate against epochs; peaks: {listed(peaks)}.",
         figure=figure(data, x, top, 520 if ramped else 380, **layout),
         table=table("Rate and share", ["row", ">epoch", ">learning rate", ">ε"], lines),
@@ -160,7 +161,7 @@ def _line(
         "name": label(name),
         "x": list(x),
         "y": list(y),
-        "legendgroup": name,
+        "legendgroup": label(name),
         "line": palette.line(name, width=2),
         "hovertemplate": f"{hover}<extra>%{{fullData.name}}</extra>",
     }
