@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import click
 
 from ofa_bench.cli import console
-from ofa_bench.numbers import DASH
 from ofa_bench.cli.options import json_option, results_option
+from ofa_bench.numbers import DASH
 
 if TYPE_CHECKING:
     from ofa_bench.records.board import Board

@@ -11,9 +11,9 @@ import click
 
 from ofa_bench.cli import console
 from ofa_bench.cli.comparison import Names, Seeds, requests, take_file
-from ofa_bench.numbers import count, duration, money
 from ofa_bench.cli.options import asked_of, json_option, run_options
 from ofa_bench.errors import BenchError, Interrupted, UsageError
+from ofa_bench.numbers import count, duration, money
 
 if TYPE_CHECKING:
     from ofa_bench.engine.assemble import Assembly

@@ -7,8 +7,8 @@ from typing import Any
 import click
 
 from ofa_bench.cli import console
-from ofa_bench.numbers import count, duration, money, rate
 from ofa_bench.cli.options import Kind, asked_of, json_option, run_options
+from ofa_bench.numbers import count, duration, money, rate
 
 
 class Steps(Kind):

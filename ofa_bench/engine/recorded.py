@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from ofa_bench.catalogue import Catalogue
 from ofa_bench.errors import UsageError
+from ofa_bench.recipe import Request
 from ofa_bench.records.render import plain_text
 from ofa_bench.records.schema import Policy, Record, own_hash
-from ofa_bench.recipe import Request
 from ofa_bench.specs import load_toml, specs_root
 
 Part = tuple[str, str, Policy | None]
@@ -89,7 +90,7 @@ def _lender(record: Record, catalogue: Catalogue) -> str:
         words = shlex.split(record.run.command)
     except ValueError:
         words = []
-    named = [after for word, after in zip(words, words[1:], strict=False) if word == "--method"]
+    named = [after for word, after in pairwise(words) if word == "--method"]
     if named and named[-1] in known:
         return named[-1]
     return str(load_toml(specs_root() / "defaults.toml")["run"]["method"])

@@ -143,9 +143,7 @@ def _of_seeds(values: Sequence[float]) -> Band:
     return Band(middle - half, middle + half, f"the row's {count} other seeds")
 
 
-def _of_images(
-    again: Record, raw: bytes | None, low: int, high: int, middle: float
-) -> Band | None:
+def _of_images(again: Record, raw: bytes | None, low: int, high: int, middle: float) -> Band | None:
     told = again.bits
     if raw is None or told is None or not fits(raw, told.layout):
         return None
