@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 @click.argument("which", required=False, metavar="[DATASET|TRACK]")
 @click.option("--check", is_flag=True, help="Compare the kept boards with the records; exit 1.")
 @click.option("--published", is_flag=True, help="What papers print on a data set, beside.")
+@click.option("--curve", is_flag=True, help="Accuracy against cost over several budgets.")
+@click.option(
+    "--reach", type=float, metavar="PERCENT", help="With --curve: what that accuracy costs."
+)
+@click.option("--claims", metavar="PAPER", help="A paper's claims, judged on the records.")
 @click.option(
     "--format", "form", type=click.Choice(["table", "md", "json"]), default="table", help="How."
 )
@@ -33,6 +38,9 @@ def command(
     which: str | None,
     check: bool,
     published: bool,
+    curve: bool,
+    reach: float | None,
+    claims: str | None,
     form: str,
     results: str | None,
     as_json: bool,
@@ -43,17 +51,56 @@ def command(
     nothing: it exits with 1 where a kept board is not what the records say.
     """
     from ofa_bench import api
-    from ofa_bench.cli import standings
-    from ofa_bench.records.board import board
-    from ofa_bench.records.boards import choose
-    from ofa_bench.records.shown import to_markdown
     from ofa_bench.records.store import Store
-    from ofa_bench.records.track import tracks
 
     store = Store(api.results_root(results))
     form = "json" if as_json else form
     if check:
         ctx.exit(_check(store, form))
+    if claims:
+        _claims(store, claims, form)
+    elif curve or reach is not None:
+        _curves(store, which, reach, form)
+    else:
+        _boards(store, which, published, form)
+
+
+def _claims(store: Store, paper: str, form: str) -> None:
+    from ofa_bench.records.claims import findings, to_markdown
+
+    found = findings(store.results, paper)
+    if form == "json":
+        console.answer({"claims": [asdict(each) for each in found]})
+    else:
+        console.raw(to_markdown(found))
+
+
+def _curves(store: Store, which: str | None, reach: float | None, form: str) -> None:
+    from ofa_bench.cli import curves
+    from ofa_bench.records.curves import families
+    from ofa_bench.records.track import track_of
+
+    records = store.list(broken=lambda error: console.complain(error.message, error.hint))
+    if which:
+        records = [e for e in records if track_of(e.record).name.startswith(f"{which}-")]
+    found = families(records)
+    if form == "json":
+        console.answer({"families": curves.document(found, reach)})
+    elif form == "md":
+        console.raw(curves.markdown(found, reach))
+    elif found:
+        curves.show(found, reach)
+    else:
+        console.say("no rows at two sizes of a budget; compare --curve makes them")
+
+
+def _boards(store: Store, which: str | None, published: bool, form: str) -> None:
+    from ofa_bench.cli import standings
+    from ofa_bench.records.board import board
+    from ofa_bench.records.boards import choose
+    from ofa_bench.records.shown import to_markdown
+    from ofa_bench.records.track import tracks
+
     records = store.list(broken=lambda error: console.complain(error.message, error.hint))
     boards = [board(track, entries) for track, entries in tracks(records).items()]
     papers = published_for(which, boards) if published else []

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ofa_bench.cli import console
-from ofa_bench.cli.comparison import Names, Seeds, requests, take_file
+from ofa_bench.cli.comparison import Names, Seeds, requests, sized, take_file
 from ofa_bench.cli.options import asked_of, json_option, run_options
 from ofa_bench.errors import BenchError, Interrupted, UsageError
 from ofa_bench.numbers import count, duration, money
@@ -29,6 +29,7 @@ SLOWEST = 2e9  # MACs a second of a slow core: only to judge whether asking is d
 @click.option("--methods", type=Names(), metavar="A,B,…", help="Which methods.")
 @click.option("--seeds", type=Seeds(), default="3", metavar="N|A,B,…", help="How many, or which.")
 @run_options(without=("method", "seed"))
+@click.option("--curve", is_flag=True, help="At a quarter, half, one and two of the budget.")
 @click.option("--yes", is_flag=True, help="Do not ask before a long comparison.")
 @json_option
 @click.pass_context
@@ -37,6 +38,7 @@ def command(
     /,
     methods: tuple[str, ...] | None,
     seeds: tuple[int, ...],
+    curve: bool,
     yes: bool,
     as_json: bool,
     **values: Any,
@@ -48,7 +50,17 @@ def command(
     fails is shown as failed, and the others go on; the exit code is then 1.
     """
     every = requests(values, methods, seeds, ctx.meta.get("rows", []))
-    conduct(ctx, every, seeds, yes, as_json)
+    if curve:
+        conduct(ctx, list(sized(every)), seeds, yes, as_json, _curves)
+    else:
+        conduct(ctx, every, seeds, yes, as_json)
+
+
+def _curves(entries: list[Entry]) -> None:
+    from ofa_bench.cli import curves
+    from ofa_bench.records.curves import families
+
+    curves.show(families(entries), None)
 
 
 def conduct(

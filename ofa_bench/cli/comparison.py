@@ -143,6 +143,16 @@ def requests(
     return [{**_laid(values, row), "seed": seed} for seed in seeds for row in own]
 
 
+def sized(every: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Every run at each size of its budget: of its epochs where they are given, else in scale."""
+    from ofa_bench.records.curves import SIZES
+
+    for size in SIZES:
+        for values in every:
+            key = "epochs" if values.get("epochs") is not None else "scale"
+            yield {**values, key: size * (values.get(key) or 1.0)}
+
+
 def _laid(values: Mapping[str, Any], row: Mapping[str, Any]) -> dict[str, Any]:
     merged = {**values, **row}
     for name in ("set", "extras", "plugins"):
