@@ -136,7 +136,7 @@ def read_begun(folder: Path) -> dict[str, Any]:
 
 
 def find_run(name: str, results: str | Path | None = None) -> Path:
-    """The folder of a begun run; ResumeError if no run, or more than one, begins like that."""
+    """The folder of a begun run; UsageError if no run, or more than one, begins like that."""
     root = results_root(results) / "runs"
     if Path(name).is_dir() and (Path(name) / "run.json").is_file():
         return Path(name)
@@ -145,7 +145,7 @@ def find_run(name: str, results: str | Path | None = None) -> Path:
     found = found or [folder for folder in begun if name and folder.name.startswith(name)]
     if len(found) != 1:
         names = ", ".join(folder.name for folder in (found or begun)[:5])
-        raise ResumeError(
+        raise UsageError(
             f"{'several runs begin' if found else 'no begun run begins'} with {name!r} in {root}",
             f"there are: {names}" if names else "start one with `ofa-bench run`",
         )

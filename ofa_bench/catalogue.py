@@ -20,6 +20,7 @@ from ofa_bench.hookspecs import PROJECT, CatalogueSpec
 from ofa_bench.specs import specs_root
 
 GROUP = "ofa_bench"
+NARROWED = "OFA_BENCH_PLUGINS"  # names, between commas, of the plugins or distributions to load
 
 
 @dataclass(frozen=True)
@@ -157,7 +158,10 @@ class Catalogue:
         try:
             return self.entries[kind, name]
         except KeyError:
-            raise UnknownName(kind, name, self.names(kind)) from None
+            unknown = UnknownName(kind, name, self.names(kind))
+            if NARROWED in os.environ:
+                unknown.hint += f"; {NARROWED} narrows what is loaded"
+            raise unknown from None
 
     def __iter__(self) -> Iterator[Entry]:
         return iter(self.entries.values())
@@ -207,16 +211,21 @@ class Discovery:
 def discover() -> Discovery:
     """Every installed plugin, loaded one by one; a broken one is reported and skipped."""
     discovery = Discovery(_shipped())
-    allowed = os.environ.get("OFA_BENCH_PLUGINS")
+    allowed = os.environ.get(NARROWED)
     wanted = None if allowed is None else {n.strip() for n in allowed.split(",") if n.strip()}
     points = importlib.metadata.entry_points(group=GROUP)
     for point in sorted(points, key=_order):
         dist = point.dist
         origin = Origin(point.name, dist.name if dist else "", dist.version if dist else "")
         if wanted is not None and not wanted & {point.name, origin.distribution}:
-            discovery.found.append(Found(origin, "blocked", "not in OFA_BENCH_PLUGINS"))
+            discovery.found.append(Found(origin, "blocked", f"not in {NARROWED}"))
             continue
         discovery.try_admit(point.load, origin)
+    origins = [each.origin for each in discovery.found]
+    met = {name for each in origins for name in (each.plugin, each.distribution)}
+    for name in sorted((wanted or set()) - met):
+        reason = f"{NARROWED} names it, but it is not installed"
+        discovery.found.append(Found(Origin(name), "absent", reason))
     return discovery
 
 

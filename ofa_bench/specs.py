@@ -25,10 +25,13 @@ def specs_root() -> Path:
 def load_toml(path: Path) -> dict[str, Any]:
     """A TOML file as a dict; RecipeError names the file and the line of a mistake."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError as error:
-        raise RecipeError("there is no such file", file=str(path)) from error
+        hint = "mind the folder that the path starts from"
+        raise RecipeError("there is no such file", file=str(path), hint=hint) from error
     except (OSError, UnicodeDecodeError) as error:
-        raise RecipeError(f"cannot be read ({error})", file=str(path)) from error
+        hint = "give a text file, in UTF-8, that may be read"
+        raise RecipeError(f"cannot be read ({error})", file=str(path), hint=hint) from error
     except tomllib.TOMLDecodeError as error:
-        raise RecipeError(f"is not valid TOML: {error}", file=str(path)) from error
+        hint = "mend that line; text values stand in quotes"
+        raise RecipeError(f"is not valid TOML: {error}", file=str(path), hint=hint) from error

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -79,6 +81,7 @@ def cli(ctx: click.Context) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Carry out a command line, the process's own unless given; returns the exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
+    _open_streams()
     with console.speaking(as_json="--json" in words, heard=os.environ.get("RANK", "0") == "0"):
         try:
             code: Any = cli.main(words, prog_name="ofa-bench", standalone_mode=False, obj=words)
@@ -92,6 +95,13 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _failed(error, error.exit_code)
         except Exception as error:
             return _failed(explained(error), 1)
+
+
+def _open_streams() -> None:
+    """A process started with its streams closed has nobody to talk to, and goes on."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, io.StringIO())
 
 
 def _failed(error: BenchError, code: int) -> int:
@@ -124,6 +134,8 @@ def explained(error: Exception) -> BenchError:
         return BenchError(
             f"{error.filename}: {reason}", "check that the path exists and may be read and written"
         )
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return BenchError("no space left where the output goes", "free some, or send it elsewhere")
     return BenchError(
         f"{type(error).__name__}: {error}", "this is a bug; OFA_BENCH_DEBUG=1 shows where"
     )

@@ -157,8 +157,9 @@ space_option = RUN_OPTIONS["space"]
 def asked_of(values: dict[str, Any]) -> Request:
     """The request that options make; what was not said stays unsaid."""
     from ofa_bench import api
+    from ofa_bench.recipe import given
 
-    said = {name: value for name, value in values.items() if value not in (None, (), False)}
+    said = {name: value for name, value in values.items() if given(value)}
     teacher = said.get("teacher")
     if teacher is not None and not Path(teacher).exists():
         said["teacher"] = str(api.find_run(teacher, said.get("results")))

@@ -121,7 +121,7 @@ def _decode_with_pillow(raw: bytes, path: Path) -> Tensor:
             return torch.from_numpy(np.array(usual.convert("RGB"))).permute(2, 0, 1)
     except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
         raise DataError(
-            f"{path} cannot be decoded: it is corrupt, truncated, or no image ({error})",
+            f"{path} cannot be decoded: it is corrupt, truncated, or no image",
             "replace or remove the file; `ofa-bench data check` finds all such files",
         ) from error
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import warnings
 from collections.abc import Iterable, Iterator
 
 import torch
@@ -125,15 +126,18 @@ class Streamed(Facts):
 
     def _stream(self, rendering: Rendering, addresses: Iterable[Address]) -> Iterator[Rendered]:
         pinned = self._device.type == "cuda"
-        loader = DataLoader(
-            rendering,
-            batch_size=None,
-            sampler=addresses,
-            num_workers=self._workers,
-            pin_memory=pinned,
-            worker_init_fn=_leave_signals_to_the_parent,
-            generator=torch.Generator(),  # or the loader would draw from the global one
-        )
+        with warnings.catch_warnings():
+            # How many workers is the user's to say; the share of waiting tells what it does.
+            warnings.filterwarnings("ignore", message="This DataLoader will create")
+            loader = DataLoader(
+                rendering,
+                batch_size=None,
+                sampler=addresses,
+                num_workers=self._workers,
+                pin_memory=pinned,
+                worker_init_fn=_leave_signals_to_the_parent,
+                generator=torch.Generator(),  # or the loader would draw from the global one
+            )
         for rendered in _received(loader):
             if isinstance(rendered, DataError):
                 raise rendered

@@ -17,7 +17,7 @@ from ofa_bench.data.listing import list_tree
 from ofa_bench.engine.fit import check_fit
 from ofa_bench.engine.policies import Bus
 from ofa_bench.engine.predict import PhaseCost, macs_per_image, predict
-from ofa_bench.errors import PolicyError, UsageError
+from ofa_bench.errors import MisfitError, PolicyError, UsageError
 from ofa_bench.hookspecs import File, Teacher
 from ofa_bench.policy import Policy
 from ofa_bench.recipe import Recipe, Request, Science, load_recipe, recorded_recipe
@@ -184,8 +184,13 @@ def _lay_out(
 
 
 def _teachers(recipe: Recipe, bus: Bus, phases: tuple[Phase, ...]) -> dict[str, Teacher | None]:
-    file = recipe.execution.teacher
-    if file is not None and recipe.policies["distill"].needs_teacher:
+    file, distill = recipe.execution.teacher, recipe.policies["distill"]
+    if file is not None and not distill.needs_teacher:
+        raise MisfitError(
+            f"distill {recipe.science.distill.name!r} learns from no teacher of another run",
+            "leave --teacher out, or choose --distill frozen",
+        )
+    if file is not None:
         return {p.name: File(Path(file), p.space.largest, "eval") for p in phases}
     return {p.name: bus.teacher(p, phases[:i]) for i, p in enumerate(phases)}
 

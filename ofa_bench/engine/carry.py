@@ -30,7 +30,7 @@ from ofa_bench.engine.state import State
 from ofa_bench.engine.weights import load_weights, save_weights, start_from
 from ofa_bench.errors import DataError, PluginError, ResumeError, TrainingDiverged
 from ofa_bench.files import write_whole
-from ofa_bench.recipe import Request
+from ofa_bench.recipe import Request, given
 from ofa_bench.records.readings import beside, gathered
 from ofa_bench.records.schema import Record
 from ofa_bench.records.store import Store
@@ -201,7 +201,7 @@ def _describe_run(prepared: Prepared, command: str) -> str:
 
 def requested(request: Request) -> dict[str, Any]:
     """A request as JSON, so that it can be made again; UsageError-free: instances by name."""
-    values = {k: v for k, v in vars(request).items() if v not in (None, (), False)}
+    values = {k: v for k, v in vars(request).items() if given(v)}
     return {
         k: list(v) if isinstance(v, tuple) else v if isinstance(v, int | float | dict) else str(v)
         for k, v in values.items()

@@ -17,6 +17,7 @@ from ofa_bench.recipe.models import Choice, Execution, Science
 from ofa_bench.specs import load_toml, specs_root
 
 FAMILIES = ("shrink", "lr", "distill")
+SEEDS = 2**31
 M = TypeVar("M", bound=BaseModel)
 
 
@@ -66,11 +67,18 @@ class Recipe:
     base: str = ""  # the method whose presets and files were laid
 
 
+def given(value: object) -> bool:
+    """Whether an option says something; 0 does."""
+    return value is not None and value is not False and value != ()
+
+
 def load_recipe(request: Request, catalogue: Catalogue, default_space: Any) -> Recipe:
     """Resolve a request. `default_space(dataset)` names a data set's own space.
 
     Raises UsageError and its kin for anything that cannot be meant.
     """
+    if not 0 <= request.seed < SEEDS:
+        raise UsageError(f"seed {request.seed} is out of range", f"choose one of 0 to {SEEDS - 1}")
     layers = Layers()
     file = load_toml(Path(request.recipe)) if request.recipe else {}
     names = _names(request, file, catalogue, default_space)
@@ -263,9 +271,10 @@ def _reason(first: Any) -> str:
 
 
 def _origin(origins: Mapping[str, str], key: str) -> str:
+    below = next((name for name in origins if name.startswith(f"{key}.")), "")
     while key and key not in origins:
         key = key.rpartition(".")[0]
-    return origins.get(key, "")
+    return origins.get(key or below, "")
 
 
 def _suggestion(model: type[BaseModel], first: Any, path: list[str]) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from ofa_bench.errors import UnknownName
 from ofa_bench.records import readings
 from ofa_bench.records.board import board
 from ofa_bench.records.stats import FINEST, Pair, compare, family
@@ -55,8 +56,11 @@ class Finding:
 
 
 def findings(results: Path, paper: str) -> list[Finding]:
-    """Every claim of a paper in every setting whose records are there."""
-    told = load_toml(specs_root() / "claims" / f"{paper}.toml")
+    """Every claim of a paper in every setting whose records are there; UnknownName."""
+    folder = specs_root() / "claims"
+    if paper not in (known := [path.stem for path in folder.glob("*.toml")]):
+        raise UnknownName("paper", paper, known)
+    told = load_toml(folder / f"{paper}.toml")
     claims = [Claim(**_tuples(each)) for each in told["claims"]]
     settings = [Setting(**_tuples(each)) for each in told["settings"]]
     return [found for claim in claims for found in _everywhere(claim, settings, results)]

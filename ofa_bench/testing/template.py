@@ -58,9 +58,13 @@ def _check(name: str, kind: str, single_file: bool) -> None:
         )
     if single_file and kind in ("space", "dataset"):
         raise UsageError(f"a {kind} is a TOML table, not a Python file", "drop --single-file")
-    taken = [entry for entry in discover().catalogue if (entry.kind, entry.name) == (kind, name)]
+    taken = [
+        entry
+        for entry in discover().catalogue
+        if (entry.kind, entry.name) == (kind, name) or entry.origin.plugin == name
+    ]
     if taken:
-        raise UsageError(f"{kind} {name!r} is {taken[0].origin}'s already", "choose another name")
+        raise UsageError(f"{name!r} is a name of {taken[0].origin}'s already", "choose another")
 
 
 def _package(name: str, kind: str) -> dict[str, str]:
