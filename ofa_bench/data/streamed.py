@@ -20,6 +20,9 @@ from ofa_bench.data.source import CALIBRATION_BATCH, HeldOut
 from ofa_bench.data.transforms import Augmented, Plain, Transform
 from ofa_bench.errors import DataError
 
+# How many workers is the user's to say; the share of waiting tells what it does.
+warnings.filterwarnings("ignore", message="This DataLoader will create")
+
 KEPT_BYTES = 512 << 20
 Rendered = tuple[Tensor, Tensor]
 
@@ -126,18 +129,15 @@ class Streamed(Facts):
 
     def _stream(self, rendering: Rendering, addresses: Iterable[Address]) -> Iterator[Rendered]:
         pinned = self._device.type == "cuda"
-        with warnings.catch_warnings():
-            # How many workers is the user's to say; the share of waiting tells what it does.
-            warnings.filterwarnings("ignore", message="This DataLoader will create")
-            loader = DataLoader(
-                rendering,
-                batch_size=None,
-                sampler=addresses,
-                num_workers=self._workers,
-                pin_memory=pinned,
-                worker_init_fn=_leave_signals_to_the_parent,
-                generator=torch.Generator(),  # or the loader would draw from the global one
-            )
+        loader = DataLoader(
+            rendering,
+            batch_size=None,
+            sampler=addresses,
+            num_workers=self._workers,
+            pin_memory=pinned,
+            worker_init_fn=_leave_signals_to_the_parent,
+            generator=torch.Generator(),  # or the loader would draw from the global one
+        )
         for rendered in _received(loader):
             if isinstance(rendered, DataError):
                 raise rendered
