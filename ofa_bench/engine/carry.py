@@ -125,7 +125,7 @@ def _locked(
     prepared: Prepared, catalogue: Catalogue, stop: Stop, progress: Progress, command: str
 ) -> Record:
     started = _describe_run(prepared, command)
-    state, curve = _state(prepared, catalogue, stop, progress)
+    state, curve = state_of(prepared, catalogue, stop, progress)
     log = EventLog(prepared.folder / "events.jsonl", draws=not _pure(prepared))
     if prepared.devices.first:
         prepared.assembly.bus.observe("event log", log)
@@ -219,9 +219,10 @@ def read_run(folder: Path) -> dict[str, Any]:
         ) from error
 
 
-def _state(
+def state_of(
     prepared: Prepared, catalogue: Catalogue, stop: Stop, progress: Progress
 ) -> tuple[State, Curve]:
+    """A prepared run as it begins: its network, its optimizer, and its curve to come."""
     assembly, devices = prepared.assembly, prepared.devices
     net = build_net(assembly, catalogue, devices)
     if assembly.recipe.execution.init:
