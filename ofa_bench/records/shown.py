@@ -218,6 +218,9 @@ def _notes(board: Board) -> str:
             lines.append(f"{name} is greyed: {by} is no worse and cheaper.")
         if place.row.good and not cost_json(place.row)["comparable_hours"]:
             lines.append(f"† {name} waited for data: its hours are not comparable.")
+    methods = {place.row.any.method.name: None for place in board.places}
+    cards = ", ".join(f"`ofa-bench show --card {cell(name)}`" for name in methods)
+    lines.append(f"How faithful each method is to its paper: {cards}.")
     lines += [f"More seeds: `{line.replace('`', ' ')}`" for line in board.more]
     return "\n".join(f"* {line}" for line in lines)
 

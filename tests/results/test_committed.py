@@ -1,0 +1,77 @@
+"""What is committed under results/ holds: every record, every board, every claim in the docs."""
+
+from __future__ import annotations
+
+import random
+import shutil
+from pathlib import Path
+
+import pytest
+
+from ofa_bench import api
+from ofa_bench.records.boards import check_boards
+from ofa_bench.records.claims import findings, to_markdown
+from ofa_bench.records.store import Store, read
+from ofa_bench.records.validate import Context, validate
+
+ROOT = Path(__file__).resolve().parents[2]
+RESULTS = ROOT / "results"
+CONTEXT = Context(load=api.load_space, expected=api.expected_candidates)
+RECORDS = sorted(RESULTS.rglob("records/*/*/*.json"))
+ROOTS = sorted({path.parents[3] for path in RECORDS})
+
+
+def name(path: Path) -> str:
+    return path.stem if path.is_file() else str(path.relative_to(ROOT))
+
+
+@pytest.mark.parametrize("path", RECORDS, ids=name)
+def test_record_validates(path: Path) -> None:
+    assert validate(path, CONTEXT) == []
+
+
+@pytest.mark.parametrize("root", ROOTS, ids=name)
+def test_boards_are_what_the_records_say(root: Path) -> None:
+    assert check_boards(root) == []
+
+
+@pytest.mark.parametrize("root", ROOTS, ids=name)
+def test_a_record_that_goes_missing_is_noticed(root: Path, tmp_path: Path) -> None:
+    for part in ("records", "boards"):
+        shutil.copytree(root / part, tmp_path / part)
+    Store(tmp_path).list()[0].path.unlink()
+    assert check_boards(tmp_path)
+
+
+@pytest.mark.parametrize("root", ROOTS, ids=name)
+def test_no_random_byte_is_accepted(root: Path, tmp_path: Path) -> None:
+    """500 changes of a record, its bits and its board."""
+    rng = random.Random(len(RECORDS))
+    entry = rng.choice(Store(root).list())
+    for part in ("records", "boards"):
+        shutil.copytree(root / part, tmp_path / part)
+    record = tmp_path / entry.path.relative_to(root)
+    boards = sorted((tmp_path / "boards").iterdir())
+    for number in range(500):
+        target = (record, record.with_suffix(".bits"), rng.choice(boards))[number % 3]
+        whole = target.read_bytes()
+        raw = bytearray(whole)
+        raw[rng.randrange(len(raw))] ^= 1 << rng.randrange(8)
+        target.write_bytes(raw)
+        said = check_boards(tmp_path) if target in boards else validate(record, CONTEXT)
+        assert said, (number, target)
+        target.write_bytes(whole)
+
+
+def test_no_record_names_a_machine_or_a_person() -> None:
+    for path in RECORDS:
+        record = read(path)
+        told = f"{record.run.command} {record.execution}"
+        assert not any(word in told for word in ("/home", "/root", "/work", "/tmp", "@")), path
+
+
+def test_claims_in_the_document_follow_from_the_records() -> None:
+    text = (ROOT / "docs" / "reproducing.md").read_text(encoding="utf-8")
+    _, _, rest = text.partition("<!-- claims -->\n")
+    told, _, _ = rest.partition("<!-- end of claims -->")
+    assert told.strip() == to_markdown(findings(RESULTS, "deps")).strip()
