@@ -6,7 +6,7 @@ from math import floor
 from typing import Any
 
 from ofa_bench.records.board import Board, Place
-from ofa_bench.records.render import cell
+from ofa_bench.records.render import cell, plain_text
 from ofa_bench.records.rows import WAITING, Row
 from ofa_bench.records.stats import Estimate, Pair
 
@@ -218,9 +218,10 @@ def _notes(board: Board) -> str:
             lines.append(f"{name} is greyed: {by} is no worse and cheaper.")
         if place.row.good and not cost_json(place.row)["comparable_hours"]:
             lines.append(f"† {name} waited for data: its hours are not comparable.")
-    methods = {place.row.any.method.name: None for place in board.places}
-    cards = ", ".join(f"`ofa-bench show --card {cell(name)}`" for name in methods)
-    lines.append(f"How faithful each method is to its paper: {cards}.")
+    methods = [place.row.any.method for place in board.places]
+    named = sorted({plain_text(m.name) for m in methods if m.name != m.composition})
+    cards = ", ".join(f"`ofa-bench show --card {name.replace('`', ' ')}`" for name in named)
+    lines += [f"How faithful each method is to its paper: {cards}."] if cards else []
     lines += [f"More seeds: `{line.replace('`', ' ')}`" for line in board.more]
     return "\n".join(f"* {line}" for line in lines)
 
