@@ -6,9 +6,10 @@ from math import floor
 from typing import Any
 
 from ofa_bench.records.board import Board, Place
-from ofa_bench.records.render import cell, plain_text
+from ofa_bench.records.render import cell
 from ofa_bench.records.rows import WAITING, Row
 from ofa_bench.records.stats import Estimate, Pair
+from ofa_bench.records.store import slug
 
 DASH = "–"
 _HEADS = (
@@ -219,8 +220,9 @@ def _notes(board: Board) -> str:
         if place.row.good and not cost_json(place.row)["comparable_hours"]:
             lines.append(f"† {name} waited for data: its hours are not comparable.")
     methods = [place.row.any.method for place in board.places]
-    named = sorted({plain_text(m.name) for m in methods if m.name != m.composition})
-    cards = ", ".join(f"`ofa-bench show --card {name.replace('`', ' ')}`" for name in named)
+    # A mere composition has no card, and a stranger's name may be anything.
+    named = {m.name for m in methods if m.name != m.composition and slug(m.name) == m.name}
+    cards = ", ".join(f"`ofa-bench show --card {name}`" for name in sorted(named))
     lines += [f"How faithful each method is to its paper: {cards}."] if cards else []
     lines += [f"More seeds: `{line.replace('`', ' ')}`" for line in board.more]
     return "\n".join(f"* {line}" for line in lines)
