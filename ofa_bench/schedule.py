@@ -176,11 +176,13 @@ class Schedule:
 
     def _edges(self) -> list[int]:
         total = round(sum(phase.epochs for phase in self.phases) * self.steps_per_epoch)
-        if total < len(self.phases):
+        if not total:
             raise UsageError(
-                f"{total} steps are too few for {len(self.phases)} phases",
+                f"a run of {self.budget.epochs:g} epochs of {self.images:,} images in batches of "
+                f"{self.batch} is too short for a step",
                 "train longer (--epochs, --scale), or in smaller batches (--set optim.batch=N)",
             )
+        total = max(total, len(self.phases))
         edges, epochs = [0], 0.0
         for number, phase in enumerate(self.phases, 1):
             epochs += phase.epochs

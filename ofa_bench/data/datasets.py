@@ -36,6 +36,7 @@ class DatasetSpec(BaseModel):
     test: int | None = Field(None, ge=1)
     select: int | float = Field(ge=0)
     select_most: int | None = None
+    least_steps: int = 0  # an epoch's: with fewer images, the recipe's batch is halved
     balanced: bool = False
     mean: Channels
     std: Channels

@@ -20,7 +20,7 @@ from ofa_bench.engine.predict import PhaseCost, macs_per_image, predict
 from ofa_bench.errors import MisfitError, PolicyError, UsageError
 from ofa_bench.hookspecs import File, Teacher
 from ofa_bench.policy import Policy
-from ofa_bench.recipe import Recipe, Request, Science, load_recipe, recorded_recipe
+from ofa_bench.recipe import Recipe, Request, Science, fitted, load_recipe, recorded_recipe
 from ofa_bench.schedule import Budget, Phase, Schedule
 from ofa_bench.space import Space, load_space
 
@@ -65,9 +65,10 @@ def assemble(request: Request, catalogue: Catalogue, found: Facts | None = None)
     `found` is what the files turned out to hold, where they have been read.
     """
     recipe = recipe_of(request, catalogue)
-    science = recipe.science
-    spec = spec_of(science.dataset, catalogue)
+    spec = spec_of(recipe.science.dataset, catalogue)
     classes, sizes = found or count(spec, recipe)
+    recipe = fitted(recipe, request, sizes["train"], spec.least_steps)
+    science = recipe.science
     space = space_of(science.space, catalogue)
     origins = _origins(request, recipe, catalogue)
     bus = Bus(recipe.policies, _extras(science, catalogue), origins)

@@ -1,5 +1,6 @@
 """From flags and files to one frozen description of a run, each value remembering its origin."""
 
+from ofa_bench.recipe.fitted import fitted
 from ofa_bench.recipe.load import Recipe, Request, given, load_recipe
 from ofa_bench.recipe.models import Choice, Execution, Science
 from ofa_bench.recipe.recorded import recorded_recipe
@@ -10,6 +11,7 @@ __all__ = [
     "Recipe",
     "Request",
     "Science",
+    "fitted",
     "given",
     "load_recipe",
     "recorded_recipe",

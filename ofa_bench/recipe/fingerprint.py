@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import hashlib
 import importlib.util
 import inspect
@@ -114,6 +115,7 @@ def _ours(module: str) -> bool:
     return top not in CORE and top not in sys.stdlib_module_names
 
 
+@functools.lru_cache(maxsize=256)
 def syntax(text: str) -> str:
     """A module's syntax tree without docstrings: comments and layout do not change identity."""
     import textwrap

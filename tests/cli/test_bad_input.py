@@ -46,7 +46,7 @@ WORDS = [
     ("run --set augment.kind=foo", 2, ["'foo'", "resized-crop"]),
     ("run --epochs nan", 2, ["--epochs", "finite"]),
     ("run --epochs -1", 2, ["--epochs", "positive"]),
-    ("run --epochs 1e-9", 2, ["too few", "--epochs"]),
+    ("run --epochs 1e-9", 2, ["too short", "--epochs"]),
     ("run --scale 0", 2, ["--scale"]),
     ("run --seed -1", 2, ["--seed"]),
     ("run --seed 99999999999999999999", 2, ["out of range", "0 to 2147483647"]),

@@ -1,0 +1,34 @@
+"""A recipe's batch on fewer images than it is made for."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ofa_bench.recipe.load import Recipe, Request
+
+SMALLEST = 16  # images: batch norm needs a few
+
+
+def fitted(recipe: Recipe, request: Request, images: int, least_steps: int) -> Recipe:
+    """The recipe with its batch halved until an epoch has so many steps, the smallest batch aside.
+
+    The rate follows the batch, as everywhere. A batch that the user names, or that a record holds,
+    stays.
+    """
+    optim = recipe.science.optim
+    origin = recipe.origins.get("optim.batch", "")
+    if request.recorded is not None or origin.startswith("--") or origin == str(request.recipe):
+        return recipe
+    batch = optim.batch
+    while images < least_steps * batch and batch >= 2 * SMALLEST and batch % 2 == 0:
+        batch //= 2
+    if batch == optim.batch:
+        return recipe
+    norm_batch = min(optim.norm_batch, batch)
+    smaller = optim.model_copy(update={"batch": batch, "norm_batch": norm_batch})
+    told = f"fitted to {images:,} training images"
+    return replace(
+        recipe,
+        science=recipe.science.model_copy(update={"optim": smaller}),
+        origins={**recipe.origins, "optim.batch": told},
+    )
