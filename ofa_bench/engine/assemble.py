@@ -5,12 +5,12 @@ Nothing here touches data or imports torch, so that planning is instant.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from ofa_bench.catalogue import Catalogue, Origin
+from ofa_bench.catalogue import Catalogue, Entry, Origin
 from ofa_bench.data.datasets import DatasetSpec, load_spec
 from ofa_bench.data.layout import locate
 from ofa_bench.data.listing import list_tree
@@ -22,7 +22,7 @@ from ofa_bench.hookspecs import File, Teacher
 from ofa_bench.policy import Policy
 from ofa_bench.recipe import Recipe, Request, Science, fitted, load_recipe, recorded_recipe
 from ofa_bench.schedule import Budget, Phase, Schedule
-from ofa_bench.space import Space, load_space
+from ofa_bench.space import Space, Table, Tally, load_space
 
 Facts = tuple[int, dict[str, int]]  # classes, and images per split
 
@@ -41,6 +41,7 @@ class Assembly:
     teachers: Mapping[str, Teacher | None]
     origins: Mapping[str, Origin]
     cost: tuple[PhaseCost, ...]
+    watchers: frozenset[str] = frozenset()  # extras that change nothing, and no identity
 
     @property
     def science(self) -> Science:
@@ -88,8 +89,22 @@ def assemble(request: Request, catalogue: Catalogue, found: Facts | None = None)
     check_fit(science, recipe.policies, phases, teachers)
     cost = predict(schedule, teachers, classes, measure_of(recipe.policies["shrink"]))
     return Assembly(
-        recipe, spec, sizes, classes, space, bus, schedule, teachers, origins, tuple(cost)
+        recipe,
+        spec,
+        sizes,
+        classes,
+        space,
+        bus,
+        schedule,
+        teachers,
+        origins,
+        tuple(cost),
+        frozenset(n for n in science.extras if not _acts(catalogue.get("extra", n))),
     )
+
+
+def _acts(extra: Entry) -> bool:
+    return bool(extra.about["affects_training"])
 
 
 def recipe_of(request: Request, catalogue: Catalogue) -> Recipe:
@@ -107,10 +122,21 @@ def spec_of(name: str, catalogue: Catalogue) -> DatasetSpec:
 
 def space_of(name: str, catalogue: Catalogue) -> Space:
     """A space by name, or by the path of a TOML table."""
+    families = {
+        each: _costs(catalogue.get("supernet", each)) for each in catalogue.names("supernet")
+    }
     if name.endswith(".toml"):
-        return load_space(name)
+        return load_space(name, None, families)
     path: Path = catalogue.get("space", name).target
-    return load_space(path.stem, path.parent)
+    return load_space(path.stem, path.parent, families)
+
+
+def _costs(network: Entry) -> Callable[[Table, int | None], Tally] | None:
+    """What counts a family's subnets, imported when it first counts; None for the shipped rule."""
+    if network.about["costs"] is None:
+        return None
+    counts = replace(network, target=network.about["costs"])
+    return lambda table, resolution: counts.load()(table, resolution)  # type: ignore[no-any-return]
 
 
 def selected(recipe: Recipe) -> int | float | None:

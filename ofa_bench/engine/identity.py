@@ -22,13 +22,16 @@ class Identity:
 
 
 def identify(assembly: Assembly, data_hash: str, files: dict[str, str]) -> Identity:
-    """Ids of an assembled run on data of this hash. `files` hashes weights it starts from."""
+    """Ids of an assembled run on data of this hash. `files` hashes weights it starts from; extras
+    that only watch are no part of them."""
     science = assembly.science
     parts = {**assembly.bus.policies, **assembly.bus.extras}
     sources = {name: source_of(part) for name, part in parts.items()}
-    code = [*(f"{name}:{source.hash}" for name, source in sources.items())]
+    acts = {name: source for name, source in sources.items() if name not in assembly.watchers}
+    code = [*(f"{name}:{source.hash}" for name, source in acts.items())]
     code += [f"network:{package_hash(NETWORK)}", f"space:{assembly.space.fingerprint()}"]
-    values: dict[str, Any] = science.model_dump(mode="json") | files
+    acting = [name for name in science.extras if name not in assembly.watchers]
+    values: dict[str, Any] = science.model_dump(mode="json") | files | {"extras": acting}
     row = row_id(values, code, data_hash)
     run = run_id(row, assembly.recipe.seed)
     label = "-".join([science.method, science.dataset, science.space, f"s{assembly.recipe.seed}"])

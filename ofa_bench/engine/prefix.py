@@ -20,7 +20,8 @@ from ofa_bench.recipe.fingerprint import NUMERICS, canonical, package_hash, sour
 from ofa_bench.schedule import Phase
 
 SHARED = "shared"  # the folder, beside those of the runs
-APART = ("method", "shrink", "lr", "distill", "budget", "evaluate")  # act by their answers alone
+# Act by their answers alone, or not at all.
+APART = ("extras", "method", "shrink", "lr", "distill", "budget", "evaluate")
 
 
 def chain(assembly: Assembly) -> list[str]:
@@ -39,7 +40,8 @@ def chain(assembly: Assembly) -> list[str]:
 def _start(assembly: Assembly) -> str:
     science = assembly.science.model_dump(mode="json")
     told = {name: value for name, value in science.items() if name not in APART}
-    extras = {name: source_of(extra).hash for name, extra in assembly.bus.extras.items()}
+    acting = {n: extra for n, extra in assembly.bus.extras.items() if n not in assembly.watchers}
+    extras = {name: source_of(extra).hash for name, extra in acting.items()}
     schedule = assembly.schedule
     sizes = (dict(assembly.sizes), schedule.batch, schedule.norm_batch, assembly.classes)
     execution = assembly.recipe.execution
