@@ -21,16 +21,23 @@ from ofa_bench import (
 )
 
 
-class Largest(ShrinkPolicy[Options]):
+class LargestOptions(Options):
+    """`cut`: the nets that can be cut out of the largest are judged too, though none is trained."""
+
+    cut: bool = False
+
+
+class Largest(ShrinkPolicy[LargestOptions]):
     """The largest net alone, as a plain network is trained."""
 
     def shrink_phases(self, space: Space, budget: Budget) -> list[Phase]:
         """One phase on the largest architecture."""
-        return [Phase("largest", largest_only(space), budget.epochs, {Role.LARGEST: 1})]
+        judged = space if self.options.cut else largest_only(space)
+        return [Phase("largest", judged, budget.epochs, {Role.LARGEST: 1})]
 
     def shrink_draws(self, step: Step, probe: Callable[[Subnet], float]) -> list[Draw]:
         """The largest architecture, at one of the space's resolutions."""
-        return [Draw(step.phase.space.sample(step.rng()), Role.LARGEST)]
+        return [Draw(largest_only(step.phase.space).sample(step.rng()), Role.LARGEST)]
 
 
 class UniformOptions(Options):

@@ -44,6 +44,15 @@ def test_largest_alone(ofa_space, lay, drawn):
     assert {step[0].role for step in draws} == {Role.LARGEST}
 
 
+def test_nets_cut_out_of_the_largest(ofa_space, lay, drawn):
+    """The same steps, and candidates from the whole space."""
+    alone, cut = Largest(), Largest(cut=True)
+    plain, wide = lay(alone, ofa_space, 3, 3), lay(cut, ofa_space, 3, 3)
+    for index in range(plain.steps):
+        assert drawn(alone, plain.step(index)) == drawn(cut, wide.step(index))
+    assert len(wide.phases[-1].space) == len(ofa_space) > len(plain.phases[-1].space) == 1
+
+
 def test_uniform(deps_space, lay, drawn):
     shrink = Uniform(sampled=3)
     schedule = lay(shrink, deps_space, 3, 3)
