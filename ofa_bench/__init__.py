@@ -17,7 +17,7 @@ from ofa_bench.hookspecs import (
 )
 from ofa_bench.policy import DistillPolicy, LrOptions, LrPolicy, Options, ShrinkPolicy
 from ofa_bench.schedule import Budget, Duration, Phase, Schedule, Step
-from ofa_bench.space import Space, Subnet
+from ofa_bench.space import Space, Subnet, Table, Tally
 
 __version__ = "0.1.0"
 
@@ -49,6 +49,8 @@ __all__ = [
     "Space",
     "Step",
     "Subnet",
+    "Table",
+    "Tally",
     "Teacher",
     "UsageError",
     "hookimpl",

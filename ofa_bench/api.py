@@ -11,7 +11,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ofa_bench.catalogue import GROUP, Catalogue, discover, load_file
+from ofa_bench.catalogue import GROUP, NARROWED, Catalogue, discover, load_file, trusted
 from ofa_bench.engine.assemble import Assembly, assemble, space_of
 from ofa_bench.engine.observers import Progress, Silent
 from ofa_bench.errors import BenchError, ResumeError, UsageError, nearest
@@ -248,9 +248,9 @@ def _score(assembly: Assembly, found: Correctness) -> Score:
     )
 
 
-def card(method: str) -> Path:
+def card(method: str, known: Catalogue | None = None) -> Path:
     """The fidelity card of a method: the README.md beside its plugin. UsageError if none."""
-    origin = discover().catalogue.get("method", method).origin
+    origin = (known or discover().catalogue).get("method", method).origin
     for point in importlib.metadata.entry_points(group=GROUP, name=origin.plugin):
         dist = point.dist.name if point.dist else ""
         spec = importlib.util.find_spec(point.module.partition(".")[0])
@@ -266,6 +266,17 @@ def card(method: str) -> Path:
 def load_space(name: str) -> Space:
     """A space by its name, or by the path of its TOML table."""
     return space_of(name, discover().catalogue)
+
+
+def recorded_space(name: str) -> Space:
+    """A space that a record names; UsageError where its plugin is not trusted, see `trusted`."""
+    known = trusted()
+    if name not in known.names("space"):
+        raise UsageError(
+            f"space {name!r} does not come with ofa-bench",
+            f"if a plugin that you trust gives it, name that plugin in {NARROWED}",
+        )
+    return space_of(name, known)
 
 
 def expected_candidates(record: Record, space: Space, trained: Space) -> list[Subnet]:

@@ -20,6 +20,8 @@ from ofa_bench.hookspecs import PROJECT, CatalogueSpec
 from ofa_bench.specs import specs_root
 
 GROUP = "ofa_bench"
+OURS = "ofa-bench"  # the distribution that everything bundled is of
+API = "1"  # raised when a hook or a public name that was announced to go is gone
 NARROWED = "OFA_BENCH_PLUGINS"  # names, between commas, of the plugins or distributions to load
 
 
@@ -105,13 +107,17 @@ class Catalogue:
         """An architecture space: the path of its TOML table."""
         self._add("space", name, Path(table))
 
-    def dataset(self, name: str, spec: str | Path, source: Any = None) -> None:
-        """A data set: the path of its TOML spec, and a factory of its source where it needs one."""
-        self._add("dataset", name, Path(spec), {"source": source})
+    def dataset(self, name: str, spec: str | Path) -> None:
+        """A data set: the path of its TOML spec, which says where its images lie."""
+        self._add("dataset", name, Path(spec))
 
-    def supernet(self, family: str, target: Any) -> None:
-        """A network for spaces of a family: `build(space, classes, seed=…, **options)`."""
-        self._add("supernet", family, target)
+    def supernet(self, family: str, target: Any, *, costs: Any = None) -> None:
+        """A network for tables of a family: `build(space, classes, seed=…, **options)`.
+
+        `costs` counts the MACs and parameters of its subnets, see docs/own-network.md; a family
+        without it costs what the shipped one does.
+        """
+        self._add("supernet", family, target, {"costs": costs})
 
     def specs(self, folder: str | Path) -> None:
         """A folder shaped like `specs/`: its `spaces/`, `datasets/` and `recipes/` count too."""
@@ -184,7 +190,16 @@ class Discovery:
     found: list[Found] = field(default_factory=list)
 
     def admit(self, plugin: object, origin: Origin) -> None:
-        """Register a plugin into a scratch catalogue, merged only if it returns."""
+        """Register a plugin into a scratch catalogue, merged only if it returns.
+
+        A plugin may say which `API` it is written for, as `ofa_bench_api`; PluginError if another.
+        """
+        wanted = getattr(plugin, "ofa_bench_api", API)
+        if wanted != API:
+            raise PluginError(
+                f"{origin} is written for plugin API {wanted!r}; this ofa-bench has API {API!r}",
+                "install versions of both that agree, or port it: docs/hooks.md says what changed",
+            )
         scratch = Catalogue(origin)
         manager = pluggy.PluginManager(PROJECT)
         manager.add_hookspecs(CatalogueSpec)
@@ -210,9 +225,22 @@ class Discovery:
 @functools.cache
 def discover() -> Discovery:
     """Every installed plugin, loaded one by one; a broken one is reported and skipped."""
-    discovery = Discovery(_shipped())
     allowed = os.environ.get(NARROWED)
-    wanted = None if allowed is None else {n.strip() for n in allowed.split(",") if n.strip()}
+    return _loaded(
+        None if allowed is None else {n.strip() for n in allowed.split(",") if n.strip()}
+    )
+
+
+@functools.cache
+def trusted() -> Catalogue:
+    """What may be loaded because a record names it: what comes with ofa-bench, and the plugins that
+    the user names in OFA_BENCH_PLUGINS. A stranger's record has nothing imported on its word."""
+    return (discover() if NARROWED in os.environ else _loaded({OURS})).catalogue
+
+
+def _loaded(wanted: set[str] | None) -> Discovery:
+    """The plugins of these names or distributions; all of them for None."""
+    discovery = Discovery(_shipped())
     points = importlib.metadata.entry_points(group=GROUP)
     for point in sorted(points, key=_order):
         dist = point.dist
@@ -231,7 +259,7 @@ def discover() -> Discovery:
 
 def _shipped() -> Catalogue:
     """What comes with the project itself: its tables, and the network they are built by."""
-    catalogue = Catalogue(Origin("ofa_bench", "ofa-bench"))
+    catalogue = Catalogue(Origin("ofa_bench", OURS))
     catalogue.specs(specs_root())
     catalogue.supernet("mbconv", "ofa_bench.nets.mbconv:build")
     return catalogue
@@ -240,7 +268,7 @@ def _shipped() -> Catalogue:
 def _order(point: importlib.metadata.EntryPoint) -> tuple[bool, str, str]:
     # Bundled plugins first, so that a stranger who takes their name is the one refused.
     name = point.dist.name if point.dist else ""
-    return (name != "ofa-bench", name, point.name)
+    return (name != OURS, name, point.name)
 
 
 def load_file(path: Path) -> tuple[object, Origin]:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ofa_bench.cli import console
 from ofa_bench.cli.options import json_option
+
+if TYPE_CHECKING:
+    from ofa_bench.catalogue import Discovery
 
 Row = dict[str, Any]
 
@@ -19,17 +23,30 @@ Row = dict[str, Any]
     required=False,
     metavar="[KIND]",
     type=click.Choice(
-        ["methods", "shrink", "lr", "distill", "extras", "spaces", "datasets", "plugins"]
+        [
+            "methods",
+            "shrink",
+            "lr",
+            "distill",
+            "extras",
+            "spaces",
+            "datasets",
+            "networks",
+            "plugins",
+        ]
     ),
 )
+@click.option("--plugin", "plugins", multiple=True, metavar="FILE", help="A single-file plugin.")
 @json_option
-def command(kind: str | None, as_json: bool) -> None:
+def command(kind: str | None, plugins: tuple[str, ...], as_json: bool) -> None:
     """List what may be named in a command.
 
-    KIND: methods, shrink, lr, distill, extras, spaces, datasets or plugins; all of them without.
+    KIND: methods, shrink, lr, distill, extras, spaces, datasets, networks or plugins; all of them
+    without.
     """
     kinds = [kind] if kind else list(LISTS)
-    found = {name: LISTS[name]() for name in kinds}
+    known = _known(plugins)
+    found = {name: LISTS[name](known) for name in kinds}
     if as_json:
         console.answer(found)
         return
@@ -47,7 +64,7 @@ def _cell(value: Any) -> object:
     return ", ".join(map(str, value)) if isinstance(value, list) else value
 
 
-def _methods() -> list[Row]:
+def _methods(known: Discovery) -> list[Row]:
     return [
         {
             "name": entry.name,
@@ -55,15 +72,15 @@ def _methods() -> list[Row]:
             "paper": entry.about["paper"],
             "plugin": str(entry.origin),
         }
-        for entry in _entries("method")
+        for entry in _entries(known, "method")
     ]
 
 
-def _policies(kind: str) -> Callable[[], list[Row]]:
-    def rows() -> list[Row]:
+def _policies(kind: str) -> Callable[[Discovery], list[Row]]:
+    def rows(known: Discovery) -> list[Row]:
         return [
             {"name": entry.name, "class": _target(entry.target), "plugin": str(entry.origin)}
-            for entry in _entries(kind)
+            for entry in _entries(known, kind)
         ]
 
     return rows
@@ -75,12 +92,12 @@ def _target(target: Any) -> str:
     return f"{target.__module__}:{getattr(target, '__qualname__', type(target).__name__)}"
 
 
-def _spaces() -> list[Row]:
+def _spaces(known: Discovery) -> list[Row]:
     from ofa_bench.engine.assemble import space_of
 
     rows = []
-    for entry in _entries("space"):
-        space = space_of(entry.name, _catalogue())
+    for entry in _entries(known, "space"):
+        space = space_of(entry.name, known.catalogue)
         rows.append(
             {
                 "name": entry.name,
@@ -92,12 +109,12 @@ def _spaces() -> list[Row]:
     return rows
 
 
-def _datasets() -> list[Row]:
+def _datasets(known: Discovery) -> list[Row]:
     from ofa_bench.engine.assemble import spec_of
 
     rows = []
-    for entry in _entries("dataset"):
-        spec = spec_of(entry.name, _catalogue())
+    for entry in _entries(known, "dataset"):
+        spec = spec_of(entry.name, known.catalogue)
         rows.append(
             {
                 "name": spec.name,
@@ -111,33 +128,38 @@ def _datasets() -> list[Row]:
     return rows
 
 
-def _plugins() -> list[Row]:
-    from ofa_bench.catalogue import discover
-
+def _plugins(known: Discovery) -> list[Row]:
     return [
         {
             "name": found.origin.plugin,
             "status": found.status,
-            "distribution": found.origin.distribution,
+            "distribution": found.origin.distribution or found.origin.file,
             "version": found.origin.version,
             "reason": found.reason,
         }
-        for found in discover().found
+        for found in known.found
     ]
 
 
-def _catalogue() -> Any:
-    from ofa_bench.catalogue import discover
+def _known(files: tuple[str, ...]) -> Discovery:
+    """What is installed, and what single-file plugins add."""
+    from ofa_bench.catalogue import Catalogue, Discovery, discover, load_file
 
-    return discover().catalogue
+    installed = discover()
+    if not files:
+        return installed
+    known = Discovery(Catalogue(), [*installed.found])
+    known.catalogue.merge(installed.catalogue)
+    for file in files:
+        known.admit(*load_file(Path(file)))
+    return known
 
 
-def _entries(kind: str) -> list[Any]:
-    catalogue = _catalogue()
-    return [catalogue.get(kind, name) for name in catalogue.names(kind)]
+def _entries(known: Discovery, kind: str) -> list[Any]:
+    return [known.catalogue.get(kind, name) for name in known.catalogue.names(kind)]
 
 
-LISTS: dict[str, Callable[[], list[Row]]] = {
+LISTS: dict[str, Callable[[Discovery], list[Row]]] = {
     "methods": _methods,
     "shrink": _policies("shrink"),
     "lr": _policies("lr"),
@@ -145,5 +167,6 @@ LISTS: dict[str, Callable[[], list[Row]]] = {
     "extras": _policies("extra"),
     "spaces": _spaces,
     "datasets": _datasets,
+    "networks": _policies("supernet"),
     "plugins": _plugins,
 }

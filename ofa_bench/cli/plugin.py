@@ -8,7 +8,8 @@ from typing import Any
 import click
 
 from ofa_bench.cli import console
-from ofa_bench.cli.options import asked_of, json_option, run_options
+from ofa_bench.cli.explain import command as explain
+from ofa_bench.cli.options import json_option
 
 
 @click.group()
@@ -77,84 +78,4 @@ def _show_broken(verdict: Any) -> None:
     console.facts([*pairs, ("line", verdict.where or "not known"), ("see", verdict.see)])
 
 
-@command.command()
-@run_options()
-@json_option
-def explain(as_json: bool, **values: Any) -> None:
-    """Say who answers each hook of a run and why, and what follows from the answers."""
-    from ofa_bench import api
-    from ofa_bench.cli.outlook import Outlook
-    from ofa_bench.engine.assemble import assemble
-
-    asked = asked_of(values)
-    assembly = assemble(asked, api.catalogue_for(asked))
-    outlook = Outlook(assembly).document()
-    found = {
-        **{key: outlook[key] for key in ("method", "composition", "phases", "edges", "macs")},
-        "draws": {p.name: dict(p.passes) for p in assembly.schedule.phases},
-        "hooks": hooks_of(assembly),
-        "wrappers": assembly.bus.wrappers,
-        "fit": fit_of(assembly),
-    }
-    if as_json:
-        console.answer(found)
-        return
-    _show_hooks(found)
-    _show_phases(found)
-
-
-def hooks_of(assembly: Any) -> list[dict[str, str]]:
-    """Who answers each hook, from where, and why it is that one."""
-    rows = []
-    for hook, name in assembly.bus.answers():
-        origin = assembly.origins.get(name)
-        chosen = getattr(assembly.science, name, None)
-        rows.append(
-            {
-                "hook": hook,
-                "answered by": f"{name} {chosen.name}" if chosen else f"extra {name}",
-                "from": str(origin or ""),
-                "why": "the chosen policy of its family" if chosen else "added by --with",
-            }
-        )
-    return rows
-
-
-def fit_of(assembly: Any) -> list[str]:
-    """The fit checks that this composition passed, in words."""
-    policies, phases = assembly.recipe.policies, assembly.schedule.phases
-    told = [f"{len(phases)} phases sum to {assembly.schedule.budget.epochs:g} epochs"]
-    for role in sorted(policies["distill"].needs):
-        told.append(f"every phase draws the {role} net, which distillation learns from")
-    taught = [name for name, teacher in assembly.teachers.items() if teacher is not None]
-    if policies["distill"].needs_teacher:
-        told.append(f"a trained teacher exists for: {', '.join(taught)}")
-    if policies["lr"].needs_ramp:
-        told.append("a phase continues another, so there is a place to ramp up from")
-    return told
-
-
-def _show_hooks(found: dict[str, Any]) -> None:
-    columns = list(found["hooks"][0])
-    console.table(columns, [list(row.values()) for row in found["hooks"]], found["composition"])
-    console.say()
-    console.facts([("wrappers", ", ".join(found["wrappers"]) or "none")])
-    for line in found["fit"]:
-        console.facts([("fits", line)])
-    console.say()
-
-
-def _show_phases(found: dict[str, Any]) -> None:
-    from ofa_bench.numbers import count, rate
-
-    rows = [
-        [
-            phase["name"],
-            f"{phase['steps']:,}",
-            ", ".join(f"{n} {role}" for role, n in found["draws"][phase["name"]].items()),
-            f"{rate(phase['lr_first'])} → {rate(phase['lr_last'])}",
-            ", ".join(f"{role} {count(macs)}" for role, macs in phase["macs"].items()),
-        ]
-        for phase in found["phases"]
-    ]
-    console.table(["phase", ">steps", "each step draws", "LR", "MACs"], rows)
+command.add_command(explain, "explain")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ofa_bench.catalogue import Catalogue, discover
+from ofa_bench.catalogue import OURS, Catalogue, trusted
 from ofa_bench.cli.outlook import Outlook
 from ofa_bench.draws import Role
 from ofa_bench.engine.assemble import Assembly, assemble
@@ -14,8 +14,6 @@ from ofa_bench.recipe.fingerprint import source_of
 from ofa_bench.records.schema import Policy, Record
 from ofa_bench.report.training import POINTS, Rates
 
-OURS = "ofa-bench"
-
 
 def rates_of(record: Record) -> Rates | str:
     """The rates of a run, or why they cannot be told.
@@ -23,7 +21,7 @@ def rates_of(record: Record) -> Rates | str:
     Only with policies that come with ofa-bench and whose code is still what the record holds, which
     is asked after the owner: what a record names is not imported for being named.
     """
-    catalogue = discover().catalogue
+    catalogue = trusted()
     strange = _strange(record, catalogue)
     if strange is not None:
         return strange

@@ -88,12 +88,13 @@ def _boards(store: Store, which: tuple[str, ...], unread: list[str]) -> list[Boa
 
 
 def _card(method: str) -> str | None:
-    """A method's card, where an installed plugin has one."""
+    """A method's card, where a plugin that may be loaded for a record has one."""
     from ofa_bench import api
+    from ofa_bench.catalogue import trusted
     from ofa_bench.errors import BenchError
 
     try:
-        return api.card(method).read_text(encoding="utf-8")
+        return api.card(method, trusted()).read_text(encoding="utf-8")
     except (BenchError, OSError, ValueError):
         return None
 

@@ -24,7 +24,7 @@ def command(ctx: click.Context, /, records: tuple[str, ...], as_json: bool) -> N
     from ofa_bench import api
     from ofa_bench.records.validate import Context, validate
 
-    context = Context(load=api.load_space, expected=api.expected_candidates)
+    context = Context(load=api.recorded_space, expected=api.expected_candidates)
     found = {str(path): validate(path, context) for path in _files(records)}
     broken = sum(bool(findings) for findings in found.values())
     if as_json:

@@ -41,6 +41,7 @@ class Assembly:
     teachers: Mapping[str, Teacher | None]
     origins: Mapping[str, Origin]
     cost: tuple[PhaseCost, ...]
+    network: Entry
     watchers: frozenset[str] = frozenset()  # extras that change nothing, and no identity
 
     @property
@@ -99,6 +100,7 @@ def assemble(request: Request, catalogue: Catalogue, found: Facts | None = None)
         teachers,
         origins,
         tuple(cost),
+        catalogue.get("supernet", space.table.family),
         frozenset(n for n in science.extras if not _acts(catalogue.get("extra", n))),
     )
 
@@ -136,7 +138,7 @@ def _costs(network: Entry) -> Callable[[Table, int | None], Tally] | None:
     if network.about["costs"] is None:
         return None
     counts = replace(network, target=network.about["costs"])
-    return lambda table, resolution: counts.load()(table, resolution)  # type: ignore[no-any-return]
+    return lambda table, resolution: counts.load()(table, resolution)
 
 
 def selected(recipe: Recipe) -> int | float | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sysconfig
 import traceback
+from collections.abc import Mapping
 from pathlib import Path
 
 OURS = str(Path(__file__).resolve().parents[1])
@@ -31,6 +32,18 @@ def _is_theirs(frame: traceback.FrameSummary) -> bool:
         return False
     standard = whole.startswith(f"{STANDARD}/") and not installed
     return not standard and not whole.startswith(f"{OURS}/")
+
+
+def holder(error: BaseException, plugins: Mapping[str, object]) -> str:
+    """The name of the plugin whose method an error came through; "" if of none."""
+    trace = error.__traceback__
+    while trace is not None:
+        own = trace.tb_frame.f_locals.get("self")
+        for name, plugin in plugins.items():
+            if own is plugin:
+                return name
+        trace = trace.tb_next
+    return ""
 
 
 def place(error: BaseException) -> str:

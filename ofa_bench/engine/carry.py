@@ -129,8 +129,8 @@ def _locked(
     log = EventLog(prepared.folder / "events.jsonl", draws=not _pure(prepared))
     if prepared.devices.first:
         prepared.assembly.bus.observe("event log", log)
-    if os.environ.get("OFA_BENCH_TRACE"):
-        trace = Trace(progress)
+    if os.environ.get("OFA_BENCH_TRACE", "") not in ("", "0"):
+        trace = Trace(lambda hook, who, micros: progress.note(f"{hook} of {who}: {micros:.0f} µs"))
         prepared.assembly.bus.monitor(trace.before, trace.after)
     told = {"started": started, "command": command}
     try:

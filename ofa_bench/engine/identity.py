@@ -29,13 +29,21 @@ def identify(assembly: Assembly, data_hash: str, files: dict[str, str]) -> Ident
     sources = {name: source_of(part) for name, part in parts.items()}
     acts = {name: source for name, source in sources.items() if name not in assembly.watchers}
     code = [*(f"{name}:{source.hash}" for name, source in acts.items())]
-    code += [f"network:{package_hash(NETWORK)}", f"space:{assembly.space.fingerprint()}"]
+    code += [f"network:{network_hash(assembly)}", f"space:{assembly.space.fingerprint()}"]
     acting = [name for name in science.extras if name not in assembly.watchers]
     values: dict[str, Any] = science.model_dump(mode="json") | files | {"extras": acting}
     row = row_id(values, code, data_hash)
     run = run_id(row, assembly.recipe.seed)
     label = "-".join([science.method, science.dataset, science.space, f"s{assembly.recipe.seed}"])
     return Identity(row, run, f"{safe(label)}-{run[:10]}", sources)
+
+
+def network_hash(assembly: Assembly) -> str:
+    """The hash of the code behind a run's network: the shipped one's, or a plugin's package."""
+    network = assembly.network
+    if network.origin.distribution == "ofa-bench":
+        return package_hash(NETWORK)
+    return source_of(network.load()).hash
 
 
 def safe(label: str) -> str:

@@ -6,7 +6,6 @@ is named with its hook, step and phase instead of surfacing deep in the loop.
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -15,7 +14,8 @@ import pluggy
 
 from ofa_bench.catalogue import Origin
 from ofa_bench.draws import Draw
-from ofa_bench.engine.blame import author_traceback, place
+from ofa_bench.engine.blame import author_traceback, holder, place
+from ofa_bench.engine.marks import HOOKS, check_marks
 from ofa_bench.errors import BenchError, PluginError, PolicyError, nearest
 from ofa_bench.hookspecs import (
     PROJECT,
@@ -27,7 +27,6 @@ from ofa_bench.hookspecs import (
     Seen,
     Teacher,
     TrainingSpec,
-    hook_names,
 )
 from ofa_bench.policy import Policy, families
 from ofa_bench.schedule import Budget, Phase, Step
@@ -37,7 +36,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 T = TypeVar("T")
-HOOKS = hook_names(TrainingSpec)
 
 
 class Bus:
@@ -60,17 +58,7 @@ class Bus:
         self._hook = self._relay.hook
 
     def _register(self, name: str, plugin: object) -> None:
-        for odd, meant in misspelt(type(plugin)).items():
-            raise PluginError(
-                f"{self._who(name)} defines {odd}, which is no hook", f"did you mean {meant}?"
-            )
-        for hook in HOOKS:
-            method = getattr(type(plugin), hook, None)
-            if method is not None and not hasattr(method, f"{PROJECT}_impl"):
-                raise PluginError(
-                    f"{self._who(name)} defines {hook} without marking it",
-                    f"put @hookimpl above {hook}: unmarked hooks are never called",
-                )
+        check_marks(type(plugin), self._who(name))
         try:
             self._relay.register(plugin, name)
             self._relay.check_pending()
@@ -155,15 +143,22 @@ class Bus:
         except BenchError:
             raise
         except Exception as error:
-            line = place(error)
-            failed = PolicyError(
-                f"{self._who(owner)} failed in {hook} {where}: {type(error).__name__}: {error}"
-                + (f" ({line})" if line else ""),
-                f"mend the plugin; docs/hooks.md says what {hook} is given and answers",
-            )
-            if lines := author_traceback(error):
-                failed.add_note(f"{lines}\n{type(error).__name__}: {error}")
-            raise failed from error
+            raise self._failed(hook, where, error, holder(error, self._plugins) or owner) from error
+
+    def _failed(self, hook: str, where: str, error: Exception, owner: str) -> PolicyError:
+        line = place(error)
+        failed = PolicyError(
+            f"{self._who(owner)} failed in {hook} {where}: {type(error).__name__}: {error}"
+            + (f" ({line})" if line else ""),
+            f"mend the plugin; docs/hooks.md says what {hook} is given and answers",
+        )
+        if lines := author_traceback(error):
+            failed.add_note(f"{lines}\n{type(error).__name__}: {error}")
+        return failed
+
+    @property
+    def _plugins(self) -> dict[str, object]:
+        return {**self.policies, **self.extras}
 
     def phases(self, space: Space, budget: Budget) -> tuple[Phase, ...]:
         """The run's phases; their epochs must sum to the budget."""
@@ -264,36 +259,33 @@ class Bus:
 
     def run_start(self, run: RunView) -> None:
         """Tell observers that the run begins."""
-        self._hook.run_start(run=run)
+        self._tell("run_start", "as the run begins", run=run)
 
     def phase_start(self, phase: Phase, step: Step) -> None:
         """Tell observers that a phase begins."""
-        self._hook.phase_start(phase=phase, step=step)
+        self._tell("phase_start", _at(step), phase=phase, step=step)
 
     def after_step(self, step: Step, outcome: Outcome) -> None:
         """Tell observers that a step is done."""
-        self._hook.after_step(step=step, outcome=outcome)
+        self._tell("after_step", _at(step), step=step, outcome=outcome)
 
     def after_eval(self, step: Step, scores: Scores) -> None:
         """Tell observers a point of the curve."""
-        self._hook.after_eval(step=step, scores=scores)
+        self._tell("after_eval", _at(step), step=step, scores=scores)
 
     def run_end(self, record: Mapping[str, Any]) -> None:
         """Tell observers that the run is over."""
-        self._hook.run_end(record=record)
+        self._tell("run_end", "as the run ends", record=record)
 
-
-def misspelt(plugin: type) -> dict[str, str]:
-    """Public methods of a plugin's own that are nearly called like a hook, and that hook."""
-    own = {
-        name
-        for cls in plugin.__mro__
-        if not cls.__module__.startswith(("ofa_bench.", "builtins"))
-        for name, value in vars(cls).items()
-        if callable(value) and not name.startswith("_") and name not in HOOKS
-    }
-    near = {name: difflib.get_close_matches(name, HOOKS, 1, cutoff=0.85) for name in sorted(own)}
-    return {name: found[0] for name, found in near.items() if found}
+    def _tell(self, hook: str, where: str, **values: Any) -> None:
+        """Call every observer; a mistake is that of the plugin whose frame it came through."""
+        try:
+            getattr(self._hook, hook)(**values)
+        except BenchError:
+            raise
+        except Exception as error:
+            culprit = holder(error, self._plugins) or "an observer"
+            raise self._failed(hook, where, error, culprit) from error
 
 
 def _at(step: Step) -> str:

@@ -14,9 +14,9 @@ from typing import Any
 
 from ofa_bench.draws import Role
 from ofa_bench.engine.assemble import Assembly
-from ofa_bench.engine.identity import NETWORK
+from ofa_bench.engine.identity import network_hash
 from ofa_bench.keys import digest
-from ofa_bench.recipe.fingerprint import NUMERICS, canonical, package_hash, source_of
+from ofa_bench.recipe.fingerprint import NUMERICS, canonical, source_of
 from ofa_bench.schedule import Phase
 
 SHARED = "shared"  # the folder, beside those of the runs
@@ -48,7 +48,7 @@ def _start(assembly: Assembly) -> str:
     return digest(
         canonical([told, extras, execution.init, execution.teacher]),
         (assembly.recipe.seed, sizes, assembly.space.fingerprint()),
-        (package_hash(NETWORK), NUMERICS),
+        (network_hash(assembly), NUMERICS),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ofa_bench.space.costs import Tally
 from ofa_bench.space.space import Space, load_space
 from ofa_bench.space.subnet import Subnet
 from ofa_bench.space.table import (
@@ -23,6 +24,7 @@ __all__ = [
     "Stem",
     "Subnet",
     "Table",
+    "Tally",
     "load_space",
     "load_table",
     "round8",

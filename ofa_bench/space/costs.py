@@ -18,7 +18,8 @@ BlockKey = tuple[int, int, int]
 
 @dataclass(frozen=True)
 class Tally:
-    """A cost in additive form: `base`, `per_class` for the classifier, and (slot, k, e) terms."""
+    """A cost in additive form: `base`, `per_class` for the classifier, and a term for each elastic
+    block (slot, kernel, expand ratio) that a subnet may have."""
 
     base: int
     per_class: int
@@ -61,13 +62,14 @@ class Costs:
 
     def __init__(self, table: Table) -> None:
         self._table = table
+        self._count = table.costs or inverted_residuals
         self._macs: dict[int, Tally] = {}
-        self.params = _params(table)
+        self.params = self._count(table, None)
 
     def macs(self, resolution: int) -> Tally:
         """The MAC tally for square images of this side."""
         if resolution not in self._macs:
-            self._macs[resolution] = _macs(self._table, resolution)
+            self._macs[resolution] = self._count(self._table, resolution)
         return self._macs[resolution]
 
     def mean(
@@ -86,6 +88,11 @@ class Costs:
             for option, slots in zip(options, blocks, strict=True):
                 total += _stage_mean(option, slots, tally, measure)
         return float(total / len(resolutions))
+
+
+def inverted_residuals(table: Table, resolution: int | None) -> Tally:
+    """What the shipped network costs: MACs at a resolution, parameters without one."""
+    return _params(table) if resolution is None else _macs(table, resolution)
 
 
 def _stage_mean(option: Options, slots: Sequence[int], tally: Tally, measure: str) -> Fraction:

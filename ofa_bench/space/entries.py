@@ -8,7 +8,6 @@ from typing import Any, TypeVar
 from ofa_bench.errors import RecipeError, nearest
 
 ACTS = ("relu", "relu6", "h_swish")
-FAMILIES = ("mbconv",)
 T = TypeVar("T")
 
 

@@ -26,7 +26,7 @@ from ofa_bench.space.options import (
 from ofa_bench.space.sampling import check_measure, draw
 from ofa_bench.space.spelling import extreme, read, uniform
 from ofa_bench.space.subnet import Subnet
-from ofa_bench.space.table import Table, load_table
+from ofa_bench.space.table import SHIPPED, Families, Table, load_table
 
 
 class Space:
@@ -290,6 +290,6 @@ class Space:
         return digest(table.name, body, axes)
 
 
-def load_space(name: str | Path, folder: Path | None = None) -> Space:
+def load_space(name: str | Path, folder: Path | None = None, families: Families = SHIPPED) -> Space:
     """The space of a table, by name or by the path of a TOML file."""
-    return Space(load_table(name, folder))
+    return Space(load_table(name, folder, families))

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ofa_bench.errors import RecipeError, UnknownName, nearest
-from ofa_bench.space.entries import ACTS, FAMILIES, Entries
+from ofa_bench.space.entries import ACTS, Entries
 from ofa_bench.specs import load_toml, specs_root
+
+if TYPE_CHECKING:
+    from ofa_bench.space.costs import Tally
+
+Count = Callable[["Table", int | None], "Tally"]
+"""MACs of a table's subnets at a resolution, or their parameters where none is given."""
+
+Families = Mapping[str, Count | None]
+SHIPPED: Families = {"mbconv": None}
 
 
 @dataclass(frozen=True)
@@ -57,6 +66,7 @@ class Head:
 class Table:
     """A family of networks; widths are final, that is multiplied and rounded.
 
+    `costs` counts the subnets of a family that is not the shipped one.
     `transforms`: smaller kernels pass through learned matrices (OFA, section 3.3) instead of being
     centre crops. `resolutions` may be drawn in training; candidates stand at the `listed` ones.
     """
@@ -73,6 +83,7 @@ class Table:
     transforms: bool
     resolutions: tuple[int, ...]
     listed: tuple[int, ...]
+    costs: Count | None = field(default=None, compare=False, repr=False)
 
 
 def round8(v: float) -> int:
@@ -81,15 +92,15 @@ def round8(v: float) -> int:
     return rounded + 8 if rounded < 0.9 * v else rounded
 
 
-def load_table(name: str | Path, folder: Path | None = None) -> Table:
-    """A table by name, or by the path of a TOML file.
+def load_table(name: str | Path, folder: Path | None = None, families: Families = SHIPPED) -> Table:
+    """A table by name, or by the path of a TOML file; `families` are those there is a network for.
 
     Raises UnknownName, or RecipeError naming file and key.
     """
     path = Path(name)
     if path.suffix != ".toml" and path.parent == Path():
         path = _find(str(name), (folder or specs_root() / "spaces",))
-    return _parse(_layered(path, ()), path)
+    return _parse(_layered(path, (), families), path, families)
 
 
 def table_names(folder: Path | None = None) -> list[str]:
@@ -117,7 +128,7 @@ _KEYS: dict[str, tuple[str, ...]] = {
 }
 
 
-def _layered(path: Path, above: tuple[Path, ...]) -> dict[str, Any]:
+def _layered(path: Path, above: tuple[Path, ...], families: Families) -> dict[str, Any]:
     """The file's entries laid over those of its base; summary and source are never inherited."""
     data = load_toml(path)
     _refuse_unknown(data, path)
@@ -132,8 +143,8 @@ def _layered(path: Path, above: tuple[Path, ...]) -> dict[str, Any]:
         raise RecipeError(error.message, file=str(path), key="base", hint=error.hint) from error
     if below in (path, *above):
         raise RecipeError("a table cannot stand on itself", file=str(path), key="base")
-    under = _layered(below, (path, *above))
-    _parse(under, below)
+    under = _layered(below, (path, *above), families)
+    _parse(under, below, families)
     del under["summary"], under["source"]
     for key, value in data.items():
         deep = isinstance(value, dict) and key in _KEYS
@@ -154,7 +165,7 @@ def _refuse_unknown(data: dict[str, Any], path: Path) -> None:
                 raise RecipeError("unknown key", file=str(path), key=where, hint=hint)
 
 
-def _parse(data: dict[str, Any], path: Path) -> Table:
+def _parse(data: dict[str, Any], path: Path, families: Families) -> Table:
     top = Entries(data, str(path))
     mult = top.number("width_mult", default=1.0)
 
@@ -164,11 +175,12 @@ def _parse(data: dict[str, Any], path: Path) -> Table:
     stem, first, head = top.section("stem"), top.section("first"), top.section("head")
     mix = head.integer("mix", least=0)
     resolutions, listed = top.resolutions("resolution")
+    family = top.text("family", among=tuple(families))
     return Table(
         name=path.name.removesuffix(".toml"),
         summary=top.text("summary"),
         source=top.text("source"),
-        family=top.text("family", among=FAMILIES),
+        family=family,
         stem=Stem(width(stem, "width"), stem.integer("stride"), stem.text("act", among=ACTS)),
         first=First(
             width(first, "width"),
@@ -182,6 +194,7 @@ def _parse(data: dict[str, Any], path: Path) -> Table:
         transforms=top.flag("transforms"),
         resolutions=resolutions,
         listed=listed,
+        costs=families[family],
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ofa_bench.draws import Draw
-from ofa_bench.engine.policies import HOOKS
+from ofa_bench.engine.marks import HOOKS
 from ofa_bench.policy import families
 from ofa_bench.schedule import Step
 from ofa_bench.testing.case import Case, draws_of, no_dice, only

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import itertools
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -10,9 +11,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from ofa_bench import api, keys
-from ofa_bench.catalogue import Catalogue, Entry
+from ofa_bench.catalogue import GROUP, Catalogue, Entry
 from ofa_bench.draws import Draw
-from ofa_bench.engine.assemble import Assembly, assemble
+from ofa_bench.engine.assemble import Assembly, assemble, space_of
 from ofa_bench.engine.policies import Bus
 from ofa_bench.errors import MisfitError, PolicyError
 from ofa_bench.hookspecs import Outcome
@@ -24,7 +25,7 @@ from ofa_bench.testing.subject import Subject
 from ofa_bench.testing.verdict import Breach, DoesNotApply
 
 if TYPE_CHECKING:
-    from ofa_bench.testing.training import Crew
+    from ofa_bench.testing.crew import Crew
 
 FAMILIES = ("shrink", "lr", "distill")
 QUICK = ("evaluate.per_bucket=1", "evaluate.buckets=1", "evaluate.curve=0")
@@ -54,7 +55,8 @@ class Case:
 
     def where(self, hook: str = "") -> str:
         """The author's line that defines a hook."""
-        return line_of(self.cls, hook) if self.entry.kind in (*FAMILIES, "extra") else ""
+        made = self.entry.kind in (*FAMILIES, "extra", "supernet")
+        return line_of(self.cls, hook) if made else ""
 
     def asked(self, **values: Any) -> Request:
         """A small run of the entry with its partners."""
@@ -71,6 +73,8 @@ class Case:
             return {"method": name}
         if kind == "extra":
             return {"extras": (name,)}
+        if kind == "supernet":
+            return self._on_a_network()
         if kind not in FAMILIES:
             return {kind: name}
         misfits = []
@@ -91,15 +95,44 @@ class Case:
         own = {e.kind: e.name for e in self.subject.entries}
         pools = []
         for family in FAMILIES:
-            bundled = [
-                name
-                for name in self.catalogue.names(family)
-                if self.catalogue.get(family, name).origin.distribution == "ofa-bench"
-            ]
             mine = [own[family]] if family in own else []
-            pools.append([self.entry.name] if family == kind else [*mine, None, *bundled])
+            every = [*mine, None, *self._bundled(family)]
+            pools.append([self.entry.name] if family == kind else every)
         for names in itertools.product(*pools):
             yield {f: name for f, name in zip(FAMILIES, names, strict=True) if name is not None}
+
+    def _bundled(self, family: str) -> list[str]:
+        names = self.catalogue.names(family)
+        origins = {name: self.catalogue.get(family, name).origin for name in names}
+        return [name for name in names if origins[name].distribution == "ofa-bench"]
+
+    @cached_property
+    def space(self) -> str:
+        """The space that the case is about: the entry itself, or the first of a network's family,
+        the plugin's own before others."""
+        if self.entry.kind == "space":
+            return self.entry.name
+        own = {e.name for e in self.subject.entries if e.kind == "space"}
+        for name in sorted(self.catalogue.names("space"), key=lambda name: name not in own):
+            if space_of(name, self.catalogue).table.family == self.entry.name:
+                return name
+        raise Breach(f'no table says `family = "{self.entry.name}"`: register a space beside it')
+
+    def _on_a_network(self) -> dict[str, Any]:
+        """The first bundled policies that train a network's smaller nets without sorting its
+        channels, which not every network can do."""
+        for shrink in self._bundled("shrink"):
+            for lr, distill in itertools.product(self._bundled("lr"), self._bundled("distill")):
+                chosen = {"space": self.space, "shrink": shrink, "lr": lr, "distill": distill}
+                try:
+                    asked = api.request(dataset="digits", epochs=EPOCHS, **chosen)
+                    phases = assemble(asked, self.catalogue).schedule.phases
+                except MisfitError:
+                    continue
+                if all(phase.sort is None for phase in phases) and phases[-1].space.count > 1:
+                    return chosen
+                break
+        raise DoesNotApply("no bundled policy trains it without sorting its channels")
 
     @cached_property
     def _assembled(self) -> Assembly | BaseException:
@@ -134,6 +167,23 @@ class Case:
         """Whether the shrink, LR and distill policies say that they do not learn."""
         return all(policy.pure for policy in self.assembly.recipe.policies.values())
 
+    @cached_property
+    def place(self) -> str:
+        """The file or module that listing it imports; "" for a notebook's class."""
+        if self.subject.file or self.entry.kind != "extra":
+            counts = self.entry.kind == "supernet"  # what must be light is not the network itself
+            target = self.entry.about["costs"] if counts else self.entry.target
+            module = target.partition(":")[0] if isinstance(target, str) else ""
+            return self.subject.file or module
+        # An extra's own module may need its library; what lists it may not.
+        points = importlib.metadata.entry_points(group=GROUP, name=self.entry.origin.plugin)
+        return next((point.module for point in points), "")
+
+    @property
+    def movable(self) -> bool:
+        """Whether another process can have it: a notebook's class cannot be imported there."""
+        return bool(self.subject.file or self.entry.origin.distribution)
+
     @contextmanager
     def step(self, index: int) -> Iterator[Step]:
         """A step; an illegal answer in it becomes a breach at that step."""
@@ -153,21 +203,21 @@ def draws_of(bus: Bus, step: Step, asked: Callable[[Subnet], float] = probe) -> 
     return bus.draws(step, asked)
 
 
-def replay(bus: Bus, schedule: Schedule, steps: int) -> list[list[Draw]]:
-    """The draws of the first steps, the policies told of each step as the engine tells them."""
+def replay(bus: Bus, schedule: Schedule, first: int, last: int) -> list[tuple[list[Draw], float]]:
+    """Draws and rates of steps first to last, all told of each step as the engine tells them."""
     import torch
 
-    drawn = []
-    for index in range(steps):
+    answered = []
+    for index in range(first, last):
         step = schedule.step(index)
         if step.phase_step == 0:
             bus.phase_start(step.phase, step)
-        draws = draws_of(bus, step)
+        draws, rate = draws_of(bus, step), bus.lr_at(step)
         losses = [torch.tensor(probe(draw.subnet)) for draw in draws]
         shares = [bus.lr_share(step, draw) for draw in draws]
-        bus.after_step(step, Outcome(draws, losses, bus.lr_at(step), shares, schedule.batch))
-        drawn.append(draws)
-    return drawn
+        bus.after_step(step, Outcome(draws, losses, rate, shares, schedule.batch))
+        answered.append((draws, rate))
+    return answered
 
 
 @contextmanager

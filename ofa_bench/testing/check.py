@@ -8,12 +8,23 @@ from typing import Any
 
 from ofa_bench.engine.blame import place
 from ofa_bench.errors import BenchError
-from ofa_bench.testing import adding, distilling, offering, rating, shrinking, standing, training
-from ofa_bench.testing.case import Case
+from ofa_bench.testing import (
+    adding,
+    building,
+    distilling,
+    offering,
+    rating,
+    shrinking,
+    standing,
+    training,
+)
+from ofa_bench.testing.case import FAMILIES, Case
+from ofa_bench.testing.crew import Crew
+from ofa_bench.testing.pointing import door_of, syntax_place
 from ofa_bench.testing.subject import Subject, find
 from ofa_bench.testing.verdict import CLAUSES, Breach, Clause, DoesNotApply, Report, Verdict, clause
 
-PARTS = (standing, shrinking, rating, distilling, adding, offering, training)
+PARTS = (standing, shrinking, rating, distilling, adding, offering, building, training)
 LOADS = "it is registered"
 WANTED = "register(catalogue) returns, and no name is another plugin's"
 HOOKS_PAGE, GUIDE = "docs/hooks.md", "docs/writing-a-plugin.md"
@@ -26,6 +37,7 @@ HOOKS_PAGE, GUIDE = "docs/hooks.md", "docs/writing-a-plugin.md"
     "distill",
     "extra",
     "method",
+    "supernet",
     expected="it can be assembled with some bundled partners on the toy space",
 )
 def it_fits_a_run(case: Case) -> None:
@@ -47,8 +59,10 @@ def check_plugin(target: Any, *, trains: bool = True) -> Report:
         verdicts = [_unregistered(subject)]
     else:
         verdicts = [Verdict(LOADS, f"plugin {subject.name}", True, WANTED)]
-        for held in contract_of(subject, trains):
-            verdicts.append(held.verdict())
+        clauses = contract_of(subject, trains)
+        if trains and clauses:
+            clauses[0].case.crew.start()  # the other process works while this one asks
+        verdicts += [held.verdict() for held in clauses]
     spent = time.monotonic() - began
     return Report(subject.name, str(subject.origin), tuple(verdicts), spent)
 
@@ -66,14 +80,13 @@ def contract_of(subject: Subject, trains: bool) -> list[Held]:
     """Every clause that speaks of a kind of entry the plugin has; what is trained, once for all
     entries that one method holds together."""
     methods = [entry for entry in subject.entries if entry.kind == "method"]
-    bundled = {(f, m.about[f]) for m in methods for f in ("shrink", "lr", "distill")}
-    crew = training.Crew()
+    bundled = {(f, m.about[f]) for m in methods for f in FAMILIES}
+    crew = Crew()
     held = []
     for entry in subject.entries:
         case = Case(subject, entry, crew)
         alone = (entry.kind, entry.name) not in bundled
-        if alone and trains and entry.kind in training.RUNS:
-            crew.cases.append(case)
+        crew.join(case, trains and alone)
         for rule in sorted(
             CLAUSES, key=lambda rule: (rule.trains, rule.check is not it_fits_a_run)
         ):
@@ -124,7 +137,9 @@ class Held:
             return ""
 
     def _page(self) -> str:
-        return f"{HOOKS_PAGE} ({self.rule.hook})" if self.rule.hook else GUIDE
+        if self.rule.hook:
+            return f"{HOOKS_PAGE} ({self.rule.hook})"
+        return self.rule.page or GUIDE
 
     def _said(
         self,
@@ -140,5 +155,6 @@ class Held:
 
 def _unregistered(subject: Subject) -> Verdict:
     where = place(subject.error) if subject.error is not None else ""
+    where = where or syntax_place(subject.error) or door_of(subject.code, subject.file)
     name = f"plugin {subject.name}"
     return Verdict(LOADS, name, False, WANTED, subject.trouble, where=where, see=GUIDE)

@@ -2,37 +2,23 @@
 
 from __future__ import annotations
 
+import inspect
 import json
-import subprocess
 import sys
 from typing import Any
 
 from pydantic.fields import FieldInfo
 
-from ofa_bench.catalogue import GROUP
-from ofa_bench.engine.policies import HOOKS, misspelt
+from ofa_bench.engine.marks import HOOKS, misspelt
 from ofa_bench.hookspecs import PROJECT
 from ofa_bench.policy import families
 from ofa_bench.schedule import Duration
 from ofa_bench.testing.case import FAMILIES, Case, only
-from ofa_bench.testing.pointing import line_of
+from ofa_bench.testing.pointing import imports_one_of, line_of, suspect
 from ofa_bench.testing.verdict import Breach, clause
 
 LENGTHS = ("epoch", "epochs", "steps", "iterations", "iters", "warmup", "ramp", "duration")
 CHOSEN = (*FAMILIES, "extra")
-
-LISTING = """
-import importlib, importlib.metadata, pathlib, sys
-from ofa_bench import Catalogue
-from ofa_bench.catalogue import load_file
-kind, name, place = sys.argv[1:4]
-if place.endswith(".py"):
-    load_file(pathlib.Path(place))
-else:
-    importlib.import_module(place.partition(":")[0])
-heavy = [each for each in ("torch", "numpy") if each in sys.modules]
-print(",".join(heavy))
-"""
 
 
 @clause("its class is found", *CHOSEN, expected="the target of the entry is a class of its family")
@@ -121,25 +107,16 @@ def _is_count(field: FieldInfo) -> bool:
 @clause(
     "listing is light",
     *CHOSEN,
+    "supernet",
     expected="importing it imports neither torch nor numpy (import them under TYPE_CHECKING)",
 )
 def listing_is_light(case: Case) -> None:
     """`list` and `plan` stay instant with the plugin installed."""
-    place = case.subject.file or _module(case)
-    only(bool(place), "a notebook's class has no module to import")
-    words = [sys.executable, "-c", LISTING, case.entry.kind, case.entry.name, place]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=120, check=False)
-    if done.returncode:
-        raise Breach(f"{place} does not import: {done.stderr.strip().splitlines()[-1]}")
-    if heavy := done.stdout.strip():
-        raise Breach(f"importing {place} imports {heavy}")
-
-
-def _module(case: Case) -> str:
-    if case.entry.kind == "extra":
-        import importlib.metadata
-
-        # An extra's own module may need its library; what lists it may not.
-        points = importlib.metadata.entry_points(group=GROUP, name=case.entry.origin.plugin)
-        return next((point.module for point in points), "")
-    return case.entry.target if isinstance(case.entry.target, str) else ""
+    only(bool(case.place), "it has no module to import")
+    told = case.crew.imported(case.place)
+    if told.startswith("failed"):
+        raise Breach(f"{case.place} does not import: {told}")
+    if told:
+        module = sys.modules.get(case.place) or inspect.getmodule(case.cls)
+        where = suspect(module, imports_one_of(told.split(",")))
+        raise Breach(f"importing {case.place} imports {told}", where=where)

@@ -22,7 +22,7 @@ class Subject:
     """A plugin's entries in a catalogue that holds them; or the error that keeps them out.
 
     `file` is that of a single-file plugin; `options` are those of a policy given as an instance;
-    `code` is what its author wrote: a module or a class.
+    `code` is the module that could not be registered, where it could be imported.
     """
 
     name: str
@@ -33,6 +33,7 @@ class Subject:
     options: tuple[str, ...] = ()
     trouble: str = ""
     error: BaseException | None = None
+    code: Any = None
 
 
 def find(target: Any) -> Subject:
@@ -63,7 +64,9 @@ def _admitted(module: object, origin: Origin, file: str = "") -> Subject:
         discovery.admit(module, origin)
     except (Exception, SystemExit) as error:
         trouble = f"{type(error).__name__}: {error}"
-        return Subject(origin.plugin, origin, discovery.catalogue, (), file, (), trouble, error)
+        return Subject(
+            origin.plugin, origin, discovery.catalogue, (), file, (), trouble, error, module
+        )
     entries = tuple(entry for entry in discovery.catalogue if entry.origin is origin)
     return Subject(origin.plugin, origin, discovery.catalogue, entries, file)
 

@@ -24,6 +24,8 @@ from __future__ import annotations
 
 $imports
 
+ofa_bench_api = "1"  # the plugin API this is written for
+
 
 @hookimpl
 def register(catalogue: Catalogue) -> None:
@@ -139,6 +141,7 @@ def _one_file(name: str, kind: str) -> str:
         "if TYPE_CHECKING:\n    from torch import Tensor" if tensors else "",
     ]
     register = (
+        'ofa_bench_api = "1"  # the plugin API this is written for\n\n\n'
         "@hookimpl\ndef register(catalogue: Catalogue) -> None:\n"
         f'    """What this plugin adds."""\n{_entries(name, kind, classes)}\n'
     )

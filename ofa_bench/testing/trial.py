@@ -1,4 +1,4 @@
-"""A dozen steps of a composition, kept step by step: what was answered, and what was learned."""
+"""A few steps of a composition, kept step by step: what was answered, and what was learned."""
 
 from __future__ import annotations
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from ofa_bench.engine.state import State
     from ofa_bench.recipe import Request
 
-SHORT = 0.6  # epochs: a dozen steps, enough for a phase each
 MOVING = 1e-3  # a rate at which the weights go somewhere
 RESTING = 1e-30  # one at which they stay where they began, to the bit
 
@@ -37,11 +36,11 @@ class Trial:
     weights: dict[str, Tensor] = field(default_factory=dict)
 
 
-def short(asked: Request, folder: Path, rate: float) -> Request:
-    """A run of a dozen steps, its files in a folder."""
-    return replace(
-        asked, epochs=SHORT, results=str(folder), set=(*asked.set, f"optim.lr={rate}")
-    )
+def short(asked: Request, schedule: Schedule, folder: Path, rate: float) -> Request:
+    """A run of six steps, or of two a phase where that is more; its files in a folder."""
+    epochs = max(6, 2 * len(schedule.phases)) / schedule.steps_per_epoch
+    small = (f"optim.lr={rate}",)
+    return replace(asked, epochs=epochs, results=str(folder), set=(*asked.set, *small))
 
 
 def attempt(asked: Request, catalogue: Catalogue, halts: tuple[int, ...] = ()) -> Trial:

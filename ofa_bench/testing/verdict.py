@@ -76,13 +76,15 @@ class DoesNotApply(Exception):
 
 @dataclass(frozen=True)
 class Clause:
-    """A rule that plugins keep. `kinds` are those of the catalogue; `hook` is what it is about."""
+    """A rule that plugins keep. `kinds` are those of the catalogue; `hook` is what it is about;
+    `page` is where to read on, where that is neither the hook's section nor the guide."""
 
     name: str
     kinds: frozenset[str]
     expected: str
     check: Callable[[Any], None] = field(repr=False)
     hook: str = ""
+    page: str = ""
     trains: bool = False
 
 
@@ -90,13 +92,18 @@ CLAUSES: list[Clause] = []
 
 
 def clause(
-    name: str, *kinds: str, expected: str, hook: str = "", trains: bool = False
+    name: str,
+    *kinds: str,
+    expected: str,
+    hook: str = "",
+    page: str = "",
+    trains: bool = False,
 ) -> Callable[[Callable[[Any], None]], Callable[[Any], None]]:
     """Add a function to the contract. It returns where the rule is kept, and raises Breach or
     DoesNotApply where it is not; `trains` marks those that take seconds."""
 
     def add(check: Callable[[Any], None]) -> Callable[[Any], None]:
-        CLAUSES.append(Clause(name, frozenset(kinds), expected, check, hook, trains))
+        CLAUSES.append(Clause(name, frozenset(kinds), expected, check, hook, page, trains))
         return check
 
     return add

@@ -28,9 +28,9 @@ def main(folder: Path) -> int:
     """Carry out the folder's `jobs.json`: {"imports": [places], "plans": [requests], "trains"}."""
     jobs: Job = json.loads((folder / "jobs.json").read_text(encoding="utf-8"))
     for place in jobs["imports"]:
-        _in_a_child(f"import {place}", lambda place=place: _weigh(place))
+        _in_a_child(f"import {place}", _weigh, place)
     for number, asked in enumerate(jobs["plans"]):
-        _in_a_child(f"plan {number}", lambda n=number, asked=asked: _plan(folder / f"{n}.json", asked))
+        _in_a_child(f"plan {number}", _plan, folder / f"{number}.json", asked)
     if jobs["trains"]:
         import torch  # noqa: F401  # once, for all the ranks that are forked from here
 
@@ -44,14 +44,14 @@ def say(line: str) -> None:
     sys.stdout.flush()
 
 
-def _in_a_child(what: str, act: Callable[[], str]) -> None:
+def _in_a_child(what: str, act: Callable[..., str], *given: Any) -> None:
     """Tell `what: answer`, from a copy of this process that then ends: none spoils the next."""
     child = os.fork()
     if child:
         os.waitpid(child, 0)
         return
     try:
-        say(f"{what}: {act()}")
+        say(f"{what}: {act(*given)}")
     except (Exception, SystemExit) as error:
         say(f"{what}: failed: {type(error).__name__}: {error}")
     finally:
@@ -100,23 +100,26 @@ def _train(folder: Path, jobs: Sequence[tuple[int, Job]]) -> None:
 
 def _followed(ends: Any, jobs: Sequence[tuple[int, Job]]) -> int:
     """Tell how jobs end until one fails; how many were told of."""
+    heard: dict[int, list[str]] = {number: [] for number, _ in jobs}
     for told, (number, _) in enumerate(jobs, 1):
-        trouble = ""
-        for _ in range(RANKS):
-            trouble = trouble or _news(ends)
+        while len(heard[number]) < RANKS and not any(heard[number]):
+            about, text = _news(ends, number)
+            heard[about].append(text)
+        trouble = next(filter(None, heard[number]), "")
         say(f"train {number}: {trouble}")
         if trouble:
             return told
     return len(jobs)
 
 
-def _news(ends: Any) -> str:
+def _news(ends: Any, number: int) -> tuple[int, str]:
     if not ends.poll(PATIENCE):
-        return "failed: a rank waits for another that does not come"
+        return number, "failed: a rank waits for another that does not come"
     try:
-        return str(ends.recv())
+        about, text = ends.recv()
+        return int(about), str(text)
     except EOFError:
-        return "failed: a rank ended before its time"
+        return number, "failed: a rank ended before its time"
 
 
 def _rank(rank: int, ports: Sequence[int], folder: Path, jobs: Sequence[Any], end: Any) -> None:
@@ -126,19 +129,20 @@ def _rank(rank: int, ports: Sequence[int], folder: Path, jobs: Sequence[Any], en
     from ofa_bench import api
     from ofa_bench.testing.trial import RESTING, attempt, short
 
-    place = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": RANKS, "MASTER_ADDR": "localhost"}
-    os.environ.update({name: str(value) for name, value in place.items()})
+    world = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": RANKS, "MASTER_ADDR": "localhost"}
+    os.environ.update({name: str(value) for name, value in world.items()})
     for (number, values), port in zip(jobs, ports, strict=True):
         os.environ["MASTER_PORT"] = str(port)
         try:
-            asked = short(api.request(**values), folder / f"together-{number}", RESTING)
+            schedule, place = api.plan(**values).schedule, folder / f"together-{number}"
+            asked = short(api.request(**values), schedule, place, RESTING)
             trial = attempt(asked, api.catalogue_for(asked))
             torch.save([trial.answers, trial.gradients], folder / f"{number}-{rank}.pt")
         except (Exception, SystemExit) as error:
-            end.send(f"failed: {type(error).__name__}: {error}")
+            end.send((number, f"failed: {type(error).__name__}: {error}"))
             time.sleep(PATIENCE)  # so that the other's complaint about this end comes second
             return
-        end.send("")
+        end.send((number, ""))
 
 
 def _free_ports(count: int) -> list[int]:

@@ -1,4 +1,5 @@
-"""Three methods written from the documents alone pass the contract and stand on one table."""
+"""Three methods and a network, written from the documents alone, keep the contract; the methods
+stand on one table."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ import pytest
 SHORT = ["--epochs", "1", "--space", "toy", "--set", "evaluate.per_bucket=1"]
 
 
-@pytest.mark.parametrize("name", ["fairnas", "attentive", "pcgrad"])
+@pytest.mark.parametrize("name", ["fairnas", "attentive", "pcgrad", "plain"])
 def test_contract(bench, name):
     done = bench("plugin", "check", name, "--json")
     report = json.loads(done.stdout)
@@ -32,3 +33,10 @@ def test_an_extra_of_a_stranger_is_recorded(bench):
     (extra,) = json.loads(done.stdout)["method"]["extras"]
     assert (extra["name"], extra["distribution"]) == ("pcgrad", "ofa-bench-pcgrad")
     assert "class Projection" in extra["source"]["text"]
+
+
+def test_a_network_of_a_stranger_trains(bench):
+    words = ["run", "--method", "deps", "--shrink", "sandwich", "--lr", "cosine", "--json"]
+    done = bench(*words, *SHORT[:2], "--space", "plain-8", *SHORT[4:])
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert json.loads(done.stdout)["task"]["space"]["name"] == "plain-8"

@@ -35,22 +35,35 @@ def test_the_sound_ones_are_sound(kind: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("source", "word"),
+    ("source", "word", "line"),
     [
-        (HEAD + "raise RuntimeError('half-way')\n", "half-way"),
-        (HEAD + "x = (\n", "SyntaxError"),
-        (HEAD + "raise SystemExit(3)\n", "SystemExit"),
-        (HEAD + DISTILL, "no `register`"),
-        (HEAD + DISTILL + REGISTER.format(kind="distill", name="inplace"), "given by both"),
+        (HEAD + "raise RuntimeError('half-way')\n", "half-way", "raise "),
+        (HEAD + "x = (\n", "SyntaxError", "x = ("),
+        (HEAD + "raise SystemExit(3)\n", "SystemExit", "raise "),
+        (HEAD + DISTILL, "no `register`", "from __future__"),
+        (HEAD + DISTILL + REGISTER.format(kind="distill", name="inplace"), "both", "@hookimpl"),
+        (
+            HEAD + DISTILL + REGISTER.format(kind="distil", name="mine"),
+            "no attribute 'distil'",
+            "catalogue.distil(",
+        ),
+        (
+            HEAD + DISTILL + REGISTER.format(kind="distill", name="a b"),
+            "illegal name",
+            "catalogue.distill(",
+        ),
+        (HEAD + "ofa_bench_api = '2'\n" + DISTILL, "API '2'", "ofa_bench_api"),
     ],
-    ids=["raises", "syntax", "exits", "no-register", "clash"],
+    ids=["raises", "syntax", "exits", "no-register", "clash", "attribute", "name", "api"],
 )
-def test_one_that_cannot_be_registered(source: str, word: str, tmp_path: Path) -> None:
+def test_one_that_cannot_be_registered(source: str, word: str, line: str, tmp_path: Path) -> None:
     file = tmp_path / "unfit.py"
     file.write_text(source)
     (verdict,) = check_plugin(file).verdicts
     assert verdict.ok is False
     assert word in verdict.found
+    number = next(n for n, each in enumerate(source.splitlines(), 1) if line in each)
+    assert re.match(rf"unfit.py:{number}\b", verdict.where), str(verdict)
 
 
 def test_one_that_drags_torch_in(tmp_path: Path) -> None:
@@ -71,4 +84,5 @@ def test_one_that_looks_at_its_rank(tmp_path: Path) -> None:
     (held,) = [each for each in contract(file) if each.rule.name == "ranks agree"]
     verdict = held.verdict()
     assert verdict.ok is False
-    assert "the weights differ" in verdict.found
+    assert "rank 1 answers otherwise: its draws differ" in verdict.found
+    assert verdict.where.startswith("ranked.py:")

@@ -11,7 +11,7 @@ from ofa_bench.policy import Options, ShrinkPolicy
 from ofa_bench.testing import check_plugin, contract
 
 
-@pytest.mark.parametrize("name", ["basics", "bignas", "compofa", "deps", "ofa"])
+@pytest.mark.parametrize("name", ["basics", "bignas", "compofa", "deps", "ofa", "trackers"])
 def test_bundled(name: str) -> None:
     report = check_plugin(name, trains=False)
     assert report.ok, str(report)

@@ -15,6 +15,18 @@ from .broken import BROKEN
 Capture = pytest.CaptureFixture[str]
 SMALL = ["--space", "toy", "--epochs", "1", "--lr", "cosine", "--distill", "labels"]
 
+OBSERVER = """from ofa_bench import hookimpl
+
+class Boom:
+    @hookimpl
+    def after_step(self, step):
+        raise ValueError("boom")
+
+@hookimpl
+def register(catalogue):
+    catalogue.extra("boom", Boom)
+"""
+
 
 def broken(name: str, folder: Path) -> Path:
     (found,) = [each for each in BROKEN if each.name == name]
@@ -46,6 +58,56 @@ def test_explain(capsys: Capture) -> None:
     assert answered["distill_loss"] == "distill inplace"
     assert told["draws"]["joint"] == {"largest": 1, "smallest": 1, "sampled": 2}
     assert any("largest" in line for line in told["fit"])
+    why = {row["hook"]: row["why"] for row in told["hooks"]}
+    assert why["lr_at"] == "--lr"
+    assert [rate["step"] for rate in told["rates"]][-1] == told["phases"][-1]["last_step"]
+    assert len(told["rates"]) > 12
+    cost = {row["role"]: row for row in told["cost"]}
+    assert cost.keys() == {"largest", "smallest", "sampled"}
+    assert sum(row["macs"] for row in cost.values()) == told["macs"]
+    assert told["calls"] == {}
+
+
+def test_explain_traces(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OFA_BENCH_TRACE", "1")
+    assert main(["plugin", "explain", "--space", "toy", "--epochs", "2", "--json"]) == 0
+    said = capsys.readouterr()
+    calls = json.loads(said.out)["calls"]
+    assert calls["shrink_draws"]["calls"] == 2
+    assert said.err.count("shrink_draws of shrink: ") == 2
+
+
+def test_a_run_traces(tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OFA_BENCH_TRACE", "1")
+    words = ["run", "--space", "toy", "--epochs", "0.2", "--results", str(tmp_path)]
+    assert main([*words, "--set", "evaluate.per_bucket=1", "--set", "evaluate.curve=0"]) == 0
+    told = capsys.readouterr().err
+    assert "distill_loss of distill: " in told
+    assert " µs" in told
+
+
+def test_list_takes_a_file(tmp_path: Path, capsys: Capture) -> None:
+    (path,) = new_plugin("listed", "lr", tmp_path, single_file=True)
+    assert main(["list", "--plugin", str(path), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert "listed" in [row["name"] for row in told["lr"]]
+    assert told["plugins"][-1] == {
+        "name": "listed",
+        "status": "loaded",
+        "distribution": str(path),
+        "version": "",
+        "reason": "",
+    }
+
+
+def test_an_observer_that_fails_is_named(tmp_path: Path, capsys: Capture) -> None:
+    path = tmp_path / "boom.py"
+    path.write_text(OBSERVER)
+    words = ["run", "--with", "boom", "--plugin", str(path), "--space", "toy", "--epochs", "0.2"]
+    assert main([*words, "--results", str(tmp_path / "results")]) == 1
+    told = capsys.readouterr().err
+    assert "boom (" in told
+    assert "failed in after_step at step 0 of phase 'warm': ValueError: boom (boom.py:6" in told
 
 
 def test_an_author_sees_his_own_line(tmp_path: Path, capsys: Capture) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from pathlib import Path
 
 import pytest
 
+from ofa_bench.api import run
+from ofa_bench.catalogue import Catalogue, Discovery, Origin, discover
 from ofa_bench.errors import UsageError
 from ofa_bench.testing import check_plugin
 from ofa_bench.testing.template import KINDS, new_plugin
@@ -44,6 +47,45 @@ def test_a_single_file_keeps_the_contract(kind: str, tmp_path: Path) -> None:
     report = check_plugin(path, trains=False)
     assert report.ok, str(report)
     assert max(map(len, path.read_text().splitlines())) <= 100
+
+
+def with_images(folder: Path) -> None:
+    """A few images of two classes in either split."""
+    from PIL import Image
+
+    for number in range(64):
+        split, name = ("train", "val")[number // 2 % 4 == 3], ("dark", "light")[number % 2]
+        shade = 16 * (number % 7) + 128 * (number % 2)
+        path = folder / split / name / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (9, 9), (shade, shade, number)).save(path)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_it_trains_as_generated(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    new_plugin(f"whole-{kind}", kind, tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path / f"ofa-bench-whole-{kind}"))
+    module = importlib.import_module(f"ofa_bench_whole_{kind}")
+    discovery = Discovery(Catalogue())
+    discovery.catalogue.merge(discover().catalogue)
+    discovery.admit(module, Origin(f"whole-{kind}", f"ofa-bench-whole-{kind}", "0.1.0"))
+    monkeypatch.setattr("ofa_bench.api.discover", lambda: discovery)
+    asked = {"extra": {"extras": (f"whole-{kind}",)}}.get(kind, {kind: f"whole-{kind}"})
+    if kind == "shrink":
+        asked |= {"lr": "cosine", "distill": "labels"}
+    if kind == "distill":
+        asked |= {"shrink": "sandwich", "lr": "cosine"}
+    if kind == "dataset":
+        with_images(tmp_path / "images" / f"whole-{kind}")
+        asked |= {"data_dir": str(tmp_path / "images")}
+    small = {
+        "epochs": 2 if kind == "dataset" else 0.2,
+        "set": ("evaluate.per_bucket=1", "evaluate.curve=0"),
+    }
+    space = {} if kind == "space" else {"space": "toy"}
+    record = run(**asked, **small, **space, results=str(tmp_path / "results"))
+    assert record.status == "ok"
+    assert f"whole-{kind}" in record.model_dump_json()
 
 
 def test_what_is_refused(tmp_path: Path) -> None:

@@ -1,0 +1,58 @@
+"""The engine's own parts as a contender: passes with shared prefixes, flat gradients, optimizer."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from ofa_bench import api
+from ofa_bench.data.batch import Batch
+from ofa_bench.draws import Draw
+from ofa_bench.engine.gradients import FlatGradients
+from ofa_bench.engine.optimizer import Optimizer
+from ofa_bench.engine.passes import Passes
+from ofa_bench.engine.teacher import FrozenTeacher
+from ofa_bench.hookspecs import Snapshot
+from ofa_bench.losses import Losses
+from ofa_bench.nets.mbconv import MBConvNet
+from ofa_bench.nets.protocol import decays
+
+RATE = ("optim.name=sgd", "optim.lr=1e-4", "net.dropout=0", "optim.momentum=0.9")
+
+
+class Ours:
+    """One step of a composition on a network."""
+
+    def __init__(self, net: MBConvNet, *, distill: str, teacher: bool = False) -> None:
+        self.net = net
+        chosen = {"shrink": "sandwich" if distill != "frozen" else "progressive", "lr": "constant"}
+        self.plan = api.plan(
+            **chosen, distill=distill, dataset="cifar10", space=net.space.name, set=RATE
+        )
+        science = self.plan.science
+        self.gradients = FlatGradients(net.named_parameters())
+        self.optimizer = Optimizer(science.optim, dict(net.named_parameters()), decays)
+        self.optimizer.join(net.reachable(net.space))
+        self.losses = Losses(science.optim.label_smoothing)
+        self.phase = self.plan.schedule.step(self.plan.schedule.steps - 1)
+        self.teacher = None
+        if teacher:
+            value = Snapshot(net.space.largest, at=self.phase.phase.name)
+            self.teacher = FrozenTeacher(value, copy.deepcopy(net), None)
+
+    def step(self, draws: Sequence[Draw], images: Tensor, labels: Tensor) -> None:
+        """As `engine.loop` does it, without what surrounds it."""
+        passes = Passes(
+            net=self.net,
+            bus=self.plan.bus,
+            criterion=self.losses,
+            step=self.phase,
+            draws=draws,
+            shares=[1.0] * len(draws),
+            teach=self.teacher.on if self.teacher else None,
+        )
+        self.gradients.zero()
+        passes.run(Batch(images, labels), 0, 1.0, lambda draw: None)
+        self.optimizer.step(1e-4)
