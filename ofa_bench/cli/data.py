@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 import time
 from collections.abc import Callable
@@ -78,19 +79,69 @@ def _show(report: Any) -> None:
 
 @command.command()
 @click.argument("dataset", type=Name("dataset"))
-@click.option("--from", "source", required=True, metavar="DIR", help="ImageNet's folder.")
-@click.option("--to", required=True, metavar="DIR", help="The folder to make.")
+@click.option("--from", "source", metavar="DIR", help="ImageNet's folder, to link imagenet100 to.")
+@click.option("--to", metavar="DIR", help="The folder to make.")
+@click.option("--cache", is_flag=True, help="Decode all images once, into a folder of pixels.")
+@click.option("--short", type=click.IntRange(8), default=256, help="Their shorter side, at most.")
+@RUN_OPTIONS["data_dir"]
+@click.option("--yes", is_flag=True, help="Do not ask before writing pixels.")
 @json_option
-def prepare(dataset: str, source: str, to: str, as_json: bool) -> None:
-    """Make imagenet100 of links into ImageNet; nothing is copied."""
-    from ofa_bench.data.prepare import prepare_imagenet100
+def prepare(
+    dataset: str,
+    source: str | None,
+    to: str | None,
+    cache: bool,
+    short: int,
+    data_dir: str | None,
+    yes: bool,
+    as_json: bool,
+) -> None:
+    """Make imagenet100 of links into ImageNet, or a folder of DATASET's pixels.
 
+    Links copy nothing. --cache spares every run the decoding: the size is told first.
+    """
+    if cache == (source is not None):
+        raise click.UsageError("Give either --from DIR (with --to DIR) or --cache.")
+    if cache:
+        _cache(dataset, data_dir, to, short, yes, as_json)
+        return
     if dataset != "imagenet100":
         raise UsageError(
-            f"{dataset!r} needs no preparing", "only imagenet100 is made of another data set"
+            f"{dataset!r} needs no links", "only imagenet100 is made of another data set"
         )
+    if source is None or to is None:
+        raise click.UsageError("--from DIR needs --to DIR, the folder to make.")
+    from ofa_bench.data.prepare import prepare_imagenet100
+
     done = prepare_imagenet100(Path(source), Path(to))
     if as_json:
         console.answer(done.to_json())
     else:
         console.say(f"{done.root}: {done.classes} classes, {done.links} new links")
+
+
+def _cache(
+    dataset: str, data_dir: str | None, to: str | None, short: int, yes: bool, as_json: bool
+) -> None:
+    from ofa_bench.catalogue import discover
+    from ofa_bench.data.cache import prepare_cache
+    from ofa_bench.engine.assemble import spec_of
+
+    def agree(planned: Any) -> bool:
+        console.tell(
+            f"{planned.images:,} images, {planned.bytes / 1e9:,.2f} GB of pixels, into "
+            f"{planned.root}; {planned.scaled:,} of them scaled down to {short}"
+        )
+        return yes or console.confirm("Write them?")
+
+    spec, folder = spec_of(dataset, discover().catalogue), Path(data_dir) if data_dir else None
+    home = Path(to) if to else None
+    done = prepare_cache(spec, folder, home, short, agree, _told())
+    if as_json:
+        console.answer(done.to_json())
+        return
+    console.say(f"use it with --data-dir {shlex.quote(done.root)}")
+    if done.scaled:
+        console.say(
+            "its images are not the files' any more, so its runs stand on boards of their own"
+        )

@@ -31,32 +31,61 @@ class Steps(Kind):
 @click.command()
 @run_options()
 @click.option("--steps", type=Steps(), default=(), metavar="0,10,…", help="Show what these draw.")
+@click.option("--calibrate", is_flag=True, help="Time a few steps of each phase on this machine.")
+@click.option(
+    "--devices", type=click.IntRange(1), metavar="N", help="A step on N devices, on paper."
+)
 @json_option
-def command(steps: tuple[int, ...], as_json: bool, **values: Any) -> None:
+def command(
+    steps: tuple[int, ...], calibrate: bool, devices: int | None, as_json: bool, **values: Any
+) -> None:
     """Show what a run would do and cost.
 
     Phases, rates, draws; nothing is trained. Needs no data (sizes come from the data set's table)
-    and no torch. Time and $ are told where records of this machine and space tell how fast it is.
+    and no torch. Time and $ are told where records of this machine and space tell how fast it is,
+    or where --calibrate has measured it.
     """
     from ofa_bench import api
+    from ofa_bench.cli import scaling
     from ofa_bench.cli.outlook import Outlook
-    from ofa_bench.cli.speed import speed_for
     from ofa_bench.engine.assemble import assemble
-    from ofa_bench.records.store import Store
 
     asked = asked_of(values)
     assembly = assemble(asked, api.catalogue_for(asked))
-    speed = speed_for(assembly, Store(api.results_root(asked.results)))
+    speed = _speed(asked, assembly, calibrate)
     found = Outlook(assembly).document(steps)
     found["predicted"] = speed.describe(found["macs"])
+    if devices is not None:
+        found["predicted"]["scaling"] = scaling.foretold(assembly, speed, devices)
     if as_json:
         console.answer(found)
         return
     _show_head(assembly, found)
     _show_phases(found)
     _show_edges(found)
+    if found["predicted"].get("scaling"):
+        scaling.show(found["predicted"]["scaling"])
+    elif devices is not None:
+        console.say("on several devices: not known before a speed is; --calibrate measures it")
     for drawn in found["draws"]:
         _show_draws(drawn)
+
+
+def _speed(asked: Any, assembly: Any, calibrate: bool) -> Any:
+    """This machine's speed: measured now, or as known."""
+    from ofa_bench import api
+    from ofa_bench.cli.allocator import settle
+    from ofa_bench.cli.speed import calibrated, speed_for
+    from ofa_bench.records.store import Store
+
+    store = Store(api.results_root(asked.results))
+    if not calibrate:
+        return speed_for(assembly, store)
+    settle(asked.device)
+    from ofa_bench.engine.pace import measure
+
+    console.tell("timing a few steps of each phase")
+    return calibrated(assembly, store, measure(assembly, api.catalogue_for(asked)))
 
 
 def _show_head(assembly: Any, found: dict[str, Any]) -> None:
@@ -77,7 +106,9 @@ def _show_head(assembly: Any, found: dict[str, Any]) -> None:
         pairs.append(("left out", left))
     seconds = predicted["device_seconds"]
     if seconds is None:
-        pairs.append(("time", "not known: no record of this machine and space yet"))
+        pairs.append(
+            ("time", "not known: no record of this machine and space yet; --calibrate measures it")
+        )
     else:
         pairs.append(("time", f"about {duration(seconds)} on {predicted['device']}"))
         pairs.append(("$", money(predicted["usd"])))

@@ -62,8 +62,8 @@ def check(
     `progress` is called twice over: while files are hashed, and while they are decoded.
     """
     place = locate(spec, data_dir, cache) if spec.layout == "tree" else None
-    if place is None or place.kind == "pickles":
-        root = str(place.root / spec.pickles) if place else "(embedded)"
+    if place is None or place.kind != "tree":
+        root = str(place.root / (spec.pickles or ".")) if place else "(embedded)"
         return _report_of(spec, root, read_collection(spec, data_dir, cache))
     tree = list_tree(place.root, spec)
     files = tree.train.files + tree.test.files
@@ -82,14 +82,14 @@ def check(
 
 def _report_of(spec: DatasetSpec, root: str, collection: Collection) -> Report:
     train, test = collection.train, collection.test
-    side = train.images.side or 0
+    side = train.images.side
     names = [*_names("train", train), *_names("test", test)]
     return Report(
         dataset=spec.name,
         root=root,
         images={"train": len(train), "test": len(test)},
         classes=_counts(collection.classes, train.labels, test.labels),
-        sides={"smallest": (side, side), "largest": (side, side)},
+        sides={"smallest": (side, side), "largest": (side, side)} if side else {},
         broken=(),
         copies=_copies(tuple(names), [*train.digests, *test.digests], len(train)),
         notes=collection.notes,

@@ -14,6 +14,7 @@ from ofa_bench.keys import digest
 
 ENVIRONMENT = "OFA_BENCH_DATA"
 CACHE = ".ofa-bench"
+INDEX = "images.safetensors"  # of a folder of pixels that `data prepare --cache` made
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class Place:
     """A data set's folder, how it is laid out, and the folder for what is derived from it."""
 
     root: Path
-    kind: Literal["pickles", "tree"]
+    kind: Literal["pickles", "tree", "pixels"]
     cache: Path
 
 
@@ -98,6 +99,8 @@ def _recognise(folder: Path, spec: DatasetSpec, cache: Path | None) -> Place | N
 
 
 def _ready(folder: Path, spec: DatasetSpec, home: Path) -> Place | None:
+    if (folder / INDEX).is_file():
+        return Place(folder, "pixels", home)
     if spec.pickles and (folder / spec.pickles).is_dir():
         return Place(folder, "pickles", home)
     if (folder / "train").is_dir() and sealed_part(folder):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from ofa_bench.data.datasets import DatasetSpec
-from ofa_bench.data.layout import sealed_part
+from ofa_bench.data.layout import Place, sealed_part
 from ofa_bench.errors import DataError
 
 SUFFIXES = frozenset(
@@ -34,6 +34,15 @@ class Tree:
     train: Listing
     test: Listing
     notes: tuple[str, ...]
+
+
+def list_place(place: Place, spec: DatasetSpec) -> Tree:
+    """What lies in a data set's folder, be it files or pixels that were prepared."""
+    if place.kind == "pixels":
+        from ofa_bench.data.pixels import read_index
+
+        return read_index(place.root, spec).tree
+    return list_tree(place.root, spec)
 
 
 def list_tree(root: Path, spec: DatasetSpec) -> Tree:

@@ -17,6 +17,7 @@ from ofa_bench.data.images import FileImages
 from ofa_bench.data.layout import locate
 from ofa_bench.data.listing import Listing, Tree, list_tree
 from ofa_bench.data.manifest import Entry, Progress, manifest
+from ofa_bench.data.mapped import read_pixels
 from ofa_bench.data.options import Augment
 from ofa_bench.data.pickles import read_pickles
 from ofa_bench.data.resident import Resident, fits
@@ -65,6 +66,8 @@ def read_collection(
     place = locate(spec, data_dir, cache)
     if place.kind == "pickles":
         return read_pickles(spec, place)
+    if place.kind == "pixels":
+        return read_pixels(place.root, spec)
     tree = list_tree(place.root, spec)
     entries = manifest(
         tree.root, tree.train.files + tree.test.files, place.cache / "manifest.json", progress

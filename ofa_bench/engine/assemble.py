@@ -13,7 +13,7 @@ from typing import Any
 from ofa_bench.catalogue import Catalogue, Entry, Origin
 from ofa_bench.data.datasets import DatasetSpec, load_spec
 from ofa_bench.data.layout import locate
-from ofa_bench.data.listing import list_tree
+from ofa_bench.data.listing import list_place
 from ofa_bench.engine.fit import check_fit
 from ofa_bench.engine.policies import Bus
 from ofa_bench.engine.predict import PhaseCost, macs_per_image, predict
@@ -151,7 +151,7 @@ def count(spec: DatasetSpec, recipe: Recipe) -> Facts:
     if spec.classes is not None and spec.train_total is not None:
         return spec.classes, spec.sizes(selected(recipe))
     folder = recipe.execution.data_dir
-    tree = list_tree(locate(spec, Path(folder) if folder else None).root, spec)
+    tree = list_place(locate(spec, Path(folder) if folder else None), spec)
     train, test = len(tree.train.files), len(tree.test.files)
     return len(tree.classes), spec.cut(train, test, selected(recipe))
 

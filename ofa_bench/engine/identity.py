@@ -30,11 +30,12 @@ def identify(assembly: Assembly, data_hash: str, files: dict[str, str]) -> Ident
     acts = {name: source for name, source in sources.items() if name not in assembly.watchers}
     code = [*(f"{name}:{source.hash}" for name, source in acts.items())]
     code += [f"network:{network_hash(assembly)}", f"space:{assembly.space.fingerprint()}"]
+    named = {"space": assembly.space.name}  # where a table lies is no part of what it says
     acting = [name for name in science.extras if name not in assembly.watchers]
-    values: dict[str, Any] = science.model_dump(mode="json") | files | {"extras": acting}
+    values: dict[str, Any] = science.model_dump(mode="json") | named | files | {"extras": acting}
     row = row_id(values, code, data_hash)
     run = run_id(row, assembly.recipe.seed)
-    label = "-".join([science.method, science.dataset, science.space, f"s{assembly.recipe.seed}"])
+    label = "-".join([science.method, science.dataset, assembly.space.name, f"s{assembly.recipe.seed}"])
     return Identity(row, run, f"{safe(label)}-{run[:10]}", sources)
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -11,6 +13,7 @@ import torch
 from ofa_bench.engine.devices import Devices
 from ofa_bench.hardware import cpu_model
 
+CONTAINERS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 SMALL = 1e8  # MACs of a micro-batch's largest pass, under which a second thread gains nothing
 
 
@@ -23,6 +26,12 @@ def settle_threads(macs: float) -> None:
     """
     if "OMP_NUM_THREADS" not in os.environ and macs < SMALL:
         torch.set_num_threads(1)
+
+
+def autocast(precision: str, devices: Devices) -> Callable[[], AbstractContextManager[object]]:
+    """The context that a network's blocks run under."""
+    dtype, kind = CONTAINERS[precision], devices.device.type
+    return nullcontext if dtype is None else lambda: torch.autocast(kind, dtype=dtype)
 
 
 def describe(devices: Devices) -> dict[str, Any]:

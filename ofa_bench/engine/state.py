@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from ofa_bench.engine.checkpoint import Checkpoints, serialized
 from ofa_bench.engine.devices import Devices
 from ofa_bench.engine.gradients import FlatGradients
 from ofa_bench.engine.ledger import Ledger
+from ofa_bench.engine.machine import autocast
 from ofa_bench.engine.observers import Progress, lost_seconds
 from ofa_bench.engine.optimizer import Optimizer
 from ofa_bench.engine.prefix import Shared
@@ -34,8 +35,6 @@ from ofa_bench.nets.order import apply
 from ofa_bench.nets.protocol import SortsChannels, decays
 from ofa_bench.schedule import Phase, Step
 from ofa_bench.space import Subnet
-
-CONTAINERS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 @dataclass
@@ -81,11 +80,7 @@ class State:
     @property
     def autocast(self) -> Callable[[], AbstractContextManager[object]]:
         """The context blocks run under."""
-        dtype = CONTAINERS[self.assembly.science.precision]
-        if dtype is None:
-            return nullcontext
-        kind = self.devices.device.type
-        return lambda: torch.autocast(kind, dtype=dtype)
+        return autocast(self.assembly.science.precision, self.devices)
 
     def view(self) -> RunView:
         """What observers may know."""

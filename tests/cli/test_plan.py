@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -121,3 +122,25 @@ def test_matched_budgets_cost_the_same(bench: Bench) -> None:
     words = ("plan", "--budget", "matched", "--epochs", "40", "--json")
     macs = [bench(*words, "--method", name).json["macs"] for name in ("ofa", "deps", "bignas")]
     assert max(macs) / min(macs) < 1.005
+
+
+def test_a_speed_is_measured_and_kept(bench: Bench, tmp_path: Path) -> None:
+    words = ("plan", "--space", "toy", "--epochs", "2", "--results", str(tmp_path))
+    assert bench(*words, "--json").json["predicted"]["device_seconds"] is None
+    measured = bench(*words, "--calibrate", "--json").json["predicted"]
+    assert measured["device_seconds"] > 0 and measured["input_images_per_second"] > 0
+    assert bench(*words, "--json").json["predicted"] == measured
+    (tmp_path / "runs" / "calibrated.json").write_text("{")
+    assert bench(*words, "--json").json["predicted"]["device_seconds"] is None
+
+
+def test_a_step_on_several_devices(bench: Bench, tmp_path: Path) -> None:
+    words = ("plan", "--space", "toy", "--epochs", "2", "--results", str(tmp_path))
+    assert "--calibrate" in bench(*words, "--devices", "4").out
+    one = bench(*words, "--calibrate", "--devices", "1", "--json").json["predicted"]["scaling"]
+    two = bench(*words, "--devices", "2", "--json").json["predicted"]["scaling"]
+    more = bench(*words, "--devices", "8", "--json").json["predicted"]["scaling"]
+    assert all(row["efficiency"] == 1 and row["all_reduce_seconds"] == 0 for row in one)
+    assert two[0]["compute_seconds"] == pytest.approx(one[0]["compute_seconds"] / 2)
+    assert more[0]["compute_seconds"] == two[0]["compute_seconds"]  # a step has two micro-batches
+    assert more[0]["all_reduce_seconds"] == pytest.approx(1.75 * two[0]["all_reduce_seconds"])

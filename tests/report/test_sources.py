@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from ofa_bench import api
-from ofa_bench.catalogue import Catalogue, Discovery, Origin, discover
+from ofa_bench.catalogue import Catalogue, Origin, discover
 from ofa_bench.cli.outlook import Outlook
 from ofa_bench.cli.rates import rates_of
 from ofa_bench.engine.assemble import Assembly
@@ -89,7 +89,7 @@ def test_an_installed_policy_of_others_is_not_imported_either(
     catalogue = Catalogue(Origin("other", "ofa-bench-other"))
     catalogue.lr("strange", "evil_policy:Strange")
     catalogue.merge(discover().catalogue)
-    monkeypatch.setattr("ofa_bench.cli.rates.discover", lambda: Discovery(catalogue))
+    monkeypatch.setattr("ofa_bench.cli.rates.trusted", lambda: catalogue)
     told = ran(planned()).model_dump(mode="json", by_alias=True)
     told["science"]["lr"]["name"] = told["method"]["lr"]["name"] = "strange"
     assert "strange" in str(rates_of(sealed(told)))

@@ -77,7 +77,7 @@ def test_it_trains_as_generated(kind: str, tmp_path: Path, monkeypatch: pytest.M
         asked |= {"shrink": "sandwich", "lr": "cosine"}
     if kind == "dataset":
         with_images(tmp_path / "images" / f"whole-{kind}")
-        asked |= {"data_dir": str(tmp_path / "images")}
+        asked |= {"data_dir": str(tmp_path / "images"), "workers": 0}
     small = {
         "epochs": 2 if kind == "dataset" else 0.2,
         "set": ("evaluate.per_bucket=1", "evaluate.curve=0"),

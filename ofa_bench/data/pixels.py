@@ -1,0 +1,80 @@
+"""The index of a folder of pixels, decoded once. Torch-free.
+
+`images.bin` holds uint8 [H, W, 3] images one after the other; `images.safetensors` their heights
+and widths, labels and hashes, training images first, and the class names in its header.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from ofa_bench.data.datasets import DatasetSpec
+from ofa_bench.data.layout import INDEX
+from ofa_bench.data.listing import Listing, Tree
+from ofa_bench.errors import DataError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+PIXELS = "images.bin"
+REMEDY = "remove the folder, and make it again with `ofa-bench data prepare DATASET --cache`"
+
+
+class Index(NamedTuple):
+    """What was prepared, as `list_tree` lists a folder (the files have no names of their own);
+    heights and widths, int64 [n, 2]; hashes, uint8 [n, 16]."""
+
+    tree: Tree
+    shapes: NDArray[np.int64]
+    hashes: NDArray[np.uint8]
+
+
+def index_of(tree: Tree, shapes: NDArray[np.int64], digests: list[str], notes: list[str]) -> bytes:
+    """The index of a tree's images; shapes and hashes are those of the pixels that were kept."""
+    labels = np.array(tree.train.labels + tree.test.labels, dtype=np.int64)
+    hashes = np.array([list(bytes.fromhex(each)) for each in digests], dtype=np.uint8)
+    header = {"classes": list(tree.classes), "train": len(tree.train.files), "notes": notes}
+    arrays: dict[str, NDArray[Any]] = {"shapes": shapes, "labels": labels, "digests": hashes}
+    return save(arrays, {"images": json.dumps(header)})
+
+
+def read_index(root: Path, spec: DatasetSpec) -> Index:
+    """The index of a folder; DataError where it is damaged or another data set's."""
+    try:
+        with safe_open(root / INDEX, framework="numpy") as index:
+            header = json.loads(index.metadata()["images"])
+            shapes, labels, hashes = map(index.get_tensor, ("shapes", "labels", "digests"))
+        classes, notes = (tuple(map(str, header[key])) for key in ("classes", "notes"))
+        border = int(header["train"])
+        if not 0 < border < len(labels) or not _legal(shapes, labels, hashes, len(classes)):
+            raise ValueError("its index makes no sense")
+        if (root / PIXELS).stat().st_size != 3 * shapes.prod(1).sum():
+            raise ValueError("its two files do not fit each other")
+    except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{root} is damaged: {error}", REMEDY) from error
+    if spec.classes is not None and len(classes) != spec.classes:
+        raise DataError(
+            f"{root} holds {len(classes)} classes, {spec.name} has {spec.classes}",
+            "name the data set that it was prepared from",
+        )
+    told = tuple(int(label) for label in labels)
+    train, test = (Listing(("",) * len(part), part) for part in (told[:border], told[border:]))
+    return Index(Tree(root, classes, train, test, notes), shapes, hashes)
+
+
+def _legal(shapes: NDArray[Any], labels: NDArray[Any], hashes: NDArray[Any], classes: int) -> bool:
+    """Whether arrays from a file are what an index holds; sides are such that no size overflows."""
+    kinds = [str(each.dtype) for each in (shapes, labels, hashes)]
+    count = len(labels)
+    return bool(
+        kinds == ["int64", "int64", "uint8"]
+        and [each.shape for each in (shapes, labels, hashes)] == [(count, 2), (count,), (count, 16)]
+        and 0 < shapes.min() <= shapes.max() < 1 << 16
+        and 0 <= labels.min() <= labels.max() < classes
+    )
