@@ -35,7 +35,8 @@ def identify(assembly: Assembly, data_hash: str, files: dict[str, str]) -> Ident
     values: dict[str, Any] = science.model_dump(mode="json") | named | files | {"extras": acting}
     row = row_id(values, code, data_hash)
     run = run_id(row, assembly.recipe.seed)
-    label = "-".join([science.method, science.dataset, assembly.space.name, f"s{assembly.recipe.seed}"])
+    seed = f"s{assembly.recipe.seed}"
+    label = "-".join([science.method, science.dataset, assembly.space.name, seed])
     return Identity(row, run, f"{safe(label)}-{run[:10]}", sources)
 
 

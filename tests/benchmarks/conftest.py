@@ -1,10 +1,16 @@
-"""The table at the end."""
+"""The allocator of the command line for all contenders, and the table at the end."""
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
-from .timing import TABLE
+from ofa_bench.cli.allocator import settle
+
+if "--benchmark-only" in sys.argv:  # tests collect this folder too, and keep their allocator
+    settle("cpu")  # before anything imports torch
+
+from .timing import TABLE  # noqa: E402
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

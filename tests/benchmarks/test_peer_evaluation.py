@@ -20,7 +20,7 @@ from .timing import FULL, compared, race
 pytest.importorskip("ofa")
 from .peer import CLASSES, activate, both
 
-IMAGES = 200
+IMAGES = 200 if FULL else 64
 SETS = {"9 uniform": "≥ 2.4", "64 random": "≥ 2.6", "243 coupled": "≥ 8"}
 BALANCED = 9  # nets that stand for a larger set on the peer's side: its time is per net
 
@@ -93,7 +93,7 @@ def test_evaluation(name: str, benchmark: Any) -> None:
         "ours": lambda: score(net, nets, source, splits=("test",), chunk=IMAGES),
         "peer at its best": theirs,
     }
-    spent = race(runs, 5 if FULL else 3)
+    spent = race(runs, 5 if FULL else 3, warm=FULL)
     scale = len(nets) / len(some)
     spent["peer at its best"] = [seconds * scale for seconds in spent["peer at its best"]]
     scaled = "" if scale == 1 else f" (peer scaled from {len(some)})"

@@ -18,7 +18,7 @@ from .timing import FULL, compared, race
 pytest.importorskip("ofa")
 from .peer import CLASSES, Peer, both
 
-SIZES = {"mobilenetv3-32": (128 if FULL else 64, 5), "mobilenetv3": (16, 5 if FULL else 3)}
+SIZES = {"mobilenetv3-32": (128 if FULL else 32, 5), "mobilenetv3": (16, 5 if FULL else 3)}
 STEPS = {"largest": ("≥ 1.0", "≥ 1.8"), "smallest": ("–", "–")}
 STEPS |= {"sandwich": ("≥ 1.0", "≥ 1.9"), "expand": ("–", "–")}
 

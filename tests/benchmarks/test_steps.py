@@ -1,13 +1,9 @@
-"""Ratios within one process, rounds in turn and reversed; printed with their spread, never judged.
-
-Run with `tox -e bench`, on a machine with nothing else to do.
-"""
+"""The largest step against the same network in plain torch layers: what elasticity costs."""
 
 from __future__ import annotations
 
-import statistics
-import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -18,8 +14,10 @@ from ofa_bench.nets.mbconv import build
 from ofa_bench.space import load_space
 
 from .plain import plain
+from .timing import FULL, TABLE, Line, race
 
-ROUNDS = 15
+ROUNDS = 15 if FULL else 7
+BATCHES = {"laptop-8": 64, "laptop-32": 128, "mobilenetv3-32": 128 if FULL else 32}
 
 
 def step(net: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> Callable[[], None]:
@@ -33,26 +31,9 @@ def step(net: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> Callable
     return run
 
 
-def in_turn(ours: Callable[[], None], other: Callable[[], None]) -> list[float]:
-    """Time of ours over the other's, a ratio a round."""
-    ratios = []
-    ours(), other()
-    for number in range(ROUNDS):
-        spent = {}
-        pair = [("ours", ours), ("other", other)]
-        for name, run in pair if number % 2 else reversed(pair):
-            began = time.perf_counter()
-            run()
-            spent[name] = time.perf_counter() - began
-        ratios.append(spent["ours"] / spent["other"])
-    return ratios
-
-
-@pytest.mark.parametrize(
-    ("name", "batch"), [("laptop-8", 64), ("laptop-32", 128), ("mobilenetv3-32", 128)]
-)
-def test_elasticity_costs_next_to_nothing(name: str, batch: int, benchmark: object) -> None:
-    space = load_space(name)
+@pytest.mark.parametrize("name", BATCHES)
+def test_elasticity_costs_next_to_nothing(name: str, benchmark: Any) -> None:
+    space, batch = load_space(name), BATCHES[name]
     size = max(space.resolutions)
     images = torch.randn(batch, 3, size, size).contiguous(memory_format=torch.channels_last)
     labels = torch.randint(10, (batch,))
@@ -60,9 +41,9 @@ def test_elasticity_costs_next_to_nothing(name: str, batch: int, benchmark: obje
     twin = plain(space, 10).to(memory_format=torch.channels_last)
     parameters = sum(p.numel() for p in twin.parameters())
     assert parameters == space.params(space.largest, 10)
-    ratios = in_turn(step(net, images, labels), step(twin, images, labels))
-    print(
-        f"\n{name}: largest step, ours / plain torch layers: median "
-        f"{statistics.median(ratios):.3f} [{min(ratios):.3f}, {max(ratios):.3f}], n={ROUNDS}"
-    )
-    benchmark.pedantic(step(net, images, labels), rounds=1)  # type: ignore[attr-defined]
+    runs = {"ours": step(net, images, labels), "plain": step(twin, images, labels)}
+    spent = race(runs, ROUNDS)
+    ratios = [a / b for a, b in zip(spent["ours"], spent["plain"], strict=True)]
+    what = f"largest step, {name}, batch {batch} (time)"
+    TABLE.add(Line(what, "plain torch layers", ratios, "≤ 1.08"))
+    benchmark.pedantic(runs["ours"], rounds=1)

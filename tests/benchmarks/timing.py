@@ -59,9 +59,10 @@ def machine() -> str:
     )
 
 
-def race(runs: Mapping[str, Run], rounds: int) -> dict[str, list[float]]:
-    """Seconds of each run in each round, the order reversed each time; one warm-up."""
-    for run in runs.values():
+def race(runs: Mapping[str, Run], rounds: int, warm: bool = True) -> dict[str, list[float]]:
+    """Seconds of each run in each round, the order reversed each time; after a warm-up, which
+    runs of many passes need not."""
+    for run in runs.values() if warm else ():
         run()
     spent: dict[str, list[float]] = {name: [] for name in runs}
     for number in range(rounds):
