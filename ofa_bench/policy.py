@@ -121,8 +121,9 @@ class DistillPolicy(Policy[O]):
     """What the subnets learn from.
 
     `needs`: roles that every step must have drawn before others may learn from them, LARGEST
-    first. `needs_teacher`: a frozen teacher must exist from the second phase on. `labels_only`:
-    roles whose loss is the plain criterion, which lets runs share a beginning.
+    first. `needs_teacher`: a frozen teacher must exist from the second phase on; before it does,
+    losses are the plain criterion. `labels_only`: roles whose loss is the plain criterion always.
+    Both let runs share a beginning.
     """
 
     family = "distill"

@@ -10,6 +10,7 @@ from ofa_bench.cli import console
 from ofa_bench.cli.compare import conduct
 from ofa_bench.cli.comparison import Seeds, requests
 from ofa_bench.cli.options import json_option, run_options
+from ofa_bench.cli.side import Devices
 
 if TYPE_CHECKING:
     from ofa_bench.records.store import Entry
@@ -22,6 +23,7 @@ APART = ("method", "seed", "shrink", "lr", "distill")
 @click.option("--grid", is_flag=True, help="Every legal mix of the named policies instead.")
 @click.option("--seeds", type=Seeds(), default="3", metavar="N|A,B,…", help="How many, or which.")
 @run_options(without=APART)
+@click.option("--devices", type=Devices(), metavar="0,1,…", help="Runs side by side on these.")
 @click.option("--yes", is_flag=True, help="Do not ask before a long comparison.")
 @json_option
 @click.pass_context
@@ -31,6 +33,7 @@ def command(
     method: str,
     grid: bool,
     seeds: tuple[int, ...],
+    devices: tuple[str, ...] | None,
     yes: bool,
     as_json: bool,
     **values: Any,
@@ -51,7 +54,7 @@ def command(
     whole = {family: about[family] for family in ablation.FAMILIES}
     rows = [{"method": method, **({} if mix == whole else mix)} for mix in mixes]
     after = _effects if grid else _nothing
-    conduct(ctx, requests(values, None, seeds, rows), seeds, yes, as_json, after)
+    conduct(ctx, requests(values, None, seeds, rows), seeds, yes, as_json, devices, after)
 
 
 def _nothing(entries: list[Entry]) -> None:

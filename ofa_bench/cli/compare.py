@@ -12,6 +12,7 @@ import click
 from ofa_bench.cli import console
 from ofa_bench.cli.comparison import Names, Seeds, requests, sized, take_file
 from ofa_bench.cli.options import asked_of, json_option, run_options
+from ofa_bench.cli.side import Devices
 from ofa_bench.errors import BenchError, Interrupted, UsageError
 from ofa_bench.numbers import count, duration, money
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from ofa_bench.records.store import Entry, Store
 
 ASK_FROM = 600.0  # seconds
+Outcomes = tuple[list["Entry"], list[tuple[str, BenchError]]]
 SLOWEST = 2e9  # MACs a second of a slow core: only to judge whether asking is due
 
 
@@ -30,6 +32,7 @@ SLOWEST = 2e9  # MACs a second of a slow core: only to judge whether asking is d
 @click.option("--seeds", type=Seeds(), default="3", metavar="N|A,B,…", help="How many, or which.")
 @run_options(without=("method", "seed"))
 @click.option("--curve", is_flag=True, help="At a quarter, half, one and two of the budget.")
+@click.option("--devices", type=Devices(), metavar="0,1,…", help="Runs side by side on these.")
 @click.option("--yes", is_flag=True, help="Do not ask before a long comparison.")
 @json_option
 @click.pass_context
@@ -39,6 +42,7 @@ def command(
     methods: tuple[str, ...] | None,
     seeds: tuple[int, ...],
     curve: bool,
+    devices: tuple[str, ...] | None,
     yes: bool,
     as_json: bool,
     **values: Any,
@@ -51,9 +55,9 @@ def command(
     """
     every = requests(values, methods, seeds, ctx.meta.get("rows", []))
     if curve:
-        conduct(ctx, list(sized(every)), seeds, yes, as_json, _curves)
+        conduct(ctx, list(sized(every)), seeds, yes, as_json, devices, _curves)
     else:
-        conduct(ctx, every, seeds, yes, as_json)
+        conduct(ctx, every, seeds, yes, as_json, devices)
 
 
 def _curves(entries: list[Entry]) -> None:
@@ -69,6 +73,7 @@ def conduct(
     seeds: tuple[int, ...],
     yes: bool,
     as_json: bool,
+    devices: tuple[str, ...] | None = None,
     after: Callable[[list[Entry]], None] = lambda entries: None,
 ) -> None:
     """Say what a comparison will cost, ask where that is much, run it and show its table.
@@ -76,8 +81,10 @@ def conduct(
     `after` is given the records, to show more of them.
     """
     from ofa_bench import api
+    from ofa_bench.cli import side
     from ofa_bench.cli.allocator import settle
     from ofa_bench.cli.standings import refresh
+    from ofa_bench.engine.prefix import SHARED
     from ofa_bench.records.board import again
     from ofa_bench.records.store import Store
 
@@ -85,8 +92,12 @@ def conduct(
     store = Store(api.results_root(every[0]["results"]))
     if not _foretold(runs, store) and not (yes or console.confirm("Start?")):
         raise BenchError("nothing was started", "--yes starts without asking")
-    settle(every[0]["device"])
-    entries, failures = carry_out(runs, store)
+    if devices:
+        entries, failures = side.carry_out(runs, store, devices)
+    else:
+        settle(every[0]["device"])
+        entries, failures = carry_out(runs, store)
+    shutil.rmtree(store.results / "runs" / SHARED, ignore_errors=True)
     refresh(store.results)
     _conclude(entries, failures, as_json)
     if not as_json:
@@ -137,9 +148,7 @@ def _planned(values: dict[str, Any]) -> tuple[Request, Assembly]:
     return asked, assemble(asked, api.catalogue_for(asked))
 
 
-def carry_out(
-    runs: list[tuple[Request, Assembly]], store: Store
-) -> tuple[list[Entry], list[tuple[str, BenchError]]]:
+def carry_out(runs: list[tuple[Request, Assembly]], store: Store) -> Outcomes:
     """The records of all runs, failed ones too, and what was wrong with those.
 
     A mistake of the user stops everything, since the runs to come would meet it too.
@@ -147,7 +156,7 @@ def carry_out(
     from ofa_bench import api
     from ofa_bench.cli.outcome import headline
     from ofa_bench.cli.progress import watching
-    from ofa_bench.engine.prefix import SHARED, branch_points, chain
+    from ofa_bench.engine.prefix import branch_points, chain
     from ofa_bench.records.store import Entry
 
     entries, failures = [], []
@@ -169,7 +178,6 @@ def carry_out(
                 watch.note(f"failed: {error.message}")
                 failures.append((title, error))
                 entries += _last_failure(store, assembly)
-    shutil.rmtree(store.results / "runs" / SHARED, ignore_errors=True)
     return entries, failures
 
 

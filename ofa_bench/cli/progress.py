@@ -134,8 +134,11 @@ class Watch:
 
     def evaluating(self, done: int, of: int) -> None:
         """The sealed pass: chunks of images scored so far."""
+        if not self.place.endswith("chunks"):
+            self.pace = Pace(self.clock)  # another kind of work, at a speed of its own
         self.phase, self.share = "evaluation", done / of if of else 1.0
         self.place, self.losses = f"{done:,} of {of:,} chunks", {}
+        self.pace.saw(self.share, 0.0)
         self.moved()
 
     def waited(self, seconds: float) -> None:
@@ -152,7 +155,7 @@ class Watch:
     def text(self) -> str:
         """All of it in a line."""
         parts = [self.phase, self.place]
-        if self.pace.images is not None:
+        if self.pace.images:
             parts.append(f"{self.pace.images:,.0f} images/s")
         if self.pace.waiting >= WAITING:
             parts.append(f"{self.pace.waiting:.0%} waiting for images")

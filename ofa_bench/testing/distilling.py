@@ -218,16 +218,18 @@ def losses_are_pure(case: Case) -> None:
     "labels_only is true",
     "distill",
     hook=LOSS,
-    expected="roles in `labels_only` have the plain criterion: criterion.hard(logits, labels)",
+    expected="the plain criterion, criterion.hard(logits, labels), for roles in `labels_only`, and "
+    "where a policy that needs a teacher has none yet",
 )
 def labels_only_is_true(case: Case) -> None:
-    """Runs share a beginning on the word of `labels_only`."""
+    """Runs share a beginning on the word of `labels_only` and `needs_teacher`."""
     import torch
 
-    roles = case.assembly.recipe.policies["distill"].labels_only
-    only(bool(roles), "no role is said to learn from labels only")
+    policy = case.assembly.recipe.policies["distill"]
+    roles, needs = policy.labels_only, policy.needs_teacher
+    only(bool(roles) or needs, "no role is said to learn from labels only")
     for lesson in lessons(case):
-        if lesson.draw.role in roles:
+        if lesson.draw.role in roles or (needs and lesson.seen.teacher is None):
             plain = lesson.criterion.hard(lesson.logits, lesson.batch.labels)
             loss = lesson.loss()
             if not torch.equal(plain, loss):

@@ -10,7 +10,7 @@ from ofa_bench.cli.allocator import settle
 if "--benchmark-only" in sys.argv:  # tests collect this folder too, and keep their allocator
     settle("cpu")  # before anything imports torch
 
-from .timing import TABLE  # noqa: E402
+from .timing import TABLE
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

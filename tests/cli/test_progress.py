@@ -135,6 +135,9 @@ def test_the_sealed_pass_has_its_own_line(assembly: Assembly) -> None:
     watch = followed(Watch(Clock()), assembly)
     watch.evaluating(3, 12)
     assert watch.share == 0.25 and watch.text().startswith("evaluation · 3 of 12 chunks")
+    watch.clock.now += 8  # type: ignore[attr-defined]
+    watch.evaluating(6, 12)
+    assert watch.text() == "evaluation · 6 of 12 chunks · 16 s left"
 
 
 def test_a_pipe_gets_lines_and_a_terminal_a_bar(monkeypatch: pytest.MonkeyPatch) -> None:

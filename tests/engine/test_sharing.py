@@ -15,6 +15,7 @@ ROWS: list[dict[str, Any]] = [
     {"shrink": "sandwich", "lr": "cosine", "distill": "inplace"},
     {"shrink": "delayed", "lr": "cosine", "distill": "inplace"},
     {"shrink": "delayed", "lr": "ramped", "distill": "labels"},
+    {"shrink": "delayed", "lr": "cosine", "distill": "frozen"},
     {"method": "ofa"},
     {"method": "compofa"},
 ]
@@ -25,8 +26,8 @@ def test_branches_equal_runs_apart(tmp_path: Path) -> None:
     plans = [api.plan(**TINY, **row) for row in ROWS]
     points = branch_points([chain(plan) for plan in plans])
     starts = [start for start, _ in points]
-    warm, largest = plans[0].schedule.edges[1], plans[4].schedule.edges[1]
-    assert starts == [0, 0, warm, warm, 0, largest]
+    warm, largest = plans[0].schedule.edges[1], plans[5].schedule.edges[1]
+    assert starts == [0, 0, warm, warm, warm, 0, largest]
     prefixes = []
     for row, each, (_, leave) in zip(ROWS, asked, points, strict=True):
         branched = api.run_request(each, leave=leave)

@@ -12,7 +12,7 @@ import random
 
 from ofa_bench import (
     DistillPolicy, Draw, Duration, LrOptions, LrPolicy, Options, Phase, Role, ShrinkPolicy,
-    hookimpl, largest_only,
+    Snapshot, hookimpl, largest_only,
 )
 
 
@@ -342,6 +342,19 @@ BROKEN = [
         "the criterion",
         DISTILL[DISTILL.index("    def") :],
         "    labels_only = frozenset({Role.LARGEST})\n\n"
+        + DISTILL[DISTILL.index("    def") :].replace("return", "return 0.5 *"),
+        "def distill_loss",
+    ),
+    Broken(
+        "teacherless",
+        "distill",
+        "labels_only is true",
+        "the criterion",
+        DISTILL[DISTILL.index("    def") :],
+        "    needs_teacher = True\n\n"
+        "    def distill_teacher(self, phase, earlier):\n"
+        "        largest = phase.space.largest\n"
+        "        return Snapshot(largest, at=phase.name) if len(earlier) == 1 else None\n\n"
         + DISTILL[DISTILL.index("    def") :].replace("return", "return 0.5 *"),
         "def distill_loss",
     ),

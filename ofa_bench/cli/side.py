@@ -1,0 +1,124 @@
+"""Runs side by side, a process for each device. Runs that begin alike stay together, in order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from multiprocessing import get_context
+from queue import Empty
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ofa_bench.cli.options import Kind
+from ofa_bench.errors import BenchError, Interrupted, UsageError
+
+if TYPE_CHECKING:
+    from ofa_bench.cli.compare import Outcomes
+    from ofa_bench.engine.assemble import Assembly
+    from ofa_bench.recipe import Request
+    from ofa_bench.records.store import Store
+
+LOOK_EVERY = 1.0  # seconds between looks at whether the processes still live
+
+
+class Devices(Kind):
+    """Devices between commas: a number is a GPU's."""
+
+    name = "devices"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, ...]:
+        """The devices, as --device names them."""
+        if isinstance(value, tuple):
+            return value
+        words = value if isinstance(value, list) else str(value).split(",")
+        names = [str(word).strip() for word in words]
+        named = tuple(f"cuda:{name}" if name.isdecimal() else name for name in names)
+        if not all(name == "cpu" or name.removeprefix("cuda:").isdecimal() for name in named):
+            self.fail(f"{value!r} is no list of devices, such as 0,1 or cpu,cpu.", param, ctx)
+        return named
+
+
+def families(runs: Sequence[tuple[Request, Assembly]]) -> list[list[Request]]:
+    """The runs by their first step: those that may share a beginning, in order."""
+    from ofa_bench.engine.prefix import chain
+
+    found: dict[str, list[Request]] = {}
+    for number, (asked, assembly) in enumerate(runs):
+        steps = chain(assembly)
+        found.setdefault(steps[1] if len(steps) > 1 else str(number), []).append(asked)
+    return list(found.values())
+
+
+def carry_out(
+    runs: Sequence[tuple[Request, Assembly]], store: Store, devices: Sequence[str]
+) -> Outcomes:
+    """As `compare.carry_out`, on all devices at once; records come in the order they are done.
+
+    BenchError where a process dies; Interrupted once all of them have saved their state.
+    """
+    from ofa_bench.engine.signals import listening
+
+    context = get_context("spawn")
+    tasks, answers = context.Queue(), context.Queue()
+    waiting = families(runs)
+    for each in waiting:
+        tasks.put(each)
+    for _ in devices:
+        tasks.put(None)
+    told = (store, tasks, answers)
+    workers = [context.Process(target=_work, args=(device, *told)) for device in devices]
+    try:
+        with listening():
+            for worker in workers:
+                worker.start()
+            return _gather(len(waiting), answers, workers)
+    except Interrupted as error:
+        hint = "state is saved; the same line goes on with all of them"
+        raise Interrupted(error.message, hint) from error
+    finally:
+        for worker in workers:
+            if worker.is_alive():
+                worker.terminate()  # asks: a run that is under way saves its state first
+            worker.join()
+
+
+def _gather(count: int, answers: Any, workers: Sequence[Any]) -> Outcomes:
+    entries, failures = [], []
+    while count:
+        try:
+            answer = answers.get(timeout=LOOK_EVERY)
+        except Empty:
+            dead = [worker.exitcode for worker in workers if worker.exitcode]
+            if dead:
+                raise BenchError(
+                    f"a process that trains died (exit code {dead[0]})", "use fewer --devices"
+                ) from None
+            continue
+        if isinstance(answer, BenchError):
+            raise answer
+        entries += answer[0]
+        failures += answer[1]
+        count -= 1
+    return entries, failures
+
+
+def _work(device: str, store: Store, tasks: Any, answers: Any) -> None:
+    """One device's process: families of runs until there are no more."""
+    from ofa_bench import api
+    from ofa_bench.cli import compare, console
+    from ofa_bench.cli.allocator import settle
+    from ofa_bench.engine.assemble import assemble
+
+    settle(device)
+    with console.speaking(as_json=True, heard=True):
+        while (family := tasks.get()) is not None:
+            asked = [replace(each, device=device) for each in family]
+            try:
+                runs = [(each, assemble(each, api.catalogue_for(each))) for each in asked]
+                answers.put(compare.carry_out(runs, store))
+            except (UsageError, Interrupted) as error:
+                answers.put(error)
+                return

@@ -1,0 +1,55 @@
+"""Runs side by side end as they would one after another."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from tests.cli.conftest import Bench
+
+SMALL = ("--space", "toy", "--seeds", "1", "--set", "evaluate.per_bucket=1", "--yes", "--json")
+
+
+def weights(results: Path) -> dict[str, str]:
+    records = [json.loads(path.read_text()) for path in results.rglob("records/*/*/*.json")]
+    return {record["method"]["name"]: record["weights_sha256"] for record in records}
+
+
+def test_the_same_bits(bench: Bench, tmp_path: Path) -> None:
+    words = ("compare", "--methods", "deps,ofa,compofa", "--epochs", "0.5", *SMALL)
+    apart = bench(*words, "--results", str(tmp_path / "apart"))
+    beside = bench(*words, "--results", str(tmp_path / "beside"), "--devices", "cpu,cpu")
+    assert (apart.code, beside.code) == (0, 0)
+    assert len(beside.json["rows"]) == 3
+    assert weights(tmp_path / "apart") == weights(tmp_path / "beside")
+    assert not (tmp_path / "beside" / "runs" / "shared").exists()
+
+
+def test_no_devices(bench: Bench) -> None:
+    for devices in ("", "tpu", "0,x", "cuda:"):
+        assert bench("compare", *SMALL, "--devices", devices).code == 2
+
+
+def test_one_that_is_absent(bench: Bench, tmp_path: Path) -> None:
+    done = bench("compare", *SMALL, "--results", str(tmp_path), "--devices", "97")
+    assert done.code == 2 and "CUDA devices" in done.err
+
+
+def test_a_signal_saves_all(tmp_path: Path) -> None:
+    words = [sys.executable, "-m", "ofa_bench", "compare", "--methods", "deps,bignas"]
+    words += ["--epochs", "200", *SMALL, "--results", str(tmp_path), "--devices", "cpu,cpu"]
+    env = {**os.environ, "OMP_NUM_THREADS": "1"}
+    running = subprocess.Popen(words, env=env, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while len(list(tmp_path.glob("runs/*/events.jsonl"))) < 2 and time.monotonic() < deadline:
+        time.sleep(0.2)
+    time.sleep(1)
+    running.send_signal(signal.SIGTERM)
+    _, err = running.communicate(timeout=120)
+    assert running.returncode == 130 and "goes on with all of them" in err
+    assert len(list(tmp_path.glob("runs/*/checkpoint/*"))) >= 2
