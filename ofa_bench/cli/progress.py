@@ -7,6 +7,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from multiprocessing import parent_process
 from typing import TYPE_CHECKING
 
 from ofa_bench.cli import console
@@ -195,8 +196,8 @@ class Bar(Watch):
 
 @contextmanager
 def watching() -> Iterator[Watch]:
-    """The watch that suits stderr."""
-    if not sys.stderr.isatty():
+    """The watch that suits stderr; processes side by side share a terminal, and write lines."""
+    if not sys.stderr.isatty() or parent_process() is not None:
         yield Log()
         return
     bars: list[Bar] = []
