@@ -42,7 +42,10 @@ def new(name: str, kind: str, single_file: bool, to: str, as_json: bool) -> None
     if single_file:
         console.say(f"check it: ofa-bench plugin check {paths[0]}")
     else:
-        console.say(f"install it: pip install {Path(to) / f'ofa-bench-{name}'}")
+        home = Path(to) / f"ofa-bench-{name}"
+        # With a separator, or pip would look for the name on its index.
+        folder = home if len(home.parts) > 1 else f"./{home}"
+        console.say(f"install it: pip install {folder}")
         console.say(f"check it: ofa-bench plugin check {name}")
 
 
