@@ -156,7 +156,7 @@ class Watch:
     def text(self) -> str:
         """All of it in a line."""
         parts = [self.phase, self.place]
-        if self.pace.images:
+        if self.pace.images is not None and not self.place.endswith("chunks"):
             parts.append(f"{self.pace.images:,.0f} images/s")
         if self.pace.waiting >= WAITING:
             parts.append(f"{self.pace.waiting:.0%} waiting for images")
