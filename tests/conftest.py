@@ -4,5 +4,18 @@ threads that wait for each other on a busy machine make seconds into minutes."""
 from __future__ import annotations
 
 import os
+from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """What tests said with `record_property`, a line for each name, whichever process ran them."""
+    told: dict[str, list[str]] = {}
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            if getattr(report, "when", "") == "call":
+                for name, value in report.user_properties:
+                    told.setdefault(name, []).append(str(value))
+    for name, values in told.items():
+        terminalreporter.write_line(f"{name}: {', '.join(values)}")

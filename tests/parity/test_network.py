@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -40,9 +40,9 @@ def space(request: pytest.FixtureRequest) -> Space:
 
 
 @pytest.fixture
-def seed() -> int:
+def seed(record_property: Callable[[str, object], None]) -> int:
     drawn = secrets.randbits(31)
-    print(f"seed {drawn}")
+    record_property("parity seeds", drawn)
     return drawn
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from itertools import permutations
 
 import pytest
@@ -26,7 +27,9 @@ def groups(
 
 @pytest.mark.parametrize("n", [3, 5])
 @pytest.mark.parametrize("world", list(WORLDS))
-def test_equal_methods_have_no_winner(world: str, n: int) -> None:
+def test_equal_methods_have_no_winner(
+    world: str, n: int, record_property: Callable[[str, object], None]
+) -> None:
     rng = random.Random(f"{world} {n}")
     false = 0
     for _ in range(BOARDS):
@@ -37,13 +40,16 @@ def test_equal_methods_have_no_winner(world: str, n: int) -> None:
             compare(a, b, shared, resolution=0.0).verdict for a, b in permutations(board, 2)
         ]
         false += "better" in verdicts
-    print(f"\n{world}, n={n}: {100 * false / BOARDS:.2f} % of boards show a false winner")
+    share = f"{world}, n={n}: {100 * false / BOARDS:.2f} %"
+    record_property(f"boards of {BOARDS:,} with a false winner", share)
     assert false <= 0.05 * BOARDS
 
 
 @pytest.mark.parametrize("n", [3, 5])
 @pytest.mark.parametrize("world", list(WORLDS))
-def test_a_true_loss_of_delta_is_not_called_no_worse(world: str, n: int) -> None:
+def test_a_true_loss_of_delta_is_not_called_no_worse(
+    world: str, n: int, record_property: Callable[[str, object], None]
+) -> None:
     """The first row is worse than all others by exactly δ."""
     rng = random.Random(f"loss {world} {n}")
     false = 0
@@ -52,7 +58,8 @@ def test_a_true_loss_of_delta_is_not_called_no_worse(world: str, n: int) -> None
         shared = family(board)
         verdicts = [compare(board[0], other, shared).verdict for other in board[1:]]
         false += any(verdict != "undecided" for verdict in verdicts)
-    print(f"\n{world}, n={n}: {100 * false / BOARDS:.2f} % of boards say no worse of a loss of δ")
+    share = f"{world}, n={n}: {100 * false / BOARDS:.2f} %"
+    record_property(f"boards of {BOARDS:,} that call a loss of δ no worse", share)
     assert false <= 0.05 * BOARDS
 
 
