@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from ofa_bench.cli.options import RUN_OPTIONS, Kind
+from ofa_bench.cli.options import RUN_OPTIONS, Kind, listed
 from ofa_bench.errors import RecipeError, nearest
 from ofa_bench.specs import load_toml
 
@@ -27,13 +27,12 @@ class Seeds(Kind):
         """The seeds."""
         if isinstance(value, tuple):
             return value
-        listed = isinstance(value, list) or "," in str(value)
-        words = value if isinstance(value, list) else str(value).split(",")
-        words = [str(word).strip() for word in words if str(word).strip()]
+        several = isinstance(value, list) or "," in str(value)
+        words = listed(value)
         if not words or not all(word.isascii() and word.isdecimal() for word in words):
             self.fail(f"{value!r} is neither a count nor a list such as 0,1,4.", param, ctx)
         numbers = tuple(int(word) for word in words)
-        seeds = numbers if listed else tuple(range(min(numbers[0], 10_000)))
+        seeds = numbers if several else tuple(range(min(numbers[0], 10_000)))
         if not seeds or len(set(seeds)) < len(seeds):
             self.fail(f"{value!r} gives no seed, or one twice.", param, ctx)
         return seeds
@@ -50,8 +49,7 @@ class Names(Kind):
         """The names."""
         if isinstance(value, tuple):
             return value
-        words = value if isinstance(value, list) else str(value).split(",")
-        names = tuple(str(word).strip() for word in words if str(word).strip())
+        names = tuple(listed(value))
         if not names or len(set(names)) < len(names):
             self.fail(f"{value!r} gives no name, or one twice.", param, ctx)
         return names

@@ -24,6 +24,12 @@ class Kind(click.ParamType):  # type: ignore[type-arg] # older clicks have no ge
     """A kind of value of our own."""
 
 
+def listed(value: Any) -> list[str]:
+    """The words of a list, or of a text between commas; empty ones are left out."""
+    words = value if isinstance(value, list) else str(value).split(",")
+    return [word for word in (str(each).strip() for each in words) if word]
+
+
 class Name(Kind):
     """A name of the catalogue, which is read only when the command runs or a shell completes."""
 

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from ofa_bench.cli import console
-from ofa_bench.cli.options import Kind, asked_of, json_option, run_options
+from ofa_bench.cli.options import Kind, asked_of, json_option, listed, run_options
 from ofa_bench.numbers import count, duration, money, rate
 
 
@@ -22,8 +22,8 @@ class Steps(Kind):
         """The numbers."""
         if isinstance(value, tuple):
             return value
-        words = [word for word in str(value).split(",") if word.strip()]
-        if not words or not all(word.strip().isdecimal() for word in words):
+        words = listed(value)
+        if not words or not all(word.isdecimal() for word in words):
             self.fail(f"{value!r} is no list of steps, such as 0,10,20.", param, ctx)
         return tuple(int(word) for word in words)
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ofa_bench.cli.options import Kind
+from ofa_bench.cli.options import Kind, listed
 from ofa_bench.errors import BenchError, Interrupted, UsageError
 
 if TYPE_CHECKING:
@@ -33,10 +33,10 @@ class Devices(Kind):
         """The devices, as --device names them."""
         if isinstance(value, tuple):
             return value
-        words = value if isinstance(value, list) else str(value).split(",")
-        names = [str(word).strip() for word in words]
-        named = tuple(f"cuda:{name}" if name.isdecimal() else name for name in names)
-        if not all(name == "cpu" or name.removeprefix("cuda:").isdecimal() for name in named):
+        named = tuple(f"cuda:{name}" if name.isdecimal() else name for name in listed(value))
+        if not named or not all(
+            name == "cpu" or name.removeprefix("cuda:").isdecimal() for name in named
+        ):
             self.fail(f"{value!r} is no list of devices, such as 0,1 or cpu,cpu.", param, ctx)
         return named
 

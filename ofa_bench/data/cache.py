@@ -23,7 +23,7 @@ from ofa_bench.data.listing import list_tree
 from ofa_bench.data.manifest import Entry, Progress, manifest
 from ofa_bench.data.pixels import PIXELS, index_of
 from ofa_bench.errors import BenchError, DataError
-from ofa_bench.files import unwritable, write_whole
+from ofa_bench.files import write_whole
 
 AT_ONCE = 512  # images in memory between decoding and writing
 Decoded = tuple[Tensor, str]  # uint8 [3, H, W], and the hash that addresses the image
@@ -81,7 +81,10 @@ def prepare_cache(
             fresh.chmod(0o755)
             fresh.rename(home)
     except OSError as error:
-        raise unwritable(home, error) from error
+        raise BenchError(
+            f"cannot write {home}: {error.strerror or error}",
+            "give --to a folder that you may write, on a disk with room",
+        ) from error
     return planned
 
 

@@ -33,11 +33,10 @@ INPUT_BATCHES = 8  # micro-batches of images that are fetched, after one that op
 
 @dataclass(frozen=True)
 class Pace:
-    """Seconds of a step by phase on one device, gradient bytes, and images a second of the input
-    (None where there is no data to try)."""
+    """Seconds of a step by phase on one device, and images a second of the input (None where there
+    is no data to try)."""
 
     steps: dict[str, float]
-    gradient_bytes: int
     input_rate: float | None
 
     def seconds(self, assembly: Assembly) -> float:
@@ -57,8 +56,7 @@ def measure(assembly: Assembly, catalogue: Catalogue) -> Pace:
     with open_devices(assembly.recipe.execution.device) as devices:
         bench = _Bench(assembly, catalogue, devices)
         steps = {phase.name: bench.step(phase) for phase in assembly.schedule.phases}
-        size = bench.gradients.flat.numel() * bench.gradients.flat.element_size()
-        return Pace(steps, size, _input_rate(assembly, devices))
+        return Pace(steps, _input_rate(assembly, devices))
 
 
 class _Bench:
