@@ -26,3 +26,20 @@ def gpu_model() -> str | None:
             if line.startswith("Model:"):
                 return line.partition(":")[2].strip()
     return None
+
+
+def peak_memory() -> int:
+    """The most bytes of memory this process has held.
+
+    Linux's `getrusage` would tell the peak of the process that started this one, if it was larger.
+    """
+    try:
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    except OSError:
+        pass  # no Linux
+    import resource
+
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from ofa_bench.errors import UsageError
+from ofa_bench.hardware import peak_memory
 
 
 @dataclass(frozen=True)
@@ -64,14 +65,10 @@ class Devices:
 
     @property
     def peak_bytes(self) -> int:
-        """The most memory this process has held: on the accelerator, or in all on a CPU."""
+        """The most memory this run has held on the accelerator, or this process on a CPU."""
         if self.device.type == "cuda":
             return torch.cuda.max_memory_allocated(self.device)
-        import resource
-        import sys
-
-        unit = 1 if sys.platform == "darwin" else 1024
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+        return peak_memory()
 
 
 def resolve_device(name: str, local_rank: int = 0) -> torch.device:
@@ -111,6 +108,7 @@ def _opened(name: str) -> Iterator[Devices]:
     device = resolve_device(name, local)
     if device.type == "cuda":
         torch.cuda.set_device(device)
+        torch.cuda.reset_peak_memory_stats(device)  # of the run before, in the same process
     if world == 1:
         yield Devices(device)
         return

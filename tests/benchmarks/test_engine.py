@@ -19,7 +19,7 @@ from ofa_bench.engine.passes import Passes
 from ofa_bench.engine.signals import Stop
 from ofa_bench.errors import DataError
 
-from .timing import FULL, TABLE, Line
+from .timing import FULL, Line, Table
 
 ROUNDS = 5 if FULL else 3
 RUNS: dict[str, dict[str, Any]] = {
@@ -80,7 +80,7 @@ def bare(name: str, folder: Path) -> float:
 
 
 @pytest.mark.parametrize("name", RUNS)
-def test_the_loop_costs_next_to_nothing(name: str, tmp_path: Path, benchmark: Any) -> None:
+def test_the_loop_costs_next_to_nothing(name: str, tmp_path: Path, table: Table) -> None:
     try:
         ready(name, tmp_path / "first")
     except DataError as error:
@@ -93,11 +93,10 @@ def test_the_loop_costs_next_to_nothing(name: str, tmp_path: Path, benchmark: An
             for run, folder in (pair if number % 2 else reversed(pair))
         }
         ratios.append(spent[engine] / spent[bare])
-    TABLE.add(Line(f"engine's loop, {name} (time)", "a bare loop", ratios, "≤ 1.03"))
-    benchmark.pedantic(lambda: None, rounds=1)
+    table.add(Line(f"engine's loop, {name} (time)", "a bare loop", ratios, "≤ 1.03"))
 
 
-def test_input_share(tmp_path: Path, benchmark: Any) -> None:
+def test_input_share(tmp_path: Path, table: Table) -> None:
     try:
         record = api.run(
             method="bignas",
@@ -110,8 +109,7 @@ def test_input_share(tmp_path: Path, benchmark: Any) -> None:
     except DataError as error:
         pytest.skip(error.message)
     share = record.cost.waiting_share
-    TABLE.add(Line("share of waiting for images, CIFAR-10", "a step", [share], "≤ 0.03"))
-    benchmark.pedantic(lambda: None, rounds=1)
+    table.add(Line("share of waiting for images, CIFAR-10", "a step", [share], "≤ 0.03"))
 
 
 def test_a_hook_call(benchmark: Any) -> None:
@@ -121,12 +119,11 @@ def test_a_hook_call(benchmark: Any) -> None:
     benchmark(plan.bus.lr_share, step, draw)
 
 
-def test_start_up(benchmark: Any) -> None:
+def test_start_up(table: Table) -> None:
     words = [sys.executable, "-m", "ofa_bench", "--help"]
     seconds = []
     for _ in range(5):
         began = time.perf_counter()
         subprocess.run(words, check=True, capture_output=True)
         seconds.append(time.perf_counter() - began)
-    TABLE.add(Line("`ofa-bench --help`", "a second", seconds, "≤ 0.5"))
-    benchmark.pedantic(lambda: None, rounds=1)
+    table.add(Line("`ofa-bench --help`", "a second", seconds, "≤ 0.5"))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import random
-from typing import Any
 
 import pytest
 import torch
@@ -13,7 +12,7 @@ from ofa_bench.draws import Draw, Role
 from ofa_bench.space import Space, load_space
 
 from .ours import Ours
-from .timing import FULL, compared, race
+from .timing import FULL, Table, race
 
 pytest.importorskip("ofa")
 from .peer import CLASSES, Peer, both
@@ -37,7 +36,7 @@ def draws_of(kind: str, space: Space) -> list[Draw]:
 
 @pytest.mark.parametrize("name", SIZES)
 @pytest.mark.parametrize("kind", STEPS)
-def test_step(name: str, kind: str, benchmark: Any) -> None:
+def test_step(name: str, kind: str, table: Table) -> None:
     space = load_space(name)
     batch, rounds = SIZES[name]
     size = max(space.resolutions)
@@ -58,5 +57,4 @@ def test_step(name: str, kind: str, benchmark: Any) -> None:
     }
     spent = race(runs, rounds)
     what = f"{kind} step, {size}×{size}, batch {batch}"
-    compared(what, spent, "ours", dict(zip(list(runs)[1:], STEPS[kind], strict=True)))
-    benchmark.pedantic(runs["ours"], rounds=1)
+    table.compare(what, spent, "ours", dict(zip(list(runs)[1:], STEPS[kind], strict=True)))

@@ -23,15 +23,16 @@ from ofa_bench.space import load_space
 
 from .ours import Ours
 from .test_peer_evaluation import CLASSES, Noise
-from .timing import FULL, TABLE, Line, race
+from .timing import FULL, Line, Table, race
 
 pytestmark = pytest.mark.skipif(not FULL, reason="only in bench-full: set OFA_BENCH_FULL=1")
 ROOT = Path(__file__).resolve().parents[2]
 DRAWS = """
-import random, resource, sys
+import random, sys
 sys.path.insert(0, ".")
 import torch
 from ofa_bench.draws import sandwich
+from ofa_bench.hardware import peak_memory
 from ofa_bench.nets.mbconv import build
 from ofa_bench.space import load_space
 from tests.benchmarks.ours import Ours
@@ -42,7 +43,7 @@ labels = torch.randint(10, (128,))
 for seed in range(3):
     draws = sandwich(space, random.Random(seed), sampled=int(sys.argv[1]) - 2)
     ours.step(draws, images, labels)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
+print(peak_memory() / 2**30)
 """
 
 
@@ -52,7 +53,7 @@ def picture(count: int, side: int) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 @pytest.mark.parametrize("draws", [4, 8, 16])
-def test_draws(draws: int, benchmark: Any) -> None:
+def test_draws(draws: int, table: Table) -> None:
     space = load_space("laptop-32")
     ours = Ours(build(space, CLASSES, channels_last=True), distill="inplace")
     some = sandwich(space, random.Random(1), sampled=draws - 2)
@@ -62,15 +63,14 @@ def test_draws(draws: int, benchmark: Any) -> None:
     }
     spent = race(runs, 5)
     ratios = [a / b for a, b in zip(spent["many"], spent["two"], strict=True)]
-    TABLE.add(Line(f"a step of {draws} draws, laptop-32 (time)", "of two draws", ratios, "–"))
+    table.add(Line(f"a step of {draws} draws, laptop-32 (time)", "of two draws", ratios, "–"))
     words = [sys.executable, "-c", DRAWS, str(draws)]
     done = subprocess.run(words, cwd=ROOT, check=True, capture_output=True, text=True)
-    TABLE.add(Line(f"peak memory of {draws} draws (GB)", "–", [float(done.stdout)], "flat"))
-    benchmark.pedantic(lambda: None, rounds=1)
+    table.add(Line(f"peak memory of {draws} draws (GB)", "–", [float(done.stdout)], "flat"))
 
 
 @pytest.mark.parametrize("side", [128, 160, 192])
-def test_resolution(side: int, benchmark: Any) -> None:
+def test_resolution(side: int, table: Table) -> None:
     space = load_space("mobilenetv3-ofa")
     ours = Ours(build(space, CLASSES, channels_last=True), distill="inplace")
     draws = sandwich(space, random.Random(1), sampled=2)
@@ -83,11 +83,10 @@ def test_resolution(side: int, benchmark: Any) -> None:
     spent = race(runs, 3)
     ratios = [a / b for a, b in zip(spent[str(side)], spent["224"], strict=True)]
     what = f"sandwich step at {side} pixels (time; pixels: {(side / 224) ** 2:.2f})"
-    TABLE.add(Line(what, "at 224", ratios, "–"))
-    benchmark.pedantic(lambda: None, rounds=1)
+    table.add(Line(what, "at 224", ratios, "–"))
 
 
-def test_candidates(benchmark: Any) -> None:
+def test_candidates(table: Table) -> None:
     space = load_space("laptop-32")
     net = build(space, CLASSES, channels_last=True)
     source: Any = Noise(32)
@@ -97,11 +96,10 @@ def test_candidates(benchmark: Any) -> None:
         began = time.perf_counter()
         score(net, nets[:count], source, splits=("test",))
         each = 1000 * (time.perf_counter() - began) / count
-        TABLE.add(Line(f"scoring {count} nets of laptop-32, ms a net", "–", [each], "falls"))
-    benchmark.pedantic(lambda: None, rounds=1)
+        table.add(Line(f"scoring {count} nets of laptop-32, ms a net", "–", [each], "falls"))
 
 
-def test_ranks(tmp_path: Path, benchmark: Any) -> None:
+def test_ranks(tmp_path: Path, table: Table) -> None:
     """Two gloo ranks of one thread on the two cores, against one rank of two threads."""
     words = ["-m", "ofa_bench", "run", "--method", "bignas", "--space", "laptop-8", "--epochs", "4"]
     words += ["--set", "evaluate.per_bucket=1", "--set", "evaluate.curve=0", "--json"]
@@ -114,5 +112,4 @@ def test_ranks(tmp_path: Path, benchmark: Any) -> None:
         phases = json.loads(done.stdout)["cost"]["phases"]
         spent[name] = sum(phase["wall_seconds"] for phase in phases)
     ratio = spent["two"] / spent["one"]
-    TABLE.add(Line("two gloo ranks, laptop-8 (time)", "one rank, two threads", [ratio], "–"))
-    benchmark.pedantic(lambda: None, rounds=1)
+    table.add(Line("two gloo ranks, laptop-8 (time)", "one rank, two threads", [ratio], "–"))

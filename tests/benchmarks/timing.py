@@ -43,6 +43,14 @@ class Table:
         self.lines.append(line)
         print(f"\n{line}", flush=True)
 
+    def compare(
+        self, what: str, spent: Mapping[str, list[float]], ours: str, targets: Mapping[str, str]
+    ) -> None:
+        """Lines of the others' time over ours: above 1 we are faster."""
+        for other, target in targets.items():
+            ratios = [b / a for a, b in zip(spent[ours], spent[other], strict=True)]
+            self.add(Line(what, other, ratios, target))
+
     def __str__(self) -> str:
         head = "| what | against | ratio | range | target |\n|---|---|---|---|---|"
         return "\n".join([machine(), "", head, *map(str, self.lines)])
@@ -71,12 +79,3 @@ def race(runs: Mapping[str, Run], rounds: int, warm: bool = True) -> dict[str, l
             runs[name]()
             spent[name].append(time.perf_counter() - began)
     return spent
-
-
-def compared(
-    what: str, spent: Mapping[str, list[float]], ours: str, targets: Mapping[str, str]
-) -> None:
-    """Lines of the others' time over ours: above 1 we are faster."""
-    for other, target in targets.items():
-        ratios = [b / a for a, b in zip(spent[ours], spent[other], strict=True)]
-        TABLE.add(Line(what, other, ratios, target))

@@ -1,12 +1,14 @@
 """What makes steps fast changes no run beyond rounding: layout, shared prefixes.
 
-In double precision: in single precision a rounding that turns a rectifier on or off is a step of
-its own, and twenty of them tell nothing about the code.
+Run freely in double precision. In single precision a rounding of one step turns a rectifier on or
+off some steps later, and any two orders of summation part; there each step is compared from the
+same weights.
 """
 
 from __future__ import annotations
 
 import random
+from collections.abc import Iterable, Iterator
 
 import pytest
 import torch
@@ -24,37 +26,57 @@ from ofa_bench.space import load_space
 STEPS, IMAGES = 20, 64
 
 
-def trained(
-    *, shared: bool = True, layout: torch.memory_format = torch.channels_last
-) -> torch.Tensor:
-    """Parameters after twenty sandwich steps of plain SGD with Nesterov momentum."""
+def twenty(
+    *,
+    shared: tuple[bool, ...] = (True,),
+    layout: torch.memory_format = torch.channels_last,
+    dtype: torch.dtype = torch.float64,
+) -> Iterator[tuple[list[torch.Tensor], torch.Tensor]]:
+    """Twenty sandwich steps of plain SGD with Nesterov momentum, from the same weights: after each
+    step its gradients (one for each way to run it; the last is followed) and the parameters."""
     space = load_space("toy")
-    net = build(space, 10, seed=1, dropout=0.0).double().to(memory_format=layout)
+    net = build(space, 10, seed=1, dropout=0.0).to(dtype).to(memory_format=layout)
     named = dict(net.named_parameters())
     gradients = FlatGradients(named.items())
     optimizer = torch.optim.SGD(named.values(), lr=0.05, momentum=0.9, nesterov=True)
     plan = api.plan(method="bignas", dataset="digits", space="toy", epochs=2)
     found = load_digits()
-    pixels = torch.tensor(found.images / 8 - 1, dtype=torch.float64)
+    pixels = torch.tensor(found.images / 8 - 1, dtype=dtype)
     labels = torch.tensor(found.target)
     for index in range(STEPS):
         step = plan.schedule.step(index)
-        passes = Passes(
-            net=net,  # type: ignore[arg-type]
-            bus=plan.bus,
-            criterion=Losses(0.1),
-            step=step,
-            draws=sandwich(space, random.Random(index), sampled=2),
-            shares=[1.0] * 4,
-            shared=shared,
-        )
         mine = slice(index * IMAGES, (index + 1) * IMAGES)
         images = pixels[mine, None].repeat(1, 3, 1, 1).contiguous(memory_format=layout)
-        gradients.zero()
-        passes.run(Batch(images, labels[mine]), 0, 1.0, lambda draw: None)
+        seen = []
+        for way in shared:
+            passes = Passes(
+                net=net,  # type: ignore[arg-type]
+                bus=plan.bus,
+                criterion=Losses(0.1),
+                step=step,
+                draws=sandwich(space, random.Random(index), sampled=2),
+                shares=[1.0] * 4,
+                shared=way,
+            )
+            gradients.zero()
+            passes.run(Batch(images, labels[mine]), 0, 1.0, lambda draw: None)
+            seen.append(flat(p.grad for p in named.values() if p.grad is not None))
         optimizer.param_groups[0]["lr"] = plan.bus.lr_at(step)
         optimizer.step()
-    return torch.cat([p.detach().flatten() for p in named.values()])
+        yield seen, flat(named.values())
+
+
+def flat(tensors: Iterable[torch.Tensor]) -> torch.Tensor:
+    """A copy of their values, one after the other."""
+    return torch.cat([each.detach().flatten() for each in tensors])
+
+
+def trained(
+    *, shared: bool = True, layout: torch.memory_format = torch.channels_last
+) -> torch.Tensor:
+    """Parameters after the twenty."""
+    *_, (_, parameters) = twenty(shared=(shared,), layout=layout)
+    return parameters
 
 
 @pytest.fixture(scope="module")
@@ -75,3 +97,10 @@ def test_shared_prefixes(usual: torch.Tensor) -> None:
 def test_channels_last(usual: torch.Tensor) -> None:
     contiguous = trained(layout=torch.contiguous_format)
     assert (usual - contiguous).abs().max() <= 1e-10 * usual.abs().max()
+
+
+def test_each_step_in_single_precision() -> None:
+    steps = list(twenty(shared=(True, False), dtype=torch.float32))
+    assert len(steps) == STEPS
+    for (ours, naive), _ in steps:
+        assert (ours - naive).abs().max() <= 1e-5 * naive.abs().max()
