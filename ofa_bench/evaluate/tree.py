@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ofa_bench.data.batch import Batch
 from ofa_bench.evaluate.calibrate import Statistics, Tally, attached, norms_of
+from ofa_bench.evaluate.overwrite import Overwriting
 from ofa_bench.nets.protocol import Supernet
 from ofa_bench.space import Subnet
 
@@ -36,6 +37,7 @@ class Tree:
     def __init__(self, net: Supernet, subnets: Sequence[Subnet]) -> None:
         self._net = net
         self._norms = [norms_of(net, index) for index in range(len(net.blocks))]
+        self._overwriting = Overwriting(net)
         self._roots: dict[tuple[int, Hashable], Node] = {}
         for place, subnet in enumerate(subnets):
             self._plant(place, subnet)
@@ -75,7 +77,10 @@ class Tree:
         """Hand over each subnet's place and logits, normalised by its calibrated statistics."""
 
         def run(node: Node, x: Tensor) -> Tensor:
-            with attached(self._norms[node.index], node.statistics):
+            with (
+                attached(self._norms[node.index], node.statistics),
+                self._overwriting.on(node.index, x, node.subnet, calibrated=True),
+            ):
                 y = self._net.run(node.index, x, node.subnet, None)
             for place in node.ends:
                 take(place, y)
@@ -84,7 +89,9 @@ class Tree:
         self._walk(images, run)
 
     def _observe(self, node: Node, x: Tensor) -> Tensor:
-        return node.tally.run(self._net, node.index, x, node.subnet, self._norms[node.index])
+        norms = self._norms[node.index]
+        with attached(norms), self._overwriting.on(node.index, x, node.subnet, calibrated=False):
+            return node.tally.run(self._net, node.index, x, node.subnet, norms)
 
     @torch.inference_mode()
     def _walk(self, images: Tensor, run: Callable[[Node, Tensor], Tensor]) -> None:

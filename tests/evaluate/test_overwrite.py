@@ -1,0 +1,119 @@
+"""Activations work in place where that changes nothing, and only there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from typing import Any
+
+import pytest
+import torch
+from torch import Generator, Tensor, nn
+
+from ofa_bench.data.source import Source
+from ofa_bench.evaluate.overwrite import TRIAL, Overwriting
+from ofa_bench.evaluate.tree import Tree
+from ofa_bench.nets.mbconv import MBConvNet
+from ofa_bench.space import Space, Subnet
+
+Lively = Callable[[Space], MBConvNet]
+
+
+class Odd(nn.Module):
+    """A chain of given bodies over the images, the same for every subnet but for its last block."""
+
+    stochastic: frozenset[int] = frozenset()
+
+    def __init__(self, space: Space, body: nn.Module) -> None:
+        super().__init__()
+        self.space, self.classes = space, 10
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            ends = [nn.Sequential(nn.Flatten(), nn.Linear(3 * 64, 10)) for _ in range(2)]
+        self.blocks = nn.ModuleList([body, *ends])
+
+    def key(self, subnet: Subnet, index: int) -> Hashable | None:
+        if index == 0:
+            return "all"
+        mine = 2 if subnet == self.space.largest else 1
+        return "end" if index == mine else None
+
+    def run(self, index: int, x: Tensor, subnet: Subnet, generator: Generator | None) -> Tensor:
+        y: Tensor = self.blocks[index](x)
+        return y
+
+
+class Residual(nn.Module):
+    """Reads its input after the activation has seen it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.act = nn.ReLU()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + 2 * self.act(x)
+
+
+class First(nn.Module):
+    """Activates its input and never looks at it again; others may."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.act = nn.Hardswish()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return 2 * self.act(x)
+
+
+class Fresh(nn.Module):
+    """Activates what only it has."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.act = nn.ReLU()
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.act(x - 0.5)
+        return y
+
+
+@pytest.mark.parametrize(("body", "safe"), [(Residual(), 0), (First(), 0), (Fresh(), 1)])
+def test_only_what_nobody_misses(body: nn.Module, safe: int, toy: Space) -> None:
+    net: Any = Odd(toy, body)
+    images = torch.randn(5, 3, 8, 8)
+    before = images.clone()
+    overwriting = Overwriting(net)
+    with overwriting.on(0, images, toy.largest, calibrated=True):
+        assert sum(module.inplace for module in body.children()) == safe
+        given = body(images)
+    assert not any(module.inplace for module in body.children())
+    assert torch.equal(images, before)
+    assert torch.equal(given, body(images))
+
+
+@pytest.mark.parametrize("body", [Residual(), First(), Fresh()])
+def test_logits_are_those_of_the_blocks(body: nn.Module, toy: Space) -> None:
+    net: Any = Odd(toy, body)
+    subnets, found = [toy.largest, toy.smallest], {}
+    images = torch.randn(5, 3, 8, 8)
+    Tree(net, subnets).classify(images, lambda place, logits: found.update({place: logits}))
+    with torch.no_grad():
+        for place, end in ((0, 2), (1, 1)):
+            assert torch.equal(found[place], net.blocks[end](body(images)))
+
+
+def test_the_shipped_net_works_in_place(lively: Lively, digits: Source, toy: Space) -> None:
+    net = lively(toy)
+    tree = Tree(net, [toy.largest])
+    working: list[bool] = []
+    for block in net.blocks:
+        for module in block.modules():
+            if isinstance(module, nn.ReLU | nn.Hardswish):
+                module.register_forward_hook(
+                    lambda each, inputs, _: (
+                        working.append(each.inplace) if len(inputs[0]) > TRIAL else None
+                    )
+                )
+    tree.calibrate(digits.calibration(8))
+    tree.classify(next(digits.evaluation("test", 8, 64)).images, lambda place, logits: None)
+    assert len(working) > 20 and all(working)
+    assert not any(getattr(module, "inplace", False) for module in net.modules())
