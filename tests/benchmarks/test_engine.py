@@ -25,7 +25,7 @@ ROUNDS = 5 if FULL else 3
 RUNS: dict[str, dict[str, Any]] = {
     "toy": {"dataset": "digits", "epochs": 4},
     "laptop-8": {"dataset": "digits", "epochs": 1},
-    "laptop-32": {"dataset": "cifar10", "epochs": 0.15},
+    "laptop-32": {"dataset": "cifar10", "epochs": 0.08},
 }
 
 
@@ -102,7 +102,7 @@ def test_input_share(tmp_path: Path, table: Table) -> None:
             method="bignas",
             dataset="cifar10",
             space="laptop-32",
-            epochs=0.15,
+            epochs=0.08,
             results=tmp_path,
             set=("evaluate.curve=0", "evaluate.per_bucket=1", "evaluate.buckets=1"),
         )

@@ -93,7 +93,7 @@ def test_evaluation(name: str, table: Table) -> None:
         "ours": lambda: score(net, nets, source, splits=("test",), chunk=IMAGES),
         "peer at its best": theirs,
     }
-    spent = race(runs, 5 if FULL else 3, warm=FULL)
+    spent = race(runs, 5 if FULL else 3, warm=FULL or len(nets) <= BALANCED)
     scale = len(nets) / len(some)
     spent["peer at its best"] = [seconds * scale for seconds in spent["peer at its best"]]
     scaled = "" if scale == 1 else f" (peer scaled from {len(some)})"
