@@ -11,7 +11,7 @@ def cpu_model() -> str:
     """The processor's name, as it calls itself."""
     if sys.platform == "linux":
         try:
-            for line in Path("/proc/cpuinfo").read_text().splitlines():
+            for line in _lines("/proc/cpuinfo"):
                 if line.startswith("model name"):
                     return line.partition(":")[2].strip()
         except OSError:
@@ -22,7 +22,7 @@ def cpu_model() -> str:
 def gpu_model() -> str | None:
     """The first NVIDIA GPU's name, as its driver tells it; None where there is none."""
     for path in sorted(Path("/proc/driver/nvidia/gpus").glob("*/information")):
-        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        for line in _lines(path):
             if line.startswith("Model:"):
                 return line.partition(":")[2].strip()
     return None
@@ -34,7 +34,7 @@ def peak_memory() -> int:
     Linux's `getrusage` would tell the peak of the process that started this one, if it was larger.
     """
     try:
-        for line in Path("/proc/self/status").read_text().splitlines():
+        for line in _lines("/proc/self/status"):
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) * 1024
     except OSError:
@@ -43,3 +43,8 @@ def peak_memory() -> int:
 
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def _lines(path: str | Path) -> list[str]:
+    """The system's own lines; names in them may be cut within a letter."""
+    return Path(path).read_text(encoding="utf-8", errors="replace").splitlines()

@@ -39,5 +39,7 @@ def settle(device: str | None) -> bool:
 def on_gpu(device: str | None) -> bool:
     """Whether a run asked for like this will compute on a GPU, as far as the driver tells."""
     if device in (None, "auto"):
+        if os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):
+            return False
         return Path("/proc/driver/nvidia/version").exists()
     return str(device).startswith("cuda")

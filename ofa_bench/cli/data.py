@@ -126,6 +126,7 @@ def _cache(
     from ofa_bench.catalogue import discover
     from ofa_bench.data.cache import prepare_cache
     from ofa_bench.engine.assemble import spec_of
+    from ofa_bench.engine.signals import listening
 
     def agree(planned: Any) -> bool:
         console.tell(
@@ -136,7 +137,8 @@ def _cache(
 
     spec, folder = spec_of(dataset, discover().catalogue), Path(data_dir) if data_dir else None
     home = Path(to) if to else None
-    done = prepare_cache(spec, folder, home, short, agree, _told())
+    with listening():  # so that what is half written goes away, whoever asks to stop
+        done = prepare_cache(spec, folder, home, short, agree, _told())
     if as_json:
         console.answer(done.to_json())
         return

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from multiprocessing import get_context
 from queue import Empty
@@ -11,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ofa_bench.cli.options import Kind, listed
-from ofa_bench.errors import BenchError, Interrupted, UsageError
+from ofa_bench.errors import BenchError, Interrupted
 
 if TYPE_CHECKING:
     from ofa_bench.cli.compare import Outcomes
@@ -79,37 +81,54 @@ def carry_out(
         hint = "state is saved; the same line goes on with all of them"
         raise Interrupted(error.message, hint) from error
     finally:
-        for worker in workers:
-            if worker.is_alive():
-                worker.terminate()  # asks: a run that is under way saves its state first
-            worker.join()
+        _end([worker for worker in workers if worker.pid is not None], answers)
+
+
+def _end(workers: Sequence[Any], answers: Any) -> None:
+    """Ask all to stop: a run that is under way saves its state first. What they still answer is
+    read, for a process ends only once its words are taken."""
+    for worker in workers:
+        if worker.is_alive():
+            worker.terminate()
+    for worker in workers:
+        while worker.is_alive():
+            with suppress(Empty):
+                answers.get(timeout=LOOK_EVERY)
+        worker.join()
 
 
 def _gather(count: int, answers: Any, workers: Sequence[Any]) -> Outcomes:
     entries, failures = [], []
-    while count:
-        try:
-            answer = answers.get(timeout=LOOK_EVERY)
-        except Empty:
-            dead = [worker.exitcode for worker in workers if worker.exitcode]
-            if dead:
-                raise BenchError(
-                    f"a process that trains died (exit code {dead[0]})", "use fewer --devices"
-                ) from None
-            continue
+    for _ in range(count):
+        answer = _next(answers, workers)
         if isinstance(answer, BenchError):
             raise answer
         entries += answer[0]
         failures += answer[1]
-        count -= 1
     return entries, failures
+
+
+def _next(answers: Any, workers: Sequence[Any]) -> Any:
+    while True:
+        codes = [worker.exitcode for worker in workers]  # asked first: what ended has answered
+        try:
+            return answers.get(timeout=LOOK_EVERY)
+        except Empty:
+            failed = next((code for code in codes if code), 0)
+            if failed or None not in codes:
+                raise BenchError(
+                    f"a process that trains ended (exit code {failed}) without an answer",
+                    "the same line goes on with what is missing; fewer --devices need less memory",
+                ) from None
 
 
 def _work(device: str, store: Store, tasks: Any, answers: Any) -> None:
     """One device's process: families of runs until there are no more."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal tells all: this one is asked by ours
     from ofa_bench import api
     from ofa_bench.cli import compare, console
     from ofa_bench.cli.allocator import settle
+    from ofa_bench.cli.main import explained
     from ofa_bench.engine.assemble import assemble
 
     settle(device)
@@ -119,6 +138,6 @@ def _work(device: str, store: Store, tasks: Any, answers: Any) -> None:
             try:
                 runs = [(each, assemble(each, api.catalogue_for(each))) for each in asked]
                 answers.put(compare.carry_out(runs, store))
-            except (UsageError, Interrupted) as error:
-                answers.put(error)
+            except Exception as error:
+                answers.put(error if isinstance(error, BenchError) else explained(error))
                 return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -63,9 +64,10 @@ def speed_for(assembly: Assembly, store: Store) -> Speed:
             macs += record.cost.train_macs
             seconds += record.cost.device_seconds
             records += 1
+    kept = _kept(store).get(_place(assembly), Speed(model, None, 0))
     if seconds > 0:
-        return Speed(model, macs / seconds, records)
-    return _kept(store).get(_place(assembly), Speed(model, None, 0))
+        return Speed(model, macs / seconds, records, kept.input_rate)
+    return kept
 
 
 def calibrated(assembly: Assembly, store: Store, pace: Pace) -> Speed:
@@ -94,6 +96,15 @@ def _file(store: Store) -> Path:
 def _kept(store: Store) -> dict[str, Speed]:
     try:
         told = json.loads(_file(store).read_text(encoding="utf-8"))
-        return {str(place): Speed(**each) for place, each in told.items()}
+        return {str(place): _read(each) for place, each in told.items()}
     except (OSError, ValueError, TypeError, AttributeError):
         return {}  # absent or damaged: it is measured again when asked for
+
+
+def _read(told: Any) -> Speed:
+    """A speed as it was kept; ValueError where its numbers are none to reckon with."""
+    speed = Speed(**told)
+    for number in (speed.macs, speed.input_rate):
+        if number is not None and not (math.isfinite(number) and number > 0):
+            raise ValueError(f"{number} is no speed")
+    return speed

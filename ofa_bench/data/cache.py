@@ -6,7 +6,7 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from multiprocessing.pool import ThreadPool
@@ -21,9 +21,8 @@ from ofa_bench.data.images import read_image
 from ofa_bench.data.layout import INDEX, locate
 from ofa_bench.data.listing import list_tree
 from ofa_bench.data.manifest import Entry, Progress, manifest
-from ofa_bench.data.pixels import PIXELS, index_of
+from ofa_bench.data.pixels import LONGEST, PIXELS, index_of
 from ofa_bench.errors import BenchError, DataError
-from ofa_bench.files import write_whole
 
 AT_ONCE = 512  # images in memory between decoding and writing
 Decoded = tuple[Tensor, str]  # uint8 [3, H, W], and the hash that addresses the image
@@ -66,6 +65,7 @@ def prepare_cache(
     entries = manifest(tree.root, files, place.cache / "manifest.json", progress)
     home = to or place.cache / f"pixels-{short}"
     shapes = [_fitted(entry.height, entry.width, short) for entry in entries]
+    _check_sides(files, shapes)
     scaled = sum(min(entry.height, entry.width) > short for entry in entries)
     planned = Cached(str(home), len(files), scaled, sum(3 * h * w for h, w in shapes))
     _check_room(home, planned.bytes)
@@ -77,7 +77,7 @@ def prepare_cache(
         with _beside(home) as fresh:
             sizes, digests = _write(fresh / PIXELS, decoded)
             index = index_of(tree, np.array(sizes, dtype=np.int64), digests, notes)
-            write_whole(fresh / INDEX, index)
+            _write_through(fresh / INDEX, [index])
             fresh.chmod(0o755)
             fresh.rename(home)
     except OSError as error:
@@ -98,6 +98,13 @@ def _fitted(height: int, width: int, short: int) -> tuple[int, int]:
     if least <= short:
         return height, width
     return (short, short * width // least) if height == least else (short * height // least, short)
+
+
+def _check_sides(files: Sequence[str], shapes: Sequence[tuple[int, int]]) -> None:
+    for name, (height, width) in zip(files, shapes, strict=True):
+        if max(height, width) > LONGEST:
+            size = f"{width} pixels wide and {height} high"
+            raise DataError(f"{name} would be {size}: no side may exceed {LONGEST}", "leave it out")
 
 
 def _check_room(home: Path, needed: int) -> None:
@@ -142,15 +149,27 @@ def _scaled(path: Path, known: str, short: int) -> Decoded:
 
 
 def _write(path: Path, images: Iterator[Decoded]) -> tuple[list[tuple[int, int]], list[str]]:
-    sizes, digests = [], []
-    with open(path, "wb") as file:
+    sizes: list[tuple[int, int]] = []
+    digests: list[str] = []
+
+    def pixels() -> Iterator[memoryview]:
         for image, content in images:
-            file.write(image.permute(1, 2, 0).contiguous().numpy().data)
             sizes.append((image.shape[1], image.shape[2]))
             digests.append(content)
+            yield image.permute(1, 2, 0).contiguous().numpy().data
+
+    _write_through(path, pixels())
+    return sizes, digests
+
+
+def _write_through(path: Path, parts: Iterable[bytes | memoryview]) -> None:
+    """Onto the disk, and readable by whoever may read the folder."""
+    with open(path, "wb") as file:
+        for part in parts:
+            file.write(part)
         file.flush()
         os.fsync(file.fileno())
-    return sizes, digests
+    path.chmod(0o644)
 
 
 @contextmanager

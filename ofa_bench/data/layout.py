@@ -81,7 +81,7 @@ def _bases(data_dir: Path | None) -> list[Path]:
 
 def _candidates(base: Path, spec: DatasetSpec) -> list[Path]:
     inner = [base / name for name in spec.folders or (spec.name,)]
-    own = base.parent if spec.pickles and base.resolve().name == spec.pickles else base
+    own = base.resolve().parent if spec.pickles and base.resolve().name == spec.pickles else base
     return [*inner, own]
 
 

@@ -7,6 +7,7 @@ and widths, labels and hashes, training images first, and the class names in its
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 PIXELS = "images.bin"
+LONGEST = (1 << 16) - 1  # pixels of a side
+NO_INDEX = (ValueError, KeyError, TypeError, AttributeError)
 REMEDY = "remove the folder, and make it again with `ofa-bench data prepare DATASET --cache`"
 
 
@@ -54,9 +57,11 @@ def read_index(root: Path, spec: DatasetSpec) -> Index:
         border = int(header["train"])
         if not 0 < border < len(labels) or not _legal(shapes, labels, hashes, len(classes)):
             raise ValueError("its index makes no sense")
-        if (root / PIXELS).stat().st_size != 3 * shapes.prod(1).sum():
+        with open(root / PIXELS, "rb") as pixels:  # so that it is known to be readable
+            size = os.fstat(pixels.fileno()).st_size
+        if size != 3 * shapes.prod(1).sum():
             raise ValueError("its two files do not fit each other")
-    except (OSError, SafetensorError, ValueError, KeyError, TypeError) as error:
+    except (OSError, SafetensorError, ArithmeticError, *NO_INDEX) as error:
         raise DataError(f"{root} is damaged: {error}", REMEDY) from error
     if spec.classes is not None and len(classes) != spec.classes:
         raise DataError(
@@ -75,6 +80,6 @@ def _legal(shapes: NDArray[Any], labels: NDArray[Any], hashes: NDArray[Any], cla
     return bool(
         kinds == ["int64", "int64", "uint8"]
         and [each.shape for each in (shapes, labels, hashes)] == [(count, 2), (count,), (count, 16)]
-        and 0 < shapes.min() <= shapes.max() < 1 << 16
+        and 0 < shapes.min() <= shapes.max() <= LONGEST
         and 0 <= labels.min() <= labels.max() < classes
     )

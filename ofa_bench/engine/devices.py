@@ -83,7 +83,8 @@ def resolve_device(name: str, local_rank: int = 0) -> torch.device:
         raise UsageError(f"--device {name} is not supported", "auto, cpu, cuda or cuda:N")
     if device.type == "cuda":
         count = torch.cuda.device_count()
-        number = local_rank if device.index is None else device.index
+        said = name.partition(":")[2]  # torch itself counts no further than 255
+        number = int(said) if said else local_rank
         if number >= count:
             raise UsageError(
                 f"--device {name}: this machine has {count} CUDA devices", "use --device cpu"
@@ -102,9 +103,18 @@ def open_devices(name: str) -> Iterator[Devices]:
         torch.set_num_threads(threads)  # a run may choose its own
 
 
+def _told(variable: str, usually: int) -> int:
+    """What a launcher set; UsageError where that is no number."""
+    value = os.environ.get(variable, str(usually))
+    if not value.isdecimal():
+        raise UsageError(
+            f"{variable} is {value!r}, which is no number", "torchrun sets it; unset it"
+        )
+    return int(value)
+
+
 def _opened(name: str) -> Iterator[Devices]:
-    world = int(os.environ.get("WORLD_SIZE", "1"))
-    local = int(os.environ.get("LOCAL_RANK", "0"))
+    world, local = _told("WORLD_SIZE", 1), _told("LOCAL_RANK", 0)
     device = resolve_device(name, local)
     if device.type == "cuda":
         torch.cuda.set_device(device)
@@ -113,7 +123,12 @@ def _opened(name: str) -> Iterator[Devices]:
         yield Devices(device)
         return
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
-    torch.distributed.init_process_group(backend)
+    try:
+        torch.distributed.init_process_group(backend)
+    except ValueError as error:  # not all that a launcher sets is there
+        raise UsageError(
+            f"WORLD_SIZE is {world}, but {error}", "start ranks by torchrun"
+        ) from error
     try:
         yield Devices(device, torch.distributed.get_rank(), world)
     finally:

@@ -6,7 +6,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from itertools import islice
+from itertools import count, islice
 from pathlib import Path
 
 import torch
@@ -28,7 +28,7 @@ from ofa_bench.nets.protocol import decays
 from ofa_bench.schedule import Phase
 
 TIMED = 3  # micro-batches, after one to warm up
-INPUT_BATCHES = 8  # micro-batches of images that are fetched, after one that opens the files
+INPUT_BATCHES = 8  # micro-batches of images that are fetched, more with many workers
 
 
 @dataclass(frozen=True)
@@ -129,12 +129,19 @@ def _input_rate(assembly: Assembly, devices: Devices) -> float | None:
             device=devices.device,
             workers=execution.workers,
         )
-        count = assembly.schedule.norm_batch
-        places = (Address(0, at, at + count) for at in range(0, source.sizes["train"], count))
-        stream = source.batches(places)
-        next(stream)
+        stream = source.batches(_places(assembly.schedule.norm_batch, source.sizes["train"]))
+        ahead = 2 * execution.workers  # batches that workers hold ready when the clock starts
+        for _ in islice(stream, 1 + ahead):
+            pass
         began = time.perf_counter()
-        images = sum(len(batch.labels) for batch in islice(stream, INPUT_BATCHES))
-    except (DataError, StopIteration):
+        images = sum(len(batch.labels) for batch in islice(stream, INPUT_BATCHES + 2 * ahead))
+    except DataError:
         return None
-    return images / (time.perf_counter() - began) if images else None
+    return images / (time.perf_counter() - began)
+
+
+def _places(size: int, images: int) -> Iterator[Address]:
+    """Whole batches, epoch after epoch."""
+    for epoch in count():
+        for at in range(0, max(1, images - size + 1), size):
+            yield Address(epoch, at, min(at + size, images))

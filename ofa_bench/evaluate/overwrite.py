@@ -5,8 +5,8 @@ Out of place they write to memory that no cache holds yet, which is a twentieth 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Hashable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
@@ -20,16 +20,16 @@ HOME = "torch.nn.modules.activation"  # where modules whose `inplace` is known t
 
 
 class Overwriting:
-    """What of a net may work in place; a block is tried when it is first met, in either mode."""
+    """What of a net may work in place; a block is tried when a key first comes up, in each mode."""
 
     def __init__(self, net: Supernet) -> None:
         self._net = net
-        self._safe: dict[tuple[int, bool], Sequence[Any]] = {}
+        self._safe: dict[tuple[int, Hashable, bool], Sequence[Any]] = {}
 
     @contextmanager
     def on(self, index: int, x: Tensor, subnet: Subnet, calibrated: bool) -> Iterator[None]:
         """Run the block here as it will be run on `x`; modules are put back afterwards."""
-        place = (index, calibrated)
+        place = (index, self._net.key(subnet, index), calibrated)
         if place not in self._safe:
             self._safe[place] = self._tried(index, x[:TRIAL].clone(), subnet)
         with _in_place(self._safe[place]):
@@ -37,16 +37,48 @@ class Overwriting:
 
     def _tried(self, index: int, x: Tensor, subnet: Subnet) -> Sequence[Any]:
         """The block's activations, if with them in place output and input keep every bit."""
-        modules = self._net.blocks[index].modules()
-        found = [each for each in modules if type(each).__module__ == HOME and _idle(each)]
-        before, expected = x.clone(), self._net.run(index, x, subnet, None).clone()
-        with _in_place(found):
-            after = self._net.run(index, x, subnet, None)
+        block = self._net.blocks[index]
+        found = [each for each in block.modules() if type(each).__module__ == HOME and _idle(each)]
+        with _watching(found, _lasting(block) | {_place(x)}) as barred:
+            before, expected = x.clone(), self._net.run(index, x, subnet, None).clone()
+        found = [each for each in found if each not in barred]
+        try:
+            with _in_place(found):
+                after = self._net.run(index, x, subnet, None)
+        except RuntimeError:  # what it is given has no memory of its own
+            return ()
         return found if torch.equal(after, expected) and torch.equal(x, before) else ()
 
 
 def _idle(module: Any) -> bool:
     return getattr(module, "inplace", None) is False
+
+
+def _place(tensor: Tensor) -> int:
+    return tensor.untyped_storage().data_ptr()
+
+
+def _lasting(block: torch.nn.Module) -> set[int]:
+    """Where the block's parameters, buffers and other tensors of its modules lie."""
+    kept = [*block.parameters(), *block.buffers()]
+    for module in block.modules():
+        kept += [value for value in vars(module).values() if isinstance(value, Tensor)]
+    return {_place(each) for each in kept}
+
+
+@contextmanager
+def _watching(modules: Sequence[Any], lasting: set[int]) -> Iterator[set[Any]]:
+    """Gathers the modules that are given memory which outlives the block's run."""
+    barred: set[Any] = set()
+
+    def look(module: Any, given: tuple[Tensor, ...]) -> None:
+        if _place(given[0]) in lasting:
+            barred.add(module)
+
+    with ExitStack() as handles:
+        for module in modules:
+            handles.enter_context(module.register_forward_pre_hook(look))
+        yield barred
 
 
 @contextmanager

@@ -288,6 +288,10 @@ def test_variables_with_nonsense(here: Path, bench: Bench, monkeypatch: pytest.M
     (here / "file").write_text("")
     monkeypatch.setenv("OFA_BENCH_DATA", str(here / "file"))
     told(bench("run", "--dataset", "cifar10", *QUICK), 2, ["OFA_BENCH_DATA", "--data-dir"])
+    monkeypatch.setenv("WORLD_SIZE", "many")
+    told(bench("run", "--results", here / "results", *QUICK), 2, ["WORLD_SIZE", "many", "torchrun"])
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    told(bench("run", "--results", here / "results", *QUICK), 2, ["WORLD_SIZE", "torchrun"])
 
 
 def shell(line: str, **env: str) -> subprocess.CompletedProcess[str]:

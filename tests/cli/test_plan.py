@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -130,8 +131,14 @@ def test_a_speed_is_measured_and_kept(bench: Bench, tmp_path: Path) -> None:
     measured = bench(*words, "--calibrate", "--json").json["predicted"]
     assert measured["device_seconds"] > 0 and measured["input_images_per_second"] > 0
     assert bench(*words, "--json").json["predicted"] == measured
-    (tmp_path / "runs" / "calibrated.json").write_text("{")
-    assert bench(*words, "--json").json["predicted"]["device_seconds"] is None
+    kept = tmp_path / "runs" / "calibrated.json"
+    place = next(iter(json.loads(kept.read_text())))
+    for macs in ("{", '"many"', "0", "NaN", "-1"):
+        text = (
+            macs if macs == "{" else f'{{"{place}": {{"model": "", "macs": {macs}, "records": 0}}}}'
+        )
+        kept.write_text(text)
+        assert bench(*words, "--json").json["predicted"]["device_seconds"] is None
 
 
 def test_a_step_on_several_devices(bench: Bench, tmp_path: Path) -> None:

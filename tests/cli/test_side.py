@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import queue
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import NamedTuple
 
+import pytest
+
+from ofa_bench.cli import side
+from ofa_bench.errors import BenchError
 from tests.cli.conftest import Bench
 
 SMALL = ("--space", "toy", "--seeds", "1", "--set", "evaluate.per_bucket=1", "--yes", "--json")
@@ -38,6 +44,24 @@ def test_no_devices(bench: Bench) -> None:
 def test_one_that_is_absent(bench: Bench, tmp_path: Path) -> None:
     done = bench("compare", *SMALL, "--results", str(tmp_path), "--devices", "97")
     assert done.code == 2 and "CUDA devices" in done.err
+
+
+class Ended(NamedTuple):
+    """A process that is over."""
+
+    exitcode: int
+
+
+@pytest.mark.parametrize("code", [0, -9])
+def test_one_that_ends_without_an_answer(code: int) -> None:
+    with pytest.raises(BenchError, match="without an answer"):
+        side._next(queue.Queue(), [Ended(code)])
+
+
+def test_an_answer_of_one_that_ended_is_taken() -> None:
+    answers: queue.Queue[str] = queue.Queue()
+    answers.put("done")
+    assert side._next(answers, [Ended(0)]) == "done"
 
 
 def test_a_signal_saves_all(tmp_path: Path) -> None:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import save_file
 
 from ofa_bench.data.batch import Address
@@ -88,13 +93,42 @@ def test_a_broken_image_leaves_nothing_behind(tree: Path, tmp_path: Path) -> Non
     assert list((tmp_path / "made").iterdir()) == []
 
 
+def test_a_signal_leaves_nothing_behind(tree: Path, tmp_path: Path) -> None:
+    code = (
+        "import os, signal; from ofa_bench.data import cache; from ofa_bench.cli.main import main\n"
+        "cache._scaled = lambda *_: os.kill(os.getpid(), signal.SIGTERM)\n"
+        "raise SystemExit(main(['data', 'prepare', 'folder', '--cache', '--yes', *sys.argv[1:]]))"
+    )
+    words = [sys.executable, "-c", f"import sys; {code}", "--data-dir", str(tree)]
+    words += ["--to", str(tmp_path / "made" / "pixels")]
+    done = subprocess.run(words, capture_output=True, text=True)
+    assert done.returncode == 130 and "interrupted" in done.stderr, done.stderr
+    assert list((tmp_path / "made").iterdir()) == []
+
+
+def test_whoever_may_read_the_folder_may_read_its_files(tree: Path, tmp_path: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        cached(tree, tmp_path / "pixels")
+    finally:
+        os.umask(before)
+    modes = {path.stat().st_mode & 0o777 for path in (tmp_path / "pixels").iterdir()}
+    assert modes == {0o644}
+
+
+def test_an_image_too_long_is_named_beforehand(tree: Path, tmp_path: Path) -> None:
+    Image.new("RGB", (70_000, 2)).save(tree / "train" / "class0" / "ribbon.png")
+    with pytest.raises(DataError, match=r"ribbon\.png would be 70000 pixels wide"):
+        cached(tree, tmp_path / "pixels")
+
+
 def test_what_is_there_is_not_overwritten(tree: Path, tmp_path: Path) -> None:
     cached(tree, tmp_path / "pixels")
     with pytest.raises(DataError, match="there already"):
         cached(tree, tmp_path / "pixels")
 
 
-@pytest.mark.parametrize("damage", ["cut", "index", "labels", "shapes", "gone"])
+@pytest.mark.parametrize("damage", ["cut", "index", "labels", "shapes", "gone", "infinite"])
 def test_a_damaged_one_is_refused(tree: Path, tmp_path: Path, damage: str) -> None:
     root = tmp_path / "pixels"
     cached(tree, root)
@@ -111,7 +145,10 @@ def test_a_damaged_one_is_refused(tree: Path, tmp_path: Path, damage: str) -> No
         with safe_open(root / INDEX, framework="pt") as index:
             arrays = {name: index.get_tensor(name) for name in index.keys()}  # noqa: SIM118
             header = index.metadata()
-        arrays[damage] = arrays[damage] + (1 << 40)
+        if damage == "infinite":
+            header["images"] = re.sub(r'"train": \d+', '"train": Infinity', header["images"])
+        else:
+            arrays[damage] = arrays[damage] + (1 << 40)
         save_file(arrays, root / INDEX, header)
     with pytest.raises(DataError, match="damaged"):
         opened(root)

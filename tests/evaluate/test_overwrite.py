@@ -76,7 +76,39 @@ class Fresh(nn.Module):
         return y
 
 
-@pytest.mark.parametrize(("body", "safe"), [(Residual(), 0), (First(), 0), (Fresh(), 1)])
+class Weighted(nn.Module):
+    """Activates a parameter, a buffer and a tensor it keeps."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.acts = nn.ModuleList(nn.ReLU() for _ in range(3))
+        self.weight = nn.Parameter(torch.tensor([-1.0, 1.0]))
+        self.register_buffer("shift", torch.tensor([-1.0, 1.0]))
+        self.kept = torch.tensor([-1.0, 1.0])
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight, shift, kept = map(lambda act, y: act(y), self.acts, self.tensors())
+        return x * weight.sum() + shift.sum() + kept.sum()
+
+    def tensors(self) -> list[Tensor]:
+        return [self.weight, self.get_buffer("shift"), self.kept]
+
+
+class Repeated(nn.Module):
+    """Activates one number that stands for many."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.act = nn.Hardswish()
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.act(x.mean((1, 2, 3), keepdim=True).expand_as(x))
+        return y
+
+
+@pytest.mark.parametrize(
+    ("body", "safe"), [(Residual(), 0), (First(), 0), (Repeated(), 0), (Fresh(), 1)]
+)
 def test_only_what_nobody_misses(body: nn.Module, safe: int, toy: Space) -> None:
     net: Any = Odd(toy, body)
     images = torch.randn(5, 3, 8, 8)
@@ -117,3 +149,42 @@ def test_the_shipped_net_works_in_place(lively: Lively, digits: Source, toy: Spa
     tree.classify(next(digits.evaluation("test", 8, 64)).images, lambda place, logits: None)
     assert len(working) > 20 and all(working)
     assert not any(getattr(module, "inplace", False) for module in net.modules())
+
+
+def test_what_a_block_keeps_is_left_alone(toy: Space) -> None:
+    body = Weighted()
+    net: Any = Odd(toy, body)
+    with torch.inference_mode(), Overwriting(net).on(0, torch.randn(5, 3, 8, 8), toy.largest, True):
+        assert not any(act.inplace for act in body.acts)
+    assert all(each.tolist() == [-1.0, 1.0] for each in body.tensors())
+
+
+def test_what_the_trial_could_not_tell_is_left_alone(toy: Space) -> None:
+    body = First()
+    body.act = nn.ReLU()
+    images = torch.randn(5, 3, 8, 8)
+    images[:TRIAL].abs_()  # a rectifier changes nothing there
+    with Overwriting(Odd(toy, body)).on(0, images, toy.largest, True):  # type: ignore[arg-type]
+        assert not body.act.inplace
+
+
+class Wide(Odd):
+    """Its first block makes something of its input for the largest subnet only."""
+
+    def key(self, subnet: Subnet, index: int) -> Hashable | None:
+        wide = subnet == self.space.largest
+        return wide if index == 0 else super().key(subnet, index)
+
+    def run(self, index: int, x: Tensor, subnet: Subnet, generator: Generator | None) -> Tensor:
+        fresh = index == 0 and subnet == self.space.largest
+        return super().run(index, x * 1.5 if fresh else x, subnet, generator)
+
+
+def test_a_key_is_tried_by_itself(toy: Space) -> None:
+    body = First()
+    overwriting = Overwriting(Wide(toy, body))  # type: ignore[arg-type]
+    images = torch.randn(5, 3, 8, 8)
+    with overwriting.on(0, images, toy.largest, True):
+        assert body.act.inplace
+    with overwriting.on(0, images, toy.smallest, True):
+        assert not body.act.inplace
