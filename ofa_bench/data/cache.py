@@ -24,6 +24,7 @@ from ofa_bench.data.manifest import Entry, Progress, manifest
 from ofa_bench.data.pixels import LONGEST, PIXELS, index_of
 from ofa_bench.errors import BenchError, DataError
 
+UNFINISHED = ".caching-"
 AT_ONCE = 512  # images in memory between decoding and writing
 Decoded = tuple[Tensor, str]  # uint8 [3, H, W], and the hash that addresses the image
 
@@ -113,9 +114,12 @@ def _check_room(home: Path, needed: int) -> None:
     above = next(folder for folder in home.absolute().parents if folder.exists())
     free = shutil.disk_usage(above).free
     if needed > free:
+        left = next(home.parent.glob(f"{UNFINISHED}*"), None)
         raise DataError(
             f"{needed / 1e9:,.1f} GB of pixels do not fit below {above}: {free / 1e9:,.1f} GB free",
-            "give --to a larger disk, or a smaller --short side",
+            f"remove {left}, which an attempt that was killed left behind"
+            if left
+            else "give --to a larger disk, or a smaller --short side",
         )
 
 
@@ -176,7 +180,7 @@ def _write_through(path: Path, parts: Iterable[bytes | memoryview]) -> None:
 def _beside(home: Path) -> Iterator[Path]:
     """A folder that is filled next to its place and goes away unless it was renamed."""
     home.parent.mkdir(parents=True, exist_ok=True)
-    fresh = Path(tempfile.mkdtemp(prefix=".caching-", dir=home.parent))
+    fresh = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=home.parent))
     try:
         yield fresh
     finally:

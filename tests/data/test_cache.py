@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -104,6 +105,20 @@ def test_a_signal_leaves_nothing_behind(tree: Path, tmp_path: Path) -> None:
     done = subprocess.run(words, capture_output=True, text=True)
     assert done.returncode == 130 and "interrupted" in done.stderr, done.stderr
     assert list((tmp_path / "made").iterdir()) == []
+
+
+def test_what_a_killed_attempt_left_is_named_where_room_is_short(
+    tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free = shutil.disk_usage(tmp_path)._replace(free=1000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: free)
+    with pytest.raises(DataError, match="do not fit") as told:
+        cached(tree, tmp_path / "pixels")
+    assert "larger disk" in told.value.hint
+    (tmp_path / ".caching-x1").mkdir()
+    with pytest.raises(DataError, match="do not fit") as told:
+        cached(tree, tmp_path / "pixels")
+    assert ".caching-x1" in told.value.hint
 
 
 def test_whoever_may_read_the_folder_may_read_its_files(tree: Path, tmp_path: Path) -> None:
