@@ -5,6 +5,7 @@ Out of place they write to memory that no cache holds yet, which is a twentieth 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Hashable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -16,23 +17,28 @@ from ofa_bench.nets.protocol import Supernet
 from ofa_bench.space import Subnet
 
 TRIAL = 2  # images
+PAYS = 4  # runs of a block in one way, before a trial is worth its time
 HOME = "torch.nn.modules.activation"  # where modules whose `inplace` is known to mean it are from
+
+Place = tuple[int, Hashable, bool]  # block, key, whether its norms are calibrated
 
 
 class Overwriting:
-    """What of a net may work in place; a block is tried when a key first comes up, in each mode."""
+    """What of a net may work in place; a block is tried where a key comes often, in each mode."""
 
     def __init__(self, net: Supernet) -> None:
         self._net = net
-        self._safe: dict[tuple[int, Hashable, bool], Sequence[Any]] = {}
+        self._safe: dict[Place, Sequence[Any]] = {}
+        self._met: Counter[Place] = Counter()
 
     @contextmanager
     def on(self, index: int, x: Tensor, subnet: Subnet, calibrated: bool) -> Iterator[None]:
         """Run the block here as it will be run on `x`; modules are put back afterwards."""
         place = (index, self._net.key(subnet, index), calibrated)
-        if place not in self._safe:
+        self._met[place] += 1
+        if self._met[place] == PAYS:
             self._safe[place] = self._tried(index, x[:TRIAL].clone(), subnet)
-        with _in_place(self._safe[place]):
+        with _in_place(self._safe.get(place, ())):
             yield
 
     def _tried(self, index: int, x: Tensor, subnet: Subnet) -> Sequence[Any]:
