@@ -67,7 +67,7 @@ class Devices:
     def peak_bytes(self) -> int:
         """The most memory this run has held on the accelerator, or this process on a CPU."""
         if self.device.type == "cuda":
-            return torch.cuda.max_memory_allocated(self.device)
+            return torch.cuda.max_memory_reserved(self.device)  # with what recorded blocks keep
         return peak_memory()
 
 
@@ -118,7 +118,8 @@ def _opened(name: str) -> Iterator[Devices]:
     device = resolve_device(name, local)
     if device.type == "cuda":
         torch.cuda.set_device(device)
-        torch.cuda.reset_peak_memory_stats(device)  # of the run before, in the same process
+        torch.cuda.empty_cache()  # of the run before, in the same process
+        torch.cuda.reset_peak_memory_stats(device)
     if world == 1:
         yield Devices(device)
         return

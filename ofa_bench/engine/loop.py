@@ -117,7 +117,7 @@ class Loop:
             step=step,
             draws=draws,
             shares=shares,
-            autocast=state.autocast,
+            blocks=state.blocks,
             teach=teacher.on if teacher else None,
             scale=state.scale,
             stop=self.stop,

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
 
 from ofa_bench.engine.devices import Devices
+from ofa_bench.engine.kernels import QuickerKernels
+from ofa_bench.engine.replay import replays
 from ofa_bench.hardware import cpu_model
 
 CONTAINERS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -29,9 +31,19 @@ def settle_threads(macs: float) -> None:
 
 
 def autocast(precision: str, devices: Devices) -> Callable[[], AbstractContextManager[object]]:
-    """The context that a network's blocks run under."""
+    """The context that a network's blocks run under, each in one of its own: a block uses a weight
+    once, so that nothing is worth remembering."""
     dtype, kind = CONTAINERS[precision], devices.device.type
-    return nullcontext if dtype is None else lambda: torch.autocast(kind, dtype=dtype)
+    if dtype is None:
+        return nullcontext
+
+    @contextmanager
+    def half() -> Iterator[None]:
+        quicker = QuickerKernels() if kind == "cuda" else nullcontext()
+        with torch.autocast(kind, dtype, cache_enabled=False), quicker:
+            yield
+
+    return half
 
 
 def describe(devices: Devices) -> dict[str, Any]:
@@ -49,5 +61,5 @@ def describe(devices: Devices) -> dict[str, Any]:
         "torch": torch.__version__,
         "python": platform.python_version(),
         "platform": platform.platform(terse=True),
-        "details": {"world": devices.world},
+        "details": {"world": devices.world, "graphs": replays(devices.device)},
     }

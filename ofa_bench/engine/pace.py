@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import count, islice
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -21,13 +22,14 @@ from ofa_bench.engine.gradients import FlatGradients
 from ofa_bench.engine.machine import autocast, settle_threads
 from ofa_bench.engine.optimizer import Optimizer
 from ofa_bench.engine.passes import Passes
+from ofa_bench.engine.replay import Blocks, blocks_of
 from ofa_bench.engine.teacher import FrozenTeacher
 from ofa_bench.errors import DataError
 from ofa_bench.losses import Losses
 from ofa_bench.nets.protocol import decays
 from ofa_bench.schedule import Phase
 
-TIMED = 3  # micro-batches, after one to warm up
+TIMED = 3  # micro-batches, after those that warm up
 INPUT_BATCHES = 8  # micro-batches of images that are fetched, more with many workers
 
 
@@ -63,6 +65,7 @@ class _Bench:
     def __init__(self, assembly: Assembly, catalogue: Catalogue, devices: Devices) -> None:
         self.assembly, self.devices = assembly, devices
         self.net = build_net(assembly, catalogue, devices)
+        self.blocks = self._over(self.net)
         named = dict(self.net.named_parameters())
         self.gradients = FlatGradients(named.items())
         self.optimizer = Optimizer(assembly.science.optim, named, decays)
@@ -73,6 +76,11 @@ class _Bench:
         labels = torch.randint(assembly.classes, (count,), generator=noise).to(devices.device)
         self.batch = Batch(images.contiguous(memory_format=torch.channels_last), labels)
 
+    def _over(self, net: Any) -> Blocks:
+        science, bus = self.assembly.science, self.assembly.bus
+        precise = autocast(science.precision, self.devices)
+        return blocks_of(net, self.devices.device, precise, bool(bus.merges))
+
     def step(self, phase: Phase) -> float:
         """Seconds of a step in the middle of a phase: its micro-batches and its update."""
         schedule, bus = self.assembly.schedule, self.assembly.bus
@@ -80,7 +88,7 @@ class _Bench:
         step = schedule.step((schedule.edges[number] + schedule.edges[number + 1]) // 2)
         draws = bus.draws(step, lambda subnet: 0.0)
         value = self.assembly.teachers.get(phase.name)
-        teacher = None if value is None else FrozenTeacher.taken(value, self.net, self)
+        teacher = None if value is None else FrozenTeacher.taken(value, self.net, self, self._over)
         passes = Passes(
             net=self.net,
             bus=bus,
@@ -88,7 +96,7 @@ class _Bench:
             step=step,
             draws=draws,
             shares=[1.0] * len(draws),
-            autocast=autocast(self.assembly.science.precision, self.devices),
+            blocks=self.blocks,
             teach=teacher.on if teacher else None,
         )
         self.gradients.zero()
@@ -97,15 +105,15 @@ class _Bench:
         return len(schedule.cuts(step.index)) * micro + update
 
     def _timed(self, work: Callable[[], None]) -> float:
-        """Seconds of a piece of work: the median, after one that warms up."""
+        """Seconds of a piece of work: the median, once it is warm."""
         spent = []
-        for _ in range(TIMED + 1):
+        for _ in range(self.blocks.warm + TIMED):
             self.devices.synchronize()
             began = time.perf_counter()
             work()
             self.devices.synchronize()
             spent.append(time.perf_counter() - began)
-        return statistics.median(spent[1:])
+        return statistics.median(spent[-TIMED:])
 
     def calibration(self, resolution: int) -> Iterator[Batch]:
         """A teacher's statistics, of noise too."""

@@ -7,7 +7,6 @@ forward and backward: the sum of gradients is the same, to rounding, as of separ
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -18,6 +17,7 @@ from ofa_bench import keys
 from ofa_bench.data.batch import Batch
 from ofa_bench.draws import Draw, Role
 from ofa_bench.engine.policies import Bus
+from ofa_bench.engine.replay import Blocks
 from ofa_bench.hookspecs import Criterion
 from ofa_bench.losses import full_precision
 from ofa_bench.schedule import Step
@@ -67,13 +67,16 @@ class Passes:
     step: Step
     draws: Sequence[Draw]
     shares: Sequence[float]
-    autocast: Callable[[], AbstractContextManager[object]] = nullcontext
+    blocks: Blocks | None = None
     teach: Callable[[Batch], Callable[[int], Tensor]] | None = None
     scale: Callable[[Tensor], Tensor] = lambda loss: loss
     stop: Callable[[], bool] = lambda: False
     shared: bool = True
     losses: list[Tensor] = field(default_factory=list)
     taught: set[int] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self._blocks = self.blocks or Blocks(self.net)
 
     def run(self, batch: Batch, number: int, weight: float, before: Callable[[int], None]) -> None:
         """Add a micro-batch's gradient, weighted by its share of the step's samples.
@@ -125,8 +128,7 @@ class Passes:
             first = members[0]
             subnet = self.draws[first].subnet
             if self.net.key(subnet, block) is not None:
-                with self.autocast():
-                    x = self.net.run(block, x, subnet, self._generators[first])
+                x = self._blocks.run(block, x, subnet, self._generators[first])
             block += 1
         self._learn(x, members)
 

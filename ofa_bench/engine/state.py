@@ -24,6 +24,7 @@ from ofa_bench.engine.machine import autocast
 from ofa_bench.engine.observers import Progress, lost_seconds
 from ofa_bench.engine.optimizer import Optimizer
 from ofa_bench.engine.prefix import Shared
+from ofa_bench.engine.replay import Blocks, blocks_of
 from ofa_bench.engine.signals import Stop
 from ofa_bench.engine.teacher import FrozenTeacher
 from ofa_bench.engine.weights import load_weights
@@ -76,11 +77,17 @@ class State:
         )
         needs = self.assembly.recipe.policies["distill"].needs
         self.shares_prefixes = not merges and needs <= {Role.LARGEST}
+        self.blocks = self._over(self.net)
 
     @property
     def autocast(self) -> Callable[[], AbstractContextManager[object]]:
         """The context blocks run under."""
         return autocast(self.assembly.science.precision, self.devices)
+
+    def _over(self, net: Any) -> Blocks:
+        """How blocks run: the network's, and a teacher's."""
+        merges = bool(self.assembly.bus.merges)
+        return blocks_of(net, self.devices.device, self.autocast, merges)
 
     def view(self) -> RunView:
         """What observers may know."""
@@ -100,7 +107,7 @@ class State:
             self._sort(phase)
         teacher = self.assembly.teachers.get(phase.name)
         if isinstance(teacher, Snapshot) and teacher.at not in self.teachers:
-            self.teachers[teacher.at] = FrozenTeacher.taken(teacher, self.net, self.source)
+            self.teachers[teacher.at] = self._take(teacher)
 
     def _reached(self, phase: Phase) -> set[str]:
         """Parameters that some subnet of this phase can use, and of those it continues."""
@@ -124,6 +131,9 @@ class State:
 
         apply(network, order, moved)
 
+    def _take(self, teacher: Snapshot) -> FrozenTeacher:
+        return FrozenTeacher.taken(teacher, self.net, self.source, self._over)
+
     def teacher_of(self, phase: Phase) -> FrozenTeacher | None:
         """The teacher a phase learns from."""
         value = self.assembly.teachers.get(phase.name)
@@ -135,7 +145,7 @@ class State:
         """A teacher from a file or a finished run, for all phases."""
         value = next(t for t in self.assembly.teachers.values() if t is not None)
         load_weights(net, Path(path))
-        self.given = FrozenTeacher(value, net, self.source)
+        self.given = FrozenTeacher(value, net, self.source, self._over)
 
     def attend(self, draw: int) -> None:
         """Give a draw a gradient of its own, where an extra merges them."""
@@ -261,7 +271,7 @@ class State:
             self._scaler.load_state_dict(state["scaler"])
         for value in self.assembly.teachers.values():
             if isinstance(value, Snapshot) and value.at in state["teachers"]:
-                teacher = FrozenTeacher.taken(value, self.net, self.source)
+                teacher = self._take(value)
                 teacher.load(state["teachers"][value.at])
                 self.teachers[value.at] = teacher
         self.curve_points[:] = state["curve"]

@@ -10,9 +10,12 @@ import torch
 from torch import Tensor
 
 from ofa_bench.data.batch import Batch
+from ofa_bench.engine.replay import Blocks
 from ofa_bench.evaluate.calibrate import Statistics, calibrate, calibrated
 from ofa_bench.hookspecs import Teacher
 from ofa_bench.losses import full_precision
+
+Over = Callable[[Any], Blocks]
 
 
 class FrozenTeacher:
@@ -22,16 +25,18 @@ class FrozenTeacher:
     calibrated when it was taken, at each resolution when first asked.
     """
 
-    def __init__(self, value: Teacher, net: Any, source: Any) -> None:
+    def __init__(self, value: Teacher, net: Any, source: Any, over: Over = Blocks) -> None:
         self.value = value
         self._net = net.requires_grad_(False)
         self._source = source
+        self._over = over
+        self._blocks = over(self._net)
         self._statistics: dict[int, Statistics] = {}
 
     @classmethod
-    def taken(cls, value: Teacher, net: Any, source: Any) -> FrozenTeacher:
-        """A copy of the network as it is now."""
-        return cls(value, copy.deepcopy(net), source)
+    def taken(cls, value: Teacher, net: Any, source: Any, over: Over = Blocks) -> FrozenTeacher:
+        """A copy of the network as it is now; `over` says how its blocks run."""
+        return cls(value, copy.deepcopy(net), source, over)
 
     def on(self, batch: Batch) -> Callable[[int], Tensor]:
         """Its logits on a micro-batch, at the resolution of a draw."""
@@ -47,9 +52,11 @@ class FrozenTeacher:
         return logits
 
     def _forward(self, subnet: Any, images: Tensor) -> Tensor:
-        self._net.activate(subnet)
-        logits: Tensor = self._net(images)
-        return full_precision(logits)
+        x = images
+        for index in range(len(self._net.blocks)):
+            if self._net.key(subnet, index) is not None:
+                x = self._blocks.run(index, x, subnet, None)
+        return full_precision(x)
 
     def _calibration(self, resolution: int) -> Statistics:
         if resolution not in self._statistics:
@@ -66,3 +73,4 @@ class FrozenTeacher:
         """Take over a checkpoint's parameters."""
         self._net.load_state_dict(weights)
         self._statistics.clear()
+        self._blocks = self._over(self._net)  # what was recorded knew the old statistics

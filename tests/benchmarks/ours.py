@@ -10,9 +10,12 @@ from torch import Tensor
 from ofa_bench import api
 from ofa_bench.data.batch import Batch
 from ofa_bench.draws import Draw
+from ofa_bench.engine.devices import Devices
 from ofa_bench.engine.gradients import FlatGradients
+from ofa_bench.engine.machine import autocast
 from ofa_bench.engine.optimizer import Optimizer
 from ofa_bench.engine.passes import Passes
+from ofa_bench.engine.replay import blocks_of
 from ofa_bench.engine.teacher import FrozenTeacher
 from ofa_bench.hookspecs import Snapshot
 from ofa_bench.losses import Losses
@@ -25,8 +28,13 @@ RATE = ("optim.name=sgd", "optim.lr=1e-4", "net.dropout=0", "optim.momentum=0.9"
 class Ours:
     """One step of a composition on a network."""
 
-    def __init__(self, net: MBConvNet, *, distill: str, teacher: bool = False) -> None:
+    def __init__(
+        self, net: MBConvNet, *, distill: str, teacher: bool = False, precision: str = "fp32"
+    ) -> None:
         self.net = net
+        device = next(net.parameters()).device
+        precise = autocast(precision, Devices(device))
+        self.blocks = blocks_of(net, device, precise)
         chosen = {"shrink": "sandwich" if distill != "frozen" else "progressive", "lr": "constant"}
         self.plan = api.plan(
             **chosen, distill=distill, dataset="cifar10", space=net.space.name, set=RATE
@@ -40,7 +48,10 @@ class Ours:
         self.teacher = None
         if teacher:
             value = Snapshot(net.space.largest, at=self.phase.phase.name)
-            self.teacher = FrozenTeacher(value, copy.deepcopy(net), None)
+            frozen = copy.deepcopy(net)
+            self.teacher = FrozenTeacher(
+                value, frozen, None, lambda net: blocks_of(net, device, precise)
+            )
 
     def step(self, draws: Sequence[Draw], images: Tensor, labels: Tensor) -> None:
         """As `engine.loop` does it, without what surrounds it."""
@@ -51,6 +62,7 @@ class Ours:
             step=self.phase,
             draws=draws,
             shares=[1.0] * len(draws),
+            blocks=self.blocks,
             teach=self.teacher.on if self.teacher else None,
         )
         self.gradients.zero()

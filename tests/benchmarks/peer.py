@@ -12,6 +12,8 @@ from torch import Tensor
 
 from ofa_bench.deploy import official
 from ofa_bench.draws import Draw, Role
+from ofa_bench.engine.devices import Devices
+from ofa_bench.engine.machine import autocast
 from ofa_bench.nets.mbconv import MBConvNet, build
 from ofa_bench.space import Space, Subnet
 
@@ -68,8 +70,12 @@ def activate(peer: Any, space: Space, subnet: Subnet) -> None:
 class Peer:
     """A plain loop over the package's network, as its training code has it."""
 
-    def __init__(self, peer: Any, space: Space, last: bool, fused: bool) -> None:
+    def __init__(
+        self, peer: Any, space: Space, last: bool, fused: bool, precision: str = "fp32"
+    ) -> None:
         self.net = copy.deepcopy(peer)
+        device = next(self.net.parameters()).device
+        self.autocast = autocast(precision, Devices(device))
         self.layout = torch.channels_last if last else torch.contiguous_format
         self.net.to(memory_format=self.layout)
         self.space = space
@@ -89,11 +95,13 @@ class Peer:
         self.optimizer.zero_grad(set_to_none=False)
         largest: Tensor | None = None
         if self.teacher is not None:
-            with torch.no_grad():
-                largest = self.teacher(images)
+            with torch.no_grad(), self.autocast():
+                largest = self.teacher(images).float()
         for draw in draws:
             activate(self.net, self.space, draw.subnet)
-            logits = self.net(images)
+            with self.autocast():
+                logits = self.net(images)
+            logits = logits.float()
             hard = F.cross_entropy(logits, labels, label_smoothing=0.1)
             if self.teacher is not None:
                 assert largest is not None

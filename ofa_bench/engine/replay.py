@@ -1,0 +1,223 @@
+"""Blocks as a step runs them; on a GPU, one that comes often is recorded and launched as one.
+
+Small nets leave a GPU waiting for Python: a block is some fifteen kernels forward and thirty
+backward, each of a few microseconds. A CUDA graph of the same kernels is one launch each way. The
+subnets of a step are new, their blocks are not: few (kernel, width) pairs a block make them all.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable, Hashable
+from contextlib import AbstractContextManager, nullcontext, suppress
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Generator, Tensor
+
+from ofa_bench.nets.protocol import Supernet
+
+if TYPE_CHECKING:
+    from ofa_bench.space import Subnet
+
+VARIABLE = "OFA_BENCH_GRAPHS"
+PAYS = 4  # runs of a block in one shape; recording takes the time of about as many
+MOST = 4096  # recorded blocks; each holds some memory of the driver's
+
+Autocast = Callable[[], AbstractContextManager[object]]
+Work = Callable[[], None]
+Record = Callable[[int, Work], Work]
+"""Takes a block's index and work; does not do the work, and returns what does whenever called."""
+
+
+class Blocks:
+    """Runs the blocks of a network under the run's precision."""
+
+    warm = 1  # runs before its pace is steady
+
+    def __init__(self, net: Supernet, autocast: Autocast = nullcontext) -> None:
+        self.net, self.autocast = net, autocast
+
+    def run(self, index: int, x: Tensor, subnet: Subnet, generator: Generator | None) -> Tensor:
+        """One block's output."""
+        with self.autocast():
+            return self.net.run(index, x, subnet, generator)
+
+
+class Replays(Blocks):
+    """The same kernels in the same order; those of a block that comes often are recorded.
+
+    Of a block only one key is under way at a time: draws part at a block and each is done before
+    the next begins. So all keys of a block share one pool of memory for what backward needs, and an
+    output may be overwritten once the chain has passed on.
+    """
+
+    warm = PAYS + 1
+
+    def __init__(
+        self, net: Supernet, autocast: Autocast = nullcontext, record: Record | None = None
+    ) -> None:
+        super().__init__(net, autocast)
+        self._record = record or OnCuda()
+        self._met: Counter[Hashable] = Counter()
+        self._held: dict[Hashable, Replay | None] = {}
+
+    def run(self, index: int, x: Tensor, subnet: Subnet, generator: Generator | None) -> Tensor:
+        """One block's output, good until the same block runs again; the last one's stays."""
+        if generator is not None:
+            return super().run(index, x, subnet, generator)
+        place = self._place(index, x, subnet)
+        self._met[place] += 1
+        if self._met[place] == PAYS and len(self._held) < MOST:
+            self._held[place] = self._recorded(index, x, subnet)
+        replay = self._held.get(place)
+        if replay is None:
+            return super().run(index, x, subnet, None)
+        y = replay(x)
+        return y.clone() if self._ends(index, subnet) else y
+
+    def _place(self, index: int, x: Tensor, subnet: Subnet) -> Hashable:
+        shape = (x.shape, x.stride(), x.dtype, x.requires_grad, torch.is_grad_enabled())
+        return (index, self.net.key(subnet, index), shape)
+
+    def _ends(self, index: int, subnet: Subnet) -> bool:
+        after = range(index + 1, len(self.net.blocks))
+        return all(self.net.key(subnet, later) is None for later in after)
+
+    def _recorded(self, index: int, x: Tensor, subnet: Subnet) -> Replay | None:
+        """The block recorded, if it can be and then gives the bits it gives."""
+        try:
+            replay = Replay(
+                lambda given: Blocks.run(self, index, given, subnet, None),
+                x,
+                list(self.net.blocks.parameters()),
+                lambda work: self._record(index, work),
+            )
+        except RuntimeError:  # it waits for the device, or draws on what cannot be recorded
+            return None
+        with torch.no_grad():
+            expected = Blocks.run(self, index, x, subnet, None)
+            return replay if torch.equal(replay.forward(x), expected) else None
+
+
+class Replay:
+    """A recorded block: `forward` and, where gradients flow, `backward`, in memory of its own."""
+
+    def __init__(
+        self,
+        run: Callable[[Tensor], Tensor],
+        x: Tensor,
+        parameters: list[torch.nn.Parameter],
+        record: Callable[[Work], Work],
+    ) -> None:
+        self._run, self._learns = run, torch.is_grad_enabled()
+        self._parameters = [each for each in parameters if each.requires_grad]
+        self._x = torch.empty_like(x).requires_grad_(x.requires_grad)
+        self._anchor = x.new_zeros(()).requires_grad_(self._learns)
+        self._dx: Tensor | None = None
+        self._y: Tensor
+        self._forward = record(self._forth)
+        if self._learns:
+            self._dy = torch.empty_like(self._y)
+            self._backward = record(self._back)
+            self._y = self._y.detach()  # frees what the recorded backward holds by itself
+
+    def _forth(self) -> None:
+        with torch.set_grad_enabled(self._learns):
+            self._y = self._run(self._x)
+
+    def _back(self) -> None:
+        """Gradients of the input, and those of the parameters added to where they gather."""
+        inputs = [*([self._x] if self._x.requires_grad else []), *self._parameters]
+        found = list(torch.autograd.grad(self._y, inputs, self._dy, allow_unused=True))
+        self._dx = found.pop(0) if self._x.requires_grad else None
+        sums, new = [], []
+        for owner, grad in zip(self._parameters, found, strict=True):
+            if grad is not None:
+                assert owner.grad is not None, "the engine gathers every parameter's gradient"
+                sums.append(owner.grad)
+                new.append(grad)
+        with torch.no_grad():
+            torch._foreach_add_(sums, new)
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """The output, on the tape where gradients flow."""
+        if not self._learns:
+            return self.forward(x)
+        y: Tensor = _OnTape.apply(self._anchor, x, self)
+        return y
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The output, off the tape."""
+        with torch.no_grad():
+            self._x.copy_(x)
+        self._forward()
+        return self._y.detach()
+
+    def backward(self, dy: Tensor) -> Tensor | None:
+        """The input's gradient; the parameters' are added."""
+        self._dy.copy_(dy)
+        self._backward()
+        return self._dx
+
+
+class _OnTape(torch.autograd.Function):
+    """A replay to autograd. The anchor stands for the parameters: it only needs a gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, anchor: Tensor, x: Tensor, replay: Replay) -> Tensor:
+        ctx.replay, ctx.kept = replay, x.is_leaf
+        return replay.forward(x)
+
+    @staticmethod
+    def backward(ctx: Any, dy: Tensor) -> tuple[None, Tensor | None, None]:
+        dx = ctx.replay.backward(dy)
+        # A leaf keeps what it is given, while the chain consumes it at once.
+        return None, dx.clone() if ctx.kept and dx is not None else dx, None
+
+
+class OnCuda:
+    """Records kernels as CUDA graphs, with one pool of memory for all keys of a block."""
+
+    def __init__(self) -> None:
+        self._pools: dict[int, Any] = {}
+
+    def __call__(self, index: int, work: Work) -> Work:
+        """The kernels that work launches, as one launch; RuntimeError where that cannot be."""
+        pool = self._pools.setdefault(index, torch.cuda.graph_pool_handle())
+        try:
+            return _captured(work, pool)
+        except RuntimeError:
+            # A capture that fails leaves the allocator and the generator in it; one that
+            # succeeds takes the generator out.
+            with suppress(RuntimeError):
+                torch._C._cuda_endAllocateToPool(torch.cuda.current_device(), pool)
+            self._pools[index] = torch.cuda.graph_pool_handle()
+            _captured(lambda: None, torch.cuda.graph_pool_handle())
+            raise
+
+
+def _captured(work: Work, pool: Any) -> Work:
+    graph, aside = torch.cuda.CUDAGraph(), torch.cuda.Stream()  # type: ignore[no-untyped-call]
+    aside.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(aside):
+        # Other threads, which bring images, go on meanwhile.
+        graph.capture_begin(pool=pool, capture_error_mode="thread_local")
+        try:
+            work()
+        finally:
+            graph.capture_end()
+    torch.cuda.current_stream().wait_stream(aside)
+    return graph.replay
+
+
+def blocks_of(net: Any, device: torch.device, autocast: Autocast, merges: bool = False) -> Blocks:
+    """How a run on this device runs blocks. Gradients that an extra merges go to each draw's own
+    place, which a recording would not know."""
+    return (Replays if replays(device) and not merges else Blocks)(net, autocast)
+
+
+def replays(device: torch.device) -> bool:
+    """Whether blocks are recorded: on a GPU, unless `OFA_BENCH_GRAPHS=off`."""
+    return device.type == "cuda" and os.environ.get(VARIABLE) != "off"
