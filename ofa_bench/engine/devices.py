@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -118,7 +119,8 @@ def _opened(name: str) -> Iterator[Devices]:
     device = resolve_device(name, local)
     if device.type == "cuda":
         torch.cuda.set_device(device)
-        torch.cuda.empty_cache()  # of the run before, in the same process
+        gc.collect()  # the run before, in the same process
+        torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device)
     if world == 1:
         yield Devices(device)

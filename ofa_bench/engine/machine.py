@@ -46,8 +46,8 @@ def autocast(precision: str, devices: Devices) -> Callable[[], AbstractContextMa
     return half
 
 
-def describe(devices: Devices) -> dict[str, Any]:
-    """The machine as a record tells it."""
+def describe(devices: Devices, merges: bool) -> dict[str, Any]:
+    """The machine as a record tells it, of a run whose gradients an extra merges or not."""
     gpu = torch.cuda.get_device_name(devices.device) if devices.device.type == "cuda" else None
     return {
         "device": devices.device.type,
@@ -61,5 +61,5 @@ def describe(devices: Devices) -> dict[str, Any]:
         "torch": torch.__version__,
         "python": platform.python_version(),
         "platform": platform.platform(terse=True),
-        "details": {"world": devices.world, "graphs": replays(devices.device)},
+        "details": {"world": devices.world, "graphs": replays(devices.device, merges)},
     }

@@ -33,7 +33,7 @@ def record_of(
 ) -> Record:
     """The sealed record of a run that ended, well or not."""
     assembly, identity = prepared.assembly, prepared.identity
-    machine = describe(prepared.devices)
+    machine = describe(prepared.devices, bool(prepared.assembly.bus.merges))
     commit, dirty = version_control()
     fields: dict[str, Any] = {
         "run": {

@@ -11,10 +11,11 @@ import os
 from collections import Counter
 from collections.abc import Callable, Hashable
 from contextlib import AbstractContextManager, nullcontext, suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Generator, Tensor
+from torch.autograd.function import once_differentiable
 
 from ofa_bench.nets.protocol import Supernet
 
@@ -23,12 +24,21 @@ if TYPE_CHECKING:
 
 VARIABLE = "OFA_BENCH_GRAPHS"
 PAYS = 4  # runs of a block in one shape; recording takes the time of about as many
-MOST = 4096  # recorded blocks; each holds some memory of the driver's
+FULL = 0.8  # of the device's memory in use, beyond which no more is recorded
 
 Autocast = Callable[[], AbstractContextManager[object]]
 Work = Callable[[], None]
-Record = Callable[[int, Work], Work]
-"""Takes a block's index and work; does not do the work, and returns what does whenever called."""
+
+
+class Record(Protocol):
+    """Takes a block's index and work; does not do the work, and returns what does whenever called.
+
+    RuntimeError where work cannot be recorded. `full`: whether there is no room for more.
+    """
+
+    full: bool
+
+    def __call__(self, index: int, work: Work) -> Work: ...
 
 
 class Blocks:
@@ -49,56 +59,64 @@ class Replays(Blocks):
     """The same kernels in the same order; those of a block that comes often are recorded.
 
     Of a block only one key is under way at a time: draws part at a block and each is done before
-    the next begins. So all keys of a block share one pool of memory for what backward needs, and an
-    output may be overwritten once the chain has passed on.
+    the next begins. So all keys of a block share memory for what goes in and what backward needs,
+    and an output may be overwritten once the chain has passed on.
     """
 
     warm = PAYS + 1
 
     def __init__(
-        self, net: Supernet, autocast: Autocast = nullcontext, record: Record | None = None
+        self, net: Any, autocast: Autocast = nullcontext, record: Record | None = None
     ) -> None:
         super().__init__(net, autocast)
+        # One of any module may act in any block.
+        self._parameters = [each for each in net.parameters() if each.requires_grad]
+        self._plain = Blocks(net, autocast)
         self._record = record or OnCuda()
         self._met: Counter[Hashable] = Counter()
         self._held: dict[Hashable, Replay | None] = {}
+        self._inputs: dict[Hashable, Tensor] = {}
+        self._refused: set[int] = set()
 
     def run(self, index: int, x: Tensor, subnet: Subnet, generator: Generator | None) -> Tensor:
         """One block's output, good until the same block runs again; the last one's stays."""
-        if generator is not None:
-            return super().run(index, x, subnet, generator)
-        place = self._place(index, x, subnet)
-        self._met[place] += 1
-        if self._met[place] == PAYS and len(self._held) < MOST:
-            self._held[place] = self._recorded(index, x, subnet)
+        if generator is not None and index in self.net.stochastic:
+            return self._plain.run(index, x, subnet, generator)
+        shape = (x.shape, x.stride(), x.dtype, x.requires_grad, torch.is_grad_enabled())
+        place = (index, shape, self.net.key(subnet, index))
         replay = self._held.get(place)
         if replay is None:
-            return super().run(index, x, subnet, None)
+            self._met[place] += 1
+            if self._met[place] >= PAYS and index not in self._refused and not self._record.full:
+                replay = self._held[place] = self._recorded(index, x, subnet, place[:2])
+        if replay is None:
+            return self._plain.run(index, x, subnet, None)
         y = replay(x)
         return y.clone() if self._ends(index, subnet) else y
-
-    def _place(self, index: int, x: Tensor, subnet: Subnet) -> Hashable:
-        shape = (x.shape, x.stride(), x.dtype, x.requires_grad, torch.is_grad_enabled())
-        return (index, self.net.key(subnet, index), shape)
 
     def _ends(self, index: int, subnet: Subnet) -> bool:
         after = range(index + 1, len(self.net.blocks))
         return all(self.net.key(subnet, later) is None for later in after)
 
-    def _recorded(self, index: int, x: Tensor, subnet: Subnet) -> Replay | None:
-        """The block recorded, if it can be and then gives the bits it gives."""
+    def _recorded(self, index: int, x: Tensor, subnet: Subnet, shape: Hashable) -> Replay | None:
+        """The block recorded; None, for good, where it cannot be or then gives other bits."""
+        plain = self._plain
+        if shape not in self._inputs:
+            self._inputs[shape] = torch.empty_like(x).requires_grad_(x.requires_grad)
         try:
             replay = Replay(
-                lambda given: Blocks.run(self, index, given, subnet, None),
-                x,
-                list(self.net.blocks.parameters()),
+                lambda given: plain.run(index, given, subnet, None),
+                self._inputs[shape],
+                self._parameters,
                 lambda work: self._record(index, work),
             )
-        except RuntimeError:  # it waits for the device, or draws on what cannot be recorded
-            return None
-        with torch.no_grad():
-            expected = Blocks.run(self, index, x, subnet, None)
-            return replay if torch.equal(replay.forward(x), expected) else None
+            with torch.no_grad():
+                if torch.equal(replay.forward(x), plain.run(index, x.clone(), subnet, None)):
+                    return replay
+        except RuntimeError:
+            pass  # it waits for the device, draws on what cannot be recorded, or is too large
+        self._refused.add(index)
+        return None
 
 
 class Replay:
@@ -111,9 +129,8 @@ class Replay:
         parameters: list[torch.nn.Parameter],
         record: Callable[[Work], Work],
     ) -> None:
-        self._run, self._learns = run, torch.is_grad_enabled()
-        self._parameters = [each for each in parameters if each.requires_grad]
-        self._x = torch.empty_like(x).requires_grad_(x.requires_grad)
+        self._run, self._x, self._parameters = run, x, parameters
+        self._learns = torch.is_grad_enabled()
         self._anchor = x.new_zeros(()).requires_grad_(self._learns)
         self._dx: Tensor | None = None
         self._y: Tensor
@@ -171,6 +188,7 @@ class _OnTape(torch.autograd.Function):
         return replay.forward(x)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, dy: Tensor) -> tuple[None, Tensor | None, None]:
         dx = ctx.replay.backward(dy)
         # A leaf keeps what it is given, while the chain consumes it at once.
@@ -178,46 +196,52 @@ class _OnTape(torch.autograd.Function):
 
 
 class OnCuda:
-    """Records kernels as CUDA graphs, with one pool of memory for all keys of a block."""
+    """Records kernels as CUDA graphs, with one pool of memory and one stream for all of a block."""
 
     def __init__(self) -> None:
         self._pools: dict[int, Any] = {}
+        self._aside: Any = None
+
+    @property
+    def full(self) -> bool:
+        """Whether little of the device's memory is left."""
+        return torch.cuda.memory_reserved() > FULL * torch.cuda.get_device_properties().total_memory
 
     def __call__(self, index: int, work: Work) -> Work:
         """The kernels that work launches, as one launch; RuntimeError where that cannot be."""
         pool = self._pools.setdefault(index, torch.cuda.graph_pool_handle())
         try:
-            return _captured(work, pool)
+            return self._captured(work, pool)
         except RuntimeError:
             # A capture that fails leaves the allocator and the generator in it; one that
             # succeeds takes the generator out.
             with suppress(RuntimeError):
                 torch._C._cuda_endAllocateToPool(torch.cuda.current_device(), pool)
-            self._pools[index] = torch.cuda.graph_pool_handle()
-            _captured(lambda: None, torch.cuda.graph_pool_handle())
+            del self._pools[index]
+            self._captured(lambda: torch.zeros((), device="cuda"), torch.cuda.graph_pool_handle())
             raise
 
-
-def _captured(work: Work, pool: Any) -> Work:
-    graph, aside = torch.cuda.CUDAGraph(), torch.cuda.Stream()  # type: ignore[no-untyped-call]
-    aside.wait_stream(torch.cuda.current_stream())
-    with torch.cuda.stream(aside):
-        # Other threads, which bring images, go on meanwhile.
-        graph.capture_begin(pool=pool, capture_error_mode="thread_local")
-        try:
-            work()
-        finally:
-            graph.capture_end()
-    torch.cuda.current_stream().wait_stream(aside)
-    return graph.replay
+    def _captured(self, work: Callable[[], object], pool: Any) -> Work:
+        graph, here = torch.cuda.CUDAGraph(), torch.cuda.current_stream()
+        self._aside = self._aside or torch.cuda.Stream()  # type: ignore[no-untyped-call]
+        self._aside.wait_stream(here)
+        with torch.cuda.stream(self._aside):
+            # Other threads, which bring images, go on meanwhile.
+            graph.capture_begin(pool=pool, capture_error_mode="thread_local")
+            try:
+                work()
+            finally:
+                graph.capture_end()
+        here.wait_stream(self._aside)
+        return graph.replay
 
 
 def blocks_of(net: Any, device: torch.device, autocast: Autocast, merges: bool = False) -> Blocks:
-    """How a run on this device runs blocks. Gradients that an extra merges go to each draw's own
-    place, which a recording would not know."""
-    return (Replays if replays(device) and not merges else Blocks)(net, autocast)
+    """How a run on this device runs blocks."""
+    return (Replays if replays(device, merges) else Blocks)(net, autocast)
 
 
-def replays(device: torch.device) -> bool:
-    """Whether blocks are recorded: on a GPU, unless `OFA_BENCH_GRAPHS=off`."""
-    return device.type == "cuda" and os.environ.get(VARIABLE) != "off"
+def replays(device: torch.device, merges: bool) -> bool:
+    """Whether blocks are recorded: on a GPU, unless `OFA_BENCH_GRAPHS=off`. Gradients that an extra
+    merges go to each draw's own place, which a recording would not know."""
+    return device.type == "cuda" and os.environ.get(VARIABLE) != "off" and not merges

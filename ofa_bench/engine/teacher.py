@@ -30,7 +30,7 @@ class FrozenTeacher:
         self._net = net.requires_grad_(False)
         self._source = source
         self._over = over
-        self._blocks = over(self._net)
+        self._blocks: dict[int, Blocks] = {}
         self._statistics: dict[int, Statistics] = {}
 
     @classmethod
@@ -52,10 +52,13 @@ class FrozenTeacher:
         return logits
 
     def _forward(self, subnet: Any, images: Tensor) -> Tensor:
+        # Statistics go by resolution, and what is recorded knows where they lie.
+        apart = subnet.resolution if self.value.mode == "eval" else 0
+        blocks = self._blocks.setdefault(apart, self._over(self._net))
         x = images
         for index in range(len(self._net.blocks)):
             if self._net.key(subnet, index) is not None:
-                x = self._blocks.run(index, x, subnet, None)
+                x = blocks.run(index, x, subnet, None)
         return full_precision(x)
 
     def _calibration(self, resolution: int) -> Statistics:
@@ -73,4 +76,4 @@ class FrozenTeacher:
         """Take over a checkpoint's parameters."""
         self._net.load_state_dict(weights)
         self._statistics.clear()
-        self._blocks = self._over(self._net)  # what was recorded knew the old statistics
+        self._blocks.clear()

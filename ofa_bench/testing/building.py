@@ -72,6 +72,33 @@ def keys_are_true(case: Case) -> None:
 
 
 @clause(
+    "a key is enough",
+    "supernet",
+    page=PAGE,
+    expected="a block's one answer to an input, whatever else of the subnet differs",
+)
+def a_key_is_enough(case: Case) -> None:
+    """On a GPU a block is recorded by its own key, and the recording takes its place."""
+    import torch
+
+    space, net = network(case)
+    sizes = sorted(space.resolutions)[:2]
+    first: dict[tuple[int, Any], tuple[Any, Any, Subnet]] = {}
+    with torch.no_grad():
+        for subnet in (each.at(size) for each in nets_of(space) for size in sizes):
+            given = [images(subnet), *_run(net, subnet)]
+            for index in range(len(net.blocks)):
+                if (key := net.key(subnet, index)) is None:
+                    continue
+                fresh = (given[index], given[index + 1], subnet)
+                x, y, one = first.setdefault((index, key), fresh)
+                if not torch.allclose(net.run(index, x, subnet, None), y):
+                    told = f"block {index} has one key for {one} and {subnet}"
+                    told += ", and answers one input otherwise"
+                    raise Breach(told, where=line_of(type(net), "key"))
+
+
+@clause(
     "reachable is true",
     "supernet",
     page=PAGE,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -12,8 +13,6 @@ from torch import Tensor
 
 from ofa_bench.deploy import official
 from ofa_bench.draws import Draw, Role
-from ofa_bench.engine.devices import Devices
-from ofa_bench.engine.machine import autocast
 from ofa_bench.nets.mbconv import MBConvNet, build
 from ofa_bench.space import Space, Subnet
 
@@ -74,8 +73,8 @@ class Peer:
         self, peer: Any, space: Space, last: bool, fused: bool, precision: str = "fp32"
     ) -> None:
         self.net = copy.deepcopy(peer)
-        device = next(self.net.parameters()).device
-        self.autocast = autocast(precision, Devices(device))
+        kind, half = next(self.net.parameters()).device.type, precision == "bf16"
+        self.autocast = partial(torch.autocast, kind, torch.bfloat16, half)
         self.layout = torch.channels_last if last else torch.contiguous_format
         self.net.to(memory_format=self.layout)
         self.space = space

@@ -18,7 +18,7 @@ from ofa_bench.draws import Draw, Role
 from ofa_bench.space import Space, load_space
 
 from .ours import Ours
-from .timing import FULL, Line, Table
+from .timing import FULL, Table
 
 pytest.importorskip("ofa")
 from .peer import CLASSES, Peer, both
@@ -98,5 +98,3 @@ def test_step_on_a_gpu(name: str, kind: str, table: Table) -> None:
     paces = ", ".join(f"{who} {min(spent[who]) * 1e3:.2f} ms" for who in runs)
     print(f"\n{torch.cuda.get_device_name()}: {what}: {paces}; best: {quick}; warm in {warm:.1f} s")
     table.compare(what, spent, "ours", TARGETS)
-    share = [warm / (WARM * pace) for pace in spent["ours"]]
-    table.add(Line(f"{what}: the first {WARM} (time)", f"{WARM} later ones", share, "–"))

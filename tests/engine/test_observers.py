@@ -89,7 +89,8 @@ def test_hooks_are_called_as_often_as_they_say(tmp_path: Path) -> None:
 def test_a_merge_that_sums_changes_nothing_but_rounding(tmp_path: Path) -> None:
     plugin = tmp_path / "diary.py"
     plugin.write_text(DIARY)
-    asked = {**TINY, "results": tmp_path}
+    # Short: later a rounding switches a rectifier, and no two orders of summation stay together.
+    asked = {**TINY, "epochs": 0.4, "results": tmp_path}
     asked |= {"set": ("evaluate.per_bucket=1", "evaluate.curve=0")}
     plain = api.run(**asked)
     merged = api.run(**asked, plugins=(str(plugin),), extras=("diary",))
@@ -100,4 +101,4 @@ def test_a_merge_that_sums_changes_nothing_but_rounding(tmp_path: Path) -> None:
         for record in (plain, merged)
     )
     for name, value in one.items():
-        assert (value - other[name]).abs().max() <= 1e-4, name
+        assert (value - other[name]).abs().max() <= 1e-5, name

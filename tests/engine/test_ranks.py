@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file
 
-WORDS = ["run", "--space", "toy", "--epochs", "1"]
+# Short: later a rounding switches a rectifier, and no two orders of summation stay together.
+WORDS = ["run", "--space", "toy", "--epochs", "0.4"]
 WORDS += ["--set", "evaluate.per_bucket=1", "--set", "evaluate.curve=0"]
 
 

@@ -3,8 +3,8 @@ CUDA graphs, of which the same is asked."""
 
 from __future__ import annotations
 
-import copy
 import random
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -13,11 +13,11 @@ import torch
 
 from ofa_bench import api
 from ofa_bench.data.batch import Batch
-from ofa_bench.draws import sandwich
+from ofa_bench.draws import Draw, sandwich
 from ofa_bench.engine import replay
 from ofa_bench.engine.gradients import FlatGradients
 from ofa_bench.engine.passes import Passes
-from ofa_bench.engine.replay import PAYS, Blocks, Replays
+from ofa_bench.engine.replay import PAYS, Blocks, OnCuda, Replays
 from ofa_bench.engine.teacher import FrozenTeacher
 from ofa_bench.hookspecs import Snapshot
 from ofa_bench.losses import Losses
@@ -25,6 +25,7 @@ from ofa_bench.nets.mbconv import MBConvNet, build
 from ofa_bench.space import load_space
 
 STEPS = 24
+SIDES = (8, 7)  # of the images; deep inside a net they come to the same
 GPU = torch.device("cuda")
 DEVICES = [
     torch.device("cpu"),
@@ -34,20 +35,38 @@ DEVICES = [
 
 class Anew:
     """Records by keeping the work, and counts. While it is recorded it must not be done, so what
-    it adds to the gradients is taken back."""
+    it adds to the gradients is taken back.
+
+    It also holds the engine to what recordings rely on: between a block's forward and its backward
+    no other key of the block runs, which would write over what backward needs.
+    """
+
+    full = False
 
     def __init__(self, flat: torch.Tensor | None) -> None:
-        self.flat, self.recorded, self.replayed = flat, 0, 0
+        self.flat, self.recorded, self.replayed = flat, Counter[int](), 0
+        self.under_way: set[int] = set()
 
     def __call__(self, index: int, work: Callable[[], None]) -> Callable[[], None]:
+        assert index not in self.under_way
         before = None if self.flat is None else self.flat.clone()
         work()
         if self.flat is not None and before is not None:
             self.flat.copy_(before)
-        self.recorded += 1
+        self.recorded[index] += 1
+        forward, learns = work.__name__ == "_forth", self.flat is not None
+        checks = [False]  # the first forward after recording is compared, and not gone back on
 
         def again() -> None:
             self.replayed += 1
+            if learns and forward:
+                assert index not in self.under_way
+                if checks:
+                    checks.clear()
+                else:
+                    self.under_way.add(index)
+            elif learns:
+                self.under_way.remove(index)
             work()
 
         return again
@@ -56,7 +75,9 @@ class Anew:
 class Run:
     """Steps of the engine's parts on noise, addressed by their number."""
 
-    def __init__(self, device: torch.device, recorded: bool, dropout: float = 0.0) -> None:
+    def __init__(
+        self, device: torch.device, recorded: bool, dropout: float = 0.0, full: bool = False
+    ) -> None:
         self.device, self.space = device, load_space("toy")
         self.dtype = torch.float64 if device.type == "cpu" else torch.float32
         net: MBConvNet = build(self.space, 10, seed=1, dropout=dropout)
@@ -65,14 +86,20 @@ class Run:
         self.gradients = FlatGradients(self.named.items())
         self.blocks = Blocks(self.net)
         if recorded:
-            anew = Anew(self.gradients.flat) if device.type == "cpu" else None
+            anew = Anew(self.gradients.flat) if device.type == "cpu" else OnCuda()
+            if full:
+                anew = Anew(self.gradients.flat)
+                anew.full = True
             self.blocks = Replays(self.net, record=anew)
         self.plan = api.plan(method="bignas", dataset="digits", space="toy", epochs=4)
         self.optimizer = torch.optim.SGD(self.named.values(), lr=0.02, momentum=0.9)
 
     def steps(self, shared: bool = True) -> Iterator[torch.Tensor]:
         for number in range(STEPS):
-            draws = sandwich(self.space, random.Random(number), sampled=2)
+            draws = [
+                Draw(draw.subnet.at(SIDES[place % 2]), draw.role, draw.regularized)
+                for place, draw in enumerate(sandwich(self.space, random.Random(number), sampled=2))
+            ]
             self.gradients.zero()
             passes = Passes(
                 net=self.net,  # type: ignore[arg-type]
@@ -109,8 +136,41 @@ def test_recorded_steps_are_the_same_steps(
     assert plain.gradients.flat.abs().max() > 0
     record: Any = recorded.blocks._record  # type: ignore[attr-defined]
     if isinstance(record, Anew):
-        assert record.recorded > 20
-        assert record.replayed > 5 * record.recorded
+        body = set(range(len(recorded.net.blocks))) - recorded.net.stochastic
+        assert body <= set(record.recorded), "dropout keeps no other block from being recorded"
+        assert record.replayed > 4 * record.recorded.total() > 80
+        assert not record.under_way
+
+
+def test_nothing_is_recorded_where_there_is_no_room() -> None:
+    run = Run(torch.device("cpu"), True, full=True)
+    for _ in run.steps():
+        pass
+    assert not run.blocks._record.recorded  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_parameters_may_lie_anywhere(device: torch.device) -> None:
+    """A parameter of the network itself, that one of its blocks uses."""
+    found = []
+    for recorded in (False, True):
+        run = Run(device, False)
+        scale = torch.nn.Parameter(torch.ones((), device=device, dtype=run.dtype))
+        run.net.register_parameter("scale", scale)
+        plain = run.net.run
+        run.net.run = lambda index, x, *rest, plain=plain, scale=scale: (
+            scale
+            * plain(  # type: ignore[method-assign]
+                index, x, *rest
+            )
+        )
+        run.gradients = FlatGradients(run.net.named_parameters())
+        if recorded:
+            anew = Anew(run.gradients.flat) if device.type == "cpu" else None
+            run.blocks = Replays(run.net, record=anew)
+        found.append([flat[-1] for flat in run.steps()])
+    assert torch.equal(torch.stack(found[0]), torch.stack(found[1]))
+    assert all(found[1])
 
 
 @pytest.mark.parametrize("device", DEVICES)
@@ -121,7 +181,7 @@ def test_a_recorded_teacher_says_the_same(device: torch.device, mode: Any) -> No
 
     class Source:
         def calibration(self, resolution: int) -> Iterator[Batch]:
-            yield run.batch(99, 32)
+            yield run.batch(99, 32).at(resolution)
 
     def over(net: Any) -> Blocks:
         return Replays(net, record=Anew(None) if device.type == "cpu" else None)
@@ -129,11 +189,10 @@ def test_a_recorded_teacher_says_the_same(device: torch.device, mode: Any) -> No
     plain = FrozenTeacher.taken(value, run.net, Source())
     recorded = FrozenTeacher.taken(value, run.net, Source(), over)
     kept = []
-    for number in range(PAYS + 4):
-        batch = run.batch(number, 16)
-        said = recorded.on(batch)(8)
-        kept.append((said, plain.on(batch)(8)))
-        if number == PAYS + 1:  # a resumed run fills the teacher anew
+    for number in range(2 * PAYS + 8):
+        batch, side = run.batch(number, 16), SIDES[number % 2]
+        kept.append((recorded.on(batch)(side), plain.on(batch)(side)))
+        if number == 2 * PAYS + 3:  # a resumed run fills the teacher anew
             moved = {n: 2 * value for n, value in plain.weights().items()}
             plain.load(moved)
             recorded.load(moved)
@@ -145,7 +204,7 @@ def test_logits_outlive_the_next_draw(device: torch.device) -> None:
     """A policy may keep what it was given: the last block's output is its own."""
     run = Run(device, True)
     subnets = [run.space.largest, run.space.smallest]
-    kept: list[torch.Tensor] = []
+    kept: list[tuple[torch.Tensor, torch.Tensor]] = []
     for number in range(PAYS + 2):
         for subnet in subnets:
             x = run.batch(number, 16).images
@@ -153,9 +212,10 @@ def test_logits_outlive_the_next_draw(device: torch.device) -> None:
                 if run.net.key(subnet, index) is not None:
                     x = run.blocks.run(index, x, subnet, None)
             run.net.activate(subnet)
-            kept.append(x.detach())
+            x.sum().backward()
+            kept.append((x.detach(), x.detach().clone()))
             assert torch.equal(x, run.net(run.batch(number, 16).images))
-    assert len({each.data_ptr() for each in kept}) == len(kept)
+    assert all(torch.equal(one, other) for one, other in kept)
 
 
 @pytest.mark.parametrize("device", DEVICES)
@@ -175,18 +235,49 @@ def test_what_cannot_be_recorded_runs_as_it_is(device: torch.device) -> None:
     run = Run(device, True)
     calls: list[int] = []
     run.net.blocks[0] = Odd(run.net.blocks[0], calls)
-    record: Any = run.blocks._record  # type: ignore[attr-defined]
     x = run.batch(0, 16).images
     outputs = [run.blocks.run(0, x, run.space.largest, None).sum().item() for _ in range(PAYS + 3)]
     assert len(set(outputs)) == len(outputs)
     assert len(calls) >= PAYS + 3
 
-    def refuse(index: int, work: Callable[[], None]) -> Callable[[], None]:
-        raise RuntimeError("operation not permitted when stream is capturing")
 
-    blocks = Replays(copy.deepcopy(run.net), record=refuse if record else None)  # type: ignore[arg-type]
-    for _ in range(PAYS + 2):
-        blocks.run(1, blocks.net.run(0, x, run.space.largest, None), run.space.largest, None)
+@pytest.mark.parametrize("device", DEVICES)
+def test_what_waits_for_the_device_is_tried_once(device: torch.device) -> None:
+    """A recording that fails leaves nothing behind: neither numbers nor gradients."""
+    tried = []
+
+    class Refuses(Anew):
+        def __call__(self, index: int, work: Callable[[], None]) -> Callable[[], None]:
+            tried.append(index)
+            if index == 1:
+                raise RuntimeError("operation not permitted when stream is capturing")
+            return super().__call__(index, work)
+
+    class Waits(torch.nn.Module):
+        def __init__(self, body: torch.nn.Module) -> None:
+            super().__init__()
+            self.body = body
+
+        def forward(self, x: torch.Tensor, *args: Any) -> torch.Tensor:
+            y: torch.Tensor = self.body(x, *args)
+            return y * (1 + int(y.sum().item() > 0))
+
+    plain, recorded = Run(device, False), Run(device, False)
+    record = Refuses(recorded.gradients.flat) if device.type == "cpu" else None
+    recorded.blocks = Replays(recorded.net, record=record)
+    if device.type == "cuda":
+        for run in (plain, recorded):
+            waits = Waits(run.net.blocks[1])
+            run.net.run = lambda index, x, subnet, generator, run=run, waits=waits: (  # type: ignore[method-assign]
+                waits(MBConvNet.run(run.net, index, x, subnet, generator))
+                if index == 1
+                else MBConvNet.run(run.net, index, x, subnet, generator)
+            )
+            waits.body = torch.nn.Identity()
+    for one, other in zip(plain.steps(), recorded.steps(), strict=True):
+        assert torch.equal(one, other)
+    assert tried.count(1) == (1 if device.type == "cpu" else 0)
+    torch.rand(3, device=device)  # the generator is not left within a recording
 
 
 def test_when_blocks_are_recorded(monkeypatch: pytest.MonkeyPatch) -> None:

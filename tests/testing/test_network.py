@@ -58,6 +58,12 @@ def test_the_sound_one_is_sound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
             "None if kernel is None else kernel",
         ),
         (
+            "a key is enough",
+            "net.py",
+            "block(x, *key) if isinstance(block, Block)",
+            "block(x, *key) * subnet.kernel[0] if isinstance(block, Block)",
+        ),
+        (
             "blocks make the whole",
             "net.py",
             "images = self.run(index, images, self.active, None)",
@@ -80,6 +86,7 @@ def test_the_sound_one_is_sound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         "norm",
         "kernel",
         "key",
+        "enough",
         "forward",
         "reach",
         "spread",
