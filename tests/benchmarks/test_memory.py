@@ -11,7 +11,7 @@ import pytest
 from .timing import FULL, Line, Table
 
 ROOT = Path(__file__).resolve().parents[2]
-IMAGES = 250 if FULL else 50
+IMAGES = 250 if FULL else 25
 SCORING = """
 import sys
 sys.path.insert(0, ".")

@@ -26,7 +26,7 @@ def batch_of(kind: str, name: str) -> int:
     """As large as time allows, largest where a target stands on a whole method's step."""
     if name == "mobilenetv3":
         return 16
-    return 128 if FULL else 64 if kind == "sandwich" else 32
+    return 128 if FULL else {"sandwich": 64, "expand": 24}.get(kind, 32)
 
 
 def draws_of(kind: str, space: Space) -> list[Draw]:
