@@ -102,17 +102,12 @@ class State:
         phase = step.phase
         if phase.fresh:
             self.optimizer.restart()
-        self.optimizer.join(self._reached(phase))
+        self.optimizer.join(self.net.reachable(phase.space))
         if phase.sort is not None:
             self._sort(phase)
         teacher = self.assembly.teachers.get(phase.name)
         if isinstance(teacher, Snapshot) and teacher.at not in self.teachers:
             self.teachers[teacher.at] = self._take(teacher)
-
-    def _reached(self, phase: Phase) -> set[str]:
-        """Parameters that some subnet of this phase can use, and of those it continues."""
-        names: set[str] = self.net.reachable(phase.space)
-        return names
 
     def _sort(self, phase: Phase) -> None:
         if not isinstance(self.net, SortsChannels):
