@@ -213,8 +213,9 @@ class OnCuda:
         try:
             return self._captured(work, pool)
         except RuntimeError:
-            # A capture that fails leaves the allocator and the generator in it; one that
-            # succeeds takes the generator out.
+            # A capture that fails leaves the allocator, the stream and the generator in it; one
+            # that succeeds takes the generator out.
+            self._aside = None
             with suppress(RuntimeError):
                 torch._C._cuda_endAllocateToPool(torch.cuda.current_device(), pool)
             del self._pools[index]
