@@ -155,8 +155,9 @@ class Replay:
                 assert owner.grad is not None, "the engine gathers every parameter's gradient"
                 sums.append(owner.grad)
                 new.append(grad)
-        with torch.no_grad():
-            torch._foreach_add_(sums, new)
+        if sums:
+            with torch.no_grad():
+                torch._foreach_add_(sums, new)
 
     def __call__(self, x: Tensor) -> Tensor:
         """The output, on the tape where gradients flow."""
@@ -201,6 +202,8 @@ class OnCuda:
     def __init__(self) -> None:
         self._pools: dict[int, Any] = {}
         self._aside: Any = None
+        # To destroy one would free workspaces that all of a stream share.
+        self._graphs: list[Any] = []
 
     @property
     def full(self) -> bool:
@@ -224,6 +227,7 @@ class OnCuda:
 
     def _captured(self, work: Callable[[], object], pool: Any) -> Work:
         graph, here = torch.cuda.CUDAGraph(), torch.cuda.current_stream()
+        self._graphs.append(graph)
         self._aside = self._aside or torch.cuda.Stream()  # type: ignore[no-untyped-call]
         self._aside.wait_stream(here)
         with torch.cuda.stream(self._aside):

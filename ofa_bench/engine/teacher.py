@@ -54,8 +54,9 @@ class FrozenTeacher:
     def _forward(self, subnet: Any, images: Tensor) -> Tensor:
         # Statistics go by resolution, and what is recorded knows where they lie.
         apart = subnet.resolution if self.value.mode == "eval" else 0
-        blocks = self._blocks.setdefault(apart, self._over(self._net))
-        x = images
+        if apart not in self._blocks:
+            self._blocks[apart] = self._over(self._net)
+        blocks, x = self._blocks[apart], images
         for index in range(len(self._net.blocks)):
             if self._net.key(subnet, index) is not None:
                 x = blocks.run(index, x, subnet, None)

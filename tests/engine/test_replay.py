@@ -6,6 +6,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ from ofa_bench.draws import Draw, sandwich
 from ofa_bench.engine import replay
 from ofa_bench.engine.gradients import FlatGradients
 from ofa_bench.engine.passes import Passes
-from ofa_bench.engine.replay import PAYS, Blocks, OnCuda, Replays
+from ofa_bench.engine.replay import PAYS, Blocks, OnCuda, Replay, Replays
 from ofa_bench.engine.teacher import FrozenTeacher
 from ofa_bench.hookspecs import Snapshot
 from ofa_bench.losses import Losses
@@ -278,6 +279,16 @@ def test_what_waits_for_the_device_is_tried_once(device: torch.device) -> None:
         assert torch.equal(one, other)
     assert tried.count(1) == (1 if device.type == "cpu" else 0)
     torch.rand(3, device=device)  # the generator is not left within a recording
+
+
+def test_a_block_may_have_no_parameters() -> None:
+    record = partial(Anew(torch.zeros(1)), 0)
+    doubled = Replay(lambda x: 2 * x, torch.zeros(3, requires_grad=True), [], record)
+    x = torch.arange(3.0).requires_grad_()
+    assert torch.equal(doubled.forward(x), 2 * x)
+    y = doubled(x)
+    (y * y.detach()).sum().backward()
+    assert x.grad is not None and torch.equal(x.grad, 4 * x)
 
 
 def test_when_blocks_are_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
