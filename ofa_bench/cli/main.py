@@ -15,6 +15,7 @@ import click
 from ofa_bench import __version__
 from ofa_bench.cli import console
 from ofa_bench.errors import BenchError, nearest
+from ofa_bench.limits import override
 
 LAZY_COMMANDS = {
     "run": "ofa_bench.cli.run:command",
@@ -71,9 +72,18 @@ class LazyGroup(click.Group):
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.version_option(__version__, prog_name="ofa-bench")
+@click.option(
+    "--limit",
+    "limits",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Replace a bound on what a file may make the program spend (docs/security.md).",
+)
 @click.pass_context
-def cli(ctx: click.Context) -> None:
+def cli(ctx: click.Context, limits: tuple[str, ...]) -> None:
     """Train and compare once-for-all supernet methods: one loop, one space, one board."""
+    if limits:
+        override(limits)
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help())
 

@@ -1,0 +1,73 @@
+"""Bounds on what a file from somebody else may make this program spend. Torch-free.
+
+Every bound stands in `LIMITS`; `--limit name=value` and `OFA_BENCH_LIMITS=name=value,…` replace it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from ofa_bench.errors import UsageError, nearest
+
+VARIABLE = "OFA_BENCH_LIMITS"
+LARGEST = 2**62
+
+
+@dataclass(frozen=True)
+class Limit:
+    """One bound: its value, its unit, and what it bounds."""
+
+    value: int
+    unit: str
+    bounds: str
+
+
+LIMITS: dict[str, Limit] = {
+    "image-pixels": Limit(178_956_970, "pixels", "width times height of one image"),
+}
+
+
+def limit(name: str) -> int:
+    """The bound in force: the environment's, else the table's."""
+    return overrides().get(name, LIMITS[name].value)
+
+
+def advice(name: str, needed: int | None = None) -> str:
+    """The hint of an error about a bound that was exceeded."""
+    value = max(needed or 0, 2 * limit(name))
+    return f"if you trust the file, raise the bound: --limit {name}={value}"
+
+
+def overrides() -> dict[str, int]:
+    """The bounds that the environment replaces; UsageError names the one that cannot be read."""
+    return parse(filter(None, os.environ.get(VARIABLE, "").split(",")))
+
+
+def parse(settings: Iterable[str]) -> dict[str, int]:
+    """`name=value` settings as numbers; values may be written 4e8. Raises UsageError."""
+    values = {}
+    for setting in settings:
+        name, _, text = setting.strip().partition("=")
+        if name not in LIMITS:
+            guess = nearest(name, LIMITS)
+            hint = f"did you mean {guess}?" if guess else f"there are: {', '.join(LIMITS)}"
+            raise UsageError(f"unknown limit {name!r}", hint)
+        try:
+            number = float(text) if len(text) <= 25 else -1.0
+        except ValueError:
+            number = -1.0
+        if not 1 <= number <= LARGEST:
+            raise UsageError(
+                f"limit {name}: {text!r} is not a number of {LIMITS[name].unit} from 1 to 2**62",
+                f"the default is {LIMITS[name].value}",
+            )
+        values[name] = int(number)
+    return values
+
+
+def override(settings: Iterable[str]) -> None:
+    """Replace bounds for this process and those it starts; raises UsageError."""
+    values = overrides() | parse(settings)
+    os.environ[VARIABLE] = ",".join(f"{name}={value}" for name, value in values.items())
