@@ -126,6 +126,15 @@ class Optim(Table):
     rms_eps: float = Field(default=0.0316228, gt=0)
     clip: float | None = Field(default=None, gt=0)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _root_of_a_thousandth(cls, values: Any) -> Any:
+        """The DepS code's ten digits of √0.001. Where RMSProp is off, the value that all records
+        have and nothing reads stays as they have it."""
+        if isinstance(values, Mapping) and values.get("name") == "rmsprop":
+            return {"rms_eps": 0.0316227766, **values}
+        return values
+
     @model_validator(mode="after")
     def _whole_parts(self) -> Optim:
         if self.batch % self.norm_batch:
