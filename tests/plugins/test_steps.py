@@ -333,8 +333,8 @@ def test_teachers_normalise_by_the_batch():
     value = next(v for v in assembled.teachers.values() if v is not None)
     assert isinstance(value, Snapshot)
     source = SimpleNamespace(calibration=lambda size: [Batch(images, torch.zeros(8))])
-    for mode, alike in ((None, False), ("eval", True)):
-        kind = value if mode is None else Snapshot(value.subnet, at=value.at, mode="eval")
+    for mode, alike in ((value.mode, False), ("eval", True)):
+        kind = Snapshot(net.space.largest, at=value.at, mode=mode)
         teacher = FrozenTeacher.taken(kind, net, source)
         whole, half = (
             teacher.on(Batch(part, torch.zeros(len(part))))(8)[:4] for part in (images, images[:4])
