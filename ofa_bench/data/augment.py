@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from ofa_bench.data.batch import Address
-from ofa_bench.data.options import Augment
 from ofa_bench.keys import key
+from ofa_bench.recipe.models import Augment
 
 
 def epoch_order(seed: int, epoch: int, count: int) -> Tensor:

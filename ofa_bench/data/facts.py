@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from ofa_bench.data.augment import epoch_order
 from ofa_bench.data.collection import Collection, Split
 from ofa_bench.data.datasets import SPLIT_SEED, Channels, DatasetSpec
-from ofa_bench.data.options import Augment
 from ofa_bench.data.source import CALIBRATION_BATCH, CALIBRATION_IMAGES
 from ofa_bench.data.splits import content_hash
 from ofa_bench.keys import digest
+from ofa_bench.recipe.models import Augment
 
 
 @dataclass

@@ -7,7 +7,6 @@ from functools import lru_cache
 from pathlib import Path
 
 import torch
-from pydantic import BaseModel
 
 from ofa_bench.data.collection import Collection, ImageSet, cut
 from ofa_bench.data.datasets import DatasetSpec, Select
@@ -18,12 +17,12 @@ from ofa_bench.data.layout import locate
 from ofa_bench.data.listing import Listing, Tree, list_tree
 from ofa_bench.data.manifest import Entry, Progress, manifest
 from ofa_bench.data.mapped import read_pixels
-from ofa_bench.data.options import Augment
 from ofa_bench.data.pickles import read_pickles
 from ofa_bench.data.resident import Resident, fits
 from ofa_bench.data.source import Source
 from ofa_bench.data.streamed import Streamed
 from ofa_bench.errors import DataError
+from ofa_bench.recipe.models import Augment
 
 
 def open_source(
@@ -31,7 +30,7 @@ def open_source(
     data_dir: Path | None,
     *,
     resolution: int,
-    augment: Augment | BaseModel | Mapping[str, object],
+    augment: Augment | Mapping[str, object],
     select: Select,
     seed: int,
     device: torch.device,

@@ -13,8 +13,8 @@ from ofa_bench.data.batch import Address, Batch, Normalise, resized
 from ofa_bench.data.collection import Collection, Split
 from ofa_bench.data.datasets import SPLIT_SEED
 from ofa_bench.data.facts import Facts
-from ofa_bench.data.options import Augment
 from ofa_bench.data.source import CALIBRATION_BATCH, HeldOut
+from ofa_bench.recipe.models import Augment
 
 LARGEST_SIDE = 96
 LARGEST_BYTES = 512 << 20

@@ -15,10 +15,10 @@ from ofa_bench.data.batch import Address, Batch, Normalise
 from ofa_bench.data.collection import Split
 from ofa_bench.data.datasets import SPLIT_SEED
 from ofa_bench.data.facts import Facts
-from ofa_bench.data.options import Augment
 from ofa_bench.data.source import CALIBRATION_BATCH, HeldOut
 from ofa_bench.data.transforms import Augmented, Plain, Transform
 from ofa_bench.errors import DataError
+from ofa_bench.recipe.models import Augment
 
 # How many workers is the user's to say; the share of waiting tells what it does.
 warnings.filterwarnings("ignore", message="This DataLoader will create")

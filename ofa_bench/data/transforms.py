@@ -1,9 +1,14 @@
-"""One image at a time: what the streamed source does to a sample, addressed by its position."""
+"""One image at a time: what the streamed source does to a sample, addressed by its position.
+
+Crops and resizes are bilinear and antialiased, as Pillow's are. AutoAugment runs on Pillow images,
+as in the DepS code: torchvision's own rotation of tensors blends the edges with black.
+"""
 
 from __future__ import annotations
 
 import math
-from typing import Protocol
+from collections.abc import Callable
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -12,8 +17,8 @@ from torchvision.transforms.v2 import functional as edit
 
 from ofa_bench.data.augment import crop_and_flip
 from ofa_bench.data.datasets import Channels
-from ofa_bench.data.options import Augment
 from ofa_bench.keys import key
+from ofa_bench.recipe.models import Augment
 
 JITTER: dict[str, dict[str, float]] = {
     "tf": {"brightness": 32 / 255, "saturation": 0.5},
@@ -74,10 +79,29 @@ class Augmented:
         return moved[0].permute(2, 0, 1)
 
 
-def _colour(augment: Augment, mean: Channels) -> list[v2.Transform]:
-    steps: list[v2.Transform] = []
+class OnPillow:
+    """A transform of Pillow images, applied to a uint8 image [3, H, W]."""
+
+    def __init__(self, transform: Callable[[Any], Any]) -> None:
+        self.transform = transform
+
+    def __call__(self, image: Tensor) -> Tensor:
+        edited: Tensor = edit.pil_to_tensor(self.transform(edit.to_pil_image(image)))
+        return edited
+
+
+def _autoaugment(augment: Augment) -> Callable[[Tensor], Tensor]:
+    """AutoAugment's ImageNet policy; what rotations and shears uncover is black, as in DepS."""
+    policy = v2.AutoAugmentPolicy.IMAGENET
+    if augment.interpolation == "nearest":
+        return v2.AutoAugment(policy)  # on tensors, for runs whose record says nothing else
+    return OnPillow(v2.AutoAugment(policy, v2.InterpolationMode.BILINEAR))
+
+
+def _colour(augment: Augment, mean: Channels) -> list[Callable[[Tensor], Tensor]]:
+    steps: list[Callable[[Tensor], Tensor]] = []
     if augment.autoaugment:
-        steps.append(v2.AutoAugment(v2.AutoAugmentPolicy.IMAGENET))
+        steps.append(_autoaugment(augment))
     if augment.jitter != "none":
         steps.append(v2.ColorJitter(**JITTER[augment.jitter]))
     if augment.erasing:

@@ -60,11 +60,15 @@ def recipe_files(
 ) -> Iterator[tuple[Path, Tree]]:
     """The recipe files of a data set on a space, in the order they are laid.
 
-    A folder `<dataset>@<space>` stands before `<dataset>`; a base may say `like = "<folder>"`.
+    A folder `<dataset>@<space>` stands before `<dataset>@<base of the space>`, and both before
+    `<dataset>`; where none is there, `folder` stands in for the data set. A base may say
+    `like = "<folder>"`.
     """
+    roots = list(roots)
     places = [root / "recipes" for root in roots]
+    spaces = _ancestry([root / "spaces" for root in roots], space)
     for stem in ("base", method):
-        for folder in reversed(_lineage(places, dataset, space)):
+        for folder in reversed(_lineage(places, dataset, spaces)):
             path = folder / f"{stem}.toml"
             if path.is_file():
                 values = load_toml(path)
@@ -72,8 +76,30 @@ def recipe_files(
                 yield path, values
 
 
-def _lineage(places: list[Path], dataset: str, space: str) -> list[Path]:
-    names: list[str] = [f"{dataset}@{space}", dataset, "folder"]
+def _ancestry(folders: list[Path], space: str) -> list[str]:
+    """A space's name and those of the tables it is based on, nearest first."""
+    path = Path(space)
+    files = [path]
+    if path.suffix == ".toml":
+        folders = [path.parent, *folders]
+    else:
+        files = [folder / f"{space}.toml" for folder in folders]
+    names = [path.stem if path.suffix == ".toml" else space]
+    while True:
+        file = next((file for file in files if file.is_file()), None)
+        base = load_toml(file).get("base") if file else None
+        if not isinstance(base, str) or base in names:
+            return names  # what is wrong with a table is reported by its reader
+        names.append(base)
+        files = [folder / f"{base}.toml" for folder in folders]
+
+
+def _lineage(places: list[Path], dataset: str, spaces: list[str]) -> list[Path]:
+    names = [
+        name
+        for stem in (dataset, "folder")
+        for name in (*(f"{stem}@{space}" for space in spaces), stem)
+    ]
     folder = next((p / n for n in names for p in places if (p / n).is_dir()), None)
     lineage: list[Path] = []
     while folder is not None:

@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from fractions import Fraction
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
+from ofa_bench.errors import RecipeError
 from ofa_bench.schedule import Duration
 
 
@@ -45,7 +57,12 @@ class Data(Table):
 
 
 class Augment(Table):
-    """Training augmentation, the same for every method of a track."""
+    """Training augmentation, the same for every method of a track.
+
+    `interpolation` is AutoAugment's, for its rotations and shears; crops and resizes are always
+    bilinear and antialiased. "nearest" is what runs had before the option existed: a record leaves
+    it out, as it leaves the option out where AutoAugment is off.
+    """
 
     kind: Literal["none", "crop", "resized-crop"] = "none"
     padding: int = Field(default=4, ge=0, le=64)
@@ -53,6 +70,42 @@ class Augment(Table):
     jitter: Literal["none", "tf", "torch"] = "none"
     autoaugment: bool = False
     erasing: float = Field(default=0.0, ge=0, le=1)
+    interpolation: Literal["nearest", "bilinear"] = "bilinear"
+
+    @model_serializer(mode="wrap")
+    def _where_it_acts(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        values: dict[str, Any] = dump(self)
+        if not self.autoaugment or self.interpolation == "nearest":
+            values.pop("interpolation", None)
+        return values
+
+    @classmethod
+    def of(cls, options: Augment | Mapping[str, Any]) -> Augment:
+        """Build from a table or model; RecipeError names the key."""
+        if isinstance(options, cls):
+            return options
+        try:
+            return cls.model_validate(options)
+        except ValidationError as error:
+            first = error.errors()[0]
+            key = ".".join(["augment", *map(str, first["loc"])])
+            keys = ", ".join(cls.model_fields)
+            raise RecipeError(first["msg"], key=key, hint=f"allowed: {keys}") from error
+
+    @property
+    def geometric(self) -> bool:
+        """Whether a crop and a flip are all there is, so that it can be done as one gather."""
+        plain = self.jitter == "none" and not self.autoaugment and not self.erasing
+        return plain and self.kind != "resized-crop"
+
+    @property
+    def border(self) -> int:
+        """Pixels of reflected border that a crop may reach into."""
+        return self.padding if self.kind == "crop" else 0
+
+    def geometry(self) -> Augment:
+        """The crop and the flip without anything that changes colours (calibration's transform)."""
+        return Augment(kind=self.kind, padding=self.padding, flip=self.flip)
 
 
 class Optim(Table):
@@ -72,6 +125,15 @@ class Optim(Table):
     rms_alpha: float = Field(default=0.9, gt=0, lt=1)
     rms_eps: float = Field(default=0.0316228, gt=0)
     clip: float | None = Field(default=None, gt=0)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _root_of_a_thousandth(cls, values: Any) -> Any:
+        """The DepS code's ten digits of √0.001. Where RMSProp is off, the value that all records
+        have and nothing reads stays as they have it."""
+        if isinstance(values, Mapping) and values.get("name") == "rmsprop":
+            return {"rms_eps": 0.0316227766, **values}
+        return values
 
     @model_validator(mode="after")
     def _whole_parts(self) -> Optim:

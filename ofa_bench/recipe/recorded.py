@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from ofa_bench.catalogue import Catalogue
@@ -18,7 +19,7 @@ def recorded_recipe(request: Request, catalogue: Catalogue) -> Recipe:
     UnknownName on a policy that nobody offers.
     """
     told = dict(request.recorded or {})
-    science = validated(Science, told.get("science", {}), "", {})
+    science = validated(Science, with_omitted(told.get("science", {})), "", {})
     policies: dict[str, Policy[Any]] = {}
     chosen: dict[str, Any] = {}
     for family in FAMILIES:
@@ -36,3 +37,14 @@ def recorded_recipe(request: Request, catalogue: Catalogue) -> Recipe:
         origins=dict(told.get("origins", {})),
         base=request.method or science.method,
     )
+
+
+def with_omitted(science: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A record's science with the values that it leaves out: those of runs before the option.
+
+    AutoAugment without an interpolation was by nearest neighbour.
+    """
+    augment = science.get("augment")
+    if not isinstance(augment, Mapping) or not augment.get("autoaugment"):
+        return science
+    return {**science, "augment": {"interpolation": "nearest", **augment}}

@@ -5,10 +5,12 @@ from __future__ import annotations
 import itertools
 
 import pytest
+import torch
 from ofa_bench_basics.lr import Cosine
 from ofa_bench_compofa.shrink import Coupled, coupled, coupling
 
 from ofa_bench import Budget, Role
+from ofa_bench.nets.mbconv import build
 from ofa_bench.space import load_space
 
 
@@ -100,3 +102,42 @@ def test_depths_are_uniform(ofa_space, lay, drawn):
     depths = [depth for draw in draws for depth in draw.subnet.depth]
     for depth in (2, 3, 4):
         assert abs(depths.count(depth) / len(depths) - 1 / 3) < 5 * (2 / 9 / len(depths)) ** 0.5
+
+
+def test_the_published_net_and_its_243_subnets(lay, drawn):
+    """A.7, A.9: a teacher of kernels 7, then kernels 3, 5, 3, 3, 5 by stage at 128 to 224."""
+    space = load_space("mobilenetv3-compofa")
+    schedule = lay(Coupled(), space, 330, 330)
+    largest, *rest = schedule.phases
+    assert space.macs(largest.space.largest.at(224)) == 566_170_656
+    for phase in rest:
+        macs = sorted(space.macs(net.at(224)) for net in phase.space.only(resolution=(224,)))
+        assert len(set(macs)) == 243
+        assert (macs[0], macs[121], macs[-1]) == (124_326_864, 266_673_760, 446_764_320)
+        assert space.params(phase.space.largest) == 7_370_616
+        assert space.params(phase.space.smallest) == 3_426_920
+    steps = [schedule.step(schedule.edges[1] + number) for number in range(30)]
+    draws = [draw.subnet for step in steps for draw in drawn(Coupled(), step)]
+    for net in draws:
+        for kernel, slots in zip((3, 5, 3, 3, 5), space.blocks, strict=True):
+            assert {net.kernel[slot] for slot in slots} <= {kernel, None}
+    sizes = {net.resolution for net in draws}
+    assert sizes <= set(range(128, 225, 4)) and len(sizes) > 10
+
+
+def test_small_kernels_are_centre_crops_there():
+    """No matrices: 7,664,760 parameters, and a kernel of 3 is the middle of the 7 it lies in."""
+    net = build(load_space("mobilenetv3-compofa"), 1000)
+    assert sum(value.numel() for value in net.parameters()) == 7_664_760
+    block = net.blocks[1].depthwise
+    with torch.no_grad():
+        for kernel in (3, 5):
+            rim = (7 - kernel) // 2
+            crop = block.weight[:48, :, rim : 7 - rim, rim : 7 - rim]
+            assert torch.equal(block.cut(48, kernel), crop)
+
+
+def test_the_default_space_keeps_its_kernels(deps_space, lay):
+    """In DepS's space all kernels are 7, as its own compound sampling has them."""
+    phases = lay(Coupled(), deps_space, 330, 330).phases
+    assert all(phase.space.choices("kernel") == (7,) for phase in phases)

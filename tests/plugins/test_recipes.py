@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from ofa_bench.recipe.layers import Layers, recipe_files
@@ -19,7 +17,8 @@ def science(dataset: str, space: str = "any", method: str = "any") -> Science:
     layers = Layers()
     for path, values in recipe_files([specs_root()], dataset, space, method):
         layers.lay(values, str(path))
-    return Science(dataset=dataset, space=space, **HEAD, **layers.tree)
+    tables = {name: table for name, table in layers.tree.items() if name not in HEAD}
+    return Science(dataset=dataset, space=space, **HEAD, **tables)
 
 
 ROWS = [
@@ -33,6 +32,9 @@ ROWS = [
     ("imagenet100", 512, 64, 0.572, 3e-5, 0.1, "torch", 5000, 180, 180, 16),
     ("folder", 512, 64, 0.572, 3e-5, 0.1, "torch", 0.1, 180, 270, 16),
     ("imagenet", 2048, 128, 2.6, 3e-5, 0.1, "torch", 10000, 270, 270, 16),
+    ("imagenet@proxylessnas", 1024, 64, 0.2, 5e-5, 0, "torch", 10000, 305, 305, 16),
+    ("imagenet100@proxylessnas", 512, 64, 0.1, 5e-5, 0, "torch", 5000, 180, 180, 16),
+    ("folder@proxylessnas", 512, 64, 0.1, 5e-5, 0, "torch", 0.1, 180, 270, 16),
 ]
 
 
@@ -86,7 +88,7 @@ def test_bignas_on_imagenet(method):
     assert (optim.name, optim.base_lr, optim.batch) == ("rmsprop", pytest.approx(0.128), 2048)
     assert (optim.rms_alpha, optim.momentum, optim.nesterov) == (0.9, 0.9, False)
     assert optim.weight_decay == 1e-5
-    assert optim.rms_eps == pytest.approx(0.001**0.5, rel=1e-6)
+    assert optim.rms_eps == pytest.approx(0.001**0.5, rel=1e-9)
     for dataset in ("digits", "cifar10", "imagenet100", "folder"):
         assert science(dataset, method=method) == science(dataset)
 
@@ -96,13 +98,49 @@ def test_an_unknown_dataset_takes_the_folder_recipe():
 
 
 def test_a_method_says_only_what_is_its_own():
-    """Only BigNAS trains with another optimizer than the track's."""
-    own = {
-        path.relative_to(specs_root() / "recipes")
+    """Only BigNAS trains with another optimizer than the track's; DepS's least rate, ramp and aim
+    are in epochs and absolute rates."""
+    tables = {
+        (path.stem, tuple(load_toml(path)))
         for path in (specs_root() / "recipes").glob("*/*.toml")
         if path.name != "base.toml"
     }
-    assert own == {Path("imagenet/bignas.toml"), Path("imagenet/bignas-port.toml")}
+    assert tables == {
+        ("bignas", ("optim",)),
+        ("bignas-port", ("optim",)),
+        ("deps", ("lr",)),
+    }
+    for path in (specs_root() / "recipes").glob("*/deps.toml"):
+        assert set(load_toml(path)["lr"]["ramped"]) <= {"floor", "ramp", "ahead"}
+
+
+@pytest.mark.parametrize(
+    ("dataset", "space", "folder"),
+    [
+        ("imagenet", "proxylessnas", "imagenet@proxylessnas"),
+        ("imagenet", "proxylessnas-ofa", "imagenet@proxylessnas"),
+        ("imagenet", "proxylessnas-ofa-w1.3", "imagenet@proxylessnas"),
+        ("imagenet100", "proxylessnas-ofa", "imagenet100@proxylessnas"),
+        ("mine", "proxylessnas", "folder@proxylessnas"),
+        ("imagenet", "mobilenetv3-ofa-w1.2", "imagenet"),
+        ("cifar10", "proxylessnas-32", "cifar10"),
+        ("cifar10", "laptop-32", "cifar10@laptop-32"),
+        ("cifar100", "laptop-32-proxyless", "cifar100@laptop-32"),
+    ],
+)
+def test_a_space_takes_the_recipe_of_the_nearest_it_is_based_on(dataset, space, folder):
+    laid = [path.parent.name for path, _ in recipe_files([specs_root()], dataset, space, "any")]
+    assert laid[-1] == folder
+
+
+def test_a_table_of_ones_own_takes_the_recipe_of_its_base(tmp_path):
+    (tmp_path / "narrow.toml").write_text('base = "proxylessnas"\nsummary = "a"\nsource = "b"\n')
+    (tmp_path / "round.toml").write_text('base = "round"\n')
+    asked = {"dataset": "imagenet", "method": "any", "roots": [specs_root()]}
+    laid = list(recipe_files(space=str(tmp_path / "narrow.toml"), **asked))
+    assert laid[-1][0].parent.name == "imagenet@proxylessnas"
+    laid = list(recipe_files(space=str(tmp_path / "round.toml"), **asked))
+    assert laid[-1][0].parent.name == "imagenet"
 
 
 def test_defaults():

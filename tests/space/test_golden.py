@@ -13,6 +13,7 @@ CASES = [
     pytest.param(space, name, numbers[0], resolution, macs, id=f"{space} {name} {resolution}")
     for space, table, resolutions in (
         ("mobilenetv3-ofa", golden.MOBILENETV3, (224, 192, 160, 128)),
+        ("mobilenetv3-compofa", golden.MOBILENETV3, (224, 192, 160, 128)),
         ("mobilenetv3-ofa-w1.2", golden.MOBILENETV3_WIDE, (224, 160)),
         ("proxylessnas-ofa", golden.PROXYLESSNAS, (224, 192, 160)),
         ("proxylessnas-ofa-w1.3", golden.PROXYLESSNAS_WIDE, (224, 160)),

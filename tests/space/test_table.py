@@ -13,6 +13,7 @@ from .spaces import loaded
 
 SHIPPED = [
     *("laptop-32", "laptop-32-proxyless", "laptop-8", "mobilenetv3", "mobilenetv3-32"),
+    "mobilenetv3-compofa",
     *("mobilenetv3-ofa", "mobilenetv3-ofa-32", "mobilenetv3-ofa-w1.2", "mobilenetv3-ofa-w1.2-32"),
     *("proxylessnas", "proxylessnas-32", "proxylessnas-ofa", "proxylessnas-ofa-32"),
     *("proxylessnas-ofa-w1.3", "proxylessnas-ofa-w1.3-32", "toy"),
