@@ -12,8 +12,6 @@ from ofa_bench.records.render import plain_text, spell
 from ofa_bench.records.shown import to_json, to_markdown
 from ofa_bench.records.store import Store, read_bytes
 
-LARGEST_BOARD = 16 * 2**20
-
 
 def write_boards(results: Path) -> list[Path]:
     """Write `boards/<track>.{json,md}` for every track; files of no track are removed."""
@@ -72,7 +70,7 @@ def _difference(path: Path, text: str) -> list[str]:
     if not path.is_file():
         return [f"{path}: is not there; `ofa-bench board` writes it"]
     try:
-        held = read_bytes(path, LARGEST_BOARD)
+        held = read_bytes(path, "board-bytes")
     except UsageError as error:
         return [error.message]
     if held == text.encode():
