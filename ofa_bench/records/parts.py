@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -17,6 +17,19 @@ class Part(BaseModel):
     """A piece of a record: frozen, no unknown keys, no NaN."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Identity(Part):
+    """What `row_id` was hashed from, beside the science and the data set's hash.
+
+    `code` names each part that acts with the hash of its source, as it was hashed; `files` has the
+    hashes of weights that the run began from or learned from; `numerics` is the version of the
+    engine's arithmetic. See `ofa_bench.records.identity.recomputed`.
+    """
+
+    code: tuple[str, ...]
+    files: dict[Literal["init", "teacher"], Hash] = {}
+    numerics: str
 
 
 class Machine(Part):
