@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import importlib.util
 import json
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from ofa_bench.engine.signals import Stop
     from ofa_bench.evaluate.score import Correctness
     from ofa_bench.records.schema import Record, Score
+    from ofa_bench.records.validate import Context
 
 
 def request(**values: Any) -> Request:
@@ -268,6 +270,7 @@ def load_space(name: str) -> Space:
     return space_of(name, discover().catalogue)
 
 
+@functools.lru_cache(maxsize=64)
 def recorded_space(name: str) -> Space:
     """A space that a record names; UsageError where its plugin is not trusted, see `trusted`."""
     known = trusted()
@@ -291,6 +294,14 @@ def expected_candidates(record: Record, space: Space, trained: Space) -> list[Su
         buckets=evaluate["buckets"],
         classes=record.task.classes,
     )
+
+
+def record_checks() -> Context:
+    """All that records are checked with: what may be loaded for them, and what that lays out."""
+    from ofa_bench.engine.planned import planned_phases
+    from ofa_bench.records.validate import Context
+
+    return Context(load=recorded_space, expected=expected_candidates, planned=planned_phases)
 
 
 def build_supernet(space: Space, classes: int, seed: int = 0, **options: Any) -> Any:

@@ -22,9 +22,9 @@ def command(ctx: click.Context, /, records: tuple[str, ...], as_json: bool) -> N
     plausibility of the throughput: each finding names its field.
     """
     from ofa_bench import api
-    from ofa_bench.records.validate import Context, validate
+    from ofa_bench.records.validate import validate
 
-    context = Context(load=api.recorded_space, expected=api.expected_candidates)
+    context = api.record_checks()
     found = {str(path): validate(path, context) for path in _files(records)}
     broken = sum(bool(findings) for findings in found.values())
     if as_json:

@@ -9,8 +9,11 @@ from pydantic import BaseModel, ConfigDict, Field
 Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Percent = Annotated[float, Field(ge=0, le=100)]
 Share = Annotated[float, Field(ge=0, le=1)]
-Count = Annotated[int, Field(ge=0)]
-Seconds = Annotated[float, Field(ge=0)]
+Count = Annotated[int, Field(ge=0, le=10**18)]
+Macs = Annotated[int, Field(ge=0, le=10**30)]
+Units = Annotated[int, Field(ge=0, le=10**6)]  # cores, threads, GPUs, pixels of a side, classes
+Seconds = Annotated[float, Field(ge=0, le=1e10)]
+Epochs = Annotated[float, Field(ge=0, le=1e9)]
 
 
 class Part(BaseModel):
@@ -38,9 +41,9 @@ class Machine(Part):
     device: str
     cpu: str
     gpu: str | None = None
-    gpus: Count = 0
-    cores: Count
-    threads: Count
+    gpus: Units = 0
+    cores: Units
+    threads: Units
     memory_format: str
     allocator: str
     torch: str
@@ -59,11 +62,11 @@ class PhaseCost(Part):
     the forward ones for trained passes, once for teacher and probe."""
 
     name: str
-    epochs: float = Field(ge=0)
+    epochs: Epochs
     steps: Count
     images: Count
     passes: dict[str, Count]
-    macs: dict[str, Count]
+    macs: dict[str, Macs]
     device_seconds: Seconds
     wall_seconds: Seconds
     waiting_share: Share
@@ -82,13 +85,13 @@ class Beside(Part):
 class Cost(Part):
     """All that a user pays for; the totals are sums (peak: the maximum) over the phases."""
 
-    phases: tuple[PhaseCost, ...]
+    phases: tuple[PhaseCost, ...] = Field(max_length=1000)
     device_seconds: Seconds
     wall_seconds: Seconds
-    train_macs: Count
+    train_macs: Macs
     subnet_passes: Count
     images: Count
     peak_bytes: Count
-    usd: float | None = Field(default=None, ge=0)
+    usd: float | None = Field(default=None, ge=0, le=1e12)
     waiting_share: Share
     beside: Beside = Beside()
