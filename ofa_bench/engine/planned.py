@@ -81,13 +81,15 @@ def _foreign(record: Record, catalogue: Catalogue) -> str | None:
     if [policy.name for _, policy in parts] != names or list(science.get("extras", [])) != extras:
         return "its science and its method name different policies"
     for kind, policy in [*parts, *(("extra", extra) for extra in method.extras)]:
+        if policy.distribution != OURS:
+            return f"its {kind} policy {policy.name} is of the plugin {policy.distribution}"
         if not _unchanged(kind, policy, catalogue):
             return f"its {kind} policy {policy.name} is not the one that comes with this version"
     return None
 
 
 def _unchanged(kind: str, policy: Policy, catalogue: Catalogue) -> bool:
-    if policy.distribution != OURS or policy.name not in catalogue.names(kind):
+    if policy.name not in catalogue.names(kind):
         return False
     if catalogue.get(kind, policy.name).origin.distribution != OURS:
         return False

@@ -6,14 +6,16 @@ import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from ofa_bench.errors import BenchError
 from ofa_bench.records.noise import standard_error
+from ofa_bench.records.render import plain_text
 from ofa_bench.records.rows import Row, rows
-from ofa_bench.records.screening import Screened, Unranked, held
+from ofa_bench.records.screening import Screened, Unranked, held, unranked_entry
 from ofa_bench.records.spaces import budget_range
 from ofa_bench.records.stats import DELTA, FINEST, Estimate, Pair, compare, estimate, family
 from ofa_bench.records.store import Entry, Store
 from ofa_bench.records.track import Track, tracks
-from ofa_bench.records.validate import Context
+from ofa_bench.records.validate import UNUSABLE, Context
 
 ENOUGH = 3  # seeds; with fewer, a board is provisional
 
@@ -83,11 +85,45 @@ def boards(store: Store, delta: float = DELTA, context: Context | None = None) -
 
 
 def boards_of(found: Screened, delta: float = DELTA) -> list[Board]:
-    """The boards of screened records, by name."""
-    return [
-        board(track, entries, delta, found.unranked)
-        for track, entries in tracks(found.entries).items()
-    ]
+    """The boards of screened records, by name.
+
+    A record that breaks its board together with others, though it holds alone, is listed.
+    """
+    made = []
+    for track, entries in tracks(found.entries).items():
+        try:
+            made.append(_shown(track, entries, delta, found.unranked))
+        except (BenchError, *UNUSABLE):
+            kept, broken = _separated(track, entries, delta)
+            if kept:
+                made.append(_shown(track, kept, delta, (*found.unranked, *broken)))
+    return made
+
+
+def _shown(
+    track: Track, entries: Sequence[Entry], delta: float, unranked: Iterable[Unranked]
+) -> Board:
+    """A board that was written once, so that it can be."""
+    from ofa_bench.records.shown import to_json, to_markdown
+
+    made = board(track, entries, delta, unranked)
+    to_json(made)
+    to_markdown(made).encode()
+    return made
+
+
+def _separated(
+    track: Track, entries: Sequence[Entry], delta: float
+) -> tuple[list[Entry], list[Unranked]]:
+    kept: list[Entry] = []
+    broken = []
+    for entry in entries:
+        try:
+            _shown(track, [*kept, entry], delta, ())
+            kept.append(entry)
+        except (BenchError, *UNUSABLE) as error:
+            broken.append(unranked_entry(entry, f"cannot be shown: {plain_text(repr(error))}"))
+    return kept, broken
 
 
 def _range(every: Sequence[Row]) -> tuple[int, int]:

@@ -9,6 +9,7 @@ import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import IO
 
 from ofa_bench.errors import UsageError
 from ofa_bench.files import write_whole
@@ -130,7 +131,9 @@ def _members(file: Path, bundle: zipfile.ZipFile) -> list[Member]:
     paired = sum(1 + (member.bits is not None) for member in members)
     if not members or paired != len(named):
         odd = next((n for n in named if not _paired(n, named)), "")
-        raise _foreign(file, odd) if odd else UsageError(f"{file} holds no record", "ask its sender")
+        raise (
+            _foreign(file, odd) if odd else UsageError(f"{file} holds no record", "ask its sender")
+        )
     return members
 
 
@@ -148,7 +151,8 @@ def _check(file: Path, bundle: zipfile.ZipFile, member: Member, context: Context
     raw = _bytes(bundle, member.record, "record-bytes")
     record = parse(raw, member.label)
     bits = None if member.bits is None else _bytes(bundle, member.bits, "bits-bytes")
-    findings = findings_of(record, raw, lambda: bits, context)
+    every = findings_of(record, raw, lambda: bits, context)
+    findings = [finding for finding in every if not finding.unknown]
     if findings:
         raise UsageError(f"{member.label}: {findings[0]}", "ask its sender for a whole bundle")
 
@@ -175,6 +179,6 @@ def _bytes(bundle: zipfile.ZipFile, info: zipfile.ZipInfo, bound: str) -> bytes:
     return b"".join(parts)
 
 
-def _pieces(stream: io.BufferedIOBase | zipfile.ZipExtFile) -> Iterator[bytes]:
+def _pieces(stream: IO[bytes]) -> Iterator[bytes]:
     while part := stream.read(CHUNK):
         yield part

@@ -14,7 +14,9 @@ from ofa_bench.records.spaces import Loader, trained_space
 from ofa_bench.space import Space
 
 
-def cost_findings(record: Record, load: Loader, planned: Planned | None = None) -> Iterator[Finding]:
+def cost_findings(
+    record: Record, load: Loader, planned: Planned | None = None
+) -> Iterator[Finding]:
     """Sums over phases, MACs per pass, the schedule, speed, and dollars."""
     yield from _sums(record)
     yield from _passes(record, load)

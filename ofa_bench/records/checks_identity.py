@@ -29,15 +29,15 @@ def _code(record: Record) -> Iterator[Finding]:
     """The hashes in `identity` are those of the policies and the space that the record shows."""
     identity = record.identity
     pairs = [part.partition(":") for part in identity.code] if identity else []
-    named = {name: hash for name, _, hash in pairs}
+    named = {name: digest for name, _, digest in pairs}
     if len(named) != len(pairs):
         yield Finding("identity.code", "names a part twice")
     known = sources(record) | {"space": record.task.space.fingerprint}
     for name in (*FAMILIES, "space", "network"):
         if name not in named:
             yield Finding("identity.code", f"lacks the hash of the {name}")
-    for name, hash in named.items():
-        if name != "network" and known.get(name) != hash:
+    for name, digest in named.items():
+        if name != "network" and known.get(name) != digest:
             yield Finding("identity.code", f"has another hash of {name!r} than the record")
 
 

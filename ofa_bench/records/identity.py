@@ -6,6 +6,8 @@ from ofa_bench.recipe.fingerprint import hashed_science, row_id
 from ofa_bench.records.networks import NETWORKS, NUMERICS
 from ofa_bench.records.schema import Record
 
+FAMILIES = ("shrink", "lr", "distill")
+
 
 def recomputed(record: Record) -> str | None:
     """The row id that follows from a record's science, code, files and data.
@@ -17,7 +19,8 @@ def recomputed(record: Record) -> str | None:
         return None
     named = {part.partition(":")[0] for part in identity.code}
     acting = [name for name in record.science.get("extras", ()) if name in named]
-    science = hashed_science(record.science, record.task.space.name, acting, identity.files)
+    files = {str(name): digest for name, digest in identity.files.items()}
+    science = hashed_science(record.science, record.task.space.name, acting, files)
     return row_id(science, identity.code, record.task.dataset_hash, identity.numerics)
 
 
@@ -27,18 +30,15 @@ def earlier(record: Record) -> set[str]:
     task, extras = record.task, [extra.name for extra in record.method.extras]
     found = set()
     for acting in (extras, []):
-        hashes = {name: hash for name, hash in sources(record).items() if name in acting}
+        hashes = {name: code for name, code in sources(record).items() if name in acting}
         hashes |= {family: getattr(record.method, family).source.hash for family in FAMILIES}
-        code = [f"{name}:{hash}" for name, hash in hashes.items()]
+        code = [f"{name}:{digest}" for name, digest in hashes.items()]
         code.append(f"space:{task.space.fingerprint}")
         science = hashed_science(record.science, task.space.name, acting, {})
         for network in NETWORKS:
             parts = [*code, f"network:{network}"]
             found.add(row_id(science, parts, task.dataset_hash, NUMERICS))
     return found
-
-
-FAMILIES = ("shrink", "lr", "distill")
 
 
 def sources(record: Record) -> dict[str, str]:

@@ -126,8 +126,13 @@ def _standing(entry: Entry) -> tuple[bool, bool, float, str, str]:
     record = entry.record
     accuracy = record.summary.mean_pareto_accuracy if record.summary else 0.0
     good = record.good and record.status != "diverged"
-    return (not good, record.status != "diverged", accuracy, record.weights_sha256 or "",
-            record.sha256)
+    return (
+        not good,
+        record.status != "diverged",
+        accuracy,
+        record.weights_sha256 or "",
+        record.sha256,
+    )
 
 
 def _missing(seeds: set[int]) -> tuple[list[int], int]:

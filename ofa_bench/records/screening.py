@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from ofa_bench.errors import UsageError
 from ofa_bench.records.render import plain_text
-from ofa_bench.records.schema import Record, Score
+from ofa_bench.records.schema import Record, Score, own_hash
 from ofa_bench.records.spaces import installed
 from ofa_bench.records.store import Entry, Store, read_bits, slug
 from ofa_bench.records.track import Track, track_of
@@ -25,6 +25,7 @@ class Unranked:
     name: str
     reason: str
     track: str = ""
+    file: str = ""
 
     def belongs(self, track: Track) -> bool:
         """Whether the file is listed with a track; without one of its own, by its data set."""
@@ -51,29 +52,39 @@ def screened(entries: Iterable[Entry], context: Context | None = None) -> Screen
     """
     context, kept, unranked = context or Context(), [], []
     for entry in entries:
-        reason = _reason(entry, context)
+        key = ["reason", str(entry.path), entry.record.sha256, own_hash(entry.record)]
+        reason = context.once(key, lambda: _reason(entry, context))  # noqa: B023
         if reason is None:
             kept.append(entry)
         else:
-            unranked.append(_unranked(entry, reason))
+            unranked.append(unranked_entry(entry, reason))
     copies = _copies(kept)
-    unranked += [_unranked(entry, copies[id(entry)]) for entry in kept if id(entry) in copies]
+    unranked += [unranked_entry(entry, copies[id(entry)]) for entry in kept if id(entry) in copies]
     whole = tuple(entry for entry in kept if id(entry) not in copies)
     return Screened(whole, tuple(unranked))
 
 
-def held(
-    store: Store, filters: Iterable[str] = (), context: Context | None = None
-) -> Screened:
+def held(store: Store, filters: Iterable[str] = (), context: Context | None = None) -> Screened:
     """The screened records of a store that answer to the filters, unreadable files listed."""
     unread: list[Unranked] = []
 
     def unreadable(error: UsageError) -> None:
         name, _, reason = error.message.partition(": ")
-        unread.append(Unranked(_short(name), plain_text(reason)))
+        unread.append(Unranked(_short(name), plain_text(reason), file=name))
 
     found = screened(store.list(filters, broken=unreadable), context)
     return Screened(found.entries, (*unread, *found.unranked))
+
+
+def intact(entries: Iterable[Entry]) -> Screened:
+    """Split records by their seals alone, for lists that rank nothing."""
+    kept, unranked = [], []
+    for entry in entries:
+        if own_hash(entry.record) == entry.record.sha256:
+            kept.append(entry)
+        else:
+            unranked.append(unranked_entry(entry, "was changed after it was written"))
+    return Screened(tuple(kept), tuple(unranked))
 
 
 def _short(path: str) -> str:
@@ -81,12 +92,13 @@ def _short(path: str) -> str:
     return plain_text("/".join(path.rsplit("/", 3)[-3:]))
 
 
-def _unranked(entry: Entry, reason: str) -> Unranked:
+def unranked_entry(entry: Entry, reason: str) -> Unranked:
+    """A record as the line that lists it."""
     try:
         track = track_of(entry.record).name
     except UNUSABLE:
         track = ""
-    return Unranked(_short(str(entry.path)), reason, track)
+    return Unranked(_short(str(entry.path)), reason, track, str(entry.path))
 
 
 def _reason(entry: Entry, context: Context) -> str | None:

@@ -183,7 +183,9 @@ def regular_file(path: Path) -> os.stat_result:
         facts = path.stat()
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise UsageError(f"{plain_text(path)}: cannot be read: {reason}", "check the path") from error
+        raise UsageError(
+            f"{plain_text(path)}: cannot be read: {reason}", "check the path"
+        ) from error
     if not stat.S_ISREG(facts.st_mode):
         raise UsageError(f"{plain_text(path)}: is no regular file", "check the path")
     return facts

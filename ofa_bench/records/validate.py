@@ -63,7 +63,7 @@ def validate(path: Path, context: Context = Context()) -> list[Finding]:
         record = parse(raw, str(path))
     except UsageError as error:
         return [Finding("file", error.message)]
-    placed = [finding for finding in carefully(lambda: _path(path, record))]
+    placed = carefully(lambda: _path(path, record))
     return placed + findings_of(record, raw, lambda: read_bits(path, record), context)
 
 
@@ -91,7 +91,7 @@ def _planned(context: Context) -> Planned | None:
     planned = context.planned
 
     def once(record: Record) -> Any:
-        sources = [(policy.distribution, hash) for policy, hash in _code(record)]
+        sources = [(policy.distribution, policy.source.hash) for policy in _parts(record)]
         splits = record.task.splits.model_dump(mode="json")
         size = [record.task.classes, splits, record.method.name, record.origins]
         files = [record.execution.get(name) for name in ("init", "teacher")]
@@ -102,10 +102,9 @@ def _planned(context: Context) -> Planned | None:
     return once
 
 
-def _code(record: Record) -> Iterator[tuple[Policy, str]]:
+def _parts(record: Record) -> tuple[Policy, ...]:
     method = record.method
-    for policy in (method.shrink, method.lr, method.distill, *method.extras):
-        yield policy, policy.source.hash
+    return (method.shrink, method.lr, method.distill, *method.extras)
 
 
 def carefully(check: Callable[[], Iterator[Finding]]) -> list[Finding]:
@@ -198,9 +197,9 @@ def _score(record: Record, place: int, trained: Space) -> Iterator[Finding]:
         "params": trained.params(subnet, classes),
         "name": str(subnet),
     }
-    for field, value in facts.items():
-        if getattr(score, field) != value:
-            yield Finding(f"{name}.{field}", f"is {getattr(score, field)}, should be {value}")
+    for key, value in facts.items():
+        if getattr(score, key) != value:
+            yield Finding(f"{name}.{key}", f"is {getattr(score, key)}, should be {value}")
     images = record.task.splits.select.count
     right = score.top1_select * images / 100
     if not images or far(right, round(right), 1e-6):
