@@ -11,12 +11,15 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ofa_bench.catalogue import GROUP, NARROWED, Catalogue, discover, load_file, trusted
+from ofa_bench.catalogue import GROUP, Catalogue, discover, load_file
 from ofa_bench.engine.assemble import Assembly, assemble, space_of
+from ofa_bench.engine.checks import expected_candidates as expected_candidates
+from ofa_bench.engine.checks import record_checks as record_checks
+from ofa_bench.engine.checks import recorded_space as recorded_space
 from ofa_bench.engine.observers import Progress, Silent
 from ofa_bench.errors import BenchError, ResumeError, UsageError, nearest
 from ofa_bench.recipe import Request
-from ofa_bench.space import Space, Subnet
+from ofa_bench.space import Space
 from ofa_bench.specs import load_toml, specs_root
 
 if TYPE_CHECKING:
@@ -266,31 +269,6 @@ def card(method: str, known: Catalogue | None = None) -> Path:
 def load_space(name: str) -> Space:
     """A space by its name, or by the path of its TOML table."""
     return space_of(name, discover().catalogue)
-
-
-def recorded_space(name: str) -> Space:
-    """A space that a record names; UsageError where its plugin is not trusted, see `trusted`."""
-    known = trusted()
-    if name not in known.names("space"):
-        raise UsageError(
-            f"space {name!r} does not come with ofa-bench",
-            f"if a plugin that you trust gives it, name that plugin in {NARROWED}",
-        )
-    return space_of(name, known)
-
-
-def expected_candidates(record: Record, space: Space, trained: Space) -> list[Subnet]:
-    """The candidates that a record's track demands of a method that trained this part."""
-    from ofa_bench.evaluate.candidates import candidates
-
-    evaluate = record.science["evaluate"]
-    return candidates(
-        space,
-        trained,
-        per_bucket=evaluate["per_bucket"],
-        buckets=evaluate["buckets"],
-        classes=record.task.classes,
-    )
 
 
 def build_supernet(space: Space, classes: int, seed: int = 0, **options: Any) -> Any:

@@ -25,7 +25,14 @@ class Limit:
 
 
 LIMITS: dict[str, Limit] = {
+    "bits-bytes": Limit(64 * 2**20, "bytes", "the per-image bits beside one record"),
+    "board-bytes": Limit(16 * 2**20, "bytes", "one kept board"),
+    "bundle-bytes": Limit(256 * 2**20, "bytes", "a bundle of records, packed and unpacked"),
+    "bundle-files": Limit(20_000, "files", "files in a bundle of records"),
+    "candidates": Limit(8_192, "nets", "evaluate.buckets times evaluate.per_bucket of a record"),
     "image-pixels": Limit(178_956_970, "pixels", "width times height of one image"),
+    "meter-bytes": Limit(256 * 2**20, "bytes", "what one extra logged of a run"),
+    "record-bytes": Limit(4 * 2**20, "bytes", "one record"),
 }
 
 

@@ -12,9 +12,12 @@ from ofa_bench.cli.options import json_option, results_option
 from ofa_bench.numbers import DASH
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ofa_bench.records.board import Board
     from ofa_bench.records.published import Published
-    from ofa_bench.records.store import Store
+    from ofa_bench.records.screening import Screened
+    from ofa_bench.records.store import Entry, Store
 
 
 @click.command()
@@ -66,9 +69,10 @@ def command(
 
 
 def _claims(store: Store, paper: str, form: str) -> None:
+    from ofa_bench import api
     from ofa_bench.records.claims import findings, to_markdown
 
-    found = findings(store.results, paper)
+    found = findings(store.results, paper, api.record_checks(candidates=False))
     if form == "json":
         console.answer({"claims": [asdict(each) for each in found]})
     else:
@@ -76,47 +80,59 @@ def _claims(store: Store, paper: str, form: str) -> None:
 
 
 def _curves(store: Store, which: str | None, reach: float | None, form: str) -> None:
-    from ofa_bench.cli import curves
+    from ofa_bench.cli import curves, standings
     from ofa_bench.records.curves import families
     from ofa_bench.records.track import track_of
 
-    records = store.list(broken=lambda error: console.complain(error.message, error.hint))
+    screened = _screened(store)
+    records: Sequence[Entry] = screened.entries
     if which:
         records = [e for e in records if track_of(e.record).name.startswith(f"{which}-")]
     found = families(records)
     if form == "json":
-        console.answer({"families": curves.document(found, reach)})
+        unranked = [vars(item) for item in screened.unranked]
+        console.answer({"families": curves.document(found, reach), "unranked": unranked})
     elif form == "md":
         console.raw(curves.markdown(found, reach))
     elif found:
         curves.show(found, reach)
     else:
         console.say("no rows at two sizes of a budget; compare --curve makes them")
+    if form == "table":
+        standings.list_unranked(screened.unranked)
 
 
 def _boards(store: Store, which: str | None, published: bool, form: str) -> None:
     from ofa_bench.cli import standings
-    from ofa_bench.records.board import board
+    from ofa_bench.records.board import boards_of
     from ofa_bench.records.boards import choose
     from ofa_bench.records.shown import to_markdown
-    from ofa_bench.records.track import tracks
 
-    records = store.list(broken=lambda error: console.complain(error.message, error.hint))
-    boards = [board(track, entries) for track, entries in tracks(records).items()]
+    screened = _screened(store)
+    boards = boards_of(screened)
     papers = published_for(which, boards) if published else []
     mine = [each for each in boards if not papers or each.track.name.startswith(f"{which}-")]
-    found = choose(mine, which if mine or not papers else None)
+    found = choose(mine, which if mine or (not papers and not screened.unranked) else None)
     if found:
         standings.refresh(store.results)
     if form == "json":
         more = {"published": [asdict(paper) for paper in papers]} if published else {}
-        console.answer(standings.document(found, **more))
+        unranked = [vars(item) for item in screened.unranked]
+        console.answer(standings.document(found, **more, unranked=unranked))
     elif form == "md":
         console.raw("\n".join(to_markdown(each) for each in found))
     else:
         for paper in papers:
             show_paper(paper)
         _show(found, store)
+        standings.list_unranked(screened.unranked)
+
+
+def _screened(store: Store) -> Screened:
+    from ofa_bench import api
+    from ofa_bench.records.screening import held
+
+    return held(store, context=api.record_checks(candidates=False))
 
 
 def _show(boards: list[Board], store: Store) -> None:
@@ -162,9 +178,10 @@ def show_paper(paper: Published) -> None:
 
 
 def _check(store: Store, form: str) -> int:
+    from ofa_bench import api
     from ofa_bench.records.boards import check_boards
 
-    said = check_boards(store.results)
+    said = check_boards(store.results, api.record_checks(candidates=False))
     if form == "json":
         console.answer({"ok": not said, "differences": said})
     else:

@@ -195,20 +195,26 @@ def _last_failure(store: Store, assembly: Assembly) -> list[Entry]:
 
 
 def _conclude(entries: list[Entry], failures: list[tuple[str, BenchError]], as_json: bool) -> None:
+    from ofa_bench import api
     from ofa_bench.cli import readings, standings
-    from ofa_bench.records.board import board
-    from ofa_bench.records.track import tracks
+    from ofa_bench.records.board import boards_of
+    from ofa_bench.records.screening import screened
 
-    boards = [board(track, found) for track, found in tracks(entries).items()]
+    found = screened(entries, api.record_checks(candidates=False))
+    boards = boards_of(found)
     if as_json:
         told = [{"run": title, "error": each.message} for title, each in failures]
         measured = readings.document(boards)
-        console.answer(standings.document(boards, failures=told, readings=measured))
+        unranked = [vars(item) for item in found.unranked]
+        console.answer(
+            standings.document(boards, failures=told, readings=measured, unranked=unranked)
+        )
         return
     for each in boards:
         standings.show(each, each.track.name if len(boards) > 1 else "")
         for line in standings.caveats(each):
             console.say(line)
+    standings.list_unranked(found.unranked)
     readings.show(boards)
     told_already = {entry.record.error for entry in entries}
     for title, error in failures:

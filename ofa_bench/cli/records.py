@@ -44,9 +44,8 @@ def import_records(file: str, results: str | None, as_json: bool) -> None:
     from ofa_bench import api
     from ofa_bench.records.bundle import take_in
     from ofa_bench.records.store import Store
-    from ofa_bench.records.validate import Context
 
-    context = Context(load=api.recorded_space, expected=api.expected_candidates)
+    context = api.record_checks()
     paths = take_in(Path(file), Store(api.results_root(results)), context)
     if as_json:
         console.answer({"records": [str(path) for path in paths]})

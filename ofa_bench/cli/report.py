@@ -12,6 +12,7 @@ from ofa_bench.cli.options import json_option, results_option
 
 if TYPE_CHECKING:
     from ofa_bench.records.board import Board
+    from ofa_bench.records.screening import Screened
     from ofa_bench.records.store import Entry, Store
 
 
@@ -28,23 +29,25 @@ def command(which: tuple[str, ...], output: str, results: str | None, as_json: b
     """
     from ofa_bench import api
     from ofa_bench.cli.rates import rates_of
-    from ofa_bench.records.board import board
+    from ofa_bench.records.screening import held, screened
     from ofa_bench.records.store import Store
-    from ofa_bench.records.track import tracks
     from ofa_bench.report import Sources, page
     from ofa_bench.report.meter import metered
+    from ofa_bench.report.page import showable
 
     store = Store(api.results_root(results))
-    unread: list[str] = []
+    context = api.record_checks(candidates=False)
     named = _named(store, which)
-    if named:
-        boards = [board(track, entries) for track, entries in tracks(named).items()]
-    else:
-        boards = _boards(store, which, unread)
+    found = screened(named, context) if named else held(store, context=context)
+    boards = _boards(store, found, () if named else which)
+    for item in found.unranked:
+        console.complain(f"not ranked: {item}", "`ofa-bench validate` names every finding")
     console.tell(f"{sum(place.row.n for each in boards for place in each.places)} records")
     sources = Sources(rates_of, lambda record: metered(store.results, record), _card)
     pair = (named[0].record, named[1].record) if len(named) == 2 else None
-    text = page(boards, sources, pair, unread)
+    unread = [f"{item.file}: {item.reason}" for item in found.unranked]
+    boards, more = showable(boards, sources)
+    text = page(boards, sources, pair, [*unread, *more])
     _write(Path(output), text)
     if as_json:
         names = [each.track.name for each in boards]
@@ -67,23 +70,21 @@ def _named(store: Store, which: tuple[str, ...]) -> list[Entry]:
         return []
 
 
-def _boards(store: Store, which: tuple[str, ...], unread: list[str]) -> list[Board]:
+def _boards(store: Store, found: Screened, which: tuple[str, ...]) -> list[Board]:
     from ofa_bench.errors import UsageError
-    from ofa_bench.records.board import board
+    from ofa_bench.records.board import boards_of
     from ofa_bench.records.boards import choose
-    from ofa_bench.records.track import tracks
 
-    def broken(error: UsageError) -> None:
-        console.complain(error.message, error.hint)
-        unread.append(error.message)
-
-    entries = store.list(broken=broken)
-    if not entries:
+    boards = boards_of(found)
+    if not boards:
+        if found.unranked:
+            raise UsageError(
+                f"no record holds: {found.unranked[0]}", "`ofa-bench validate` names every finding"
+            )
         raise UsageError(
             f"there are no records in {store.root}",
             "make some with `ofa-bench run` or `ofa-bench compare`, or say where with --results",
         )
-    boards = [board(track, found) for track, found in tracks(entries).items()]
     return choose(boards, which[0] if which else None)
 
 

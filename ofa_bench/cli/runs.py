@@ -26,18 +26,21 @@ def command(filters: tuple[str, ...], results: str | None, as_json: bool) -> Non
     dataset, space, run, shrink, lr, distill, seed, status.
     """
     from ofa_bench import api
+    from ofa_bench.cli import standings
+    from ofa_bench.records.screening import intact
     from ofa_bench.records.store import Store
 
     store = Store(api.results_root(results))
     entries = store.list(filters, broken=lambda error: console.complain(error.message, error.hint))
-    found = [_of_record(entry.path, entry.record) for entry in entries]
+    screened = intact(entries)
+    found = [_of_record(entry.path, entry.record) for entry in screened.entries]
     known = {entry.record.run.id for entry in store.list(broken=lambda error: None)}
     found += [run for run in begun_runs(store.results) if run["run"] not in known]
     found = [run for run in found if run["status"] != "begun" or _answers(run, filters)]
     if as_json:
-        console.answer({"runs": found})
+        console.answer({"runs": found, "unranked": [vars(item) for item in screened.unranked]})
         return
-    if not found:
+    if not found and not screened.unranked:
         console.say(f"no runs in {store.results}")
         return
     rows = [
@@ -55,6 +58,7 @@ def command(filters: tuple[str, ...], results: str | None, as_json: bool) -> Non
     ]
     columns = ["run", "status", "method", "dataset", "space", ">seed", ">mean Pareto, %", ">MACs"]
     console.table(columns, rows)
+    standings.list_unranked(screened.unranked)
 
 
 def _of_record(path: Path, record: Any) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from ofa_bench.errors import BenchError
 from ofa_bench.numbers import DASH, count, duration, interval, percent
 from ofa_bench.records.board import Board, Place
 from ofa_bench.records.boards import write_boards
+from ofa_bench.records.screening import Unranked
 from ofa_bench.records.shown import row_json, to_json
 
 COLUMNS = (
@@ -46,6 +47,15 @@ def show(board: Board, title: str = "") -> None:
         for record in failed:
             reason = f": {record.error}" if record.error else ""
             console.say(f"{place.row.label}: seed {record.seed} {record.status}{reason}")
+
+
+def list_unranked(unranked: Iterable[Unranked]) -> None:
+    """Records that do not hold, below the tables that leave them out."""
+    lines = [f"  {item}" for item in unranked]
+    if lines:
+        console.say("not ranked, since these records do not hold:")
+        for line in lines:
+            console.say(line)
 
 
 def _cells(place: Place) -> tuple[object, ...]:
@@ -88,8 +98,10 @@ def refresh(results: Path) -> None:
     """Write the boards anew; where that cannot be done, say so and go on."""
     if not console.heard():
         return
+    from ofa_bench import api
+
     try:
-        write_boards(results)
+        write_boards(results, api.record_checks(candidates=False))
     except BenchError as error:
         console.tell(f"the boards are not written anew: {error.message}")
     except OSError as error:

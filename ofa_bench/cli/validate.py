@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from ofa_bench.cli import console
 from ofa_bench.cli.options import json_option
 from ofa_bench.errors import UsageError
+
+if TYPE_CHECKING:
+    from ofa_bench.records.findings import Finding
+
+OTHERS = ("boards", "runs", "reproductions", "searches", ".incoming")
 
 
 @click.command()
@@ -19,20 +26,28 @@ def command(ctx: click.Context, /, records: tuple[str, ...], as_json: bool) -> N
     """Check record files, or all of a folder; exit 1 if anything does not agree.
 
     Hashes, MACs and parameters, sums over phases, areas, candidates and their membership, bits,
-    plausibility of the throughput: each finding names its field.
+    ids, the ledger and plausibility of the throughput: each finding names its field. In a results
+    folder, what is no record (boards, run folders) is skipped.
     """
     from ofa_bench import api
-    from ofa_bench.records.validate import Context, validate
+    from ofa_bench.records.validate import validate
 
-    context = Context(load=api.recorded_space, expected=api.expected_candidates)
-    found = {str(path): validate(path, context) for path in _files(records)}
-    broken = sum(bool(findings) for findings in found.values())
+    files, skipped = _files(records)
+    context = api.record_checks()
+    found = {str(path): validate(path, context) for path in files}
+    broken = sum(any(not each.unknown for each in findings) for findings in found.values())
+    for line in skipped:
+        console.tell(line)
     if as_json:
         listed = [
-            {"file": name, "findings": [vars(each) for each in findings]}
+            {
+                "file": name,
+                "findings": [_shown(each) for each in findings if not each.unknown],
+                "unknown": [_shown(each) for each in findings if each.unknown],
+            }
             for name, findings in found.items()
         ]
-        console.answer({"ok": not broken, "records": listed})
+        console.answer({"ok": not broken, "records": listed, "skipped": skipped})
     else:
         for name, findings in found.items():
             for each in findings:
@@ -41,12 +56,39 @@ def command(ctx: click.Context, /, records: tuple[str, ...], as_json: bool) -> N
     ctx.exit(1 if broken else 0)
 
 
-def _files(names: tuple[str, ...]) -> list[Path]:
-    """The record files named, and those below the folders named."""
+def _shown(finding: Finding) -> dict[str, str]:
+    return {"field": finding.field, "message": finding.message}
+
+
+def _files(names: tuple[str, ...]) -> tuple[list[Path], list[str]]:
+    """The record files named, and those below the folders named; what else lies there, counted."""
     files: list[Path] = []
+    skipped: Counter[str] = Counter()
     for name in names:
         path = Path(name)
-        files += sorted(path.rglob("*.json")) if path.is_dir() else [path]
+        if not path.is_dir():
+            files.append(path)
+            continue
+        for file in sorted(path.rglob("*.json")):
+            kind = _kind(file, path)
+            if kind is None:
+                files.append(file)
+            else:
+                skipped[kind] += 1
+    lines = [f"skipped {count} files: {kind}" for kind, count in sorted(skipped.items())]
     if not files:
-        raise UsageError("there is no record there", "`ofa-bench runs` lists what there is")
-    return files
+        raise UsageError(
+            "there is no record there" + "".join(f"; {line}" for line in lines),
+            "`ofa-bench runs` lists what there is",
+        )
+    return files, lines
+
+
+def _kind(file: Path, folder: Path) -> str | None:
+    """What a JSON file below a folder is where it is no record: by the folders of `results/`."""
+    for part in file.relative_to(folder).parts[:-1]:
+        if part in OTHERS:
+            return f"{part}/, no records"
+        if part == "records":
+            return None
+    return None

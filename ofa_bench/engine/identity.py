@@ -3,22 +3,32 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from ofa_bench.engine.assemble import Assembly
-from ofa_bench.recipe.fingerprint import Source, package_hash, row_id, run_id, source_of
+from ofa_bench.recipe.fingerprint import (
+    NUMERICS,
+    Source,
+    hashed_science,
+    package_hash,
+    row_id,
+    run_id,
+    source_of,
+)
+from ofa_bench.records.schema import Identity as Hashed
 
 NETWORK = "ofa_bench.nets"
 
 
 @dataclass(frozen=True)
 class Identity:
-    """Row and run ids, the short name of the run, and the code behind its parts."""
+    """Row and run ids, the short name of the run, the code behind its parts, and what the row id
+    was hashed from beside the science and the data."""
 
     row: str
     run: str
     name: str
     sources: dict[str, Source]
+    hashed: Hashed
 
 
 def identify(assembly: Assembly, data_hash: str, files: dict[str, str]) -> Identity:
@@ -30,14 +40,14 @@ def identify(assembly: Assembly, data_hash: str, files: dict[str, str]) -> Ident
     acts = {name: source for name, source in sources.items() if name not in assembly.watchers}
     code = [*(f"{name}:{source.hash}" for name, source in acts.items())]
     code += [f"network:{network_hash(assembly)}", f"space:{assembly.space.fingerprint()}"]
-    named = {"space": assembly.space.name}  # where a table lies is no part of what it says
     acting = [name for name in science.extras if name not in assembly.watchers]
-    values: dict[str, Any] = science.model_dump(mode="json") | named | files | {"extras": acting}
+    values = hashed_science(science.model_dump(mode="json"), assembly.space.name, acting, files)
     row = row_id(values, code, data_hash)
     run = run_id(row, assembly.recipe.seed)
     seed = f"s{assembly.recipe.seed}"
     label = "-".join([science.method, science.dataset, assembly.space.name, seed])
-    return Identity(row, run, f"{safe(label)}-{run[:10]}", sources)
+    hashed = Hashed(code=tuple(code), files=files, numerics=NUMERICS)
+    return Identity(row, run, f"{safe(label)}-{run[:10]}", sources, hashed)
 
 
 def network_hash(assembly: Assembly) -> str:

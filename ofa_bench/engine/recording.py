@@ -54,6 +54,7 @@ def record_of(
         "seed": assembly.recipe.seed,
         "row_id": identity.row,
         "run_id": identity.run,
+        "identity": identity.hashed,
         "machine": machine,
         "cost": _cost(state, machine, judgement),
         "curve": state.curve_points,

@@ -133,9 +133,19 @@ def syntax(text: str) -> str:
     return ast.dump(tree)
 
 
-def row_id(science: Mapping[str, Any], sources: Iterable[str], data: str) -> str:
+def hashed_science(
+    science: Mapping[str, Any], space: str, acting: Iterable[str], files: Mapping[str, str]
+) -> dict[str, Any]:
+    """The values of a row id: a science's dump, with the space by its name (where its table lies
+    is no part of what it says), only those extras that act, and the hashes of starting weights."""
+    return {**science, "space": space, **files, "extras": list(acting)}
+
+
+def row_id(
+    science: Mapping[str, Any], sources: Iterable[str], data: str, numerics: str = NUMERICS
+) -> str:
     """Identity of a row: science without seed, code, data set bytes, numerics version."""
-    return sha256(canonical([science, sorted(sources), data, NUMERICS]))
+    return sha256(canonical([science, sorted(sources), data, numerics]))
 
 
 def run_id(row: str, seed: int) -> str:

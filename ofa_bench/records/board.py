@@ -6,12 +6,16 @@ import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from ofa_bench.errors import BenchError
 from ofa_bench.records.noise import standard_error
+from ofa_bench.records.render import plain_text
 from ofa_bench.records.rows import Row, rows
+from ofa_bench.records.screening import Screened, Unranked, held, unranked_entry
 from ofa_bench.records.spaces import budget_range
 from ofa_bench.records.stats import DELTA, FINEST, Estimate, Pair, compare, estimate, family
 from ofa_bench.records.store import Entry, Store
 from ofa_bench.records.track import Track, tracks
+from ofa_bench.records.validate import UNUSABLE, Context
 
 ENOUGH = 3  # seeds; with fewer, a board is provisional
 
@@ -32,7 +36,8 @@ class Place:
 
 @dataclass(frozen=True)
 class Board:
-    """`range`: the budgets (MACs) that all rows cover; `pairs` by the two rows' ids."""
+    """`range`: the budgets (MACs) that all rows cover; `pairs` by the two rows' ids; `unranked`:
+    records of the track that do not hold, which no row counts."""
 
     track: Track
     range: tuple[int, int]
@@ -40,6 +45,7 @@ class Board:
     places: tuple[Place, ...]
     pairs: Mapping[tuple[str, str], Pair]
     more: tuple[str, ...]
+    unranked: tuple[Unranked, ...] = ()
 
     @property
     def provisional(self) -> bool:
@@ -53,8 +59,13 @@ class Board:
         return max(found, default=None)
 
 
-def board(track: Track, entries: Iterable[Entry], delta: float = DELTA) -> Board:
-    """The board of one track's records."""
+def board(
+    track: Track,
+    entries: Iterable[Entry],
+    delta: float = DELTA,
+    unranked: Iterable[Unranked] = (),
+) -> Board:
+    """The board of one track's records; what is known to be unranked is listed with it."""
     every = rows(entries)
     able = [row for row in every if row.good]
     low, high = _range(able or every)
@@ -63,12 +74,56 @@ def board(track: Track, entries: Iterable[Entry], delta: float = DELTA) -> Board
     cost = {row.id: row.mean("cost", "train_macs") or 0.0 for row in able}
     places = [_place(row, values, pairs, cost, every) for row in every]
     places.sort(key=_order)
-    return Board(track, (low, high), delta, tuple(places), pairs, _more(every))
+    mine = tuple(each for each in unranked if each.belongs(track))
+    return Board(track, (low, high), delta, tuple(places), pairs, _more(every), mine)
 
 
-def boards(store: Store, delta: float = DELTA) -> list[Board]:
-    """The boards of all records, by name; UsageError on an unreadable record."""
-    return [board(track, entries, delta) for track, entries in tracks(store.list()).items()]
+def boards(store: Store, delta: float = DELTA, context: Context | None = None) -> list[Board]:
+    """The boards of all records that hold, by name; the others are listed with their track's."""
+    found = held(store, context=context)
+    return boards_of(found, delta)
+
+
+def boards_of(found: Screened, delta: float = DELTA) -> list[Board]:
+    """The boards of screened records, by name.
+
+    A record that breaks its board together with others, though it holds alone, is listed.
+    """
+    made = []
+    for track, entries in tracks(found.entries).items():
+        try:
+            made.append(_shown(track, entries, delta, found.unranked))
+        except (BenchError, *UNUSABLE):
+            kept, broken = _separated(track, entries, delta)
+            if kept:
+                made.append(_shown(track, kept, delta, (*found.unranked, *broken)))
+    return made
+
+
+def _shown(
+    track: Track, entries: Sequence[Entry], delta: float, unranked: Iterable[Unranked]
+) -> Board:
+    """A board that was written once, so that it can be."""
+    from ofa_bench.records.shown import to_json, to_markdown
+
+    made = board(track, entries, delta, unranked)
+    to_json(made)
+    to_markdown(made).encode()
+    return made
+
+
+def _separated(
+    track: Track, entries: Sequence[Entry], delta: float
+) -> tuple[list[Entry], list[Unranked]]:
+    kept: list[Entry] = []
+    broken = []
+    for entry in entries:
+        try:
+            _shown(track, [*kept, entry], delta, ())
+            kept.append(entry)
+        except (BenchError, *UNUSABLE) as error:
+            broken.append(unranked_entry(entry, f"cannot be shown: {plain_text(repr(error))}"))
+    return kept, broken
 
 
 def _range(every: Sequence[Row]) -> tuple[int, int]:

@@ -11,13 +11,12 @@ from ofa_bench.records.board import Board, boards
 from ofa_bench.records.render import plain_text, spell
 from ofa_bench.records.shown import to_json, to_markdown
 from ofa_bench.records.store import Store, read_bytes
+from ofa_bench.records.validate import Context
 
-LARGEST_BOARD = 16 * 2**20
 
-
-def write_boards(results: Path) -> list[Path]:
+def write_boards(results: Path, context: Context | None = None) -> list[Path]:
     """Write `boards/<track>.{json,md}` for every track; files of no track are removed."""
-    wanted = _files(results)
+    wanted = _files(results, context)
     for path, text in wanted.items():
         if not path.is_file() or path.read_bytes() != text.encode():
             write_whole(path, text)
@@ -26,10 +25,10 @@ def write_boards(results: Path) -> list[Path]:
     return sorted(wanted)
 
 
-def check_boards(results: Path) -> list[str]:
+def check_boards(results: Path, context: Context | None = None) -> list[str]:
     """What differs between the boards and the records, a sentence each; empty if nothing."""
     try:
-        wanted = _files(results)
+        wanted = _files(results, context)
     except UsageError as error:
         return [error.message]
     said = [f"{path}: no record belongs to it" for path in _present(results) - set(wanted)]
@@ -55,9 +54,9 @@ def choose(found: Iterable[Board], name: str | None) -> list[Board]:
     return chosen
 
 
-def _files(results: Path) -> dict[Path, str]:
+def _files(results: Path, context: Context | None) -> dict[Path, str]:
     folder, texts = results / "boards", {}
-    for board in boards(Store(results)):
+    for board in boards(Store(results), context=context):
         texts[folder / f"{board.track.name}.json"] = spell(to_json(board))
         texts[folder / f"{board.track.name}.md"] = to_markdown(board)
     return texts
@@ -72,7 +71,7 @@ def _difference(path: Path, text: str) -> list[str]:
     if not path.is_file():
         return [f"{path}: is not there; `ofa-bench board` writes it"]
     try:
-        held = read_bytes(path, LARGEST_BOARD)
+        held = read_bytes(path, "board-bytes")
     except UsageError as error:
         return [error.message]
     if held == text.encode():

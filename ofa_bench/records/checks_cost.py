@@ -5,22 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ofa_bench.errors import UsageError
+from ofa_bench.records.checks_ledger import FORWARD_ONLY, Planned, ledger_findings
+from ofa_bench.records.checks_speed import speed_findings
 from ofa_bench.records.findings import Finding, far
 from ofa_bench.records.prices import price_of
 from ofa_bench.records.schema import Record
 from ofa_bench.records.spaces import Loader, trained_space
 from ofa_bench.space import Space
 
-FORWARD_ONLY = ("teacher", "probe")
-FASTEST_GPU = 4e15  # MACs a second that no single device comes near
-FASTEST_CORE = 4e12
 
-
-def cost_findings(record: Record, load: Loader) -> Iterator[Finding]:
-    """Sums over phases, MACs per pass, speed, and dollars."""
+def cost_findings(
+    record: Record, load: Loader, planned: Planned | None = None
+) -> Iterator[Finding]:
+    """Sums over phases, MACs per pass, the schedule, speed, and dollars."""
     yield from _sums(record)
     yield from _passes(record, load)
-    yield from _speed(record)
+    yield from ledger_findings(record, planned)
     yield from _dollars(record)
 
 
@@ -60,27 +60,18 @@ def _passes(record: Record, load: Loader) -> Iterator[Finding]:
             macs = phase.macs.get(role, 0)
             if not low * trained * passes <= macs <= high * trained * passes:
                 yield Finding(f"{where}.macs.{role}", f"no net of the space costs that in {passes}")
-        if phase.images > sum(phase.passes.values()):
-            yield Finding(f"{where}.images", "are more than its passes")
+    yield from speed_findings(record, _blocks(space))
+
+
+def _blocks(space: Space) -> int:
+    """Blocks of the least net, with the first and the head."""
+    return sum(min(option.depth) for option in space.options) + 2
 
 
 def _ends(space: Space, classes: int) -> tuple[int, int]:
     sizes = space.resolutions
     small, large = space.smallest.at(min(sizes)), space.largest.at(max(sizes))
     return space.macs(small, classes), space.macs(large, classes)
-
-
-def _speed(record: Record) -> Iterator[Finding]:
-    cost, machine = record.cost, record.machine
-    limit = FASTEST_GPU if machine.gpu else FASTEST_CORE * max(machine.cores, 1)
-    for place, phase in enumerate(cost.phases):
-        macs = sum(phase.macs.values())
-        if macs > limit * phase.device_seconds:
-            yield Finding(
-                f"cost.phases.{place}.device_seconds", f"{machine.model} cannot be that fast"
-            )
-        if phase.device_seconds < phase.wall_seconds * (1 - 1e-9):
-            yield Finding(f"cost.phases.{place}.device_seconds", "are less than wall_seconds")
 
 
 def _dollars(record: Record) -> Iterator[Finding]:

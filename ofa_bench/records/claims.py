@@ -12,9 +12,12 @@ from typing import Any
 from ofa_bench.errors import UnknownName
 from ofa_bench.records import readings
 from ofa_bench.records.board import board
+from ofa_bench.records.rows import rows
+from ofa_bench.records.screening import held
 from ofa_bench.records.stats import FINEST, Pair, compare, family
 from ofa_bench.records.store import Entry, Store
 from ofa_bench.records.track import tracks
+from ofa_bench.records.validate import Context
 from ofa_bench.specs import load_toml, specs_root
 
 ACCURACY = "summary.mean_pareto_accuracy"
@@ -55,30 +58,38 @@ class Finding:
     verdict: str
 
 
-def findings(results: Path, paper: str) -> list[Finding]:
-    """Every claim of a paper in every setting whose records are there; UnknownName."""
+def findings(results: Path, paper: str, context: Context | None = None) -> list[Finding]:
+    """Every claim of a paper in every setting whose records are there and hold; UnknownName."""
+    context = context or Context()
     folder = specs_root() / "claims"
     if paper not in (known := [path.stem for path in folder.glob("*.toml")]):
         raise UnknownName("paper", paper, known)
     told = load_toml(folder / f"{paper}.toml")
     claims = [Claim(**_tuples(each)) for each in told["claims"]]
     settings = [Setting(**_tuples(each)) for each in told["settings"]]
-    return [found for claim in claims for found in _everywhere(claim, settings, results)]
+    return [found for claim in claims for found in _everywhere(claim, settings, results, context)]
 
 
 def _tuples(values: Mapping[str, Any]) -> dict[str, Any]:
     return {key: tuple(v) if isinstance(v, list) else v for key, v in values.items()}
 
 
-def _everywhere(claim: Claim, settings: Sequence[Setting], results: Path) -> Iterator[Finding]:
+def _everywhere(
+    claim: Claim, settings: Sequence[Setting], results: Path, context: Context
+) -> Iterator[Finding]:
     for setting in settings:
         store = Store(results / setting.results)
         ours, theirs = (
-            [e for e in store.list((*setting.where, *some), broken=lambda _: None) if e.record.good]
+            _counted(held(store, (*setting.where, *some), context).entries)
             for some in (claim.row, claim.against)
         )
         if ours and theirs:
             yield _found(claim, setting.name, ours, theirs)
+
+
+def _counted(entries: Sequence[Entry]) -> list[Entry]:
+    """The good seeds, each once, as a board counts them."""
+    return [entry for row in rows(entries) for entry in row.good]
 
 
 def _found(claim: Claim, setting: str, ours: list[Entry], theirs: list[Entry]) -> Finding:

@@ -9,10 +9,14 @@ from ofa_bench.records.render import plain_text
 
 @dataclass(frozen=True)
 class Finding:
-    """A field (dotted path; `file` is the file as a whole) and what is wrong with it."""
+    """A field (dotted path; `file` is the file as a whole) and what is wrong with it.
+
+    `unknown`: it could not be checked here, as for a space whose plugin is not installed.
+    """
 
     field: str
     message: str
+    unknown: bool = False
 
     def __str__(self) -> str:
         return f"{plain_text(self.field)}: {plain_text(self.message, 400)}"

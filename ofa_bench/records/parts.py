@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Percent = Annotated[float, Field(ge=0, le=100)]
 Share = Annotated[float, Field(ge=0, le=1)]
-Count = Annotated[int, Field(ge=0)]
-Seconds = Annotated[float, Field(ge=0)]
+Count = Annotated[int, Field(ge=0, le=10**18)]
+Macs = Annotated[int, Field(ge=0, le=10**30)]
+Units = Annotated[int, Field(ge=0, le=10**6)]  # cores, threads, GPUs, pixels of a side, classes
+Seconds = Annotated[float, Field(ge=0, le=1e10)]
+Epochs = Annotated[float, Field(ge=0, le=1e9)]
 
 
 class Part(BaseModel):
@@ -19,15 +22,28 @@ class Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
+class Identity(Part):
+    """What `row_id` was hashed from, beside the science and the data set's hash.
+
+    `code` names each part that acts with the hash of its source, as it was hashed; `files` has the
+    hashes of weights that the run began from or learned from; `numerics` is the version of the
+    engine's arithmetic. See `ofa_bench.records.identity.recomputed`.
+    """
+
+    code: tuple[str, ...]
+    files: dict[Literal["init", "teacher"], Hash] = {}
+    numerics: str
+
+
 class Machine(Part):
     """Where it ran and which choices were made there that could change bits."""
 
     device: str
     cpu: str
     gpu: str | None = None
-    gpus: Count = 0
-    cores: Count
-    threads: Count
+    gpus: Units = 0
+    cores: Units
+    threads: Units
     memory_format: str
     allocator: str
     torch: str
@@ -46,11 +62,11 @@ class PhaseCost(Part):
     the forward ones for trained passes, once for teacher and probe."""
 
     name: str
-    epochs: float = Field(ge=0)
+    epochs: Epochs
     steps: Count
     images: Count
     passes: dict[str, Count]
-    macs: dict[str, Count]
+    macs: dict[str, Macs]
     device_seconds: Seconds
     wall_seconds: Seconds
     waiting_share: Share
@@ -69,13 +85,13 @@ class Beside(Part):
 class Cost(Part):
     """All that a user pays for; the totals are sums (peak: the maximum) over the phases."""
 
-    phases: tuple[PhaseCost, ...]
+    phases: tuple[PhaseCost, ...] = Field(max_length=1000)
     device_seconds: Seconds
     wall_seconds: Seconds
-    train_macs: Count
+    train_macs: Macs
     subnet_passes: Count
     images: Count
     peak_bytes: Count
-    usd: float | None = Field(default=None, ge=0)
+    usd: float | None = Field(default=None, ge=0, le=1e12)
     waiting_share: Share
     beside: Beside = Beside()

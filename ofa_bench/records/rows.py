@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from statistics import fmean
 from typing import Any
 
@@ -16,6 +17,7 @@ from ofa_bench.records.schema import Record
 from ofa_bench.records.stats import Estimate, estimate
 from ofa_bench.records.store import Entry, read_bits
 
+MOST_MISSING = 20  # seeds that a note names
 WAITING = 0.05  # above this share of waiting for data, hours are not comparable
 
 
@@ -93,34 +95,60 @@ def rows(entries: Iterable[Entry]) -> list[Row]:
 
 
 def _row(row: str, label: str, group: list[Entry]) -> Row:
+    seeds: dict[int, list[Entry]] = {}
+    for entry in group:
+        seeds.setdefault(entry.record.seed, []).append(entry)
     good: dict[int, Entry] = {}
     failed: dict[int, Record] = {}
     notes = []
-    for entry in sorted(group, key=lambda entry: (entry.record.run.finished, entry.record.run.id)):
-        record = entry.record
-        if record.status == "diverged" or not record.good:
-            failed.setdefault(record.seed, record)
-        elif record.seed in good:
-            notes.append(_again(good[record.seed].record, record))
+    for seed, entries in sorted(seeds.items()):
+        first, *others = sorted(entries, key=_standing)
+        if first.record.good and first.record.status != "diverged":
+            good[seed] = first
         else:
-            good[record.seed] = entry
-    for seed in sorted(set(good) & set(failed)):
-        notes.append(f"seed {seed} also {failed[seed].status} once")
-        # A crash may be run again; a divergence is a result, and stands.
-        del (good if failed[seed].status == "diverged" else failed)[seed]
-    present = set(good) | set(failed)
-    missing = sorted(set(range(max(present) + 1)) - present)
-    if missing:
-        notes.append(f"seeds {', '.join(map(str, missing))} are missing")
+            failed[seed] = first.record
+        notes += [_again(first.record, other.record) for other in others]
+    missing, count = _missing({*good, *failed})
+    if count:
+        more = f" and {count - len(missing)} more" if count > len(missing) else ""
+        notes.append(f"seeds {', '.join(map(str, missing))}{more} are missing")
     notes += [f"seed {seed} {failed[seed].status}" for seed in sorted(failed)]
     ordered = tuple(good[seed] for seed in sorted(good))
     return Row(row, label, ordered, tuple(failed[seed] for seed in sorted(failed)), tuple(notes))
 
 
+def _standing(entry: Entry) -> tuple[bool, bool, float, str, str]:
+    """Which of several records of one run stands, by what they hold and never by a date.
+
+    One with results before one without, which anybody could write; then the lowest accuracy, so
+    that no repetition raises a row.
+    """
+    record = entry.record
+    accuracy = record.summary.mean_pareto_accuracy if record.summary else 0.0
+    good = record.good and record.status != "diverged"
+    return (
+        not good,
+        record.status != "diverged",
+        accuracy,
+        record.weights_sha256 or "",
+        record.sha256,
+    )
+
+
+def _missing(seeds: set[int]) -> tuple[list[int], int]:
+    """The first seeds under the highest that are not there, and how many there are in all."""
+    count = max(seeds) + 1 - len(seeds)
+    gaps = (seed for seed in range(max(seeds) + 1) if seed not in seeds)
+    return list(islice(gaps, min(count, MOST_MISSING))), count
+
+
 def _again(first: Record, second: Record) -> str:
-    same = first.weights_sha256 == second.weights_sha256
-    how = "identical" if same else "with another result"
-    return f"seed {first.seed} was run twice, {how}; the first counts"
+    seed = first.seed
+    if first.good and second.good:
+        if first.weights_sha256 == second.weights_sha256 and first.scores == second.scores:
+            return f"seed {seed} was run twice, identical"
+        return f"seed {seed} was run twice, with another result; the lower one counts"
+    return f"seed {seed} also {second.status} once"
 
 
 def _images(entries: Sequence[Entry], low: int, high: int) -> list[Any] | None:

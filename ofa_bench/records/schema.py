@@ -11,11 +11,18 @@ from pydantic import Field
 
 from ofa_bench.records.parts import Beside as Beside
 from ofa_bench.records.parts import Cost as Cost
-from ofa_bench.records.parts import Count, Hash, Part, Percent, Share
+from ofa_bench.records.parts import Count, Epochs, Hash, Macs, Part, Percent, Share, Units
+from ofa_bench.records.parts import Identity as Identity
 from ofa_bench.records.parts import Machine as Machine
 from ofa_bench.records.parts import PhaseCost as PhaseCost
+from ofa_bench.records.tables import SpaceTable
 
 VERSION = 1
+SEEDS = 2**31  # as `run` takes
+MOST_PER_BUCKET = 1000  # as recipes allow
+# Fields that came after the first records, by dotted path, with the value that is left out of the
+# file: a record from before them keeps its bytes, and so its hash.
+LATER: dict[str, Any] = {"identity": None, "task.space.table": None}
 
 
 class Run(Part):
@@ -79,12 +86,14 @@ class Splits(Part):
 
 
 class SpaceUsed(Part):
-    """The track's space, and the part of it that the method trained (both as `Space.describe`)."""
+    """The track's space, and the part of it that the method trained (both as `Space.describe`);
+    `table` is there where the space does not come with ofa-bench."""
 
     name: str
     fingerprint: str
     description: dict[str, Any]
     trained: dict[str, Any]
+    table: SpaceTable | None = None
 
 
 class Candidates(Part):
@@ -92,7 +101,7 @@ class Candidates(Part):
 
     count: Count
     hash: Hash
-    per_bucket: Count
+    per_bucket: int = Field(ge=0, le=MOST_PER_BUCKET)
 
 
 class Task(Part):
@@ -102,10 +111,10 @@ class Task(Part):
     dataset_hash: str
     splits: Splits
     space: SpaceUsed
-    classes: int = Field(gt=0)
+    classes: int = Field(gt=0, le=10**6)
     candidates: Candidates
     calibration: str
-    resolutions: tuple[int, ...]
+    resolutions: tuple[Units, ...] = Field(max_length=1000)
     notes: tuple[str, ...] = ()
 
 
@@ -114,7 +123,7 @@ class Score(Part):
 
     subnet: dict[str, Any]
     name: str
-    macs: Count
+    macs: Macs
     params: Count
     top1_select: Percent
     top1_test: Percent
@@ -123,8 +132,8 @@ class Score(Part):
 class Coverage(Part):
     """MACs of the cheapest and dearest candidate, and the share of the space's range they span."""
 
-    low: Count
-    high: Count
+    low: Macs
+    high: Macs
     share: Share
 
 
@@ -137,14 +146,14 @@ class Summary(Part):
     coverage: Coverage
     largest_top1: Percent
     smallest_top1: Percent
-    selection_bonus: float
+    selection_bonus: float = Field(ge=-100, le=100)
 
 
 class CurvePoint(Part):
     """Accuracies on `select` during training; None where a net is not trained yet."""
 
     step: Count
-    epoch: float = Field(ge=0)
+    epoch: Epochs
     phase: str
     largest: Percent | None = None
     smallest: Percent | None = None
@@ -178,14 +187,15 @@ class Record(Part):
     science: dict[str, Any]
     origins: dict[str, str] = {}
     execution: dict[str, Any] = {}
-    seed: Count
+    seed: int = Field(ge=0, lt=SEEDS)
     row_id: Hash
     run_id: Hash
+    identity: Identity | None = None
     machine: Machine
     cost: Cost
-    scores: tuple[Score, ...] = ()
+    scores: tuple[Score, ...] = Field(default=(), max_length=100_000)
     summary: Summary | None = None
-    curve: tuple[CurvePoint, ...] = ()
+    curve: tuple[CurvePoint, ...] = Field(default=(), max_length=100_000)
     error: str | None = None
     bits: Bits | None = None
     weights_sha256: Hash | None = None
@@ -229,7 +239,15 @@ def _leaves(body: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 def plain(record: Record) -> dict[str, Any]:
     """The record as JSON values."""
-    return record.model_dump(mode="json", by_alias=True)
+    values = record.model_dump(mode="json", by_alias=True)
+    for path, absent in LATER.items():
+        *parents, name = path.split(".")
+        inner = values
+        for parent in parents:
+            inner = inner[parent]
+        if inner[name] == absent:
+            del inner[name]
+    return values
 
 
 def own_hash(record: Record) -> str:

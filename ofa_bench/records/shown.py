@@ -33,7 +33,9 @@ _HEADS = (
 
 def to_json(board: Board) -> dict[str, Any]:
     """The board as JSON values; accuracies in percent to four decimals, so machines agree."""
+    unranked = [{"record": each.name, "reason": each.reason} for each in board.unranked]
     return {
+        **({"unranked": unranked} if unranked else {}),
         "track": board.track.name,
         "track_id": board.track.id,
         "dataset": board.track.dataset,
@@ -141,6 +143,7 @@ def to_markdown(board: Board) -> str:
         "\n".join([_table_row(_HEADS), _table_row(["---"] * len(_HEADS)), *rows]),
         _verdicts(board),
         _notes(board),
+        _unranked(board),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -226,6 +229,13 @@ def _notes(board: Board) -> str:
     lines += [f"How faithful each method is to its paper: {cards}."] if cards else []
     lines += [f"More seeds: `{line.replace('`', ' ')}`" for line in board.more]
     return "\n".join(f"* {line}" for line in lines)
+
+
+def _unranked(board: Board) -> str:
+    if not board.unranked:
+        return ""
+    lines = [f"* {cell(each.name)}: {cell(each.reason)}" for each in board.unranked]
+    return "\n".join(["Not ranked, since these records do not hold:", "", *lines])
 
 
 def _epochs(row: Row) -> float | None:

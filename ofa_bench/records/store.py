@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import re
+import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,11 +18,12 @@ from pydantic import ValidationError
 
 from ofa_bench.errors import BenchError, UsageError
 from ofa_bench.files import write_whole
+from ofa_bench.limits import advice, limit
+from ofa_bench.records.bounds import check_bounds
 from ofa_bench.records.render import plain_text, spell
 from ofa_bench.records.schema import Record, canonical, plain
+from ofa_bench.records.staging import Staging, recover
 
-LARGEST_RECORD = 16 * 2**20
-LARGEST_BITS = 64 * 2**20
 _SHORT = {
     "method": "method.name",
     "dataset": "task.dataset",
@@ -78,6 +80,25 @@ class Store:
             write_whole(path, text, exclusive=True)
         return path
 
+    def write_all(self, batch: Iterable[tuple[Record, bytes | None]]) -> list[Path]:
+        """Keep several records and their bits: all of them, or none, even where the process is
+        killed. Raises BenchError as `write` does."""
+        paths: dict[Path, str] = {}
+        with Staging(self.results) as staging:
+            for record, bits in batch:
+                path, text = self.path(record), spell(plain(record))
+                _fit(record, bits, path)
+                if _present(path, paths, text):
+                    paths[path] = text
+                    continue
+                paths[path] = text
+                inside = path.relative_to(self.results)
+                if bits is not None:
+                    staging.write(inside.with_suffix(".bits"), bits)
+                staging.write(inside, text.encode())
+            staging.commit()
+        return list(paths)
+
     def list(
         self,
         filters: Iterable[str] = (),
@@ -88,6 +109,7 @@ class Store:
         An unreadable file raises UsageError, unless `broken` takes the errors.
         """
         wanted = [_condition(text) for text in filters]
+        recover(self.results)
         found = []
         for path in sorted(self.root.glob("*/*/*.json")):
             try:
@@ -122,22 +144,29 @@ class Store:
         )
 
 
-def read(path: Path, largest: int = LARGEST_RECORD) -> Record:
+def read(path: Path) -> Record:
     """The record in a file; UsageError names the file and the field that is wrong."""
-    raw = read_bytes(path, largest)
+    return parse(read_bytes(path, "record-bytes"), str(path))
+
+
+def parse(raw: bytes, source: str) -> Record:
+    """The record that these bytes spell; UsageError names the source and the field."""
+    source = plain_text(source)
     try:
-        found = json.loads(raw, parse_constant=_no_constant)
-        return Record.model_validate(found)
+        values = json.loads(raw, parse_constant=_no_constant)
+        check_bounds(values)
+        return Record.model_validate(values)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         field = ".".join(map(str, first["loc"])) or "the record"
         raise UsageError(
-            f"{path}: {plain_text(field)}: {plain_text(first['msg'])}",
+            f"{source}: {plain_text(field)}: {plain_text(first['msg'])}",
             "the file is not a record of this version, or was changed",
         ) from error
     except (ValueError, RecursionError) as error:
         raise UsageError(
-            f"{path}: is not JSON: {plain_text(str(error))}", "the file was changed or cut off"
+            f"{source}: is not JSON of a record: {plain_text(str(error))}",
+            "the file was changed or cut off",
         ) from error
 
 
@@ -145,19 +174,37 @@ def read_bits(path: Path, record: Record) -> bytes | None:
     """The bits beside a record's file, unchecked; None where the record has none."""
     if record.bits is None:
         return None
-    return read_bytes(path.with_name(record.bits.file), LARGEST_BITS)
+    return read_bytes(path.with_name(record.bits.file), "bits-bytes")
 
 
-def read_bytes(path: Path, largest: int) -> bytes:
-    """A file's bytes; UsageError where it is absent, no plain file, or larger than that."""
+def regular_file(path: Path) -> os.stat_result:
+    """The facts of a file; UsageError where it is absent or no regular file (a pipe, a device)."""
     try:
-        if path.stat().st_size > largest:
-            raise UsageError(f"{path}: is over {largest:,} bytes", "this is no record of ours")
-        return path.read_bytes()
+        facts = path.stat()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UsageError(
+            f"{plain_text(path)}: cannot be read: {reason}", "check the path"
+        ) from error
+    if not stat.S_ISREG(facts.st_mode):
+        raise UsageError(f"{plain_text(path)}: is no regular file", "check the path")
+    return facts
+
+
+def read_bytes(path: Path, bound: str) -> bytes:
+    """A file's bytes; UsageError where it is absent, no regular file, or over that limit."""
+    size, most = regular_file(path).st_size, limit(bound)
+    try:
+        if size <= most:
+            with path.open("rb") as stream:
+                raw = stream.read(most + 1)
+            if len(raw) <= most:
+                return raw
     except OSError as error:
         raise UsageError(
-            f"{path}: cannot be read: {error.strerror or error}", "check the path"
+            f"{plain_text(path)}: cannot be read: {error.strerror or error}", "check the path"
         ) from error
+    raise UsageError(f"{plain_text(path)}: is over {most:,} bytes", advice(bound, size))
 
 
 def slug(name: str) -> str:
@@ -196,6 +243,16 @@ def _condition(text: str) -> tuple[str, str]:
             f"{text!r} is not a filter", "write key=value, such as method=NAME or science.seed=1"
         )
     return key.strip(), value.strip()
+
+
+def _present(path: Path, earlier: Mapping[Path, str], text: str) -> bool:
+    """Whether this text is stored at the path already; BenchError where another one is."""
+    held = earlier.get(path)
+    if held is None and path.exists():
+        held = path.read_text(encoding="utf-8", errors="replace")
+    if held is not None and held != text:
+        raise BenchError(f"{path} holds another record already", "records are never overwritten")
+    return held is not None
 
 
 def _no_constant(name: str) -> None:

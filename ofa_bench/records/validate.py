@@ -3,70 +3,127 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from ofa_bench.errors import BenchError, UsageError
-from ofa_bench.recipe.fingerprint import run_id
+from ofa_bench.limits import advice, limit
 from ofa_bench.records import bits as packing
 from ofa_bench.records.checks_cost import cost_findings
+from ofa_bench.records.checks_identity import identity_findings
+from ofa_bench.records.checks_ledger import Planned
 from ofa_bench.records.checks_task import task_findings
 from ofa_bench.records.findings import Finding, far
 from ofa_bench.records.render import spell
-from ofa_bench.records.schema import Record, own_hash, plain, seals
-from ofa_bench.records.spaces import Loader, track_space, trained_space
-from ofa_bench.records.store import LARGEST_RECORD, read, read_bits, read_bytes, slug
+from ofa_bench.records.schema import Policy, Record, canonical, own_hash, plain, seals
+from ofa_bench.records.spaces import Loader, installed, track_space, trained_space
+from ofa_bench.records.store import parse, read_bits, read_bytes, slug
 from ofa_bench.records.summary import candidates_hash, summarise
+from ofa_bench.records.track import number, table
 from ofa_bench.space import Space, Subnet, load_space
 
 Expected = Callable[[Record, Space, Space], Sequence[Subnet]]
 """The candidates that a record's track demands, from the record, its space and trained part."""
 
+UNUSABLE = (
+    *(ArithmeticError, ValueError, TypeError, LookupError),
+    *(AttributeError, RecursionError, MemoryError),
+)
+MOST_FINDINGS = 200  # of one check
+MOST_KEPT = 1000
+
 
 @dataclass(frozen=True)
 class Context:
-    """What a check may use: how spaces load, and which candidates a track demands."""
+    """What a check may use: how spaces load, which candidates a track demands, and the phases that
+    a science lays out. What was computed for one record is kept for the next."""
 
     load: Loader = load_space
     expected: Expected | None = None
+    planned: Planned | None = None
+    memo: dict[bytes, Any] = field(default_factory=dict, compare=False, repr=False)
+
+    def once(self, key: Any, compute: Callable[[], Any]) -> Any:
+        """A value by its key, computed when it is first asked for."""
+        name = canonical(key)
+        if name not in self.memo:
+            if len(self.memo) > MOST_KEPT:
+                self.memo.clear()
+            self.memo[name] = compute()
+        return self.memo[name]
 
 
 def validate(path: Path, context: Context = Context()) -> list[Finding]:
     """What is wrong with a record's file and its bits, whatever they hold; empty if nothing."""
     try:
-        record = read(path)
-        held = read_bytes(path, LARGEST_RECORD)
+        raw = read_bytes(path, "record-bytes")
+        record = parse(raw, str(path))
     except UsageError as error:
         return [Finding("file", error.message)]
+    placed = carefully(lambda: _path(path, record))
+    return placed + findings_of(record, raw, lambda: read_bits(path, record), context)
+
+
+def findings_of(
+    record: Record, raw: bytes | None, bits: Callable[[], bytes | None], context: Context
+) -> list[Finding]:
+    """What is wrong with a record, wherever it lies; `raw` is how its file spells it."""
     checks: list[Callable[[], Iterator[Finding]]] = [
-        lambda: _file(path, held, record),
+        lambda: _spelling(raw, record),
         lambda: _hashes(record),
+        lambda: identity_findings(record),
         lambda: _status(record),
         lambda: _scores(record, context),
-        lambda: _bits(path, record),
+        lambda: _bits(record, bits),
         lambda: task_findings(record),
-        lambda: cost_findings(record, context.load),
+        lambda: cost_findings(record, context.load, _planned(context)),
     ]
-    return [finding for check in checks for finding in _carefully(check)]
+    return [finding for check in checks for finding in carefully(check)]
 
 
-def _carefully(check: Callable[[], Iterator[Finding]]) -> list[Finding]:
+def _planned(context: Context) -> Planned | None:
+    """The context's, asked once for all seeds of a row."""
+    if context.planned is None:
+        return None
+    planned = context.planned
+
+    def once(record: Record) -> Any:
+        sources = [(policy.distribution, policy.source.hash) for policy in _parts(record)]
+        splits = record.task.splits.model_dump(mode="json")
+        size = [record.task.classes, splits, record.method.name, record.origins]
+        files = [record.execution.get(name) for name in ("init", "teacher")]
+        lender = re.findall(r"--method[ =](\S+)", record.run.command)
+        key = ["planned", record.science, sources, size, files, lender]
+        return context.once(key, lambda: planned(record))
+
+    return once
+
+
+def _parts(record: Record) -> tuple[Policy, ...]:
+    method = record.method
+    return (method.shrink, method.lr, method.distill, *method.extras)
+
+
+def carefully(check: Callable[[], Iterator[Finding]]) -> list[Finding]:
     """A check's findings; values it cannot even work with are one more, and stop no other check."""
     found: list[Finding] = []
     try:
         for finding in check():
             found.append(finding)
+            if len(found) == MOST_FINDINGS:
+                found.append(Finding("record", "has more findings of this kind"))
+                break
     except BenchError as error:
         found.append(Finding("record", error.message))
-    except (ArithmeticError, ValueError, TypeError, LookupError, AttributeError) as error:
+    except UNUSABLE as error:
         found.append(Finding("record", f"holds values that cannot be used: {error!r}"))
     return found
 
 
-def _file(path: Path, held: bytes, record: Record) -> Iterator[Finding]:
-    if held != spell(plain(record)).encode():
-        yield Finding("file", "is not spelled as ofa-bench writes records")
+def _path(path: Path, record: Record) -> Iterator[Finding]:
     if path.stem != slug(record.run.id):
         yield Finding("run.id", f"is {record.run.id}, the file {path.stem}")
     folders = (slug(record.task.dataset), slug(record.method.name))
@@ -74,15 +131,18 @@ def _file(path: Path, held: bytes, record: Record) -> Iterator[Finding]:
         yield Finding("file", f"should lie in {'/'.join(folders)}/")
 
 
+def _spelling(raw: bytes | None, record: Record) -> Iterator[Finding]:
+    if raw is not None and raw != spell(plain(record)).encode():
+        yield Finding("file", "is not spelled as ofa-bench writes records")
+
+
 def _hashes(record: Record) -> Iterator[Finding]:
-    told, made = record.seals, seals(record)
-    for name in sorted({*told, *made}):
-        if told.get(name) != made.get(name):
-            yield Finding(name, "or its seal was changed")
+    kept, made = record.seals, seals(record)
+    for name in sorted({*kept, *made}):
+        if kept.get(name) != made.get(name):
+            yield Finding(name, "value or checksum was modified")
     if own_hash(record) != record.sha256:
         yield Finding("sha256", "is not the record's own hash")
-    if run_id(record.row_id, record.seed) != record.run_id:
-        yield Finding("run_id", "does not follow from row_id and seed")
 
 
 def _status(record: Record) -> Iterator[Finding]:
@@ -109,7 +169,7 @@ def _scores(record: Record, context: Context) -> Iterator[Finding]:
     try:
         space, trained = track_space(record, context.load), trained_space(record, context.load)
     except UsageError as error:
-        yield Finding("task.space", error.message)
+        yield Finding("task.space", error.message, unknown=not installed(record, context.load))
         return
     if space.fingerprint() != task.space.fingerprint:
         yield Finding("task.space.fingerprint", "is not that of the space described")
@@ -137,9 +197,9 @@ def _score(record: Record, place: int, trained: Space) -> Iterator[Finding]:
         "params": trained.params(subnet, classes),
         "name": str(subnet),
     }
-    for field, value in facts.items():
-        if getattr(score, field) != value:
-            yield Finding(f"{name}.{field}", f"is {getattr(score, field)}, should be {value}")
+    for key, value in facts.items():
+        if getattr(score, key) != value:
+            yield Finding(f"{name}.{key}", f"is {getattr(score, key)}, should be {value}")
     images = record.task.splits.select.count
     right = score.top1_select * images / 100
     if not images or far(right, round(right), 1e-6):
@@ -172,14 +232,24 @@ def _membership(
             yield Finding("scores", f"lack the {name} trained net")
     if context.expected is None:
         return
-    wanted = context.expected(record, space, trained)
+    expected = context.expected
+    evaluate = table(record.science, "evaluate")
+    buckets, per_bucket = number(evaluate, "buckets", 0.0), number(evaluate, "per_bucket", 0.0)
+    if buckets * per_bucket > limit("candidates"):
+        yield Finding(
+            "science.evaluate",
+            f"asks for {buckets * per_bucket:.0f} candidates: {advice('candidates')}",
+        )
+        return
+    parts = [space.fingerprint(), trained.describe(), buckets, per_bucket, record.task.classes]
+    wanted = context.once(["expected", parts], lambda: expected(record, space, trained))
     if set(wanted) != set(scored):
         lacking = len(set(wanted) - set(scored))
         extra = len(set(scored) - set(wanted))
         yield Finding("scores", f"lack {lacking} of the track's candidates and hold {extra} others")
 
 
-def _bits(path: Path, record: Record) -> Iterator[Finding]:
+def _bits(record: Record, bits: Callable[[], bytes | None]) -> Iterator[Finding]:
     told = record.bits
     if told is None:
         return
@@ -190,7 +260,7 @@ def _bits(path: Path, record: Record) -> Iterator[Finding]:
         yield Finding("bits.layout", f"should be {shape[0]} candidates of {shape[1]} images")
         return
     try:
-        raw = read_bits(path, record) or b""
+        raw = bits() or b""
     except UsageError as error:
         yield Finding("bits.file", error.message)
         return

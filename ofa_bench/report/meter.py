@@ -13,7 +13,6 @@ from ofa_bench.records.store import read_bytes
 from ofa_bench.report.training import Metered
 
 FILE = "meter.jsonl"
-LARGEST = 256 * 2**20
 
 
 def metered(results: Path, record: Record) -> Metered | None:
@@ -22,7 +21,7 @@ def metered(results: Path, record: Record) -> Metered | None:
     if not path.is_file():
         return None
     try:
-        lines = read_bytes(path, LARGEST).splitlines()
+        lines = read_bytes(path, "meter-bytes").splitlines()
     except UsageError:
         return None
     found = dict(each for each in map(_read, lines) if each is not None)

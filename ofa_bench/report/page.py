@@ -10,11 +10,16 @@ from typing import Any
 
 from markupsafe import Markup
 
+from ofa_bench.errors import BenchError
 from ofa_bench.records.board import Board
+from ofa_bench.records.board import board as board_of
 from ofa_bench.records.published import published
 from ofa_bench.records.render import plain_text
 from ofa_bench.records.rows import Row
 from ofa_bench.records.schema import Record
+from ofa_bench.records.screening import unranked_entry
+from ofa_bench.records.store import Entry
+from ofa_bench.records.validate import UNUSABLE
 from ofa_bench.report import compared, standings, training
 from ofa_bench.report.candidates import candidates
 from ofa_bench.report.cards import rendered
@@ -56,6 +61,35 @@ def page(
         pair=difference_table(*pair) if pair else None,
         unread=list(unread),
     )
+
+
+def showable(boards: Sequence[Board], sources: Sources) -> tuple[list[Board], list[str]]:
+    """The boards without the records that break a page, and a line for each of those."""
+    shown: list[Board] = []
+    lines = []
+    for board in boards:
+        try:
+            page_of_track(board, sources)
+            shown.append(board)
+            continue
+        except (BenchError, *UNUSABLE):
+            kept: list[Entry] = []
+        for entry in [entry for place in board.places for entry in place.row.good]:
+            try:
+                page_of_track(board_of(board.track, [*kept, entry], board.delta), sources)
+                kept.append(entry)
+            except (BenchError, *UNUSABLE) as error:
+                lines.append(str(unranked_entry(entry, f"cannot be shown: {error!r}")))
+        if kept:
+            shown.append(board_of(board.track, kept, board.delta, board.unranked))
+    return shown, lines
+
+
+def page_of_track(board: Board, sources: Sources) -> None:
+    """Lay out a track's part of a page, to learn whether it can be."""
+    palette = Palette(place.row.label for place in board.places)
+    charts = _track(board, palette, sources, "t0")["charts"].values()
+    embedded([chart.figure for chart in charts if chart is not None])
 
 
 def _track(board: Board, palette: Palette, sources: Sources, key: str) -> dict[str, Any]:

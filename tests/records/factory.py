@@ -8,7 +8,7 @@ from functools import cache
 from typing import Any
 
 from ofa_bench.keys import digest, rng
-from ofa_bench.recipe.fingerprint import run_id
+from ofa_bench.recipe.fingerprint import hashed_science, row_id, run_id
 from ofa_bench.records import Record, candidates_hash, sealed, summarise
 from ofa_bench.records.bits import counts, pack
 from ofa_bench.records.schema import Bits, Score
@@ -90,12 +90,12 @@ def science(method: str, **changes: Any) -> dict[str, Any]:
     return {**base, **changes}
 
 
-def phase(name: str, steps: int, seconds: float) -> dict[str, Any]:
-    whole, images = space(), steps * 64
+def phase(name: str, steps: int, images: int, seconds: float) -> dict[str, Any]:
+    whole = space()
     large = whole.macs(whole.largest, CLASSES)
     return {
         "name": name,
-        "epochs": 1.0,
+        "epochs": steps / 19,
         "steps": steps,
         "images": images,
         "passes": {"largest": images, "teacher": images},
@@ -108,7 +108,7 @@ def phase(name: str, steps: int, seconds: float) -> dict[str, Any]:
 
 
 def cost(seconds: float = 3.0) -> dict[str, Any]:
-    phases = [phase("warm", 19, seconds), phase("joint", 18, 2 * seconds)]
+    phases = [phase("warm", 19, 1197, seconds), phase("joint", 18, 1152, 2 * seconds)]
     return {
         "phases": phases,
         "device_seconds": 3 * seconds,
@@ -162,13 +162,14 @@ MACHINE = {
 }
 
 
+NETWORK = digest("network")
+
+
 def fields(method: str = "alpha", seed: int = 0, **changes: Any) -> dict[str, Any]:
     """Everything but scores, of a run that failed until `make` gives it some."""
-    row = digest("row", method, changes.get("science", ""))
-    run = run_id(row, seed)
-    return {
+    given: dict[str, Any] = {
         "run": {
-            "id": f"{method}-s{seed}-{run[:8]}",
+            "id": "",
             "started": "2026-01-02T03:04:05Z",
             "finished": "2026-01-02T03:05:05Z",
             "command": f"ofa-bench run --method {method} --seed {seed}",
@@ -186,11 +187,28 @@ def fields(method: str = "alpha", seed: int = 0, **changes: Any) -> dict[str, An
         "task": task(),
         "science": science(method),
         "seed": seed,
-        "row_id": row,
-        "run_id": run,
         "machine": MACHINE,
         "cost": cost(),
         **changes,
+    }
+    return identified(given)
+
+
+def identified(given: dict[str, Any]) -> dict[str, Any]:
+    """The fields with the ids that follow from them, where they have none of their own."""
+    method, task = given["method"], given["task"]
+    code = [f"{name}:{method[name]['source']['hash']}" for name in ("shrink", "lr", "distill")]
+    code += [f"network:{NETWORK}", f"space:{task['space']['fingerprint']}"]
+    science = hashed_science(given["science"], task["space"]["name"], (), {})
+    row = given.get("row_id") or row_id(science, code, task["dataset_hash"], "1")
+    run = given.get("run_id") or run_id(row, given["seed"])
+    name = given["run"]["id"] or f"{method['name']}-s{given['seed']}-{run[:8]}"
+    return {
+        **given,
+        "identity": {"code": code, "numerics": "1"},
+        "row_id": row,
+        "run_id": run,
+        "run": {**given["run"], "id": name},
     }
 
 
@@ -227,4 +245,6 @@ def make(
 
 def failed(method: str = "alpha", seed: int = 0, status: str = "diverged") -> Record:
     """A run that ended without numbers."""
-    return sealed({**fields(method, seed), "status": status, "error": "the loss is not finite"})
+    given = fields(method, seed)
+    given["task"]["candidates"] |= {"count": 0, "hash": candidates_hash([])}
+    return sealed({**given, "status": status, "error": "the loss is not finite"})

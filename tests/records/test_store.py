@@ -115,11 +115,14 @@ def test_a_wrong_field_is_named(tmp_path: Path) -> None:
         read(path)
 
 
-def test_large_and_absent_files_are_refused(tmp_path: Path) -> None:
+def test_large_and_absent_files_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OFA_BENCH_LIMITS", "record-bytes=1000")
     path = tmp_path / "x.json"
     path.write_bytes(b" " * 2000)
     with pytest.raises(UsageError, match="over 1,000 bytes"):
-        read(path, largest=1000)
+        read(path)
     with pytest.raises(UsageError, match="cannot be read"):
         read(tmp_path / "none.json")
 

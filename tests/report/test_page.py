@@ -9,9 +9,10 @@ from itertools import pairwise
 import pytest
 
 from ofa_bench.numbers import count, percent
-from ofa_bench.records.board import Board, boards
+from ofa_bench.records.board import Board, board
 from ofa_bench.records.published import published
 from ofa_bench.records.store import Store
+from ofa_bench.records.track import tracks
 from ofa_bench.report import page
 from ofa_bench.report.charts import Palette
 from ofa_bench.report.fronts import fronts_chart
@@ -108,9 +109,14 @@ def test_nothing_on_the_page_asks_for_more(made: str) -> None:
     assert "unsafe-eval" not in policy
 
 
+def every(store: Store) -> list[Board]:
+    """Boards of all records, those that do not hold too."""
+    return [board(track, entries) for track, entries in tracks(store.list()).items()]
+
+
 def test_text_from_strangers_is_shown_as_text(hostile: Store) -> None:
     rates = Rates((0.0, 1.0), (0.1, 0.05), (None, 0.5))
-    text = page(boards(hostile), sources(rates=lambda record: rates if record.good else HOSTILE))
+    text = page(every(hostile), sources(rates=lambda record: rates if record.good else HOSTILE))
     told = read(text)
     tags = [tag for tag, _ in told.tags]
     assert "img" not in tags

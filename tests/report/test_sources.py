@@ -89,7 +89,7 @@ def test_an_installed_policy_of_others_is_not_imported_either(
     catalogue = Catalogue(Origin("other", "ofa-bench-other"))
     catalogue.lr("strange", "evil_policy:Strange")
     catalogue.merge(discover().catalogue)
-    monkeypatch.setattr("ofa_bench.cli.rates.trusted", lambda: catalogue)
+    monkeypatch.setattr("ofa_bench.engine.planned.trusted", lambda: catalogue)
     told = ran(planned()).model_dump(mode="json", by_alias=True)
     told["science"]["lr"]["name"] = told["method"]["lr"]["name"] = "strange"
     assert "strange" in str(rates_of(sealed(told)))

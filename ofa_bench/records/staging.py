@@ -1,0 +1,172 @@
+"""Several files stored as one act: all of them appear, or none, whatever stops the process.
+
+Files are written below `.incoming/NAME.part` of the results folder. Renaming that folder to
+`NAME.ready` decides that they are stored; linking them to their paths can then be finished by any
+later reader. What a killed process left undecided is removed by the next one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+
+from ofa_bench.errors import BenchError
+from ofa_bench.files import unwritable
+
+FOLDER = ".incoming"
+PART, READY = ".part", ".ready"
+PATIENCE = 5.0  # seconds that a reader waits for a live process to finish its links
+
+
+class Staging:
+    """A context in which files are written for the results folder; `commit` stores them."""
+
+    def __init__(self, results: Path) -> None:
+        self.results = results
+        self._files: list[Path] = []
+
+    def __enter__(self) -> Staging:
+        recover(self.results)
+        parent = self.results / FOLDER
+        try:
+            parent.mkdir(parents=True, exist_ok=True)
+            self._folder = Path(tempfile.mkdtemp(suffix=PART, dir=parent))
+            self._lock = os.open(self._folder, os.O_RDONLY)
+            fcntl.flock(self._lock, fcntl.LOCK_EX)
+        except OSError as error:
+            raise unwritable(parent, error) from error
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        _remove(self._folder)
+        os.close(self._lock)
+
+    def write(self, relative: Path, data: bytes) -> None:
+        """Write one file, to be stored at a path relative to the results folder."""
+        path = self._folder / relative
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("xb") as stream:
+                stream.write(data)
+                stream.flush()
+                os.fsync(stream.fileno())
+        except OSError as error:
+            raise unwritable(self.results / relative, error) from error
+        self._files.append(relative)
+
+    def commit(self) -> None:
+        """Store all files; BenchError, and none of them, where that cannot be done."""
+        if not self._files or self._renamed():
+            return
+        ready = self._folder.with_suffix(READY)
+        try:
+            for relative in self._files:
+                (self.results / relative).parent.mkdir(parents=True, exist_ok=True)
+            self._folder.rename(ready)
+        except OSError as error:
+            raise unwritable(self.results, error) from error
+        part, self._folder = self._folder, ready
+        linked: list[Path] = []
+        try:
+            _link(ready, self.results, linked)
+        except (OSError, BenchError) as error:
+            ready.rename(part)
+            self._folder = part
+            for path in linked:
+                path.unlink(missing_ok=True)
+            if isinstance(error, BenchError):
+                raise
+            raise unwritable(self.results, error) from error
+
+    def _renamed(self) -> bool:
+        """Whether one rename stored everything, as it can where there is no such folder yet."""
+        tops = {relative.parts[0] for relative in self._files}
+        if len(tops) != 1:
+            return False
+        (top,) = tops
+        target = self.results / top
+        if target.exists():
+            return False
+        try:
+            (self._folder / top).rename(target)
+        except OSError as error:
+            if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
+                return False
+            raise unwritable(target, error) from error
+        return True
+
+
+def recover(results: Path) -> None:
+    """Finish or remove what killed processes left; silent where the folder may not be written."""
+    parent = results / FOLDER
+    if parent.is_symlink() or not parent.is_dir():
+        return
+    for folder in sorted(parent.iterdir()):
+        with contextlib.suppress(OSError, BenchError), _locked(folder) as free:
+            if folder.suffix == READY and folder.is_dir():
+                _link(folder, results, [])
+                _remove(folder)
+            elif free and folder.suffix == PART:
+                _remove(folder)
+    with contextlib.suppress(OSError):
+        parent.rmdir()
+
+
+def _link(ready: Path, results: Path, linked: list[Path]) -> None:
+    """Link every staged file to its path; those that are there already must be the same."""
+    files = [path for path in ready.rglob("*") if path.is_file() and not path.is_symlink()]
+    for path in sorted(files, key=lambda path: (path.suffix == ".json", path)):
+        target = results / path.relative_to(ready)
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            os.link(path, target)
+        except FileNotFoundError:
+            continue  # another process finished in the meantime
+        except FileExistsError:
+            if target.read_bytes() != path.read_bytes():
+                raise BenchError(
+                    f"{target} holds another record already", "records are never overwritten"
+                ) from None
+        else:
+            linked.append(target)
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[bool]:
+    """Whether the process that made the folder is gone; a decided one is waited for."""
+    handle = os.open(folder, os.O_RDONLY | os.O_NOFOLLOW)
+    try:
+        yield _taken(handle, PATIENCE if folder.suffix == READY else 0.0)
+    finally:
+        os.close(handle)
+
+
+def _taken(handle: int, patience: float) -> bool:
+    end = time.monotonic() + patience
+    while True:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            if time.monotonic() >= end:
+                return False
+            time.sleep(0.01)
+
+
+def _remove(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    with contextlib.suppress(OSError):
+        folder.parent.rmdir()
