@@ -7,6 +7,7 @@ import importlib.util
 import json
 import shlex
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -230,7 +231,8 @@ def evaluate(
         load_weights(net, folder)
         (progress or Silent()).note(f"scoring {len(nets)} subnets of {folder.name}")
         chunk = assembly.science.evaluate.chunk
-        found = score(net, nets, prepared.source, chunk=chunk, devices=devices)
+        with closing(prepared.source):
+            found = score(net, nets, prepared.source, chunk=chunk, devices=devices)
     return [_score(prepared.assembly, each) for each in found]
 
 
