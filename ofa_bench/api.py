@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from ofa_bench.catalogue import GROUP, NARROWED, Catalogue, discover, load_file, trusted
 from ofa_bench.engine.assemble import Assembly, assemble, space_of
 from ofa_bench.engine.observers import Progress, Silent
-from ofa_bench.errors import BenchError, ResumeError, UsageError, nearest
+from ofa_bench.errors import BenchError, ResumeError, TrainingDiverged, UsageError, nearest
 from ofa_bench.recipe import Request
 from ofa_bench.space import Space, Subnet
 from ofa_bench.specs import load_toml, specs_root
@@ -96,6 +96,11 @@ def run_request(
             raise BenchError(
                 f"{done.run.id} is recorded already, and records are never overwritten",
                 "run it afresh into another folder with --results DIR",
+            )
+        if done is not None and done.status == "diverged":
+            raise TrainingDiverged(
+                f"{done.run.id} diverged, and its record stands: {done.error}",
+                "lower optim.lr, or set optim.clip: that is another run",
             )
         if done is not None:
             watch.note(f"{done.run.id} is finished already: its record stands")
