@@ -7,6 +7,7 @@ import importlib.util
 import json
 import shlex
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ from ofa_bench.engine.checks import expected_candidates as expected_candidates
 from ofa_bench.engine.checks import record_checks as record_checks
 from ofa_bench.engine.checks import recorded_space as recorded_space
 from ofa_bench.engine.observers import Progress, Silent
-from ofa_bench.errors import BenchError, ResumeError, UsageError, nearest
+from ofa_bench.errors import BenchError, ResumeError, TrainingDiverged, UsageError, nearest
 from ofa_bench.recipe import Request
 from ofa_bench.space import Space
 from ofa_bench.specs import load_toml, specs_root
@@ -98,6 +99,11 @@ def run_request(
             raise BenchError(
                 f"{done.run.id} is recorded already, and records are never overwritten",
                 "run it afresh into another folder with --results DIR",
+            )
+        if done is not None and done.status == "diverged":
+            raise TrainingDiverged(
+                f"{done.run.id} diverged, and its record stands: {done.error}",
+                "lower optim.lr, or set optim.clip: that is another run",
             )
         if done is not None:
             watch.note(f"{done.run.id} is finished already: its record stands")
@@ -233,7 +239,8 @@ def evaluate(
         load_weights(net, folder)
         (progress or Silent()).note(f"scoring {len(nets)} subnets of {folder.name}")
         chunk = assembly.science.evaluate.chunk
-        found = score(net, nets, prepared.source, chunk=chunk, devices=devices)
+        with closing(prepared.source):
+            found = score(net, nets, prepared.source, chunk=chunk, devices=devices)
     return [_score(prepared.assembly, each) for each in found]
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import importlib
-import io
 import os
 import sys
 from collections.abc import Sequence
@@ -14,8 +13,10 @@ import click
 
 from ofa_bench import __version__
 from ofa_bench.cli import console
+from ofa_bench.cli.streams import outlive_streams, tell_terminal
 from ofa_bench.errors import BenchError, nearest
 from ofa_bench.limits import override
+from ofa_bench.records.render import plain_text
 
 LAZY_COMMANDS = {
     "run": "ofa_bench.cli.run:command",
@@ -91,7 +92,7 @@ def cli(ctx: click.Context, limits: tuple[str, ...]) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Carry out a command line, the process's own unless given; returns the exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
-    _open_streams()
+    outlive_streams()
     with console.speaking(as_json="--json" in words, heard=os.environ.get("RANK", "0") == "0"):
         try:
             code: Any = cli.main(words, prog_name="ofa-bench", standalone_mode=False, obj=words)
@@ -107,13 +108,6 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _failed(explained(error), 1)
 
 
-def _open_streams() -> None:
-    """A process started with its streams closed has nobody to talk to, and goes on."""
-    for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:
-            setattr(sys, name, io.StringIO())
-
-
 def _failed(error: BenchError, code: int) -> int:
     if debugging():
         import traceback
@@ -122,7 +116,9 @@ def _failed(error: BenchError, code: int) -> int:
     for note in getattr(error, "__notes__", ()):
         console.tell(note)  # the lines of a plugin's author
     if code == INTERRUPTED:
-        console.tell("\n".join(part for part in (error.message, error.hint) if part))
+        lines = [plain_text(part, console.LONGEST) for part in (error.message, error.hint) if part]
+        console.tell("\n".join(lines))
+        tell_terminal("\n".join(lines))
     else:
         console.complain(error.message, error.hint)
     return console.refuse(error.message, error.hint, code)

@@ -14,6 +14,7 @@ import click
 
 from ofa_bench.cli.options import Kind, listed
 from ofa_bench.errors import BenchError, Interrupted
+from ofa_bench.processes import STOP_SIGNALS, stop_with_parent
 
 if TYPE_CHECKING:
     from ofa_bench.cli.compare import Outcomes
@@ -124,13 +125,17 @@ def _next(answers: Any, workers: Sequence[Any]) -> Any:
 
 def _work(device: str, store: Store, tasks: Any, answers: Any) -> None:
     """One device's process: families of runs until there are no more."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal tells all: this one is asked by ours
+    # A terminal signals the whole group; this process is asked to stop by its parent's SIGTERM.
+    signal.pthread_sigmask(signal.SIG_BLOCK, set(STOP_SIGNALS) - {signal.SIGTERM})
+    stop_with_parent()
     from ofa_bench import api
     from ofa_bench.cli import compare, console
     from ofa_bench.cli.allocator import settle
     from ofa_bench.cli.main import explained
+    from ofa_bench.cli.streams import outlive_streams
     from ofa_bench.engine.assemble import assemble
 
+    outlive_streams()
     settle(device)
     with console.speaking(as_json=True, heard=True):
         while (family := tasks.get()) is not None:

@@ -68,6 +68,9 @@ class Resident(Facts):
             stop = min(start + CALIBRATION_BATCH, self.calibration_images)
             yield self._gather(self._fixed, Address(0, start, stop)).at(resolution)
 
+    def close(self) -> None:
+        """All of it is memory, so there is nothing to end."""
+
     def _gather(self, draws: Draws, address: Address) -> Batch:
         chosen = draws.rows(address)
         pixels = crop_and_flip(self._pool, self._rows[chosen], draws.moves(address))

@@ -37,3 +37,6 @@ class Source(Protocol):
 
     def calibration(self, resolution: int) -> Iterator[Batch]:
         """Fixed training images in batches of 200, cropped and flipped as in training."""
+
+    def close(self) -> None:
+        """End what streams still hold, such as processes; batches may be asked for again."""

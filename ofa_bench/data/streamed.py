@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import signal
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 
 import torch
 from torch import Tensor
@@ -17,6 +16,7 @@ from ofa_bench.data.datasets import SPLIT_SEED
 from ofa_bench.data.facts import Facts
 from ofa_bench.data.source import CALIBRATION_BATCH, HeldOut
 from ofa_bench.data.transforms import Augmented, Plain, Transform
+from ofa_bench.data.workers import initialise, loaded
 from ofa_bench.errors import DataError
 from ofa_bench.recipe.models import Augment
 
@@ -80,6 +80,7 @@ class Streamed(Facts):
         self._device, self._workers = device, workers
         self._normalise = Normalise(self.mean, self.std, device)
         self._kept: dict[tuple[str, int], Rendered] = {}
+        self._live: set[Generator[Rendered | DataError]] = set()
 
     def batches(self, addresses: Iterable[Address]) -> Iterator[Batch]:
         transform = Augmented(self._augment, self.resolution, self._seed, self.mean)
@@ -135,29 +136,23 @@ class Streamed(Facts):
             sampler=addresses,
             num_workers=self._workers,
             pin_memory=pinned,
-            worker_init_fn=_leave_signals_to_the_parent,
+            worker_init_fn=initialise,
             generator=torch.Generator(),  # or the loader would draw from the global one
         )
-        for rendered in _received(loader):
-            if isinstance(rendered, DataError):
-                raise rendered
-            pixels, labels = (part.to(self._device, non_blocking=pinned) for part in rendered)
-            yield pixels, labels
+        stream = loaded(loader)
+        self._live.add(stream)
+        try:
+            for rendered in stream:
+                if isinstance(rendered, DataError):
+                    raise rendered
+                pixels, labels = (part.to(self._device, non_blocking=pinned) for part in rendered)
+                yield pixels, labels
+        finally:
+            self._live.discard(stream)
+            stream.close()
 
-
-def _received(loader: DataLoader[Rendered | DataError]) -> Iterator[Rendered | DataError]:
-    try:
-        yield from loader
-    except RuntimeError as error:
-        if "DataLoader worker" not in str(error):
-            raise
-        raise DataError(
-            f"a process that loads images died: {str(error).splitlines()[0]}",
-            "use fewer --workers, or --workers 0; they need shared memory (/dev/shm) and RAM",
-        ) from error
-
-
-def _leave_signals_to_the_parent(worker: int) -> None:
-    """Workers end when the parent lets go of them; Ctrl-C reaches the whole group, them too."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    def close(self) -> None:
+        """End the workers of all streams that were not read to their end."""
+        for stream in list(self._live):
+            stream.close()
+        self._live.clear()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -115,10 +116,15 @@ def carry_out(
     Raises Interrupted (state saved), TrainingDiverged or PluginError (a record of the failure is
     stored), ResumeError.
     """
-    if not prepared.devices.first:
-        return _locked(prepared, catalogue, stop, progress, command)
-    with lock(prepared.folder):
-        return _locked(prepared, catalogue, stop, progress, command)
+    with ExitStack() as held:
+        if prepared.devices.first:
+            held.enter_context(lock(prepared.folder, progress.note))
+        held.callback(prepared.source.close)
+        try:
+            return _locked(prepared, catalogue, stop, progress, command)
+        except DataError as error:  # an image or a loader's process, lost on the way
+            error.hint = "; ".join(filter(None, (error.hint, stop.hint)))
+            raise
 
 
 def _locked(

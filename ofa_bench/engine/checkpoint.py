@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import io
-import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from ofa_bench.errors import BenchError, ResumeError
-from ofa_bench.files import write_whole
+from ofa_bench.errors import ResumeError
+from ofa_bench.files import unwritable, write_whole
+from ofa_bench.locks import exclusive
 
 KEPT = 2
 
@@ -84,24 +84,14 @@ def serialized(state: dict[str, Any]) -> bytes:
 
 
 @contextmanager
-def lock(folder: Path) -> Iterator[None]:
-    """Hold a run's folder; BenchError if another process does."""
-    import fcntl
+def lock(folder: Path, tell: Callable[[str], None] | None = None) -> Iterator[None]:
+    """Hold a run's folder; BenchError if another process does, or if it cannot be written.
 
+    Where the file system has no locks the run goes on without one, and `tell` says so.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        handle = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o644)
     except OSError as error:
-        raise BenchError(
-            f"cannot write to {folder}: {error.strerror}", "choose another with --results DIR"
-        ) from error
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise BenchError(
-                f"another process is working on {folder}", "wait for it, or stop it"
-            ) from error
+        raise unwritable(folder, error) from error
+    with exclusive(folder / "lock", wait=False, subject=str(folder), tell=tell):
         yield
-    finally:
-        os.close(handle)

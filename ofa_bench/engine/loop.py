@@ -15,7 +15,7 @@ from ofa_bench.engine.curve import Curve
 from ofa_bench.engine.fit import check_draws
 from ofa_bench.engine.passes import Passes
 from ofa_bench.engine.state import State
-from ofa_bench.errors import Interrupted, TrainingDiverged
+from ofa_bench.errors import DataError, Interrupted, TrainingDiverged
 from ofa_bench.hookspecs import Outcome
 from ofa_bench.schedule import Step
 from ofa_bench.space import Subnet
@@ -33,26 +33,41 @@ class Loop:
         self.devices, self.ledger, self.stop = state.devices, state.ledger, state.stop
 
     def run(self) -> None:
-        """All steps that are left. On a signal: abandon the step under way, save, raise
-        Interrupted. On divergence: raise TrainingDiverged on every rank."""
+        """All steps that are left, whatever ends them without processes that go on loading images.
+
+        On a signal: abandon the step under way, save, raise Interrupted. On divergence: raise
+        TrainingDiverged on every rank. Where an image or a worker is lost: save, raise DataError.
+        """
         state = self.state
         cursor = state.restore()
-        self._stream = state.source.batches(self._mine(cursor))
-        self.bus.run_start(state.view())
-        state.progress.begin(self.schedule.steps, cursor)
         with self.stop.gently():
-            self._catch_up(cursor)
-            for index in range(cursor, self.schedule.steps):
-                step = self.schedule.step(index)
-                if step.phase_step == 0:
-                    state.begin_phase(step)
-                    self.bus.phase_start(step.phase, step)
-                self.ledger.enter(step.phase.name)
-                self._step(step)
-                state.cursor = index + 1
-                self._after(step)
+            try:
+                self._stream = state.source.batches(self._mine(cursor))
+                self.bus.run_start(state.view())
+                state.progress.begin(self.schedule.steps, cursor)
+                self._train(cursor)
+            except DataError:
+                self.ledger.pause()
+                state.save()
+                raise
+            finally:
+                state.source.close()
+
+    def _train(self, cursor: int) -> None:
+        self._catch_up(cursor)
+        for index in range(cursor, self.schedule.steps):
+            step = self.schedule.step(index)
+            if step.phase_step == 0:
+                self.state.begin_phase(step)
+                self.bus.phase_start(step.phase, step)
+            self.ledger.enter(step.phase.name)
+            self._step(step)
+            self.state.cursor = index + 1
+            self._after(step)
+        if self.devices.any(self.stop()):
+            self._abandon()  # asked for after the last step looked
         self.ledger.pause()
-        state.save()
+        self.state.save()
 
     def _mine(self, cursor: int) -> Iterator[Address]:
         """This rank's micro-batches of all steps to come."""

@@ -126,6 +126,7 @@ def _nobody(draw: int) -> None:
 
 def _input_rate(assembly: Assembly, devices: Devices) -> float | None:
     execution = assembly.recipe.execution
+    source = None
     try:
         source = open_source(
             assembly.spec,
@@ -143,9 +144,12 @@ def _input_rate(assembly: Assembly, devices: Devices) -> float | None:
             pass
         began = time.perf_counter()
         images = sum(len(batch.labels) for batch in islice(stream, INPUT_BATCHES + 2 * ahead))
+        return images / (time.perf_counter() - began)
     except DataError:
         return None
-    return images / (time.perf_counter() - began)
+    finally:
+        if source is not None:
+            source.close()
 
 
 def _places(size: int, images: int) -> Iterator[Address]:

@@ -1,4 +1,5 @@
-"""SIGINT and SIGTERM as a wish that is granted at the next safe moment."""
+"""Graceful shutdown: SIGINT, SIGTERM, SIGHUP and SIGUSR1 set a flag that the loop checks after
+each micro-batch. A SIGHUP that was ignored at the start (nohup) stays so."""
 
 from __future__ import annotations
 
@@ -9,6 +10,7 @@ from contextlib import contextmanager
 from types import FrameType
 
 from ofa_bench.errors import Interrupted
+from ofa_bench.processes import STOP_SIGNALS
 
 
 class Stop:
@@ -42,12 +44,13 @@ class Stop:
 
 @contextmanager
 def listening() -> Iterator[Stop]:
-    """Listen to both signals while the block runs; a thread other than the main one cannot."""
+    """Listen to the signals while the block runs; a thread other than the main one cannot."""
     stop = Stop()
     if threading.current_thread() is not threading.main_thread():
         yield stop
         return
-    kinds = (signal.SIGINT, signal.SIGTERM)
+    nohup = signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    kinds = [kind for kind in STOP_SIGNALS if not (nohup and kind == signal.SIGHUP)]
     before = {kind: signal.signal(kind, stop.ask) for kind in kinds}
     try:
         yield stop

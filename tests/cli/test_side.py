@@ -17,6 +17,8 @@ import pytest
 from ofa_bench.cli import side
 from ofa_bench.errors import BenchError
 from tests.cli.conftest import Bench
+from tests.running import ENDLESS, GUARD, checkpoints, descendants, gone, kill, pictures, started
+from tests.running import training, until, words
 
 SMALL = ("--space", "toy", "--seeds", "1", "--set", "evaluate.per_bucket=1", "--yes", "--json")
 
@@ -77,3 +79,32 @@ def test_a_signal_saves_all(tmp_path: Path) -> None:
     _, err = running.communicate(timeout=120)
     assert running.returncode == 130 and "goes on with all of them" in err
     assert len(list(tmp_path.glob("runs/*/checkpoint/*"))) >= 2
+
+
+@pytest.mark.parametrize("how", ["one Ctrl-C", "the parent killed"])
+def test_comparisons_with_workers_leave_no_process(how: str, tmp_path: Path) -> None:
+    line = words("compare", "--methods", "ofa,bignas", "--dataset", "folder", "--data-dir")
+    line += [str(pictures(tmp_path / "images")), "--workers", "2", "--seeds", "1"]
+    # A comparison looks at every step before the first, so it is not endless.
+    line += [*ENDLESS, "--epochs", "3000", "--yes", "--results", str(tmp_path), "--devices", "cpu,cpu"]
+    with started(line) as running:
+        training(running, tmp_path, runs=2)
+        before, processes = states(tmp_path), descendants(running.pid)
+        if how == "one Ctrl-C":
+            os.killpg(running.pid, signal.SIGINT)
+            _, err = running.communicate(timeout=GUARD)
+            assert running.returncode == 130 and "goes on with all of them" in err
+            assert "Traceback" not in err
+        else:
+            kill(running.pid)
+        until(lambda: gone(processes), "the end of all processes")
+    for run, saved in states(tmp_path).items():
+        assert saved > before[run], "the state is saved at the end"
+
+
+def states(results: Path) -> dict[Path, str]:
+    """The newest checkpoint of each run."""
+    newest: dict[Path, str] = {}
+    for path in sorted(checkpoints(results)):
+        newest[path.parent] = path.name
+    return newest

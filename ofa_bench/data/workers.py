@@ -1,0 +1,96 @@
+"""Processes that load images, and how they end: with their stream, with their parent, or with an
+error that names how one of them died."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, TypeVar
+
+from torch.utils.data import DataLoader
+from torch.utils.data._utils import signal_handling
+
+from ofa_bench.errors import DataError
+from ofa_bench.processes import end_with_parent, stop_signals_blocked
+
+T = TypeVar("T")
+LOST = (RuntimeError, ConnectionError, EOFError)
+"""What a loader raises where a worker's queue or socket breaks off."""
+JOIN = 5.0  # seconds to wait for a killed process
+
+
+def loaded(loader: DataLoader[T]) -> Generator[T]:
+    """All batches of a loader. Its workers are gone when the generator is closed or fails.
+
+    Raises DataError where a worker died.
+    """
+    with _started():
+        batches: Any = iter(loader)
+    try:
+        yield from batches
+    except LOST as error:
+        if not (_dead(batches) or "DataLoader worker" in str(error)):
+            raise
+        raise DataError(
+            f"a process that loads images {_ending(batches)}",
+            "use fewer --workers, or --workers 0; they need shared memory (/dev/shm) and RAM",
+        ) from error
+    finally:
+        _end(batches)
+
+
+def initialise(worker: int) -> None:
+    """A worker's first act; the signals of the group are blocked in it already."""
+    if hasattr(signal, "sigtimedwait"):
+        end_with_parent()
+    else:  # torch ends a worker at SIGTERM, and looks for the parent every five seconds
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+
+
+@contextmanager
+def _started() -> Iterator[None]:
+    """Start workers whole, and without the loader's SIGCHLD handler: that one would raise anywhere,
+    in a hook or amid an update, where the stream raises when it next waits for a batch."""
+    with stop_signals_blocked():
+        before = signal.getsignal(signal.SIGCHLD)
+        try:
+            yield
+        finally:
+            if threading.current_thread() is threading.main_thread():
+                signal.signal(signal.SIGCHLD, signal.SIG_DFL if before is None else before)
+
+
+def _dead(batches: Any) -> list[Any]:
+    return [worker for worker in getattr(batches, "_workers", ()) if worker.exitcode]
+
+
+def _ending(batches: Any) -> str:
+    codes = [worker.exitcode for worker in _dead(batches)]
+    if -signal.SIGKILL in codes:
+        return "was killed, as the kernel does when memory runs out"
+    if -signal.SIGBUS in codes:
+        return "died of a bus error, as it does when shared memory runs out"
+    return f"died (exit code {codes[0]})" if codes else "died"
+
+
+def _end(batches: Any) -> None:
+    """Kill the workers, which hold nothing worth saving. The loader's own way waits for locks that
+    a killed worker may have held, and for workers that wait for a disk."""
+    workers = getattr(batches, "_workers", None)
+    if workers is None or batches._shutdown:
+        return
+    batches._shutdown = True
+    signal_handling._remove_worker_pids(id(batches))
+    batches._worker_pids_set = False
+    for worker in workers:
+        worker.kill()
+    for worker in workers:
+        worker.join(JOIN)
+    if hasattr(batches, "_pin_memory_thread_done_event"):
+        batches._pin_memory_thread_done_event.set()
+    for queue in batches._index_queues:
+        with suppress(OSError, ValueError):
+            queue.cancel_join_thread()
+            queue.close()

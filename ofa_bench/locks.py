@@ -1,0 +1,140 @@
+"""Exclusive locks on files, told apart from file systems that have none. Torch-free."""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from ofa_bench.errors import BenchError
+
+TELL_AFTER = 5.0  # seconds of waiting before a person hears who is waited for
+POLL = 0.1
+_HELD: set[int] = set()  # descriptors of the locks that this process holds
+
+Tell = Callable[[str], None]
+
+
+class Busy(BenchError):
+    """Another process holds the lock; the message names it."""
+
+
+@contextmanager
+def exclusive(
+    path: Path, *, wait: bool = True, subject: str = "", tell: Tell | None = None
+) -> Iterator[None]:
+    """Hold the lock file `path`, which is made where it is missing, while the block runs.
+
+    Processes that are forked meanwhile do not keep the lock. Where the file system has no locks
+    the block runs without one, and `tell` (else a Python warning) says so. `subject` is what the
+    lock protects, for messages. Raises Busy at once if another process holds it and `wait` is
+    false; BenchError if the file cannot be made, is a link, or is no regular file.
+    """
+    subject = subject or str(path.parent)
+    handle = _opened(path)
+    _HELD.add(handle)
+    try:
+        if _acquire(handle, subject, wait, tell or _warn):
+            _sign(handle)
+        yield
+    finally:
+        if handle in _HELD:  # not in a process forked meanwhile, where it is closed already
+            _HELD.discard(handle)
+            _release(handle)
+
+
+def _opened(path: Path) -> int:
+    flags = os.O_RDWR | os.O_CREAT
+    for name in ("O_NOFOLLOW", "O_CLOEXEC", "O_NONBLOCK"):
+        flags |= getattr(os, name, 0)
+    try:
+        handle = os.open(path, flags, 0o644)
+    except OSError as error:
+        if path.is_symlink():
+            raise _foreign(path, "a link") from error
+        raise BenchError(
+            f"cannot write {path}: {error.strerror or error}",
+            "choose a folder that you may write to",
+        ) from error
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise _foreign(path, "no regular file")
+    return handle
+
+
+def _foreign(path: Path, kind: str) -> BenchError:
+    return BenchError(f"the lock file {path} is {kind}", "remove it; a new one is made")
+
+
+def _acquire(handle: int, subject: str, wait: bool, tell: Tell) -> bool:
+    """Whether the lock is held; False where the file system has none."""
+    from filelock import lock_descriptor
+
+    began, silent = time.monotonic(), True
+    while True:
+        try:
+            if lock_descriptor(handle, blocking=False):
+                return True
+        except OSError as error:  # anything but contention, which is no error here
+            reason = error.strerror or str(error)
+            tell(
+                f"the file system of {subject} has no locks ({reason}): "
+                "do not let two processes work on it at once"
+            )
+            return False
+        if not wait:
+            raise Busy(
+                f"another process is working on {subject}: {_holder(handle)}",
+                "wait for it, or stop it",
+            )
+        if silent and time.monotonic() - began > TELL_AFTER:
+            tell(f"waiting for another process to finish with {subject}: {_holder(handle)}")
+            silent = False
+        time.sleep(POLL)
+
+
+def _sign(handle: int) -> None:
+    """Write who holds the lock into the file, unless it is also known by another name."""
+    with suppress(OSError):
+        if os.fstat(handle).st_nlink == 1:
+            os.ftruncate(handle, 0)
+            os.pwrite(handle, f"{os.getpid()} {socket.gethostname()}\n".encode(), 0)
+
+
+def _holder(handle: int) -> str:
+    """The holder as it signed, or what can be said without a signature."""
+    try:
+        words = os.pread(handle, 300, 0).decode("ascii", "replace").split()
+    except OSError:
+        words = []
+    if len(words) != 2 or not words[0].isdigit() or not words[1].isprintable():
+        return "it left no name"
+    return f"process {words[0][:12]} on {words[1]}"
+
+
+def _release(handle: int) -> None:
+    from filelock import unlock_descriptor
+
+    with suppress(OSError):
+        unlock_descriptor(handle)
+    os.close(handle)
+
+
+def _warn(message: str) -> None:
+    warnings.warn(message, RuntimeWarning, stacklevel=5)
+
+
+def _forget() -> None:
+    """In a forked child: close what it inherited, so that it never outlives its parent's lock."""
+    while _HELD:
+        with suppress(OSError):
+            os.close(_HELD.pop())
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)

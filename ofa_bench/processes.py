@@ -1,0 +1,59 @@
+"""Child processes: they end with their parent, and leave the group's signals to it. Torch-free.
+
+A terminal, a scheduler or `timeout` signals a whole process group; the parent alone decides what
+that means, since it has a state to save first.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing import parent_process
+from multiprocessing.connection import wait
+
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
+LOOK_EVERY = 1.0  # seconds between looks at whether the parent still lives
+
+
+@contextmanager
+def stop_signals_blocked() -> Iterator[None]:
+    """Hold back signals that ask to stop; processes started meanwhile never receive them."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def end_with_parent() -> None:
+    """In a helper that holds nothing worth saving: exit at once when the parent is gone, or when
+    the parent itself sends SIGTERM; a SIGTERM from elsewhere is left to the parent.
+
+    SIGTERM must be blocked, as in a process started under `stop_signals_blocked`.
+    """
+    threading.Thread(target=_exit_when_asked, args=(os.getppid(),), daemon=True).start()
+
+
+def _exit_when_asked(born_of: int) -> None:
+    parent = parent_process()
+    while os.getppid() == born_of and (parent is None or parent.is_alive()):
+        received = signal.sigtimedwait({signal.SIGTERM}, LOOK_EVERY)
+        if received is not None and received.si_pid in (born_of, parent.pid if parent else born_of):
+            break
+    os._exit(0)
+
+
+def stop_with_parent() -> None:
+    """In a process that trains: receive SIGTERM when the parent is gone, so that it saves its
+    state and stops."""
+    threading.Thread(target=_terminate_when_alone, daemon=True).start()
+
+
+def _terminate_when_alone() -> None:
+    parent = parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
