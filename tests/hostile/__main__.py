@@ -20,12 +20,16 @@ from tests.hostile.kinds import KINDS
 def main() -> int:
     """Exit 1 where there was a finding."""
     parser = argparse.ArgumentParser(prog="python -m tests.hostile", description=__doc__)
-    parser.add_argument("--minutes", type=float, default=float(os.environ.get("OFA_BENCH_FUZZ_MINUTES", 0)))
+    parser.add_argument(
+        "--minutes", type=float, default=float(os.environ.get("OFA_BENCH_FUZZ_MINUTES", 0))
+    )
     parser.add_argument("--cases", type=int, default=0, help="of each kind, in place of a time")
     parser.add_argument("--kind", action="append", choices=list(KINDS))
     parser.add_argument("--seed", type=int, default=0, help="the first")
     parser.add_argument("--servers", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--keep", type=Path, default=Path(tempfile.gettempdir()) / "ofa-bench-findings")
+    parser.add_argument(
+        "--keep", type=Path, default=Path(tempfile.gettempdir()) / "ofa-bench-findings"
+    )
     parser.add_argument("--corpus", type=Path, help="a folder to make it in, or to take it from")
     parser.add_argument("--replay", type=Path, metavar="DIR", help="a finding that was kept")
     told = parser.parse_args()
@@ -47,7 +51,7 @@ def main() -> int:
         except KeyboardInterrupt:
             print("stopped", file=sys.stderr)
     for finding, count in campaign.distinct():
-        print(f"{count} × {finding}", *([f"    kept: {finding.kept}"] if finding.kept else []), sep="\n")
+        print(f"{count} × {finding}", f"    kept: {finding.kept}", sep="\n")
     print(campaign.table())
     return 1 if campaign.findings else 0
 
@@ -66,7 +70,10 @@ def replay(kept: Path, root: Path) -> int:
             (box / name).unlink(missing_ok=True)
         print(case.read_text())
         answer = Server(root / "corpus", root / "spare").ask(box=str(box), debug=True)
-        print((box / "stdout").read_text(errors="replace"), (box / "stderr").read_text(errors="replace"))
+        print(
+            (box / "stdout").read_text(errors="replace"),
+            (box / "stderr").read_text(errors="replace"),
+        )
         print(json.dumps(answer, indent=1))
         return 1 if answer["findings"] else 0
     finally:

@@ -39,7 +39,13 @@ class Box:
     def make(self) -> Box:
         """Lay it out anew; a folder that is no box of ours is never removed."""
         self.remove()
-        for folder in (self.work, self.canary, self.tmp, self.root / "programs", self.root / "cache"):
+        for folder in (
+            self.work,
+            self.canary,
+            self.tmp,
+            self.root / "programs",
+            self.root / "cache",
+        ):
             folder.mkdir(parents=True)
         (self.root / MARK).touch()
         (self.canary / "x").write_text("the canary\n")
@@ -93,4 +99,6 @@ def _snapshot(path: Path) -> Snapshot:
 
 def changes(before: Snapshot, after: Snapshot) -> list[str]:
     """The paths that appeared, went or changed."""
-    return sorted(path for path in before.keys() | after.keys() if before.get(path) != after.get(path))
+    return sorted(
+        path for path in before.keys() | after.keys() if before.get(path) != after.get(path)
+    )

@@ -1,7 +1,7 @@
-"""Many cases of many kinds on a few servers: counts, and findings kept so that each can be replayed.
+"""Many cases of many kinds on a few servers: counts, and findings that can be replayed.
 
-    python -m tests.hostile --minutes 30 [--kind records …] [--seed 0] [--keep DIR]
-    python -m tests.hostile --replay DIR
+python -m tests.hostile --minutes 30 [--kind records …] [--seed 0] [--keep DIR]
+python -m tests.hostile --replay DIR
 """
 
 from __future__ import annotations
@@ -129,14 +129,21 @@ class Campaign:
                 try:
                     answer = judged(server, *job)
                 except Died as error:
-                    answer = {"codes": [], "findings": [["server", str(error)]], "seconds": 0, "mebibytes": 0}
+                    answer = {
+                        "codes": [],
+                        "findings": [["server", str(error)]],
+                        "seconds": 0,
+                        "mebibytes": 0,
+                    }
                     server = Server(corpus, root / f"box-{number}")
                 with lock:
-                    self._note(*job, answer, server.box)
+                    self.note(*job, answer, server.box)
             server.close()
 
         errors: Queue[BaseException] = Queue()
-        threads = [threading.Thread(target=_guarded, args=(work, n, errors)) for n in range(servers)]
+        threads = [
+            threading.Thread(target=_guarded, args=(work, n, errors)) for n in range(servers)
+        ]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -146,7 +153,8 @@ class Campaign:
         except Empty:
             return
 
-    def _note(self, kind: str, seed: int, answer: dict[str, Any], box: Path) -> None:
+    def note(self, kind: str, seed: int, answer: dict[str, Any], box: Path) -> None:
+        """Count a case, and keep the first of each fault."""
         codes, found = answer["codes"], answer["findings"]
         end = "finding" if found else "refused" if any(codes) else "success"
         self.ends.setdefault(kind, Counter())[end] += 1
@@ -156,13 +164,14 @@ class Campaign:
             finding = Finding(kind, seed, what, detail)
             if finding.signature not in {other.signature for other in self.findings}:
                 finding.kept = str(self._kept(finding, box))
+                print(finding, f"    kept: {finding.kept}", sep="\n", file=sys.stderr, flush=True)
             self.findings.append(finding)
 
     def _kept(self, finding: Finding, box: Path) -> Path:
         to = self.keep / f"{finding.kind}-{finding.seed}-{finding.what}"
         shutil.rmtree(to, ignore_errors=True)
         to.parent.mkdir(parents=True, exist_ok=True)
-        subprocess.run(["cp", "-a", str(box), str(to)], check=False)
+        subprocess.run(["cp", "-a", str(box), str(to)], check=False, stderr=subprocess.DEVNULL)
         (to / "finding.txt").write_text(f"{finding}\n", errors="backslashreplace")
         return to
 
@@ -174,12 +183,19 @@ class Campaign:
 
     def table(self) -> str:
         """Counts by kind."""
-        lines = [f"{'kind':12} {'cases':>7} {'success':>8} {'refused':>8} {'findings':>8} {'slowest s':>9} {'MiB':>6}"]
+        lines = [
+            f"{'kind':12} {'cases':>7} {'success':>8} {'refused':>8} {'findings':>8}"
+            f" {'slowest s':>9} {'MiB':>6}"
+        ]
         for kind, ends in [*self.ends.items(), ("all", sum(self.ends.values(), Counter()))]:
             told = [ends[end] for end in ENDS]
             slow = max(self.slowest.values(), default=0) if kind == "all" else self.slowest[kind]
             large = max(self.largest.values(), default=0) if kind == "all" else self.largest[kind]
-            lines.append(f"{kind:12} {sum(told):7} " + " ".join(f"{n:8}" for n in told) + f" {slow:9.1f} {large:6}")
+            lines.append(
+                f"{kind:12} {sum(told):7} "
+                + " ".join(f"{n:8}" for n in told)
+                + f" {slow:9.1f} {large:6}"
+            )
         return "\n".join(lines)
 
 
@@ -200,7 +216,11 @@ def _guarded(work: Any, number: int, errors: Queue[BaseException]) -> None:
 
 def in_turn(counts: dict[str, int], first: int = 0) -> Iterator[tuple[str, int]]:
     """(kind, seed) for as many of each kind as are asked for, kinds mixed evenly."""
-    order = [((seed + 0.5) / count, kind, seed) for kind, count in counts.items() for seed in range(count)]
+    order = [
+        ((seed + 0.5) / count, kind, seed)
+        for kind, count in counts.items()
+        for seed in range(count)
+    ]
     for _, kind, seed in sorted(order):
         yield kind, first + seed
 

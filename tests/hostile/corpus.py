@@ -79,8 +79,13 @@ class Corpus:
                     whole.convert(mode).save(buffer, kind)
                 except Exception:  # formats refuse modes in many ways
                     continue
-                (folder / f"{kind}-{mode.replace(';', '')}.{kind.lower()}").write_bytes(buffer.getvalue())
-        for name, more in (("progressive", {"progressive": True}), ("rotated", {"exif": _rotated()})):
+                (folder / f"{kind}-{mode.replace(';', '')}.{kind.lower()}").write_bytes(
+                    buffer.getvalue()
+                )
+        for name, more in (
+            ("progressive", {"progressive": True}),
+            ("rotated", {"exif": _rotated()}),
+        ):
             whole.save(folder / f"JPEG-{name}.jpeg", **more)
 
     def _pictures(self) -> None:
@@ -94,13 +99,28 @@ class Corpus:
                 for number in range(count):
                     pixels = Image.frombytes("RGB", (12, 10), rng.randbytes(360))
                     pixels.save(tree / split / label / f"{number}.png")
-        for suffix, way in ((".tar", "w"), (".tar.gz", "w:gz"), (".tar.xz", "w:xz"), (".tar.bz2", "w:bz2")):
+        for suffix, way in (
+            (".tar", "w"),
+            (".tar.gz", "w:gz"),
+            (".tar.xz", "w:xz"),
+            (".tar.bz2", "w:bz2"),
+        ):
             with tarfile.open(self.root / f"folder{suffix}", way) as archive:  # type: ignore[call-overload]
                 for split in ("train", "test"):
                     archive.add(tree / split, split)
         box = Box(self.root / "caching").make()
         shutil.copytree(tree, box.work / "tree")
-        words = ["data", "prepare", "folder", "--cache", "--data-dir", "tree", "--to", "pixels", "--yes"]
+        words = [
+            "data",
+            "prepare",
+            "folder",
+            "--cache",
+            "--data-dir",
+            "tree",
+            "--to",
+            "pixels",
+            "--yes",
+        ]
         ended = execute(box, Case([words, ["data", "check", "folder", "--data-dir", "tree"]]))
         assert ended.codes == [0, 0], (box.root / "stderr").read_text()
 

@@ -9,6 +9,7 @@ import re
 import resource
 import signal
 import sys
+import tempfile
 import time
 import traceback
 from dataclasses import asdict, dataclass, field
@@ -28,7 +29,9 @@ BEGUN = "run 1 of"  # a comparison that trains: it holds, and is stopped politel
 @dataclass
 class Case:
     """Commands in the box's `work`. `weights`: what a run that ends well must end in; `refused`:
-    commands that must not succeed, `shown`: those that must, whatever lies there."""
+    commands that must not succeed, `shown`: those that must, whatever lies there. A comparison that
+    has begun to train is stopped after `polite` seconds. `kill` ends all after that many seconds,
+    which is then no finding."""
 
     commands: list[list[str]]
     memory: int = MEMORY
@@ -36,6 +39,8 @@ class Case:
     refused: list[int] = field(default_factory=list)
     shown: list[int] = field(default_factory=list)
     polite: float | None = None
+    seconds: float = SECONDS
+    kill: float | None = None
 
 
 @dataclass
@@ -62,15 +67,19 @@ def execute(box: Box, case: Case, debug: bool = False) -> Outcome:
     _end_group(pid)
     codes, findings = _results(box), []
     if status is None:
-        findings.append(("hang", f"over {SECONDS:.0f} s in {case.commands[len(codes)]}"))
+        if case.kill is None:
+            findings.append(("hang", f"over {case.seconds:.0f} s in {_command(case, len(codes))}"))
     elif os.WIFSIGNALED(status):
         name = signal.Signals(os.WTERMSIG(status)).name
-        findings.append(("signal", f"{name} in {_command(case, len(codes))}: {_read(box, 'crash')[:900]}"))
+        findings.append(
+            ("signal", f"{name} in {_command(case, len(codes))}: {_read(box, 'crash')[:900]}")
+        )
     elif os.WEXITSTATUS(status):
         findings.append(("traceback", _read(box, "crash")[-1500:]))
     for index, (code, out, err) in enumerate(codes):
         findings += [
-            (what, f"{_command(case, index)}: {detail}") for what, detail in _judged(case, index, code, out, err)
+            (what, f"{_command(case, index)}: {detail}")
+            for what, detail in _judged(case, index, code, out, err)
         ]
     after = box.outside()
     moved = changes(before, after)
@@ -122,22 +131,22 @@ def _documents(case: Case, code: int, out: str) -> list[tuple[str, str]]:
 
 def _wait(box: Box, pid: int, case: Case) -> tuple[int | None, int]:
     """The child's status, None where it had to be ended, and its peak in MiB."""
-    end, asked = time.monotonic() + SECONDS, False
-    pause = 0.001
+    began, asked, pause = time.monotonic(), False, 0.001
+    most = case.seconds if case.kill is None else case.kill
     while True:
         done, status, usage = os.wait4(pid, os.WNOHANG)
         if done:
             return status, usage.ru_maxrss >> 10
-        left = end - time.monotonic()
-        if left <= 0:
+        spent = time.monotonic() - began
+        if spent >= most:
             os.killpg(pid, signal.SIGKILL)
             _, _, usage = os.wait4(pid, 0)
             return None, usage.ru_maxrss >> 10
-        if case.polite and not asked and SECONDS - left > case.polite and BEGUN in _read(box, "stderr"):
+        if case.polite and not asked and spent > case.polite and BEGUN in _read(box, "stderr"):
             asked = True
             os.kill(pid, signal.SIGINT)
-        time.sleep(pause)
-        pause = min(0.05, 1.3 * pause)
+        time.sleep(min(pause, most - spent))
+        pause = min(0.02, 1.3 * pause)
 
 
 def _end_group(pid: int) -> None:
@@ -160,7 +169,10 @@ def _results(box: Box) -> list[tuple[int, str, str]]:
     past = (0, 0)
     for line in _read(box, "outcome").splitlines():
         code, *ends = map(int, line.split())
-        parts = [raw[a:b].decode("utf-8", "replace") for raw, a, b in zip((out, err), past, ends, strict=True)]
+        parts = [
+            raw[a:b].decode("utf-8", "replace")
+            for raw, a, b in zip((out, err), past, ends, strict=True)
+        ]
         found.append((code, *parts))
         past = (ends[0], ends[1])
     return found  # type: ignore[return-value]
@@ -179,6 +191,7 @@ def _child(box: Box, case: Case, debug: bool) -> None:
         _redirect(box)
         os.chdir(box.work)
         os.environ.update(box.environment())
+        tempfile.tempdir = None  # asked for anew: the server's own is another
         if debug:
             os.environ["OFA_BENCH_DEBUG"] = "1"
         _bound(case.memory)
@@ -204,8 +217,9 @@ def _redirect(box: Box) -> None:
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     for number, name in ((1, "stdout"), (2, "stderr")):
         os.dup2(os.open(box.root / name, os.O_CREAT | os.O_WRONLY | os.O_APPEND), number)
-    sys.stdout = open(1, "w", encoding="utf-8", closefd=False)
-    sys.stderr = open(2, "w", encoding="utf-8", errors="backslashreplace", closefd=False)
+    sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+    odd = {"encoding": "utf-8", "errors": "backslashreplace", "closefd": False}
+    sys.stderr = open(2, "w", **odd)  # type: ignore[call-overload]  # noqa: SIM115
     faulthandler.enable(open(box.root / "crash", "a"))  # noqa: SIM115
 
 

@@ -6,6 +6,7 @@ ready; a line on stdout is what came of it.
 
 from __future__ import annotations
 
+import gc
 import importlib
 import json
 import os
@@ -28,6 +29,7 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     _import()
+    gc.freeze()  # so that children copy no page just by collecting
     if not corpus.root.exists():
         corpus.root.mkdir(parents=True)
         corpus.make()
@@ -38,9 +40,14 @@ def main() -> None:
         if "kind" in wish:
             case = made(wish["kind"], wish["seed"], box, corpus)
             (box.root / CASE).write_text(json.dumps(vars(case), indent=1) + "\n")
+            (box.root / "where.json").write_text(json.dumps(str(box.root)) + "\n")
         else:
             case = Case(**json.loads((box.root / CASE).read_text()))
-        print(json.dumps(execute(box, case, wish.get("debug", False)).to_json()), file=answers, flush=True)
+        print(
+            json.dumps(execute(box, case, wish.get("debug", False)).to_json()),
+            file=answers,
+            flush=True,
+        )
 
 
 def _import() -> None:
@@ -54,8 +61,9 @@ def _import() -> None:
                 importlib.import_module(module.name)
     import sklearn.datasets
     import torchvision.transforms.v2.functional
-    from ofa_bench.catalogue import discover
     from PIL import Image
+
+    from ofa_bench.catalogue import discover
 
     Image.init()
     discover()

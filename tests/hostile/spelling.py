@@ -19,7 +19,9 @@ def spell_json(value: Any, indent: int = 0) -> str:
         items = (f"{json.dumps(str(k))}: {spell_json(v, indent + 1)}" for k, v in value.items())
         return "{" + pad + f",{pad}".join(items) + end + "}"
     if isinstance(value, list | tuple) and value:
-        return "[" + pad + f",{pad}".join(spell_json(item, indent + 1) for item in value) + end + "]"
+        return (
+            "[" + pad + f",{pad}".join(spell_json(item, indent + 1) for item in value) + end + "]"
+        )
     return json.dumps(value)
 
 
@@ -31,12 +33,17 @@ def spell_toml(tree: dict[str, Any]) -> str:
             lines += [f"[{_key(key)}]", *(f"{_key(k)} = {_inline(v)}" for k, v in value.items())]
         elif _table(value):
             for row in value:
-                lines += [f"[[{_key(key)}]]", *(f"{_key(k)} = {_inline(v)}" for k, v in row.items())]
+                lines += [
+                    f"[[{_key(key)}]]",
+                    *(f"{_key(k)} = {_inline(v)}" for k, v in row.items()),
+                ]
     return "\n".join(lines) + "\n"
 
 
 def _table(value: Any) -> bool:
-    rows = isinstance(value, list) and len(value) > 0 and all(isinstance(row, dict) for row in value)
+    rows = (
+        isinstance(value, list) and len(value) > 0 and all(isinstance(row, dict) for row in value)
+    )
     return isinstance(value, dict) or rows
 
 

@@ -21,16 +21,57 @@ WORDS += ["../x", "../../canary/x", "/", ".", "..", "~", "a/b", "a\\b", "-", "--
 WORDS += ["a b", "'", '"', "`touch x`", "$(touch x)", "; touch x", "'; touch x #", "a\nb", "\r\n"]
 WORDS += ["\x1b[2J", "\x1b]0;title\x07", "'\x1b[0m'", "\x9b31m", "\x7f", "\b\b", "\u202e", "\u2028"]
 WORDS += ["<script>alert(1)</script>", "<img src=x onerror=alert(1)>", "{{7*7}}", "{%", "</title>"]
-WORDS += ["| a | b |", "[x](javascript:alert(1))", "![x](http://x)", "&amp;", "%s%n", "{0}", "__class__"]
+WORDS += [
+    "| a | b |",
+    "[x](javascript:alert(1))",
+    "![x](http://x)",
+    "&amp;",
+    "%s%n",
+    "{0}",
+    "__class__",
+]
 WORDS += ["é", "ß", "İ", "٣", "𝟛", "😀", "a" * 300, "a" * 70_000, "x.json", "CON", "run.json"]
 WORDS += ['{"kernel": []}', "k7e4d3", "k9e9d9", "k7e4d", "best@3M", "best@1e400"]
-NUMBERS = ["NaN", "Infinity", "-Infinity", "1e999", "-1e999", "1E-999", "9" * 4301, "-" + "9" * 5000]
-NUMBERS += ["1" + "0" * 4299, "1.0000000000000000000000000000000001", "123456789012345678901234567890"]
+NUMBERS = [
+    "NaN",
+    "Infinity",
+    "-Infinity",
+    "1e999",
+    "-1e999",
+    "1E-999",
+    "9" * 4301,
+    "-" + "9" * 5000,
+]
+NUMBERS += [
+    "1" + "0" * 4299,
+    "1.0000000000000000000000000000000001",
+    "123456789012345678901234567890",
+]
 SURROGATES = ['"\\ud800"', '"\\udfff x"', '"\\u0000"', '"a\\u001b[2Jb"', '"\\ud83d"']
-DEEP = ["[" * 900 + "]" * 900, "[" * 100_000, '{"a":' * 900 + "1" + "}" * 900, "[" * 40_000 + "]" * 40_000]
+DEEP = [
+    "[" * 900 + "]" * 900,
+    "[" * 100_000,
+    '{"a":' * 900 + "1" + "}" * 900,
+    "[" * 40_000 + "]" * 40_000,
+]
 TOML = ["inf", "-inf", "nan", "1e400", "9" * 4301, "0x" + "f" * 5000, "1979-05-27", "07:32:00"]
-TOML += ["1979-05-27T07:32:00Z", "[" * 900 + "]" * 900, "{}", "[]", "[[]]", "[1, 'a']", "0b" + "1" * 900]
-TOML += ["{a = {b = {c = {}}}}", '"""\n' + "x" * 90_000 + '"""', "true", "false", "+0", "1_000_000_000"]
+TOML += [
+    "1979-05-27T07:32:00Z",
+    "[" * 900 + "]" * 900,
+    "{}",
+    "[]",
+    "[[]]",
+    "[1, 'a']",
+    "0b" + "1" * 900,
+]
+TOML += [
+    "{a = {b = {c = {}}}}",
+    '"""\n' + "x" * 90_000 + '"""',
+    "true",
+    "false",
+    "+0",
+    "1_000_000_000",
+]
 
 
 def hostile(rng: random.Random, kind: str = "json") -> Any:
@@ -55,16 +96,28 @@ def near(rng: random.Random, value: Any, kind: str = "json") -> Any:
     if isinstance(value, bool) or value is None:
         return rng.choice([not value, int(bool(value)), "true", None if kind == "json" else 0])
     if isinstance(value, int):
-        changes = [value + 1, value - 1, -value, value * 10, value * 10**6, value * 10**15, value // 2]
+        changes = [
+            value + 1,
+            value - 1,
+            -value,
+            value * 10,
+            value * 10**6,
+            value * 10**15,
+            value // 2,
+        ]
         return rng.choice([*changes, float(value), str(value), [value], 10**9, value * 2**40])
     if isinstance(value, float):
-        return rng.choice([-value, value * 1.0000001, value * 1e6, value / 1e6, 100.00000001, str(value)])
+        return rng.choice(
+            [-value, value * 1.0000001, value * 1e6, value / 1e6, 100.00000001, str(value)]
+        )
     if isinstance(value, str):
         at = rng.randrange(len(value) + 1)
         odd = rng.choice(WORDS[:70])
-        return rng.choice([value[:at] + odd + value[at:], value[:at], value * 2, value.upper(), odd])
+        return rng.choice(
+            [value[:at] + odd + value[at:], value[:at], value * 2, value.upper(), odd]
+        )
     if isinstance(value, list):
-        return rng.choice([[], value * 2, value[:-1], value[::-1], value * 1000, [value], dict()])
+        return rng.choice([[], value * 2, value[:-1], value[::-1], value * 1000, [value], {}])
     return rng.choice([{}, [value], {**value, "extra": 1}, list(value)])
 
 
@@ -109,20 +162,25 @@ scalars = st.one_of(
 )
 trees = st.recursive(
     scalars,
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4)
+    ),
     max_leaves=12,
 )
+OPTIONS = ["net.dropout", "data.select", "augment.kind", "optim.lr", "optim.batch", "optim.clip"]
+OPTIONS += ["optim.norm_batch", "optim.warmup", "optim.momentum", "budget.epochs", "shrink.start"]
+OPTIONS += [
+    "evaluate.per_bucket",
+    "evaluate.buckets",
+    "evaluate.chunk",
+    "evaluate.curve",
+    "lr.ramp",
+]
 settings = st.builds(
     lambda path, value: f"{path}={value}",
-    st.one_of(
-        st.sampled_from(
-            "net.dropout data.select augment.kind optim.lr optim.batch optim.norm_batch optim.warmup "
-            "budget.epochs evaluate.per_bucket evaluate.buckets evaluate.chunk evaluate.curve "
-            "shrink.start lr.ramp lr.floor optim.clip optim.momentum".split()
-        ),
-        st.text(max_size=20),
-    ),
-    st.one_of(
-        st.sampled_from(WORDS + NUMBERS + TOML[:6]), st.text(max_size=30), st.floats(), st.integers()
-    ),
+    st.sampled_from(OPTIONS) | st.text(max_size=20),
+    st.sampled_from(WORDS + NUMBERS + TOML[:6])
+    | st.text(max_size=30)
+    | st.floats()
+    | st.integers(),
 )

@@ -11,7 +11,13 @@ from tests.hostile.execution import Case
 from tests.hostile.kinds import data, images, records, runs, texts
 
 Kind = Callable[[random.Random, Box, Corpus], Case]
-KINDS: dict[str, Kind] = {**texts.KINDS, **records.KINDS, **images.KINDS, **data.KINDS, **runs.KINDS}
+KINDS: dict[str, Kind] = {
+    **texts.KINDS,
+    **records.KINDS,
+    **images.KINDS,
+    **data.KINDS,
+    **runs.KINDS,
+}
 
 
 def made(kind: str, seed: int, box: Box, corpus: Corpus) -> Case:

@@ -84,12 +84,28 @@ def _tree(archive: tarfile.TarFile, corpus: Corpus) -> None:
 
 
 def _hostile(rng: random.Random, archive: tarfile.TarFile, box: Box) -> None:
-    outside = [str(box.canary), f"{box.canary}/new", f"{box.canary}/x", "../../canary", "../" * 9, "/"]
+    outside = [
+        str(box.canary),
+        f"{box.canary}/new",
+        f"{box.canary}/x",
+        "../../canary",
+        "../" * 9,
+        "/",
+    ]
     if rng.random() < 0.2:
         _chained(archive, box)
         return
-    inside = ["train/cats/0.png", "train/cats/x.png", "train/x/0.png", "train", "x.png", "train/l/x.png"]
-    name = rng.choice([*inside, *outside, *(f"train/cats/{word}" for word in WORDS[:60]), *WORDS[:60], "a/" * 200])
+    inside = [
+        "train/cats/0.png",
+        "train/cats/x.png",
+        "train/x/0.png",
+        "train",
+        "x.png",
+        "train/l/x.png",
+    ]
+    name = rng.choice(
+        [*inside, *outside, *(f"train/cats/{word}" for word in WORDS[:60]), *WORDS[:60], "a/" * 200]
+    )
     member = tarfile.TarInfo(name)
     kinds = [tarfile.REGTYPE, tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE]
     kinds += [tarfile.DIRTYPE, tarfile.GNUTYPE_SPARSE, tarfile.CONTTYPE, b"Z"]
@@ -97,10 +113,22 @@ def _hostile(rng: random.Random, archive: tarfile.TarFile, box: Box) -> None:
     member.mode = rng.choice([0o644, 0o000, 0o4777, 0o777])
     if member.type in (tarfile.SYMTYPE, tarfile.LNKTYPE):
         member.linkname = rng.choice([*outside, *inside, "", name, "/dev/zero", "x" * 5000])
-    data = rng.choice([b"", b"hostile\n", b"\0" * (1 << 20), b"\0" * (80 << 20) if rng.random() < 0.2 else b"x"])
+    data = rng.choice(
+        [b"", b"hostile\n", b"\0" * (1 << 20), b"\0" * (80 << 20) if rng.random() < 0.2 else b"x"]
+    )
     if rng.random() < 0.2:
-        keys = ["path", "linkpath", "size", "GNU.sparse.map", "GNU.sparse.size", "GNU.sparse.realsize", "comment"]
-        member.pax_headers = {rng.choice(keys): rng.choice([*outside, "9" * 30, "-1", "nan", "1,2", "x" * 100_000])}
+        keys = [
+            "path",
+            "linkpath",
+            "size",
+            "GNU.sparse.map",
+            "GNU.sparse.size",
+            "GNU.sparse.realsize",
+            "comment",
+        ]
+        member.pax_headers = {
+            rng.choice(keys): rng.choice([*outside, "9" * 30, "-1", "nan", "1,2", "x" * 100_000])
+        }
     member.size = len(data)
     if rng.random() < 0.1:
         member.size = rng.choice([2**33, 2**40, 2**62])
@@ -166,7 +194,9 @@ def caches(rng: random.Random, box: Box, corpus: Corpus) -> Case:
         case 3:
             _replaced(rng, rng.choice([index, pixels]), box)
     check = ["data", "check", "folder", "--data-dir", "pixels"]
-    commands = [[*check, "--json"]] + ([[*RUN, "--data-dir", "pixels"]] if rng.random() < 0.3 else [])
+    commands = [[*check, "--json"]] + (
+        [[*RUN, "--data-dir", "pixels"]] if rng.random() < 0.3 else []
+    )
     return Case(commands)
 
 
@@ -195,7 +225,9 @@ def tensors(rng: random.Random, raw: bytes) -> bytes:
                 kinds = ["F64", "F32", "F16", "BF16", "I8", "BOOL", "F8_E4M3", "U64", "C64", "x"]
                 entry["dtype"] = rng.choice(kinds)
             case 1:
-                entry["shape"] = rng.choice([[], [0], [2**62], [-1], [2**32, 2**32], entry["shape"][::-1], "x"])
+                entry["shape"] = rng.choice(
+                    [[], [0], [2**62], [-1], [2**32, 2**32], entry["shape"][::-1], "x"]
+                )
             case 2:
                 entry["data_offsets"] = rng.choice([[0, 0], [0, 2**63], [8, 0], [-1, 1], "x", [0]])
             case 3:

@@ -20,12 +20,48 @@ from tests.hostile.values import NUMBERS, WORDS, Raw, hostile, mutated
 
 READERS = [["runs"], ["runs", "--json"], ["board", "digits"], ["board", "digits", "--json"]]
 READERS += [["report", "digits", "-o", "r.html"], ["board", "digits", "--curve"], ["board"]]
-HEAVY = ["seed", "task.classes", "task.candidates.count", "task.candidates.per_bucket", "cost.train_macs"]
-HEAVY += ["science.evaluate.per_bucket", "science.evaluate.buckets", "science.budget.epochs", "cost.images"]
-HEAVY += ["bits.layout.rows", "bits.layout.images", "task.splits.test.count", "task.splits.select.count"]
-HEAVY += ["machine.threads", "cost.device_seconds", "cost.wall_seconds", "cost.usd", "scores", "curve"]
-HEAVY += ["run.command", "run.finished", "run.started", "task.notes", "task.space.description.depth"]
-HEAVY += ["task.space.description", "method.name", "machine.cpu", "error", "status", "science.method"]
+HEAVY = [
+    "seed",
+    "task.classes",
+    "task.candidates.count",
+    "task.candidates.per_bucket",
+    "cost.train_macs",
+]
+HEAVY += [
+    "science.evaluate.per_bucket",
+    "science.evaluate.buckets",
+    "science.budget.epochs",
+    "cost.images",
+]
+HEAVY += [
+    "bits.layout.rows",
+    "bits.layout.images",
+    "task.splits.test.count",
+    "task.splits.select.count",
+]
+HEAVY += [
+    "machine.threads",
+    "cost.device_seconds",
+    "cost.wall_seconds",
+    "cost.usd",
+    "scores",
+    "curve",
+]
+HEAVY += [
+    "run.command",
+    "run.finished",
+    "run.started",
+    "task.notes",
+    "task.space.description.depth",
+]
+HEAVY += [
+    "task.space.description",
+    "method.name",
+    "machine.cpu",
+    "error",
+    "status",
+    "science.method",
+]
 
 
 def results(box: Box, corpus: Corpus) -> list[Path]:
@@ -39,7 +75,9 @@ def sealed(tree: Any) -> Any:
     try:
         body = {k: v for k, v in tree.items() if k not in ("seals", "sha256")}
         leaves = dict(_leaves(body))
-        tree["seals"] = {name: hashlib.sha256(_canonical(v)).hexdigest()[:16] for name, v in leaves.items()}
+        tree["seals"] = {
+            name: hashlib.sha256(_canonical(v)).hexdigest()[:16] for name, v in leaves.items()
+        }
         body = {k: v for k, v in tree.items() if k != "sha256"}
         tree["sha256"] = hashlib.sha256(_canonical(body)).hexdigest()
     except (ValueError, TypeError, AttributeError, RecursionError):
@@ -148,7 +186,9 @@ def boards(rng: random.Random, box: Box, corpus: Corpus) -> Case:
     made = box.root.parent / "none"
     folder = rng.choice([victim.parent, victim.parent.parent, box.work / "results" / "boards"])
     folder.mkdir(exist_ok=True)
-    odd = folder / rng.choice(["x.json", "digits-toy.json", "x\n.json", "\udcff.json", ".json", "x.bits"])
+    odd = folder / rng.choice(
+        ["x.json", "digits-toy.json", "x\n.json", "\udcff.json", ".json", "x.bits"]
+    )
     match rng.randrange(6):
         case 0:
             odd.symlink_to(rng.choice(["/dev/zero", str(box.canary / "x"), str(made), str(odd)]))
@@ -157,7 +197,9 @@ def boards(rng: random.Random, box: Box, corpus: Corpus) -> Case:
         case 2:
             __import__("os").mkfifo(odd)
         case 3:
-            odd.write_bytes(rng.choice([b"", b"\xff\xfe", b"[" * 100_000, b"{}", b"null", b" " * 100]))
+            odd.write_bytes(
+                rng.choice([b"", b"\xff\xfe", b"[" * 100_000, b"{}", b"null", b" " * 100])
+            )
         case 4:
             shutil.copy(victim, odd)
         case 5:
@@ -185,14 +227,23 @@ def bundles(rng: random.Random, box: Box, corpus: Corpus) -> Case:
             case 4:
                 members.append((name, raw))
             case 5 if name.endswith(".json"):
-                tree = placed(rng, json.loads(raw)) if rng.random() < 0.5 else mutated(rng, json.loads(raw))
-                members[at] = (name, spell_json(sealed(tree)).encode("utf-8", "surrogatepass") + b"\n")
+                tree = (
+                    placed(rng, json.loads(raw))
+                    if rng.random() < 0.5
+                    else mutated(rng, json.loads(raw))
+                )
+                members[at] = (
+                    name,
+                    spell_json(sealed(tree)).encode("utf-8", "surrogatepass") + b"\n",
+                )
             case _:
                 bomb = rng.choice([b" ", b"[", b"\0"]) * (60 << 20)
                 members.append((bundled_name(rng, box, name), bomb))
         members = members or [(name, raw)]
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", rng.choice([zipfile.ZIP_DEFLATED, zipfile.ZIP_STORED])) as bundle:
+    with zipfile.ZipFile(
+        buffer, "w", rng.choice([zipfile.ZIP_DEFLATED, zipfile.ZIP_STORED])
+    ) as bundle:
         for name, raw in members:
             info = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
             info.external_attr = rng.choice([0, 0, 0o120777 << 16, 0o010644 << 16])
@@ -206,10 +257,30 @@ def bundles(rng: random.Random, box: Box, corpus: Corpus) -> Case:
 def bundled_name(rng: random.Random, box: Box, name: str) -> str:
     """A member's name that is no record's."""
     canary = str(box.canary)
-    ways = [f"{canary}/x.json", f"{canary}/folder/y.json", f"//{canary}/y.json", "/a/b.json", "../../canary/x"]
-    ways += ["a/../../../canary/x.json", name.upper(), name + "/", "a/b/c/d.json", "x.json", "digits/deps/.json"]
-    ways += ["C:\\a\\b.json", "digits\\deps\\x.json", "digits/deps/" + "a" * 300 + ".json", "a/b/\x1b[2J.json"]
-    return rng.choice([*ways, f"digits/{rng.choice(WORDS[:70])}/x.json", name.replace("deps", "ofa")])
+    ways = [
+        f"{canary}/x.json",
+        f"{canary}/folder/y.json",
+        f"//{canary}/y.json",
+        "/a/b.json",
+        "../../canary/x",
+    ]
+    ways += [
+        "a/../../../canary/x.json",
+        name.upper(),
+        name + "/",
+        "a/b/c/d.json",
+        "x.json",
+        "digits/deps/.json",
+    ]
+    ways += [
+        "C:\\a\\b.json",
+        "digits\\deps\\x.json",
+        "digits/deps/" + "a" * 300 + ".json",
+        "a/b/\x1b[2J.json",
+    ]
+    return rng.choice(
+        [*ways, f"digits/{rng.choice(WORDS[:70])}/x.json", name.replace("deps", "ofa")]
+    )
 
 
 KINDS: dict[str, Callable[[random.Random, Box, Corpus], Case]] = {

@@ -25,7 +25,9 @@ from tests.hostile.values import WORDS, hostile, mutated
 def begun(box: Box, corpus: Corpus) -> Path:
     """The interrupted run in the box; its folder."""
     shutil.copytree(corpus.root / "interrupted" / "work" / "results", box.work / "results")
-    (folder,) = [path for path in (box.work / "results" / "runs").iterdir() if (path / "run.json").is_file()]
+    (folder,) = [
+        path for path in (box.work / "results" / "runs").iterdir() if (path / "run.json").is_file()
+    ]
     return folder
 
 
@@ -46,14 +48,22 @@ def folders(rng: random.Random, box: Box, corpus: Corpus) -> Case:
         raw = "\n".join(lines).encode("utf-8", "surrogatepass")
         path.write_bytes(garbled(rng, raw) if rng.random() < 0.3 else raw)
     resume = ["resume", folder.name, "--json"]
-    return Case([resume, ["runs"], *([["evaluate", folder.name, "--subnet", "smallest"]] * rng.randrange(2))])
+    return Case(
+        [
+            resume,
+            ["runs"],
+            *([["evaluate", folder.name, "--subnet", "smallest"]] * rng.randrange(2)),
+        ]
+    )
 
 
 def asked(rng: random.Random, box: Box, tree: dict[str, Any]) -> dict[str, Any]:
     """A request that names what is not the run's to name."""
     canary, evil = str(box.canary), str(box.canary / "evil.py")
     keys: dict[str, Any] = {
-        "plugins": rng.choice([[evil], ["evil.py"], ["../../../evil.py"], evil, [f"{canary}/nowhere.py"]]),
+        "plugins": rng.choice(
+            [[evil], ["evil.py"], ["../../../evil.py"], evil, [f"{canary}/nowhere.py"]]
+        ),
         "results": rng.choice([canary, f"{canary}/new", "../canary"]),
         "data_dir": canary,
         "init": rng.choice([f"{canary}/x", "/dev/zero", "evil.py"]),
@@ -127,13 +137,19 @@ def restated(rng: random.Random, path: Path) -> bytes:
         case 2:
             state["step"] = rng.choice([0, 1, -1, 10**9, 10**30, True, "3", 12, None])
         case 3:
-            inner = rng.choice([name for name, v in state.items() if isinstance(v, dict) and v] or [key])
+            inner = rng.choice(
+                [name for name, v in state.items() if isinstance(v, dict) and v] or [key]
+            )
             if isinstance(state[inner], dict):
                 state[inner][rng.choice(list(state[inner]))] = _value(rng)
         case 4:
-            state["ledger"] = rng.choice([[], None, [{}], [{"name": "warm"}], state.get("ledger", []) * 2])
+            state["ledger"] = rng.choice(
+                [[], None, [{}], [{"name": "warm"}], state.get("ledger", []) * 2]
+            )
         case 5:
-            state["at"] = rng.choice([0, -1.0, 1e300, float("nan"), float("inf"), "x", None, 10**400])
+            state["at"] = rng.choice(
+                [0, -1.0, 1e300, float("nan"), float("inf"), "x", None, 10**400]
+            )
         case 6:
             state["curve"] = rng.choice([None, [1], [{}], [{"step": 10**30}], "x", [None] * 1000])
     return _saved(state)
@@ -171,7 +187,9 @@ class _Calls:
 def pickled(rng: random.Random, box: Box) -> bytes:
     """A pickle that calls when it is opened, plain or as torch writes it."""
     call = _Calls(f"{box.canary}/executed-pickle")
-    return rng.choice([pickle.dumps(call), _saved(call), _saved({"run_id": "x", "parameters": call})])
+    return rng.choice(
+        [pickle.dumps(call), _saved(call), _saved({"run_id": "x", "parameters": call})]
+    )
 
 
 def weights(rng: random.Random, box: Box, corpus: Corpus) -> Case:
@@ -182,13 +200,27 @@ def weights(rng: random.Random, box: Box, corpus: Corpus) -> Case:
         shutil.copytree(corpus.results, box.work / "results")
         path = box.work / "results" / "runs" / made.parent.name / "weights.safetensors"
         path.write_bytes(rng.choice([tensors(rng, raw), garbled(rng, raw), stated(rng, made)]))
-        return Case([["evaluate", path.parent.name, "--subnet", rng.choice(["smallest", *WORDS[:3]]), "--json"]])
+        return Case(
+            [
+                [
+                    "evaluate",
+                    path.parent.name,
+                    "--subnet",
+                    rng.choice(["smallest", *WORDS[:3]]),
+                    "--json",
+                ]
+            ]
+        )
     suffix = rng.choice(["safetensors", "pt", "pth"])
-    ways = [tensors(rng, raw), garbled(rng, raw)] if suffix == "safetensors" else [pickled(rng, box)]
+    ways = (
+        [tensors(rng, raw), garbled(rng, raw)] if suffix == "safetensors" else [pickled(rng, box)]
+    )
     data = rng.choice([*ways, stated(rng, made), stated(rng, made)])
     (box.work / f"w.{suffix}").write_bytes(data)
     option = rng.choice(["--init", "--teacher"])
-    return Case([["run", "--method", rng.choice(["ofa", "deps"]), *TINY, option, f"w.{suffix}", "--json"]])
+    return Case(
+        [["run", "--method", rng.choice(["ofa", "deps"]), *TINY, option, f"w.{suffix}", "--json"]]
+    )
 
 
 def stated(rng: random.Random, path: Path) -> bytes:
@@ -198,26 +230,10 @@ def stated(rng: random.Random, path: Path) -> bytes:
 
     state: dict[str, Any] = dict(load_file(str(path)))
     for name in rng.sample(list(state), rng.choice([1, 2])):
-        value = state[name]
-        makers: list[Callable[[], Any]] = [
-            lambda: value.to(torch.int8),
-            lambda: value.double(),
-            lambda: value.half(),
-            lambda: value > 0,
-            lambda: torch.full_like(value, float("nan")),
-            lambda: value * float("inf"),
-            lambda: value.to("meta"),
-            lambda: value.to_sparse(),
-            lambda: torch.nested.nested_tensor([torch.zeros(2), torch.zeros(3)]),
-            lambda: value.to(torch.complex64),
-            lambda: torch.zeros(()).expand(2**20, 2**20),
-            lambda: value[:0],
-            lambda: _unraw(hostile(rng)),
-        ]
         if rng.random() < 0.2:
             state[rng.choice(WORDS[:60])] = state.pop(name)
         else:
-            state[name] = rng.choice(makers)()
+            state[name] = _other(rng, state[name])
     if path.suffix and rng.random() < 0.4:
         try:
             return bytes(save(state))
@@ -225,6 +241,28 @@ def stated(rng: random.Random, path: Path) -> bytes:
             return _saved(state)
     wrapper = rng.choice(["state_dict", "model", "net", "model_ema", "x", "", ""])
     return _saved({wrapper: state} if wrapper else state)
+
+
+def _other(rng: random.Random, value: Any) -> Any:
+    """A tensor of another kind, layout or value; or none at all."""
+    import torch
+
+    makers: list[Callable[[], Any]] = [
+        lambda: value.to(torch.int8),
+        lambda: value.double(),
+        lambda: value.half(),
+        lambda: value > 0,
+        lambda: torch.full_like(value, float("nan")),
+        lambda: value * float("inf"),
+        lambda: value.to("meta"),
+        lambda: value.to_sparse(),
+        lambda: torch.nested.nested_tensor([torch.zeros(2), torch.zeros(3)]),
+        lambda: value.to(torch.complex64),
+        lambda: torch.zeros(()).expand(2**20, 2**20),
+        lambda: value[:0],
+        lambda: _unraw(hostile(rng)),
+    ]
+    return rng.choice(makers)()
 
 
 KINDS: dict[str, Callable[[random.Random, Box, Corpus], Case]] = {

@@ -16,11 +16,27 @@ from tests.hostile.execution import Case
 from tests.hostile.spelling import garbled, spell_toml
 from tests.hostile.values import NUMBERS, TOML, WORDS, Raw, hostile, mutated
 
-PATHS = """net.dropout net.init data.select augment.kind augment.jitter augment.erasing optim.name optim.lr
-optim.batch optim.norm_batch optim.lr_batch optim.warmup optim.weight_decay optim.clip optim.momentum
-optim.rms_eps budget.epochs budget.scale budget.factor evaluate.per_bucket evaluate.buckets evaluate.chunk
-evaluate.curve shrink.start shrink.sampled shrink.delayed.start lr.ramp lr.floor lr.ahead lr.least
-distill.temperature precision seed space method dataset results""".split()
+PATHS = ["net.dropout", "net.init", "data.select", "augment.kind", "augment.jitter", "lr.ramp"]
+PATHS += [
+    "augment.erasing",
+    "optim.name",
+    "optim.lr",
+    "optim.batch",
+    "optim.norm_batch",
+    "lr.floor",
+]
+PATHS += ["optim.lr_batch", "optim.warmup", "optim.weight_decay", "optim.clip", "optim.momentum"]
+PATHS += ["optim.rms_eps", "budget.epochs", "budget.scale", "budget.factor", "evaluate.per_bucket"]
+PATHS += ["evaluate.buckets", "evaluate.chunk", "evaluate.curve", "shrink.start", "shrink.sampled"]
+PATHS += [
+    "shrink.delayed.start",
+    "lr.ahead",
+    "lr.least",
+    "distill.temperature",
+    "precision",
+    "seed",
+]
+PATHS += ["space", "method", "dataset", "results"]
 METHODS = ["ofa", "compofa", "bignas", "bignas-port", "deps"]
 
 
@@ -49,18 +65,29 @@ def recipes(rng: random.Random, box: Box, corpus: Corpus) -> Case:
         tree[section] = {**values, key: hostile(rng, "toml")} if key else hostile(rng, "toml")
     table_file(rng, box.work / "r.toml", tree)
     words = ["plan", "--recipe", "r.toml", "--method", rng.choice(METHODS)]
-    return Case([[*words, *rng.choice([[], ["--json"], ["--steps", "0,1"], ["--dataset", "cifar10"]])]])
+    return Case(
+        [[*words, *rng.choice([[], ["--json"], ["--steps", "0,1"], ["--dataset", "cifar10"]])]]
+    )
 
 
 def settings(rng: random.Random, box: Box, corpus: Corpus) -> Case:
     """`--set` and the options that take numbers."""
     words = ["plan", "--method", rng.choice(METHODS)]
     for _ in range(rng.choice([1, 1, 2, 3])):
-        value = rng.choice([*WORDS, *NUMBERS, *TOML, *map(str, (0, -1, 10**9, 10**18, 1e300, 1e-300, 0.5))])
+        value = rng.choice(
+            [*WORDS, *NUMBERS, *TOML, *map(str, (0, -1, 10**9, 10**18, 1e300, 1e-300, 0.5))]
+        )
         words += ["--set", f"{rng.choice([*PATHS, rng.choice(WORDS)])}={value}"]
     if rng.random() < 0.4:
-        option = rng.choice(["--epochs", "--scale", "--seed", "--steps", "--devices", "--workers", "--space"])
-        words += [option, rng.choice([*WORDS, *NUMBERS, "1e300", "1e-300", "1e9", "2000000000", "0,1,99999999999"])]
+        option = rng.choice(
+            ["--epochs", "--scale", "--seed", "--steps", "--devices", "--workers", "--space"]
+        )
+        words += [
+            option,
+            rng.choice(
+                [*WORDS, *NUMBERS, "1e300", "1e-300", "1e9", "2000000000", "0,1,99999999999"]
+            ),
+        ]
     return Case([[*words, *rng.choice([[], ["--json"]])]])
 
 
@@ -73,7 +100,17 @@ def spaces(rng: random.Random, box: Box, corpus: Corpus) -> Case:
         section = rng.choice(["", "stages", "head", "stem"])
         inner = tree.get(section) if section else tree
         inner = inner if isinstance(inner, dict) else {}
-        names = [*inner, "depth", "width", "expand", "kernel", "resolution", "width_mult", "stride", "base"]
+        names = [
+            *inner,
+            "depth",
+            "width",
+            "expand",
+            "kernel",
+            "resolution",
+            "width_mult",
+            "stride",
+            "base",
+        ]
         key, value = rng.choice(names), rng.choice(numbers)
         if isinstance(inner.get(key), list) and rng.random() < 0.6:
             value = [*inner[key][:-1], value]
@@ -92,11 +129,21 @@ def comparisons(rng: random.Random, box: Box, corpus: Corpus) -> Case:
     """A comparison's file; one that holds begins to train and is stopped."""
     small = ["evaluate.per_bucket=1", "evaluate.curve=0"]
     tree = rng.choice([*tables("comparisons"), {"methods": ["deps", "ofa"], "seeds": 1}])
-    tree = {**tree, "epochs": 0.05, "space": "toy", "set": small, "seeds": rng.choice([1, 2, "0,1"])}
+    tree = {
+        **tree,
+        "epochs": 0.05,
+        "space": "toy",
+        "set": small,
+        "seeds": rng.choice([1, 2, "0,1"]),
+    }
     if rng.random() < 0.3:
-        key = rng.choice(["seeds", "epochs", "scale", "methods", "results", "plugin", "with", "set", "device"])
+        key = rng.choice(
+            ["seeds", "epochs", "scale", "methods", "results", "plugin", "with", "set", "device"]
+        )
         paths = ["../canary/evil.py", str(box.canary / "evil.py"), "evil.py", str(box.canary)]
-        tree[key] = rng.choice([hostile(rng, "toml"), rng.choice(paths), [rng.choice(paths)], 10**9])
+        tree[key] = rng.choice(
+            [hostile(rng, "toml"), rng.choice(paths), [rng.choice(paths)], 10**9]
+        )
     (box.canary / "evil.py").write_text(EVIL.format(canary=box.canary))
     (box.work / "evil.py").write_text(EVIL.format(canary=box.canary))
     table_file(rng, box.work / "c.toml", tree)
@@ -120,7 +167,9 @@ def words(rng: random.Random, box: Box, corpus: Corpus) -> Case:
         if flag and "results" not in flag and "output" not in flag:
             said.append(flag.split("/")[-1])
         if rng.random() < 0.7:
-            said.append(rng.choice([*WORDS[:80], *NUMBERS, json.dumps(json.dumps([1])), "deps", "digits"]))
+            said.append(
+                rng.choice([*WORDS[:80], *NUMBERS, json.dumps(json.dumps([1])), "deps", "digits"])
+            )
     return Case([said])
 
 
