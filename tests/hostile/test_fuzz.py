@@ -1,0 +1,36 @@
+"""Strangers' files end in success or in a sentence: a fixed number of cases of every kind.
+
+The seeds are fixed, so a tree either holds or does not. `tox -e fuzz` goes on for as long as it
+may; `python -m tests.hostile --kind KIND --seed N --cases 1` runs one case again.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.hostile.campaign import Campaign, Server, judged
+from tests.hostile.kinds import KINDS
+
+CASES = 30
+FEWER = {"comparisons": 8, "weights": 16, "checkpoints": 20, "folders": 20}
+GUARD = 60.0  # seconds a kind: on a machine that is very busy some cases are left out
+LEAST = 4
+
+
+@pytest.mark.parametrize("kind", list(KINDS))
+def test_every_case_ends_well(
+    kind: str, server: Server, tmp_path: Path, record_property: Any
+) -> None:
+    campaign, began = Campaign(tmp_path / "findings"), time.monotonic()
+    for seed in range(FEWER.get(kind, CASES)):
+        if seed >= LEAST and time.monotonic() - began > GUARD:
+            break
+        campaign.note(kind, seed, judged(server, kind, seed), server.box)
+    ends = campaign.ends[kind]
+    told = ", ".join(f"{count} {end}" for end, count in sorted(ends.items()))
+    record_property("hostile", f"{kind}: {sum(ends.values())} cases ({told})")
+    assert not campaign.findings, "\n".join(str(finding) for finding, _ in campaign.distinct())
