@@ -160,7 +160,7 @@ def _check_pixels(path: Path, count: int) -> None:
 
 def _too_large(path: Path, count: int) -> DataError:
     return DataError(
-        f"{path} is too large: {count:,} pixels, the limit is {limit('image-pixels'):,} pixels an image",
+        f"{path} is too large: {count:,} pixels, the limit is {limit('image-pixels'):,}",
         advice("image-pixels", count),
     )
 

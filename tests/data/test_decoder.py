@@ -1,4 +1,4 @@
-"""What becomes of an image file: its pixels, or a sentence; never a crash, a hang or another program."""
+"""An image file becomes pixels or a sentence; never a crash, a hang, or another program's start."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from PIL import Image, PngImagePlugin
 
 from ofa_bench.data.images import read_image
 from ofa_bench.errors import DataError
-from ofa_bench.limits import VARIABLE
 
 from .odd_files import Odd, chunk, odd_files, png, written
 
+VARIABLE = "OFA_BENCH_LIMITS"
 HOSTILE_SECONDS = 60  # a guard against hanging, no measure of speed
 
 
