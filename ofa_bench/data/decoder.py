@@ -56,6 +56,15 @@ def decoder() -> Decoder:
     return Decoder("pillow", PIL.__version__, jpeg)
 
 
+def decoder_of(kept: object) -> Decoder | None:
+    """A decoder as a file names it, [name, version, JPEG library]; ValueError if it does not."""
+    if kept is None:
+        return None
+    if not isinstance(kept, list) or [type(part) for part in kept] != [str] * 3:
+        raise ValueError("it names no decoder")
+    return Decoder(*(part[:50] for part in kept))
+
+
 def read_bytes(path: Path) -> bytes:
     """An image file's bytes; DataError where it is no regular file, too large, or unreadable.
 

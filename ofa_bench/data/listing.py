@@ -203,7 +203,7 @@ def _notes(
         notes.append(f"files that are not read, by suffix: {_counted(unread)}")
     loose = _loose(root, ("train", tested))
     if loose:
-        notes.append(f"{loose:,} files beside the class folders are in no class")
+        notes.append(f"files beside the class folders, in no class: {loose:,}")
     if (root / "val").is_dir() and tested == "test":
         notes.append("test/ was used for the sealed test; val/ was left alone")
     if (root / "test").is_dir() and tested == "val":

@@ -19,7 +19,7 @@ from ofa_bench.records.parts import PhaseCost as PhaseCost
 VERSION = 1
 # Fields that came after the first records, by dotted path, with the value that is left out of the
 # file: a record from before them keeps its bytes, and so its hash.
-LATER: dict[str, Any] = {"identity": None}
+LATER: dict[str, Any] = {"identity": None, "task.class_names": None, "task.decoder": None}
 
 
 class Run(Part):
@@ -99,8 +99,20 @@ class Candidates(Part):
     per_bucket: Count
 
 
+class Decoder(Part):
+    """What turned image files into pixels: a library, its version, the JPEG library inside it."""
+
+    name: str = Field(max_length=50)
+    version: str = Field(max_length=50)
+    jpeg: str = Field(max_length=50)
+
+
 class Task(Part):
-    """What was to be learned and how it was measured; `calibration` hashes the fixed image list."""
+    """What was to be learned and how it was measured; `calibration` hashes the fixed image list.
+
+    `class_names` in label order; `decoder` where image files were decoded. Both are absent from
+    records that were made before they were kept.
+    """
 
     dataset: str
     dataset_hash: str
@@ -111,6 +123,8 @@ class Task(Part):
     calibration: str
     resolutions: tuple[int, ...]
     notes: tuple[str, ...] = ()
+    class_names: tuple[str, ...] | None = None
+    decoder: Decoder | None = None
 
 
 class Score(Part):
