@@ -33,9 +33,12 @@ def check(ctx: click.Context, dataset: str, data_dir: str | None, as_json: bool)
     from ofa_bench.catalogue import discover
     from ofa_bench.data.check import check as examine
     from ofa_bench.engine.assemble import spec_of
+    from ofa_bench.engine.signals import listening
 
     spec = spec_of(dataset, discover().catalogue)
-    report = examine(spec, Path(data_dir) if data_dir else None, progress=_told())
+    with listening() as stop:  # so that hashes are kept, whoever asks to stop
+        stop.hint = "the same line goes on with what was hashed"
+        report = examine(spec, Path(data_dir) if data_dir else None, progress=_told())
     if as_json:
         console.answer(report.to_json())
     else:

@@ -12,6 +12,7 @@ from typing import Any
 
 from ofa_bench.data.collection import Collection, ImageSet
 from ofa_bench.data.datasets import DatasetSpec
+from ofa_bench.data.heldout import KEPT, KnownGood
 from ofa_bench.data.images import read_image
 from ofa_bench.data.layout import locate
 from ofa_bench.data.listing import list_tree
@@ -59,23 +60,27 @@ def check(
 ) -> Report:
     """Read a whole data set; DataError where it is absent or its folders are not in order.
 
-    `progress` is called twice over: while files are hashed, and while they are decoded.
+    `progress` is called twice over: while files are hashed, and while they are decoded. Hashes and
+    what was decoded are kept, however it ends, so that another check or a run need not start over.
     """
     place = locate(spec, data_dir, cache) if spec.layout == "tree" else None
     if place is None or place.kind != "tree":
         root = str(place.root / (spec.pickles or ".")) if place else "(embedded)"
-        return _report_of(spec, root, read_collection(spec, data_dir, cache))
+        return _report_of(spec, root, read_collection(spec, place))
     tree = list_tree(place.root, spec)
     files = tree.train.files + tree.test.files
     entries = manifest(tree.root, files, place.cache / "manifest.json", progress)
+    digests = [entry.digest for entry in entries]
+    with KnownGood(place.cache / KEPT, tree.decoder) as good:
+        broken = tuple(_undecodable(tree.root, files, digests, good, progress))
     return Report(
         dataset=spec.name,
         root=str(tree.root),
         images={"train": len(tree.train.files), "test": len(tree.test.files)},
         classes=_counts(tree.classes, tree.train.labels, tree.test.labels),
         sides=_sides(entries),
-        broken=tuple(_undecodable(tree.root, files, progress)),
-        copies=_copies(files, [e.digest for e in entries], len(tree.train.files)),
+        broken=broken,
+        copies=_copies(files, digests, len(tree.train.files)),
         notes=tree.notes,
     )
 
@@ -92,7 +97,7 @@ def _report_of(spec: DatasetSpec, root: str, collection: Collection) -> Report:
         sides={"smallest": (side, side), "largest": (side, side)} if side else {},
         broken=(),
         copies=_copies(tuple(names), [*train.digests, *test.digests], len(train)),
-        notes=collection.notes,
+        notes=collection.remarks(),
     )
 
 
@@ -120,7 +125,15 @@ def _sides(entries: list[Entry]) -> dict[str, tuple[int, int]]:
     return {"smallest": min(shapes, key=area), "largest": max(shapes, key=area)}
 
 
-def _undecodable(root: Path, files: tuple[str, ...], progress: Progress | None) -> Iterator[Broken]:
+def _undecodable(
+    root: Path,
+    files: tuple[str, ...],
+    digests: list[str],
+    good: KnownGood,
+    progress: Progress | None,
+) -> Iterator[Broken]:
+    """The files that do not decode; every file is decoded, whatever is known of it."""
+
     def trial(name: str) -> Broken | None:
         try:
             read_image(root / name)
@@ -129,11 +142,13 @@ def _undecodable(root: Path, files: tuple[str, ...], progress: Progress | None) 
         return None
 
     with ThreadPool(min(8, os.cpu_count() or 1)) as pool:
-        for done, broken in enumerate(pool.imap(trial, files, chunksize=32), start=1):
+        for number, broken in enumerate(pool.imap(trial, files, chunksize=32)):
             if broken:
                 yield broken
+            else:
+                good.add(digests[number])
             if progress:
-                progress(done, len(files))
+                progress(number + 1, len(files))
 
 
 def _copies(

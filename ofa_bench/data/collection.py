@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ofa_bench.data.datasets import DatasetSpec, Select
+from ofa_bench.data.decoder import Decoder
 from ofa_bench.data.images import Images
 from ofa_bench.data.splits import content_hash, hold_out
 from ofa_bench.errors import DataError
@@ -28,12 +29,29 @@ class ImageSet:
 
 @dataclass(frozen=True)
 class Collection:
-    """What lies in a data set's folder: two parts, the class names, and remarks for a record."""
+    """What lies in a data set's folder: two parts, the class names, and remarks for a record.
+
+    `decoder`: what turned files into pixels; None where there was none, or it is not known.
+    """
 
     classes: tuple[str, ...]
     train: ImageSet
     test: ImageSet
     notes: tuple[str, ...] = ()
+    decoder: Decoder | None = None
+
+    def shared(self) -> int:
+        """How many test images are training images too, byte by byte."""
+        trained = set(self.train.digests)
+        return sum(digest in trained for digest in self.test.digests)
+
+    def remarks(self) -> tuple[str, ...]:
+        """The notes, and one on images that both parts share."""
+        count = self.shared()
+        if not count:
+            return self.notes
+        note = f"test images that are training images too, byte by byte: {count:,}"
+        return (*self.notes, f"{note} of {len(self.test):,}")
 
 
 @dataclass(frozen=True)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from ofa_bench.data.augment import epoch_order
 from ofa_bench.data.collection import Collection, Split
 from ofa_bench.data.datasets import SPLIT_SEED, Channels, DatasetSpec
+from ofa_bench.data.decoder import Decoder
+from ofa_bench.data.heldout import HeldOutImages
 from ofa_bench.data.source import CALIBRATION_BATCH, CALIBRATION_IMAGES
 from ofa_bench.data.splits import content_hash
 from ofa_bench.keys import digest
@@ -26,6 +29,9 @@ class Facts:
     calibration_images: int
     calibration_hash: str
     notes: tuple[str, ...]
+    class_names: tuple[str, ...]
+    decoder: Decoder | None
+    held_out: HeldOutImages
     mean: Channels
     std: Channels
 
@@ -36,8 +42,10 @@ def facts_of(
     splits: dict[str, Split],
     resolution: int,
     augment: Augment,
+    kept: Path | None = None,
 ) -> Facts:
-    """The facts of a collection under a cut, a resolution and an augmentation."""
+    """The facts of a collection under a cut, a resolution and an augmentation; `kept` is the file
+    that names images known to decode."""
     parts = (collection.train, collection.test)
     listed = calibration_rows(len(splits["train"]))
     rows = [splits["train"].rows[index] for index in listed]
@@ -53,10 +61,19 @@ def facts_of(
         calibration_hash=digest(
             splits["train"].hash(rows), transform, resolution, SPLIT_SEED, CALIBRATION_BATCH
         ),
-        notes=collection.notes,
+        notes=collection.remarks(),
+        class_names=tuple(map(printable, collection.classes)),
+        decoder=collection.decoder,
+        held_out=HeldOutImages(splits, collection.decoder, kept),
         mean=spec.mean,
         std=spec.std,
     )
+
+
+def printable(name: str) -> str:
+    """A file's name as text that any file or terminal takes: odd bytes are spelled out."""
+    text = name.encode("utf-8", "backslashreplace").decode()
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def calibration_rows(train: int) -> list[int]:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import os
-import warnings
 from collections.abc import Sequence
 from functools import cached_property
 from multiprocessing.pool import ThreadPool
@@ -15,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ofa_bench.errors import DataError
+from ofa_bench.data.decoder import decode, read_bytes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -87,46 +85,4 @@ class FileImages:
 
 def read_image(path: Path) -> Tensor:
     """A file's pixels as RGB, uint8 [3, H, W]; DataError names a file that cannot be decoded."""
-    try:
-        raw = path.read_bytes()
-    except OSError as error:
-        raise DataError(
-            f"cannot read {path}: {error.strerror or error}", "check that the file is there"
-        ) from error
-    return decode_image(raw, path)
-
-
-def decode_image(raw: bytes, path: Path) -> Tensor:
-    """As `read_image`, from bytes: torchvision's decoders, Pillow for modes they do not know."""
-    from torchvision.io import ImageReadMode
-    from torchvision.io import decode_image as decode
-
-    try:
-        pixels = decode(torch.frombuffer(bytearray(raw), dtype=torch.uint8), ImageReadMode.RGB)
-    except (RuntimeError, ValueError):
-        return _decode_with_pillow(raw, path)
-    usual = pixels.ndim == 3 and pixels.shape[0] == 3 and pixels.dtype == torch.uint8
-    return pixels if usual else _decode_with_pillow(raw, path)
-
-
-def _decode_with_pillow(raw: bytes, path: Path) -> Tensor:
-    from PIL import Image
-
-    try:
-        with warnings.catch_warnings(), Image.open(io.BytesIO(raw)) as image:
-            warnings.simplefilter("ignore")
-            array = np.asarray(image)
-            deep = array.dtype.kind in "iuf" and array.dtype.itemsize > 1
-            usual = Image.fromarray(_eight_bits(array)) if deep else image
-            return torch.from_numpy(np.array(usual.convert("RGB"))).permute(2, 0, 1)
-    except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
-        raise DataError(
-            f"{path} cannot be decoded: it is corrupt, truncated, or no image",
-            "replace or remove the file; `ofa-bench data check` finds all such files",
-        ) from error
-
-
-def _eight_bits(grey: NDArray[np.generic]) -> NDArray[np.uint8]:
-    """Deep grey values scaled to eight bits; white is 65,535, or the largest of floats."""
-    white = 65535.0 if grey.dtype.kind in "iu" else max(float(np.max(grey)), 1.0)
-    return np.clip(grey.astype(np.float64) * (255 / white), 0, 255).astype(np.uint8)
+    return torch.from_numpy(decode(read_bytes(path), path)).permute(2, 0, 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -14,6 +15,13 @@ from ofa_bench.keys import digest
 
 ENVIRONMENT = "OFA_BENCH_DATA"
 CACHE = ".ofa-bench"
+FOREIGN = (".zip", ".rar", ".7z")
+UNREAD_ARCHIVES = "unpack it, or pack it as .tar or .tar.gz"
+SPELLINGS = {
+    **dict.fromkeys(("train", "training", "trainset"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
+    **dict.fromkeys(("test", "testing", "testset"), "test"),
+}
 INDEX = "images.safetensors"  # of a folder of pixels that `data prepare --cache` made
 
 
@@ -41,8 +49,9 @@ def locate(spec: DatasetSpec, data_dir: Path | None, cache: Path | None = None) 
             if place:
                 return place
     where = ", ".join(str(path) for path in looked if path.parent in bases or path in bases)
+    near = [remark for folder in looked if folder.is_dir() for remark in _near_misses(folder)]
     raise DataError(
-        f"there is no {spec.name} data set: looked in {where}",
+        f"there is no {spec.name} data set: looked in {where}" + "".join(f"; {n}" for n in near),
         f"wanted: {spec.wanted}; to get it: {spec.get}; then name its folder with --data-dir DIR "
         f"or ${ENVIRONMENT}",
     )
@@ -67,7 +76,8 @@ def _bases(data_dir: Path | None) -> list[Path]:
                 f"the data folder {data_dir} does not exist"
                 if not data_dir.exists()
                 else f"{data_dir} is a file, not a folder",
-                "give --data-dir the data set's folder, or the folder it is in",
+                "give --data-dir the data set's folder, or the folder it is in"
+                + (f"; {UNREAD_ARCHIVES}" if data_dir.suffix.lower() in FOREIGN else ""),
             )
         return [data_dir]
     named = os.environ.get(ENVIRONMENT)
@@ -94,8 +104,24 @@ def _recognise(folder: Path, spec: DatasetSpec, cache: Path | None) -> Place | N
     if archives:
         return _in_archives(folder, unpacked(archives, home), spec, home)
     if (folder / "train").is_dir():
-        raise DataError(f"{folder} has train/ but neither val/ nor test/", f"wanted: {spec.wanted}")
+        near = "".join(f"; {remark}" for remark in _near_misses(folder))
+        raise DataError(
+            f"{folder} has train/ but neither val/ nor test/{near}", f"wanted: {spec.wanted}"
+        )
     return None
+
+
+def _near_misses(folder: Path) -> Iterator[str]:
+    """What in a folder is nearly a data set: another spelling, an archive of a foreign kind."""
+    entries = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    for path in entries:
+        wanted = SPELLINGS.get(path.name.lower())
+        if path.is_dir() and wanted and wanted != path.name and not (folder / wanted).is_dir():
+            yield f"{path} must be called {wanted}/: rename it"
+    foreign = [path for path in entries if path.suffix.lower() in FOREIGN and path.is_file()]
+    if foreign:
+        more = f" (and {len(foreign) - 1} more)" if len(foreign) > 1 else ""
+        yield f"{foreign[0]}{more} is an archive of a kind that is not read: {UNREAD_ARCHIVES}"
 
 
 def _ready(folder: Path, spec: DatasetSpec, home: Path) -> Place | None:
@@ -122,5 +148,20 @@ def _in_archives(folder: Path, root: Path, spec: DatasetSpec, home: Path) -> Pla
 
 
 def sealed_part(root: Path) -> str | None:
-    """The name of the folder with the test images: `test` where it is, else `val`."""
-    return next((name for name in ("test", "val") if (root / name).is_dir()), None)
+    """The name of the folder with the test images: `test` where it is, else `val`.
+
+    A `test` without any of the class folders of `train` (the unlabelled images of a competition,
+    or nothing) gives way to a `val` that has some.
+    """
+    present = [name for name in ("test", "val") if (root / name).is_dir()]
+    trained = _class_names(root / "train")
+    fitting = [name for name in present if trained & _class_names(root / name)]
+    return next(iter(fitting or present), None)
+
+
+def _class_names(folder: Path) -> set[str]:
+    try:
+        with os.scandir(folder) as entries:
+            return {e.name for e in entries if e.is_dir() and not e.name.startswith(".")}
+    except OSError:
+        return set()

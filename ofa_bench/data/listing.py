@@ -4,36 +4,42 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
 
 from ofa_bench.data.datasets import DatasetSpec
+from ofa_bench.data.decoder import SUFFIXES, Decoder, decoder, kind_of
 from ofa_bench.data.layout import Place, sealed_part
 from ofa_bench.errors import DataError
-
-SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
-)
 
 
 @dataclass(frozen=True)
 class Listing:
-    """The image files of one part of a tree, by class and name; paths are relative to the root."""
+    """The image files of one part of a tree, by class and name; paths are relative to the root.
+
+    `unread` counts the other files below the class folders, by suffix.
+    """
 
     files: tuple[str, ...]
     labels: tuple[int, ...]
+    unread: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True)
 class Tree:
-    """Both parts of a tree, its class names in label order, and remarks for the record."""
+    """Both parts of a tree, its class names in label order, and remarks for the record.
+
+    `decoder`: what turns the files into pixels, or did; None where that was not written down.
+    """
 
     root: Path
     classes: tuple[str, ...]
     train: Listing
     test: Listing
     notes: tuple[str, ...]
+    decoder: Decoder | None = None
 
 
 def list_place(place: Place, spec: DatasetSpec) -> Tree:
@@ -61,55 +67,91 @@ def list_tree(root: Path, spec: DatasetSpec) -> Tree:
     if spec.balanced:
         _refuse_uneven(root / "train", spec, classes, train)
         _refuse_uneven(root / tested, spec, classes, test)
-    return Tree(root, classes, train, test, _notes(root, spec, classes, train, test))
+    notes = _notes(root, tested, spec, classes, train, test)
+    return Tree(root, classes, train, test, notes, decoder())
 
 
 def _class_folders(root: Path, split: str, spec: DatasetSpec) -> tuple[str, ...]:
     entries = _entries(root / split)
     classes = sorted(e.name for e in entries if e.is_dir() and not e.name.startswith("."))
-    if len(classes) < 2:
+    if len(classes) == 1:
+        raise DataError(
+            f"{root / split} has one class folder, {classes[0]}: a classifier tells two or more "
+            "classes apart",
+            f"wanted: {spec.wanted}",
+        )
+    if not classes:
         loose = sum(Path(entry.name).suffix.lower() in SUFFIXES for entry in entries)
-        said = f"{loose} images but no class folders" if loose else f"{len(classes)} class folders"
-        raise DataError(f"{root / split} has {said}", f"wanted: {spec.wanted}")
+        content = f"{loose} images but no class folders" if loose else "no class folders"
+        raise DataError(f"{root / split} has {content}", f"wanted: {spec.wanted}")
     return tuple(classes)
 
 
 def _listing(root: Path, split: str, classes: tuple[str, ...]) -> Listing:
-    per_class = [sorted(_images_below(root, f"{split}/{name}")) for name in classes]
+    unread: Counter[str] = Counter()
+    per_class = [sorted(_images_below(root, f"{split}/{name}", unread)) for name in classes]
     empty = [name for name, files in zip(classes, per_class, strict=True) if not files]
     if empty:
         more = f" (and {len(empty) - 1} more)" if len(empty) > 1 else ""
+        others = f"; in {split}/ are not read: {_counted(unread)}" if unread else ""
         raise DataError(
-            f"the class folder {root / split / empty[0]}{more} has no images in it",
-            "fill or remove it, in train/ and in val/ or test/ alike",
+            f"the class folder {root / split / empty[0]}{more} has no images in it{others}",
+            "fill or remove it, in train/ and in val/ or test/ alike; files are read that end in "
+            + ", ".join(sorted(SUFFIXES)),
         )
     files = tuple(file for group in per_class for file in group)
     labels = tuple(label for label, group in enumerate(per_class) for _ in group)
-    return Listing(files, labels)
+    return Listing(files, labels, tuple(sorted(unread.items())))
 
 
-def _images_below(root: Path, folder: str) -> list[str]:
-    found: list[str] = []
+def _images_below(root: Path, folder: str, unread: Counter[str]) -> list[str]:
+    images: list[str] = []
     for entry in _entries(root / folder):
         name = f"{folder}/{entry.name}"
         if entry.name.startswith("."):
             continue
-        if Path(entry.name).suffix.lower() in SUFFIXES:
-            found.append(name)
-        elif entry.is_dir():
-            found += _images_below(root, name)
-    return found
+        if entry.is_dir():
+            images += _images_below(root, name, unread)
+        elif Path(entry.name).suffix.lower() in SUFFIXES:
+            images.append(name)
+        else:
+            unread[Path(entry.name).suffix.lower() or "no suffix"] += 1
+    return images
+
+
+def _counted(unread: Mapping[str, int]) -> str:
+    """`12 .heic, 1 .txt`: the most frequent first."""
+    ranked = sorted(unread.items(), key=lambda item: (-item[1], item[0]))
+    more = f" and {len(ranked) - 5} other suffixes" if len(ranked) > 5 else ""
+    return ", ".join(f"{count:,} {suffix}" for suffix, count in ranked[:5]) + more
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:
     try:
         with os.scandir(folder) as entries:
-            return list(entries)
+            listed = list(entries)
+        for entry in listed:
+            if not (entry.is_dir() or entry.is_file() or entry.name.startswith(".")):
+                _refuse_entry(folder, entry)
     except OSError as error:
         raise DataError(
             f"cannot read the folder {folder}: {error.strerror or error}",
             "check its permissions, and that a link in it leads somewhere",
         ) from error
+    return listed
+
+
+def _refuse_entry(folder: Path, entry: os.DirEntry[str]) -> NoReturn:
+    """What is left out without a word would shift the classes after it."""
+    path = folder / entry.name
+    try:
+        kind = kind_of(path.stat().st_mode)
+    except OSError:
+        kind = f"a link to {Path(entry.path).readlink()}, which cannot be followed"
+    raise DataError(
+        f"{path} is {kind}: neither a folder nor a file",
+        "mend or remove it; nothing is left out without a word",
+    )
 
 
 def _refuse_unequal(
@@ -139,7 +181,12 @@ def _refuse_uneven(
 
 
 def _notes(
-    root: Path, spec: DatasetSpec, classes: tuple[str, ...], train: Listing, test: Listing
+    root: Path,
+    tested: str,
+    spec: DatasetSpec,
+    classes: tuple[str, ...],
+    train: Listing,
+    test: Listing,
 ) -> tuple[str, ...]:
     notes = []
     if spec.usual_classes and classes != spec.usual_classes:
@@ -151,6 +198,22 @@ def _notes(
             f"{counts[0]} training and {counts[1]} test images, where the usual {spec.name} has "
             f"{spec.train_total} and {spec.test}"
         )
-    if (root / "val").is_dir() and sealed_part(root) == "test":
+    unread = Counter(dict(train.unread)) + Counter(dict(test.unread))
+    if unread:
+        notes.append(f"files that are not read, by suffix: {_counted(unread)}")
+    loose = _loose(root, ("train", tested))
+    if loose:
+        notes.append(f"files beside the class folders, in no class: {loose:,}")
+    if (root / "val").is_dir() and tested == "test":
         notes.append("test/ was used for the sealed test; val/ was left alone")
+    if (root / "test").is_dir() and tested == "val":
+        notes.append(
+            "val/ was used for the sealed test: test/ has none of the class folders of train/"
+        )
     return tuple(notes)
+
+
+def _loose(root: Path, splits: tuple[str, ...]) -> int:
+    """Files directly in a part's folder."""
+    entries = [entry for split in splits for entry in _entries(root / split)]
+    return sum(entry.is_file() and not entry.name.startswith(".") for entry in entries)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import os
 from collections.abc import Callable, Sequence
@@ -11,6 +10,7 @@ from multiprocessing.pool import ThreadPool
 from pathlib import Path
 from typing import NamedTuple
 
+from ofa_bench.data.decoder import read_bytes, size_of
 from ofa_bench.errors import BenchError, DataError
 from ofa_bench.files import write_whole
 
@@ -69,28 +69,15 @@ def _stat(path: Path) -> os.stat_result:
 
 def _measure(path: Path) -> Entry:
     stat = _stat(path)
-    try:
-        raw = path.read_bytes()
-    except OSError as error:
-        raise _unreadable(path, error) from error
+    raw = read_bytes(path)
     content = hashlib.blake2b(raw, digest_size=16).hexdigest()
-    return Entry(stat.st_size, stat.st_mtime_ns, content, *_pixels(raw))
+    return Entry(stat.st_size, stat.st_mtime_ns, content, *size_of(raw))
 
 
 def _unreadable(path: Path, error: OSError) -> DataError:
     return DataError(
         f"cannot read {path}: {error.strerror or error}", "check that the file is there, and yours"
     )
-
-
-def _pixels(raw: bytes) -> tuple[int, int]:
-    from PIL import Image
-
-    try:
-        with Image.open(io.BytesIO(raw)) as image:
-            return image.size
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        return (0, 0)
 
 
 def _load(kept: Path) -> dict[str, Entry]:

@@ -68,4 +68,4 @@ def read_pixels(root: Path, spec: DatasetSpec) -> Collection:
             images, (tree.train, tree.test), (digests[:border], digests[border:]), strict=True
         )
     )
-    return Collection(tree.classes, train, test, tree.notes)
+    return Collection(tree.classes, train, test, tree.notes, tree.decoder)

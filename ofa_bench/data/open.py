@@ -10,10 +10,12 @@ import torch
 
 from ofa_bench.data.collection import Collection, ImageSet, cut
 from ofa_bench.data.datasets import DatasetSpec, Select
+from ofa_bench.data.decoder import decode, read_bytes
 from ofa_bench.data.digits import read_digits
 from ofa_bench.data.facts import facts_of
+from ofa_bench.data.heldout import KEPT
 from ofa_bench.data.images import FileImages
-from ofa_bench.data.layout import locate
+from ofa_bench.data.layout import Place, locate
 from ofa_bench.data.listing import Listing, Tree, list_tree
 from ofa_bench.data.manifest import Entry, Progress, manifest
 from ofa_bench.data.mapped import read_pixels
@@ -21,7 +23,7 @@ from ofa_bench.data.pickles import read_pickles
 from ofa_bench.data.resident import Resident, fits
 from ofa_bench.data.source import Source
 from ofa_bench.data.streamed import Streamed
-from ofa_bench.errors import DataError
+from ofa_bench.limits import limit
 from ofa_bench.recipe.models import Augment
 
 
@@ -45,24 +47,25 @@ def open_source(
     archives and hashes. DataError says what is absent or damaged, and the layout wanted.
     """
     options = Augment.of(augment)
-    collection = read_collection(spec, data_dir, cache, progress)
+    place = None if spec.layout == "embedded" else locate(spec, data_dir, cache)
+    collection = read_collection(spec, place, progress)
     splits = cut(collection, spec, select)
-    facts = facts_of(spec, collection, splits, resolution, options)
+    kept = place.cache / KEPT if place else None
+    facts = facts_of(spec, collection, splits, resolution, options, kept)
     if fits(collection, resolution, options):
         return Resident(facts, splits, options, seed, device)
     return Streamed(facts, splits, options, seed, device, workers)
 
 
 def read_collection(
-    spec: DatasetSpec,
-    data_dir: Path | None,
-    cache: Path | None = None,
-    progress: Progress | None = None,
+    spec: DatasetSpec, place: Place | None, progress: Progress | None = None
 ) -> Collection:
-    """All images of a data set, listed and hashed; the last one read is kept for the next run."""
-    if spec.layout == "embedded":
+    """All images of a data set, listed and hashed; the last one read is kept for the next run.
+
+    `place` is where `locate` says they are; None for the embedded ones.
+    """
+    if place is None:
         return read_digits(spec)
-    place = locate(spec, data_dir, cache)
     if place.kind == "pickles":
         return read_pickles(spec, place)
     if place.kind == "pixels":
@@ -82,19 +85,25 @@ def _of_tree(tree: Tree, entries: tuple[Entry, ...]) -> Collection:
         _image_set(tree.root, tree.train, entries[:border]),
         _image_set(tree.root, tree.test, entries[border:]),
         tree.notes,
+        tree.decoder,
     )
 
 
 def _image_set(root: Path, listing: Listing, entries: tuple[Entry, ...]) -> ImageSet:
-    broken = [n for n, e in zip(listing.files, entries, strict=True) if not e.width]
-    if broken:
-        more = f" (and {len(broken) - 1} more)" if len(broken) > 1 else ""
-        raise DataError(
-            f"{root / broken[0]}{more} is corrupt, truncated, or no image",
-            "replace or remove the file; `ofa-bench data check` finds all such files",
-        )
-    shapes = {(entry.width, entry.height) for entry in entries}
+    bound = limit("image-pixels")
+    shapes = {
+        _shape(root / name, entry, bound)
+        for name, entry in zip(listing.files, entries, strict=True)
+    }
     width, height = next(iter(shapes))
     side = width if len(shapes) == 1 and width == height else None
     images = FileImages(root, listing.files, side)
     return ImageSet(images, listing.labels, tuple(entry.digest for entry in entries))
+
+
+def _shape(path: Path, entry: Entry, bound: int) -> tuple[int, int]:
+    """Width and height; DataError in the decoder's words where it would not take the file."""
+    if 0 < entry.width * entry.height <= bound:
+        return entry.width, entry.height
+    height, width = decode(read_bytes(path), path).shape[:2]
+    return width, height

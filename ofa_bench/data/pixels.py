@@ -16,6 +16,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from ofa_bench.data.datasets import DatasetSpec
+from ofa_bench.data.decoder import decoder_of
 from ofa_bench.data.layout import INDEX
 from ofa_bench.data.listing import Listing, Tree
 from ofa_bench.errors import DataError
@@ -42,7 +43,8 @@ def index_of(tree: Tree, shapes: NDArray[np.int64], digests: list[str], notes: l
     """The index of a tree's images; shapes and hashes are those of the pixels that were kept."""
     labels = np.array(tree.train.labels + tree.test.labels, dtype=np.int64)
     hashes = np.array([list(bytes.fromhex(each)) for each in digests], dtype=np.uint8)
-    header = {"classes": list(tree.classes), "train": len(tree.train.files), "notes": notes}
+    header: dict[str, Any] = {"classes": list(tree.classes), "train": len(tree.train.files)}
+    header |= {"notes": notes, "decoder": tree.decoder}
     arrays: dict[str, NDArray[Any]] = {"shapes": shapes, "labels": labels, "digests": hashes}
     return save(arrays, {"images": json.dumps(header)})
 
@@ -54,6 +56,7 @@ def read_index(root: Path, spec: DatasetSpec) -> Index:
             header = json.loads(index.metadata()["images"])
             shapes, labels, hashes = map(index.get_tensor, ("shapes", "labels", "digests"))
         classes, notes = (tuple(map(str, header[key])) for key in ("classes", "notes"))
+        decoder = decoder_of(header.get("decoder"))
         border = int(header["train"])
         if not 0 < border < len(labels) or not _legal(shapes, labels, hashes, len(classes)):
             raise ValueError("its index makes no sense")
@@ -70,7 +73,7 @@ def read_index(root: Path, spec: DatasetSpec) -> Index:
         )
     told = tuple(int(label) for label in labels)
     train, test = (Listing(("",) * len(part), part) for part in (told[:border], told[border:]))
-    return Index(Tree(root, classes, train, test, notes), shapes, hashes)
+    return Index(Tree(root, classes, train, test, notes, decoder), shapes, hashes)
 
 
 def _legal(shapes: NDArray[Any], labels: NDArray[Any], hashes: NDArray[Any], classes: int) -> bool:

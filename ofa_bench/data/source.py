@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator
 from typing import Literal, Protocol
 
 from ofa_bench.data.batch import Address, Batch
+from ofa_bench.data.decoder import Decoder
+from ofa_bench.data.heldout import HeldOutImages
 
 CALIBRATION_IMAGES = 2000
 CALIBRATION_BATCH = 200
@@ -28,6 +30,12 @@ class Source(Protocol):
     calibration_hash: str
     notes: tuple[str, ...]
     """Remarks a record keeps, such as another list of classes than the usual one."""
+    class_names: tuple[str, ...]
+    """In label order."""
+    decoder: Decoder | None
+    """What turned files into pixels; None where no file was decoded."""
+    held_out: HeldOutImages
+    """Select and test images, to be decoded before training."""
 
     def batches(self, addresses: Iterable[Address]) -> Iterator[Batch]:
         """Training batches, in the order of the addresses; DataError names a broken image."""

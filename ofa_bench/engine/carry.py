@@ -25,6 +25,7 @@ from ofa_bench.engine.loop import Loop
 from ofa_bench.engine.machine import settle_threads
 from ofa_bench.engine.observers import EventLog, Progress, Trace
 from ofa_bench.engine.prefix import SHARED, Shared, chain
+from ofa_bench.engine.ready import make_ready
 from ofa_bench.engine.recording import record_of
 from ofa_bench.engine.signals import Stop
 from ofa_bench.engine.state import State
@@ -32,6 +33,7 @@ from ofa_bench.engine.weights import load_weights, save_weights, start_from
 from ofa_bench.errors import DataError, PluginError, ResumeError, TrainingDiverged
 from ofa_bench.files import write_whole
 from ofa_bench.recipe import Request, given
+from ofa_bench.recipe.fingerprint import decoder_id
 from ofa_bench.records.readings import beside, gathered
 from ofa_bench.records.schema import Record
 from ofa_bench.records.store import Store
@@ -90,7 +92,8 @@ def prepare(
     if (source.classes, source.sizes) != (assembly.classes, assembly.sizes):
         assembly = assemble(request, catalogue, (source.classes, source.sizes))
     files = {name: start_from(path) for name, path in _starts(request)}
-    identity = identify(assembly, source.hash, files)
+    decoder = decoder_id(*source.decoder) if source.decoder else None
+    identity = identify(assembly, source.hash, files, decoder)
     results = Path(execution.results)
     folder = results / "runs" / identity.name
     largest = assembly.space.macs(assembly.space.largest, assembly.classes)
@@ -131,6 +134,7 @@ def _locked(
     prepared: Prepared, catalogue: Catalogue, stop: Stop, progress: Progress, command: str
 ) -> Record:
     started = _describe_run(prepared, command)
+    make_ready(prepared, progress)
     state, curve = state_of(prepared, catalogue, stop, progress)
     log = EventLog(prepared.folder / "events.jsonl", draws=not _pure(prepared))
     if prepared.devices.first:
@@ -156,7 +160,9 @@ def _finish(prepared: Prepared, state: State, told: dict[str, str], progress: Pr
     from ofa_bench.engine.judge import judge
 
     if prepared.devices.first:
-        save_weights(state.net, prepared.folder / "weights.safetensors")
+        save_weights(
+            state.net, prepared.folder / "weights.safetensors", prepared.source.class_names
+        )
     judgement = judge(prepared.assembly, state.net, prepared.source, prepared.devices, progress)
     record = record_of(prepared, state, told, "ok", judgement=judgement)
     _store(prepared, record, judgement.bits)

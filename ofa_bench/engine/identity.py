@@ -31,15 +31,18 @@ class Identity:
     hashed: Hashed
 
 
-def identify(assembly: Assembly, data_hash: str, files: dict[str, str]) -> Identity:
-    """Ids of an assembled run on data of this hash. `files` hashes weights it starts from; extras
-    that only watch are no part of them."""
+def identify(
+    assembly: Assembly, data_hash: str, files: dict[str, str], decoder: str | None = None
+) -> Identity:
+    """Ids of an assembled run on data of this hash, decoded by a decoder of this identity. `files`
+    hashes weights it starts from; extras that only watch are no part of them."""
     science = assembly.science
     parts = {**assembly.bus.policies, **assembly.bus.extras}
     sources = {name: source_of(part) for name, part in parts.items()}
     acts = {name: source for name, source in sources.items() if name not in assembly.watchers}
     code = [*(f"{name}:{source.hash}" for name, source in acts.items())]
     code += [f"network:{network_hash(assembly)}", f"space:{assembly.space.fingerprint()}"]
+    code += [f"decoder:{decoder}"] if decoder else []
     acting = [name for name in science.extras if name not in assembly.watchers]
     values = hashed_science(science.model_dump(mode="json"), assembly.space.name, acting, files)
     row = row_id(values, code, data_hash)

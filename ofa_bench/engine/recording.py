@@ -117,6 +117,8 @@ def _task(prepared: Prepared, judgement: Judgement | None) -> dict[str, Any]:
         "calibration": source.calibration_hash,
         "resolutions": assembly.space.listed,
         "notes": source.notes,
+        "class_names": source.class_names,
+        "decoder": source.decoder and source.decoder._asdict(),
     }
 
 

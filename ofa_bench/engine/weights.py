@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +14,11 @@ from ofa_bench.errors import UsageError
 from ofa_bench.files import sha256_file, write_whole
 
 
-def save_weights(net: Any, path: Path) -> None:
-    """A network's parameters as one whole safetensors file."""
+def save_weights(net: Any, path: Path, classes: Sequence[str]) -> None:
+    """A network's parameters as one whole safetensors file; the names of its outputs, in order,
+    stand in the header as a JSON list, `classes`."""
     tensors = {name: value.detach().cpu().contiguous() for name, value in net.named_parameters()}
-    write_whole(path, save(tensors))
+    write_whole(path, save(tensors, {"classes": json.dumps(list(classes))}))
 
 
 def start_from(path: Path) -> str:

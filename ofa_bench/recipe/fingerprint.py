@@ -153,6 +153,12 @@ def run_id(row: str, seed: int) -> str:
     return sha256(canonical([row, seed]))
 
 
+def decoder_id(name: str, version: str, jpeg: str) -> str:
+    """What image decoders share whose pixels may be compared: the library, its major version, and
+    which JPEG library is inside. Told apart by release, the same pixels would be other rows."""
+    return f"{name} {version.partition('.')[0]}, {jpeg.partition(' ')[0]}"
+
+
 def difference(ours: Any, theirs: Any, path: str = "") -> list[str]:
     """Where two nested descriptions differ, a line each."""
     if isinstance(ours, Mapping) and isinstance(theirs, Mapping):

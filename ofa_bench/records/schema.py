@@ -22,7 +22,12 @@ SEEDS = 2**31  # as `run` takes
 MOST_PER_BUCKET = 1000  # as recipes allow
 # Fields that came after the first records, by dotted path, with the value that is left out of the
 # file: a record from before them keeps its bytes, and so its hash.
-LATER: dict[str, Any] = {"identity": None, "task.space.table": None}
+LATER: dict[str, Any] = {
+    "identity": None,
+    "task.class_names": None,
+    "task.decoder": None,
+    "task.space.table": None,
+}
 
 
 class Run(Part):
@@ -104,8 +109,20 @@ class Candidates(Part):
     per_bucket: int = Field(ge=0, le=MOST_PER_BUCKET)
 
 
+class Decoder(Part):
+    """What turned image files into pixels: a library, its version, the JPEG library inside it."""
+
+    name: str = Field(max_length=50)
+    version: str = Field(max_length=50)
+    jpeg: str = Field(max_length=50)
+
+
 class Task(Part):
-    """What was to be learned and how it was measured; `calibration` hashes the fixed image list."""
+    """What was to be learned and how it was measured; `calibration` hashes the fixed image list.
+
+    `class_names` in label order; `decoder` where image files were decoded. Both are absent from
+    records that were made before they were kept.
+    """
 
     dataset: str
     dataset_hash: str
@@ -116,6 +133,8 @@ class Task(Part):
     calibration: str
     resolutions: tuple[Units, ...] = Field(max_length=1000)
     notes: tuple[str, ...] = ()
+    class_names: tuple[str, ...] | None = None
+    decoder: Decoder | None = None
 
 
 class Score(Part):

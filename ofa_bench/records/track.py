@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ofa_bench.recipe.fingerprint import decoder_id
 from ofa_bench.records.schema import Record, canonical
 from ofa_bench.records.store import Entry, slug
 
@@ -85,6 +86,8 @@ def _facts(record: Record) -> dict[str, Any]:
             "buckets": evaluate.get("buckets"),
         },
         "budget": _budget(table(science, "budget")),
+        # Absent, not None, so that records from before it was kept stay on their track.
+        **({"decoder": decoder_id(**task.decoder.model_dump())} if task.decoder else {}),
     }
 
 

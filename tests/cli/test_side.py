@@ -17,8 +17,19 @@ import pytest
 from ofa_bench.cli import side
 from ofa_bench.errors import BenchError
 from tests.cli.conftest import Bench
-from tests.running import ENDLESS, GUARD, checkpoints, descendants, gone, kill, pictures, started
-from tests.running import training, until, words
+from tests.running import (
+    ENDLESS,
+    GUARD,
+    checkpoints,
+    descendants,
+    gone,
+    kill,
+    pictures,
+    started,
+    training,
+    until,
+    words,
+)
 
 SMALL = ("--space", "toy", "--seeds", "1", "--set", "evaluate.per_bucket=1", "--yes", "--json")
 

@@ -11,8 +11,18 @@ from pathlib import Path
 import pytest
 
 from ofa_bench import api
-from tests.running import ENDLESS, GUARD, descendants, gone, kill, pictures, started, training
-from tests.running import until, words
+from tests.running import (
+    ENDLESS,
+    GUARD,
+    descendants,
+    gone,
+    kill,
+    pictures,
+    started,
+    training,
+    until,
+    words,
+)
 
 SHORT = ("--space", "toy", "--epochs", "2", "--set", "evaluate.per_bucket=1")
 

@@ -225,7 +225,6 @@ def weights(rng: random.Random, box: Box, corpus: Corpus) -> Case:
 
 def stated(rng: random.Random, path: Path) -> bytes:
     """The network's tensors, one or two of another kind, shape or wrapping; saved by torch."""
-    import torch
     from safetensors.torch import load_file, save
 
     state: dict[str, Any] = dict(load_file(str(path)))

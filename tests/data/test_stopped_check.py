@@ -1,0 +1,53 @@
+"""A check that is asked to stop keeps what it found out."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+SECONDS = 120  # a guard against hanging
+PATCHED = """
+import itertools, os, signal, sys
+from ofa_bench.cli.main import main
+from ofa_bench.data import {module} as module
+count, inner = itertools.count(1), module.{name}
+def counted(*words):
+    if next(count) == 160:
+        os.kill(os.getpid(), {number})
+    return inner(*words)
+module.{name} = counted
+raise SystemExit(main(["data", "check", "folder", "--data-dir", sys.argv[1]]))
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    ("module", "name", "kept"),
+    [("manifest", "_measure", "manifest.json"), ("check", "read_image", "decoded.txt")],
+    ids=["hashing", "decoding"],
+)
+def test_a_check_that_is_stopped_keeps_what_it_has(
+    tmp_path: Path, module: str, name: str, kept: str, number: int
+) -> None:
+    for split, images in (("train", 150), ("val", 10)):
+        for label in range(2):
+            (tmp_path / split / str(label)).mkdir(parents=True)
+            for index in range(images):
+                path = tmp_path / split / str(label) / f"{index}.png"
+                Image.new("RGB", (4, 4), (index, label, images)).save(path)
+    code = PATCHED.format(module=module, name=name, number=int(number))
+    words = [sys.executable, "-c", code, str(tmp_path)]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=SECONDS)
+    assert done.returncode == 130 and "interrupted" in done.stderr, done.stderr
+    text = (tmp_path / ".ofa-bench" / kept).read_text()
+    entries = json.loads(text)["files"] if kept.endswith(".json") else text.splitlines()[1:]
+    assert 32 <= len(entries) < 320
+    words = [sys.executable, "-m", "ofa_bench", "data", "check", "folder", "--data-dir"]
+    done = subprocess.run([*words, str(tmp_path)], capture_output=True, text=True, timeout=SECONDS)
+    assert done.returncode == 0, done.stderr
