@@ -123,7 +123,9 @@ CASES: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("case", [*CASES, "imagenet", "imagenet100", "folder"])
+@pytest.mark.parametrize(
+    "case", [*CASES, "imagenet", "imagenet@proxylessnas", "imagenet100", "folder"]
+)
 def test_training_pixels(pictures: list[Picture], case: str) -> None:
     """Under 1/255 on average over 200 images, and no image out of the row."""
     options = {"kind": "resized-crop", "flip": True}
