@@ -1,4 +1,4 @@
-"""The official package's image transforms: ours in evaluation, and what tests expect of training."""
+"""The official package's image transforms: ours in evaluation, the tests' own in training."""
 
 from __future__ import annotations
 
