@@ -21,7 +21,7 @@ COMPARED = {
         "after a sort, and their answers",
     },
     "tests/plugins/test_basics.py": {
-        "test_constant": "rates of all steps",
+        "test_a_warm_up_begins_at_nothing": "rates of a warm-up, step by step",
         "test_cosine": "rates of all steps",
         "test_frozen_loss": "losses, against logarithms",
         "test_inplace_gradient_reaches_the_learner_only": "gradients of teacher and learner",
@@ -29,7 +29,6 @@ COMPARED = {
         "test_inplace_soft_for_the_others": "losses, against logarithms",
         "test_inplace_temperature": "losses, against logarithms",
         "test_largest_alone": "nets drawn in a run",
-        "test_steps": "rates at and beside the milestones",
     },
     "tests/plugins/test_bignas.py": {
         "test_each_random_net_has_its_own_resolution": "resolutions drawn in 20 steps",
