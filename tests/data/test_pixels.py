@@ -20,7 +20,8 @@ from PIL import Image
 from PIL.Image import Image as Picture
 
 from ofa_bench.data.augment import Draws, crop_and_flip
-from ofa_bench.data.batch import Address
+from ofa_bench.data.batch import Address, Batch
+from ofa_bench.data.cache import prepare_cache
 from ofa_bench.data.datasets import SPLIT_SEED, load_spec
 from ofa_bench.data.open import open_source
 from ofa_bench.data.resident import at_side
@@ -180,6 +181,41 @@ def test_one_resize_of_a_resident_set(pictures: list[Picture]) -> None:
     ours = at_side(torch.stack([tensor(s).permute(1, 2, 0) for s in squares]), 32).numpy()
     theirs = np.stack([np.asarray(s.resize((32, 32), Image.Resampling.BILINEAR)) for s in squares])
     assert np.abs(ours.astype(int) - theirs.astype(int)).max() <= 1
+
+
+@pytest.mark.parametrize("size", [128, 160, 192])
+def test_a_batch_at_another_resolution(size: int) -> None:
+    """One crop of 224 becomes the step's resolution: bilinear and antialiased, in floats."""
+    images = torch.randn(2, 3, 224, 224, generator=torch.Generator().manual_seed(5))
+    ours = Batch(images, torch.zeros(2)).at(size).images
+    for image, other in zip(images.flatten(0, 1), ours.flatten(0, 1), strict=True):
+        theirs = Image.fromarray(image.numpy()).resize((size, size), Image.Resampling.BILINEAR)
+        assert np.abs(other.numpy() - np.asarray(theirs)).max() < 1e-3
+
+
+def test_pixels_of_a_cache(tmp_path: Path) -> None:
+    """Images scaled down beforehand: bilinear and antialiased, to the short side asked for."""
+    for number in range(8):
+        for split in ("train", "val"):
+            folder = tmp_path / "files" / split / "ab"[number % 2]
+            folder.mkdir(parents=True, exist_ok=True)
+            drawn(number).resize((120, 96)).save(folder / f"{number}.png")
+    spec = load_spec("folder").model_copy(update={"mean": (0.0,) * 3, "std": (1 / 255,) * 3})
+    prepare_cache(spec, tmp_path / "files", tmp_path / "pixels", 48, lambda planned: True)
+    source = open_source(
+        spec,
+        tmp_path / "pixels",
+        resolution=48,
+        augment=Augment(),
+        select=0,
+        seed=0,
+        device=torch.device("cpu"),
+    )
+    (batch,) = source.evaluation("test", 48, 8)
+    files = sorted((tmp_path / "files" / "val").glob("*/*.png"))
+    for image, file in zip(batch.images, files, strict=True):
+        theirs = Image.open(file).resize((60, 48), Image.Resampling.BILINEAR).crop((6, 0, 54, 48))
+        assert np.abs(array(image) - np.asarray(theirs)).max() < 1.01
 
 
 def test_padded_crop_and_flip() -> None:
