@@ -94,7 +94,8 @@ def _autoaugment(augment: Augment) -> Callable[[Tensor], Tensor]:
     """AutoAugment's ImageNet policy; what rotations and shears uncover is black, as in DepS."""
     policy = v2.AutoAugmentPolicy.IMAGENET
     if augment.interpolation == "nearest":
-        return v2.AutoAugment(policy)  # on tensors, for runs whose record says nothing else
+        nearest: Callable[[Tensor], Tensor] = v2.AutoAugment(policy)
+        return nearest  # on tensors, for runs whose record says nothing else
     return OnPillow(v2.AutoAugment(policy, v2.InterpolationMode.BILINEAR))
 
 

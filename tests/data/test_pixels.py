@@ -20,7 +20,8 @@ from PIL import Image
 from PIL.Image import Image as Picture
 
 from ofa_bench.data.augment import Draws, crop_and_flip
-from ofa_bench.data.batch import Address
+from ofa_bench.data.batch import Address, Batch
+from ofa_bench.data.cache import prepare_cache
 from ofa_bench.data.datasets import SPLIT_SEED, load_spec
 from ofa_bench.data.open import open_source
 from ofa_bench.data.resident import at_side
@@ -92,24 +93,24 @@ def array(pixels: torch.Tensor) -> np.ndarray:
     return pixels.permute(1, 2, 0).numpy().astype(np.float64)
 
 
-def expected(image: Picture, augment: Augment, position: int) -> np.ndarray:
+def expected(image: Picture, options: dict[str, Any], position: int) -> np.ndarray:
     """A training image by the official operations, in their order."""
     numbers = Numbers(key("sample", SEED, EPOCH, position))
     image = resized_crop(image, SIDE, numbers)
     numbers.below(1), numbers.below(1)  # the shifts of a padded crop, which there is none of
     if numbers.below(2):
         image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    if augment.autoaugment:
+    if "autoaugment" in options:
         image = autoaugment(image, numbers)
-    if augment.jitter != "none":
-        image = jitter(image, augment.jitter, numbers)
+    if "jitter" in options:
+        image = jitter(image, options["jitter"], numbers)
     pixels = np.asarray(image).astype(np.float64)
-    return erased(pixels, augment.erasing, MEAN, numbers) if augment.erasing else pixels
+    return erased(pixels, options["erasing"], MEAN, numbers) if "erasing" in options else pixels
 
 
-def recipe(dataset: str, space: str = "any") -> Augment:
+def recipe(dataset: str) -> Augment:
     table: dict[str, Any] = {}
-    for _, values in recipe_files([specs_root()], dataset, space, "any"):
+    for _, values in recipe_files([specs_root()], dataset, "any", "any"):
         table |= values.get("augment", {})
     return Augment.of(table)
 
@@ -121,16 +122,23 @@ CASES: dict[str, dict[str, Any]] = {
     "jitter torch": {"jitter": "torch"},
     "erasing": {"erasing": 0.5},
 }
+RECIPES: dict[str, dict[str, Any]] = {  # by DepS's README; ImageNet-100 as far as it is known
+    "imagenet": {"autoaugment": True, "jitter": "torch", "erasing": 0.2},
+    "imagenet@proxylessnas": {"jitter": "torch", "erasing": 0.2},
+    "imagenet100": {"jitter": "torch"},
+    "folder": {"jitter": "torch"},
+}
 
 
-@pytest.mark.parametrize("case", [*CASES, "imagenet", "imagenet100", "folder"])
+@pytest.mark.parametrize("case", [*CASES, *RECIPES])
 def test_training_pixels(pictures: list[Picture], case: str) -> None:
     """Under 1/255 on average over 200 images, and no image out of the row."""
-    options = {"kind": "resized-crop", "flip": True}
-    augment = Augment.of(options | CASES[case]) if case in CASES else recipe(case)
+    options = (CASES | RECIPES)[case]
+    plain = {"kind": "resized-crop", "flip": True}
+    augment = Augment.of(plain | options) if case in CASES else recipe(case)
     ours = Augmented(augment, SIDE, SEED, MEAN)
     differences = [
-        np.abs(array(ours(tensor(image), EPOCH, i)) - expected(image, augment, i)).mean()
+        np.abs(array(ours(tensor(image), EPOCH, i)) - expected(image, options, i)).mean()
         for i, image in enumerate(pictures)
     ]
     assert len(differences) == COUNT
@@ -173,6 +181,41 @@ def test_one_resize_of_a_resident_set(pictures: list[Picture]) -> None:
     ours = at_side(torch.stack([tensor(s).permute(1, 2, 0) for s in squares]), 32).numpy()
     theirs = np.stack([np.asarray(s.resize((32, 32), Image.Resampling.BILINEAR)) for s in squares])
     assert np.abs(ours.astype(int) - theirs.astype(int)).max() <= 1
+
+
+@pytest.mark.parametrize("size", [128, 160, 192])
+def test_a_batch_at_another_resolution(size: int) -> None:
+    """One crop of 224 becomes the step's resolution: bilinear and antialiased, in floats."""
+    images = torch.randn(2, 3, 224, 224, generator=torch.Generator().manual_seed(5))
+    ours = Batch(images, torch.zeros(2)).at(size).images
+    for image, other in zip(images.flatten(0, 1), ours.flatten(0, 1), strict=True):
+        theirs = Image.fromarray(image.numpy()).resize((size, size), Image.Resampling.BILINEAR)
+        assert np.abs(other.numpy() - np.asarray(theirs)).max() < 1e-3
+
+
+def test_pixels_of_a_cache(tmp_path: Path) -> None:
+    """Images scaled down beforehand: bilinear and antialiased, to the short side asked for."""
+    for number in range(8):
+        for split in ("train", "val"):
+            folder = tmp_path / "files" / split / "ab"[number % 2]
+            folder.mkdir(parents=True, exist_ok=True)
+            drawn(number).resize((120, 96)).save(folder / f"{number}.png")
+    spec = load_spec("folder").model_copy(update={"mean": (0.0,) * 3, "std": (1 / 255,) * 3})
+    prepare_cache(spec, tmp_path / "files", tmp_path / "pixels", 48, lambda planned: True)
+    source = open_source(
+        spec,
+        tmp_path / "pixels",
+        resolution=48,
+        augment=Augment(),
+        select=0,
+        seed=0,
+        device=torch.device("cpu"),
+    )
+    (batch,) = source.evaluation("test", 48, 8)
+    files = sorted((tmp_path / "files" / "val").glob("*/*.png"))
+    for image, file in zip(batch.images, files, strict=True):
+        theirs = Image.open(file).resize((60, 48), Image.Resampling.BILINEAR).crop((6, 0, 54, 48))
+        assert np.abs(array(image) - np.asarray(theirs)).max() < 1.01
 
 
 def test_padded_crop_and_flip() -> None:

@@ -260,3 +260,25 @@ def calibrated(net: MBConvNet, batches: list[Tensor]) -> dict[str, tuple[Tensor,
             found[name] = (torch.stack(means).mean(0), torch.stack(variances).mean(0))
         norm.record = None
     return found
+
+
+def test_small_kernels_as_centre_crops(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """CompOFA's net is the package's with its kernel matrices switched off."""
+    from ofa.imagenet_classification.elastic_nn.modules.dynamic_op import DynamicSeparableConv2d
+    from ofa.utils.pytorch_utils import count_net_flops, count_parameters
+
+    monkeypatch.setattr(DynamicSeparableConv2d, "KERNEL_TRANSFORM_MODE", None)
+    space = load_space("mobilenetv3-compofa")
+    peer = peer_net(load_space("mobilenetv3-ofa"), seed).double()
+    net = build(space, CLASSES).double()
+    official.load_state_dict(net, peer.state_dict())
+    x = images(seed)
+    fixed = space.only(kernel=[(k,) for k in (3, 5, 3, 3, 5)], expand={2: (3,), 3: (4,), 4: (6,)})
+    for subnet in (space.largest, fixed.largest, fixed.smallest, fixed.sample(random.Random(seed))):
+        activate(peer, space, subnet)
+        net.activate(subnet)
+        assert difference(net(x), peer(x)) < 1e-9, str(subnet)
+        alone = peer.get_active_subnet(preserve_weight=False)
+        assert space.params(subnet, CLASSES) == count_parameters(alone)
+        counted = count_net_flops(alone.float(), [1, 3, PIXELS, PIXELS])
+        assert space.macs(subnet.at(PIXELS), CLASSES) == pytest.approx(counted, rel=1e-6)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -13,7 +14,7 @@ from ofa_bench_basics.shrink import Largest, Uniform
 from ofa_bench_ofa.shrink import Progressive
 from pydantic import ValidationError
 
-from ofa_bench import Budget, Draw, Role, Snapshot
+from ofa_bench import Budget, Draw, Duration, Role, Snapshot
 from ofa_bench.losses import Losses
 
 LOGITS = torch.tensor([[0.0, math.log(3.0)], [0.0, 0.0]])
@@ -69,6 +70,14 @@ def test_constant(deps_space, lay):
     assert {Constant().lr_at(schedule.step(i)) for i in range(schedule.steps)} == {0.3}
 
 
+@pytest.mark.parametrize("policy", [Constant, Cosine, Steps])
+def test_a_warm_up_begins_at_nothing(deps_space, lay, policy):
+    """The s-th of S steps has s/S of the peak, where nothing else is asked for."""
+    schedule = replace(lay(Largest(), deps_space, 4, 4, rate=0.3), warmup=Duration(0.25))
+    rates = [policy().lr_at(schedule.step(i)) for i in range(10)]
+    assert rates == pytest.approx([0.3 * s / 10 for s in range(1, 11)])
+
+
 def test_cosine(deps_space, lay):
     schedule = lay(Largest(), deps_space, 4, 4, rate=0.3)
     rates = [Cosine().lr_at(schedule.step(i)) for i in range(schedule.steps + 1)]
@@ -100,7 +109,9 @@ def test_labels(deps_space):
 
 
 def test_inplace_hard_for_the_largest(deps_space):
-    assert torch.equal(loss(Inplace(), deps_space, Role.LARGEST), CRITERION.hard(LOGITS, LABELS))
+    """-log q of the labels: q = (3/4, 1/2)."""
+    value = loss(Inplace(), deps_space, Role.LARGEST)
+    assert value.item() == pytest.approx((math.log(4 / 3) + math.log(2)) / 2)
 
 
 @pytest.mark.parametrize("role", [Role.SMALLEST, Role.SAMPLED])
@@ -133,15 +144,15 @@ def test_inplace_gradient_reaches_the_learner_only(deps_space):
 
 
 def test_frozen_loss(deps_space):
-    """CE + ratio·soft CE; CE alone while there is no teacher."""
-    hard = CRITERION.hard(LOGITS, LABELS)
-    assert torch.equal(loss(Frozen(), deps_space), hard)
+    """CE + ratio·soft CE; CE alone while there is no teacher. Its targets are (1/2, 1/2)."""
+    hard = (math.log(4 / 3) + math.log(2)) / 2
+    assert loss(Frozen(), deps_space).item() == pytest.approx(hard)
     taught = Seen()
     taught.teacher = torch.zeros(2, 2)
-    soft = CRITERION.soft(LOGITS, taught.teacher)
-    for ratio in (1.0, 0.5):
-        value = loss(Frozen(ratio=ratio), deps_space, seen=taught)
-        assert value.item() == pytest.approx((hard + ratio * soft).item())
+    soft = ((math.log(4) + math.log(4 / 3)) / 2 + math.log(2)) / 2
+    for policy, ratio in ((Frozen(), 1.0), (Frozen(ratio=0.5), 0.5)):
+        value = loss(policy, deps_space, seen=taught)
+        assert value.item() == pytest.approx(hard + ratio * soft)
 
 
 def test_frozen_teacher_is_taken_once(ofa_space):

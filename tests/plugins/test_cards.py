@@ -22,6 +22,8 @@ from ofa_bench.recipe.layers import Layers, recipe_files
 from ofa_bench.recipe.models import Augment, Data, Evaluate, Net, Optim
 from ofa_bench.specs import specs_root
 
+from .compared import COMPARED
+
 ROOT = Path(__file__).parents[2]
 PLUGINS = ("basics", "bignas", "compofa", "deps", "ofa")
 FAMILIES = ("shrink", "lr", "distill")
@@ -133,6 +135,13 @@ def test_tests_exist(plugin):
         tree = ast.parse((ROOT / file).read_text(encoding="utf-8"))
         functions = {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
         assert name in functions, line
+
+
+def test_faithful_clauses_name_a_test_of_what_is_done():
+    """Each is in the table of what tests compare, and nothing is there that no clause names."""
+    named = {line.test for plugin in PLUGINS for line in card(plugin) if line.status == "faithful"}
+    assert named == {f"{file}::{name}" for file, names in COMPARED.items() for name in names}
+    assert "tests/plugins/test_recipes.py" not in COMPARED, "which reads settings"
 
 
 @pytest.mark.parametrize("plugin", PLUGINS)

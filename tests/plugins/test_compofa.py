@@ -104,6 +104,21 @@ def test_depths_are_uniform(ofa_space, lay, drawn):
         assert abs(depths.count(depth) / len(depths) - 1 / 3) < 5 * (2 / 9 / len(depths)) ** 0.5
 
 
+def test_rates_of_a_whole_published_run(ofa_space, lay):
+    """B.2: 2.6, then 0.08 for 25 epochs, then 0.24 after 5 of warm-up from an eighth."""
+    lr = Cosine(warmup_from=1 / 8)
+    schedule = lay(Coupled(), ofa_space, 330, 330, images=1_271_167, batch=2048, rate=2.6)
+    at = lambda epoch: lr.lr_at(schedule.step(round(epoch * 621)))  # noqa: E731
+    assert at(0) == pytest.approx(2.6)
+    assert at(90) == pytest.approx(1.3)
+    assert at(180) == pytest.approx(0.08)
+    assert at(192.5) == pytest.approx(0.04, rel=1e-3)
+    assert at(205) == pytest.approx(0.03 + 0.21 / (5 * 621))
+    assert at(210) == pytest.approx(0.24)
+    assert at(270) == pytest.approx(0.12)
+    assert at(330 - 1 / 621) < 1e-6
+
+
 def test_the_published_net_and_its_243_subnets(lay, drawn):
     """A.7, A.9: a teacher of kernels 7, then kernels 3, 5, 3, 3, 5 by stage at 128 to 224."""
     space = load_space("mobilenetv3-compofa")

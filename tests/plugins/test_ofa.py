@@ -83,6 +83,28 @@ def test_rates_at_the_ends_of_phases(ofa_space, lay):
     assert lr.lr_at(schedule.step(stop)) == pytest.approx(0.08)
 
 
+def test_rates_and_draws_of_a_whole_published_run(ofa_space, lay, drawn):
+    """605 epochs at 2,048 images: each phase's first steps, middle and end, and its nets a step."""
+    lr = Cosine(warmup_from=1 / 32)
+    schedule = lay(Progressive(), ofa_space, 605, 605, images=1_271_167, batch=2048, rate=2.6)
+    epoch, begin = 621, 0
+    for _, epochs, rate, nets, warmup, _, _ in PUBLISHED:
+        at = lambda e, begin=begin: lr.lr_at(schedule.step(round((begin + e) * epoch)))  # noqa: E731
+        if warmup:
+            low, steps = rate / 32, warmup * epoch
+            assert at(0) == pytest.approx(low + (rate - low) / steps)
+            assert at(2.5) == pytest.approx(
+                low + (rate - low) * (0.5 * steps + 1) / steps, rel=1e-3
+            )
+        assert at(warmup) == pytest.approx(rate, rel=1e-5)
+        half = warmup + (epochs - warmup) / 2
+        assert at(half) == pytest.approx(rate / 2, rel=1e-2)
+        assert at(epochs - 1 / epoch) < 1e-6 * rate
+        assert len(drawn(Progressive(), schedule.step(round((begin + half) * epoch)))) == nets
+        begin += epochs
+    assert schedule.steps == begin * epoch
+
+
 def test_one_resolution_a_step(ofa_space, lay, drawn):
     schedule = lay(Progressive(), ofa_space, 605, 605)
     steps = [schedule.step(schedule.edges[-2] + i) for i in range(60)]
