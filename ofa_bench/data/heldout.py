@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
-from multiprocessing.pool import ThreadPool
 from pathlib import Path
 
 from ofa_bench.data.collection import Split
 from ofa_bench.data.decoder import Decoder, read_bytes
 from ofa_bench.data.images import FileImages
 from ofa_bench.data.manifest import Progress
+from ofa_bench.data.threads import reading_threads
 from ofa_bench.errors import BenchError, DataError
 from ofa_bench.files import write_whole
 
@@ -44,7 +43,7 @@ class HeldOutImages:
             files.decode(row)
             return digest
 
-        with self._known, ThreadPool(min(8, os.cpu_count() or 1)) as pool:
+        with self._known, reading_threads() as pool:
             for done, digest in enumerate(pool.imap(trial, pending, chunksize=8), start=1):
                 self._known.add(digest)
                 if progress:
