@@ -137,7 +137,8 @@ def _undecodable(
         try:
             read_image(root / name)
         except DataError as error:
-            return Broken(name, error.message)
+            raisable = f"; {error.hint}" if "--limit" in error.hint else ""
+            return Broken(name, error.message + raisable)
         return None
 
     with reading_threads() as pool:
