@@ -9,7 +9,6 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from multiprocessing.pool import ThreadPool
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from ofa_bench.data.layout import INDEX, locate
 from ofa_bench.data.listing import list_tree
 from ofa_bench.data.manifest import Entry, Progress, manifest
 from ofa_bench.data.pixels import LONGEST, PIXELS, index_of
+from ofa_bench.data.threads import reading_threads
 from ofa_bench.errors import BenchError, DataError
 
 UNFINISHED = ".caching-"
@@ -130,7 +130,7 @@ def _decoded(
     short: int,
     progress: Progress | None,
 ) -> Iterator[Decoded]:
-    with ThreadPool(min(8, os.cpu_count() or 1)) as pool:
+    with reading_threads() as pool:
         for start in range(0, len(files), AT_ONCE):
             part = slice(start, start + AT_ONCE)
             paths = [root / name for name in files[part]]

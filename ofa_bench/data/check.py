@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from multiprocessing.pool import ThreadPool
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +16,7 @@ from ofa_bench.data.layout import locate
 from ofa_bench.data.listing import list_tree
 from ofa_bench.data.manifest import Entry, Progress, manifest
 from ofa_bench.data.open import read_collection
+from ofa_bench.data.threads import reading_threads
 from ofa_bench.errors import DataError
 
 
@@ -138,10 +137,11 @@ def _undecodable(
         try:
             read_image(root / name)
         except DataError as error:
-            return Broken(name, error.message)
+            raisable = f"; {error.hint}" if "--limit" in error.hint else ""
+            return Broken(name, error.message + raisable)
         return None
 
-    with ThreadPool(min(8, os.cpu_count() or 1)) as pool:
+    with reading_threads() as pool:
         for number, broken in enumerate(pool.imap(trial, files, chunksize=32)):
             if broken:
                 yield broken

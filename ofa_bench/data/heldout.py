@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
-from multiprocessing.pool import ThreadPool
 from pathlib import Path
 
 from ofa_bench.data.collection import Split
 from ofa_bench.data.decoder import Decoder, read_bytes
 from ofa_bench.data.images import FileImages
 from ofa_bench.data.manifest import Progress
+from ofa_bench.data.threads import reading_threads
 from ofa_bench.errors import BenchError, DataError
 from ofa_bench.files import write_whole
 
@@ -24,7 +23,7 @@ class HeldOutImages:
         self, splits: Mapping[str, Split], decoder: Decoder | None, kept: Path | None = None
     ) -> None:
         self._splits = [splits[name] for name in ("select", "test")]
-        self._known = KnownGood(kept, decoder)
+        self._decoder, self._kept = decoder, kept
 
     def check(self, progress: Progress | None = None) -> None:
         """Decode every one that is not known to decode; DataError names the first that does not.
@@ -37,16 +36,17 @@ class HeldOutImages:
             for row in split.rows
             if isinstance(split.whole.images, FileImages)
         }
-        pending = [item for item in images.items() if item[0] not in self._known]
+        known = KnownGood(self._kept, self._decoder)
+        pending = [item for item in images.items() if item[0] not in known]
 
         def trial(item: tuple[str, tuple[FileImages, int]]) -> str:
             digest, (files, row) = item
             files.decode(row)
             return digest
 
-        with self._known, ThreadPool(min(8, os.cpu_count() or 1)) as pool:
+        with known, reading_threads() as pool:
             for done, digest in enumerate(pool.imap(trial, pending, chunksize=8), start=1):
-                self._known.add(digest)
+                known.add(digest)
                 if progress:
                     progress(done, len(pending))
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from functools import cached_property
-from multiprocessing.pool import ThreadPool
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -14,6 +13,7 @@ import torch
 from torch import Tensor
 
 from ofa_bench.data.decoder import decode, read_bytes
+from ofa_bench.data.threads import reading_threads
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -77,7 +77,7 @@ class FileImages:
         def fill(index: int) -> None:
             whole[index] = self.decode(index).permute(1, 2, 0)
 
-        with ThreadPool(min(8, os.cpu_count() or 1)) as pool:
+        with reading_threads() as pool:
             for _ in pool.imap_unordered(fill, range(len(self)), chunksize=64):
                 pass
         return whole

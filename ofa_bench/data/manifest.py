@@ -6,11 +6,11 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Sequence
-from multiprocessing.pool import ThreadPool
 from pathlib import Path
 from typing import NamedTuple
 
 from ofa_bench.data.decoder import read_bytes, size_of
+from ofa_bench.data.threads import reading_threads
 from ofa_bench.errors import BenchError, DataError
 from ofa_bench.files import write_whole
 
@@ -41,7 +41,7 @@ def manifest(
     fresh: dict[str, Entry] = {}
     pending = [name for name in files if not _current(root, name, known.get(name))]
     try:
-        with ThreadPool(min(8, os.cpu_count() or 1)) as pool:
+        with reading_threads() as pool:
             found = pool.imap(lambda name: (name, _measure(root / name)), pending, chunksize=32)
             for done, (name, entry) in enumerate(found, start=1):
                 fresh[name] = entry

@@ -74,23 +74,22 @@ def read_collection(
     entries = manifest(
         tree.root, tree.train.files + tree.test.files, place.cache / "manifest.json", progress
     )
-    return _of_tree(tree, tuple(entries))
+    return _of_tree(tree, tuple(entries), limit("image-pixels"))
 
 
 @lru_cache(maxsize=1)
-def _of_tree(tree: Tree, entries: tuple[Entry, ...]) -> Collection:
+def _of_tree(tree: Tree, entries: tuple[Entry, ...], bound: int) -> Collection:
     border = len(tree.train.files)
     return Collection(
         tree.classes,
-        _image_set(tree.root, tree.train, entries[:border]),
-        _image_set(tree.root, tree.test, entries[border:]),
+        _image_set(tree.root, tree.train, entries[:border], bound),
+        _image_set(tree.root, tree.test, entries[border:], bound),
         tree.notes,
         tree.decoder,
     )
 
 
-def _image_set(root: Path, listing: Listing, entries: tuple[Entry, ...]) -> ImageSet:
-    bound = limit("image-pixels")
+def _image_set(root: Path, listing: Listing, entries: tuple[Entry, ...], bound: int) -> ImageSet:
     shapes = {
         _shape(root / name, entry, bound)
         for name, entry in zip(listing.files, entries, strict=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ofa_bench.recipe.fingerprint import run_id
+from ofa_bench.recipe.fingerprint import decoder_id, run_id
 from ofa_bench.records.findings import Finding
 from ofa_bench.records.identity import FAMILIES, earlier, recomputed, sources
 from ofa_bench.records.schema import Record
@@ -18,6 +18,8 @@ def identity_findings(record: Record) -> Iterator[Finding]:
     if row is None:
         if record.row_id not in earlier(record):
             yield Finding("row_id", "does not follow from the record's science, code and data")
+        if record.task.decoder is not None:
+            yield Finding("task.decoder", "is of a later date than the record: identity is missing")
         return
     if row != record.row_id:
         yield Finding("row_id", "does not follow from the record's science, code and data")
@@ -32,13 +34,18 @@ def _code(record: Record) -> Iterator[Finding]:
     named = {name: digest for name, _, digest in pairs}
     if len(named) != len(pairs):
         yield Finding("identity.code", "names a part twice")
-    known = sources(record) | {"space": record.task.space.fingerprint}
-    for name in (*FAMILIES, "space", "network"):
+    known = sources(record) | {"space": record.task.space.fingerprint} | _decoder(record)
+    for name in (*FAMILIES, "space", "network", *_decoder(record)):
         if name not in named:
             yield Finding("identity.code", f"lacks the hash of the {name}")
     for name, digest in named.items():
         if name != "network" and known.get(name) != digest:
             yield Finding("identity.code", f"has another hash of {name!r} than the record")
+
+
+def _decoder(record: Record) -> dict[str, str]:
+    decoder = record.task.decoder
+    return {"decoder": decoder_id(**decoder.model_dump())} if decoder else {}
 
 
 def _files(record: Record) -> Iterator[Finding]:

@@ -39,6 +39,9 @@ def _names(record: Record) -> Iterator[Finding]:
     for name, (here, there) in said.items():
         if here != there:
             yield Finding(f"science.{name}", f"is {here!r}, elsewhere the record says {there!r}")
+    names = task.class_names
+    if names is not None and len(names) != task.classes:
+        yield Finding("task.class_names", f"are {len(names)}, of {task.classes} classes")
     composed = "+".join((method.shrink.name, method.lr.name, method.distill.name))
     if method.composition != composed:
         yield Finding("method.composition", f"is {method.composition!r}, should be {composed!r}")

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ofa_bench.numbers import DASH, count, percent
+from ofa_bench.recipe.fingerprint import decoder_id
 from ofa_bench.records.board import Board
 from ofa_bench.records.rows import Row
 from ofa_bench.records.schema import Policy, Record, own_hash
@@ -47,6 +48,7 @@ def facts(board: Board) -> list[tuple[str, str]]:
         ("batch", f"{optim.get('batch', DASH)}, norms see {optim.get('norm_batch', DASH)}"),
         ("precision", str(science.get("precision", DASH))),
         ("augmentation", options(table_of(science, "augment"))),
+        ("decoder", decoder_id(**task.decoder.model_dump()) if task.decoder else DASH),
         ("“no worse” means", f"a loss of less than {board.delta:g} points is sure"),
         ("track", board.track.id),
     ]

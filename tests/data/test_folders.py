@@ -14,6 +14,7 @@ from PIL import Image
 from ofa_bench.data.check import check
 from ofa_bench.data.datasets import load_spec
 from ofa_bench.data.open import open_source
+from ofa_bench.data.source import Source
 from ofa_bench.errors import DataError
 
 FOLDER = load_spec("folder")
@@ -22,6 +23,12 @@ FOLDER = load_spec("folder")
 def picture(path: Path, grey: int = 0) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.new("L", (8, 8), grey).save(path, "PNG")
+
+
+def read(root: Path) -> Source:
+    """The folder as a run reads it."""
+    cpu = torch.device("cpu")
+    return open_source(FOLDER, root, resolution=8, augment={}, select=2, seed=0, device=cpu)
 
 
 @pytest.fixture
@@ -137,9 +144,27 @@ def test_a_zip_is_named(tmp_path: Path) -> None:
     assert "unpack" in caught.value.hint
 
 
+def test_check_and_run_agree_on_what_is_too_large(
+    small: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether it is so by the bound when it is hashed, or by a smaller bound later."""
+    Image.new("L", (40, 40)).save(small / "train" / "b" / "large.png")
+    for bound in (1000, 100_000, 1500):
+        monkeypatch.setenv("OFA_BENCH_LIMITS", f"image-pixels={bound}")
+        report = check(FOLDER, small)
+        if bound > 1600:
+            assert report.ok and read(small).sizes["train"] == 11
+            continue
+        (broken,) = report.broken
+        assert broken.file == "train/b/large.png"
+        assert "too large: 1,600 pixels" in broken.reason
+        assert "--limit image-pixels=" in broken.reason
+        with pytest.raises(DataError, match=r"large\.png is too large: 1,600 pixels") as caught:
+            read(small)
+        assert "--limit image-pixels=" in caught.value.hint
+
+
 def test_copies_in_both_parts_are_a_note(small: Path) -> None:
     shutil.copy(small / "train" / "a" / "0.png", small / "val" / "c" / "copy.png")
     assert check(FOLDER, small).copies["both"] == (("train/a/0.png", "val/c/copy.png"),)
-    cpu = torch.device("cpu")
-    source = open_source(FOLDER, small, resolution=8, augment={}, select=2, seed=0, device=cpu)
-    assert "test images that are training images too, byte by byte: 1 of 4" in source.notes
+    assert "test images that are training images too, byte by byte: 1 of 4" in read(small).notes

@@ -13,12 +13,13 @@ from PIL import Image
 
 SECONDS = 120  # a guard against hanging
 PATCHED = """
-import itertools, os, signal, sys
+import itertools, os, signal, sys, time
 from ofa_bench.cli.main import main
 from ofa_bench.data import {module} as module
 count, inner = itertools.count(1), module.{name}
 def counted(*words):
-    if next(count) == 160:
+    time.sleep(0.005)  # so that the main thread, which writes, has taken in what was done before
+    if next(count) == 200:
         os.kill(os.getpid(), {number})
     return inner(*words)
 module.{name} = counted

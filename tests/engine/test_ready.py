@@ -157,6 +157,22 @@ def test_another_decoder_is_another_row_and_track(
     assert (track_of(one) == track_of(other)) is same
 
 
+def test_a_record_whose_decoder_is_not_the_hashed_one_does_not_hold(tmp_path: Path) -> None:
+    from ofa_bench.records.render import spell
+    from ofa_bench.records.schema import plain, sealed
+    from ofa_bench.records.validate import validate
+
+    record = run(tmp_path / "results", Watch(), data_dir=tree(tmp_path / "pictures"))
+    (path,) = (tmp_path / "results" / "records").rglob("*.json")
+    assert not list(validate(path))
+    forged = plain(record)
+    forged["task"]["decoder"]["version"] = "12.0.0"  # onto another track
+    forged["task"]["class_names"].append("11")
+    path.write_text(spell(plain(sealed(forged))), encoding="utf-8")
+    fields = {finding.field for finding in validate(path)}
+    assert {"identity.code", "task.class_names"} <= fields
+
+
 def test_prepared_pixels_keep_the_decoder_that_made_them(tmp_path: Path) -> None:
     from ofa_bench.data.cache import prepare_cache
     from ofa_bench.data.datasets import load_spec
