@@ -7,7 +7,6 @@ import importlib
 import importlib.metadata
 import importlib.util
 import os
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Any
 
 import pluggy
 
-from ofa_bench.errors import PluginError, UnknownName, UsageError
+from ofa_bench.errors import PluginError, UnknownName
 from ofa_bench.hookspecs import PROJECT, CatalogueSpec
 from ofa_bench.specs import specs_root
 
@@ -269,24 +268,3 @@ def _order(point: importlib.metadata.EntryPoint) -> tuple[bool, str, str]:
     # Bundled plugins first, so that a stranger who takes their name is the one refused.
     name = point.dist.name if point.dist else ""
     return (name != OURS, name, point.name)
-
-
-def load_file(path: Path) -> tuple[object, Origin]:
-    """A single-file plugin as a module; UsageError if it is not there or does not import."""
-    if not path.is_file():
-        raise UsageError(f"there is no plugin file {path}", "give --plugin the path of a .py file")
-    name = path.stem.replace("-", "_")
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise UsageError(f"{path} is not a Python file", "give --plugin the path of a .py file")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    try:
-        spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:
-        sys.modules.pop(name, None)
-        raise UsageError(
-            f"plugin file {path} does not import: {type(error).__name__}: {error}",
-            "mend it; OFA_BENCH_DEBUG=1 shows where it fails",
-        ) from error
-    return module, Origin(name, file=str(path))

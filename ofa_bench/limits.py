@@ -30,10 +30,13 @@ LIMITS: dict[str, Limit] = {
     "bundle-bytes": Limit(256 * 2**20, "bytes", "a bundle of records, packed and unpacked"),
     "bundle-files": Limit(20_000, "files", "files in a bundle of records"),
     "candidates": Limit(8_192, "nets", "evaluate.buckets times evaluate.per_bucket of a record"),
+    "checkpoint-bytes": Limit(2**35, "bytes", "a run folder's checkpoint"),
+    "event-log-bytes": Limit(2**28, "bytes", "a run folder's events.jsonl, as resume reads it"),
     "image-bytes": Limit(2**29, "bytes", "one image file"),
     "image-pixels": Limit(178_956_970, "pixels", "width times height of one image"),
     "meter-bytes": Limit(256 * 2**20, "bytes", "what one extra logged of a run"),
     "record-bytes": Limit(4 * 2**20, "bytes", "one record"),
+    "run-file-bytes": Limit(4 * 2**20, "bytes", "a run folder's run.json"),
 }
 
 

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import shlex
-import shutil
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from ofa_bench.cli import console
-from ofa_bench.cli.comparison import Names, Seeds, requests, sized, take_file
-from ofa_bench.cli.options import asked_of, json_option, run_options
+from ofa_bench.cli.comparison import Names, Seeds, check_code, requests, sized, take_file
+from ofa_bench.cli.options import asked_of, json_option, run_options, trust_option
 from ofa_bench.cli.side import Devices
-from ofa_bench.errors import BenchError, Interrupted, UsageError
+from ofa_bench.errors import BenchError
 from ofa_bench.numbers import count, duration, money
 
 if TYPE_CHECKING:
@@ -34,6 +33,7 @@ SLOWEST = 2e9  # MACs a second of a slow core: only to judge whether asking is d
 @click.option("--curve", is_flag=True, help="At a quarter, half, one and two of the budget.")
 @click.option("--devices", type=Devices(), metavar="0,1,…", help="Runs side by side on these.")
 @click.option("--yes", is_flag=True, help="Do not ask before a long comparison.")
+@trust_option
 @json_option
 @click.pass_context
 def command(
@@ -44,6 +44,7 @@ def command(
     curve: bool,
     devices: tuple[str, ...] | None,
     yes: bool,
+    trust: bool,
     as_json: bool,
     **values: Any,
 ) -> None:
@@ -51,8 +52,10 @@ def command(
 
     Finished runs are reused and begun ones go on. FILE.toml may declare a comparison: keys named
     as these options, and [[rows]] instead of methods for rows that differ in more. A run that
-    fails is shown as failed, and the others go on; the exit code is then 1.
+    fails is shown as failed, and the others go on; the exit code is then 1. Code that FILE.toml
+    names is run only where --plugin names it too, or with --trust.
     """
+    check_code(ctx, trust)
     every = requests(values, methods, seeds, ctx.meta.get("rows", []))
     if curve:
         conduct(ctx, list(sized(every)), seeds, yes, as_json, devices, _curves)
@@ -84,9 +87,9 @@ def conduct(
     from ofa_bench.cli import side
     from ofa_bench.cli.allocator import settle
     from ofa_bench.cli.standings import refresh
-    from ofa_bench.engine.prefix import SHARED
     from ofa_bench.records.board import again
     from ofa_bench.records.store import Store
+    from ofa_bench.runs.comparison import forget_shared
 
     runs = [_planned(each) for each in every]
     store = Store(api.results_root(every[0]["results"]))
@@ -97,7 +100,7 @@ def conduct(
     else:
         settle(every[0]["device"])
         entries, failures = carry_out(runs, store)
-    shutil.rmtree(store.results / "runs" / SHARED, ignore_errors=True)
+    forget_shared(store.results)
     refresh(store.results)
     _conclude(entries, failures, as_json)
     if not as_json:
@@ -141,57 +144,25 @@ def _more(seeds: int) -> int:
 
 
 def _planned(values: dict[str, Any]) -> tuple[Request, Assembly]:
-    from ofa_bench import api
-    from ofa_bench.engine.assemble import assemble
+    from ofa_bench.runs.comparison import planned
 
-    asked = asked_of(values)
-    return asked, assemble(asked, api.catalogue_for(asked))
+    return planned(asked_of(values))
 
 
 def carry_out(runs: list[tuple[Request, Assembly]], store: Store) -> Outcomes:
-    """The records of all runs, failed ones too, and what was wrong with those.
-
-    A mistake of the user stops everything, since the runs to come would meet it too.
-    """
+    """As `runs.comparison.carry_out`, watched on the terminal."""
     from ofa_bench import api
     from ofa_bench.cli.outcome import headline
     from ofa_bench.cli.progress import watching
-    from ofa_bench.engine.prefix import branch_points, chain
-    from ofa_bench.records.store import Entry
+    from ofa_bench.runs import comparison
 
-    entries, failures = [], []
-    points = branch_points([chain(assembly) for _, assembly in runs])
     with watching() as watch:
-        for number, ((asked, assembly), (_, leave)) in enumerate(zip(runs, points, strict=True), 1):
-            title = headline(assembly)
+
+        def begin(assembly: Assembly) -> str:
             watch.follow(assembly)
-            watch.note(f"run {number} of {len(runs)}: {title}")
-            try:
-                record = api.run_request(asked, watch, leave=leave)
-                entries.append(Entry(store.path(record), record))
-            except UsageError:
-                raise
-            except Interrupted as error:
-                rest = "the same compare line goes on with all of them"
-                raise Interrupted(error.message, f"{error.hint}; {rest}") from error
-            except BenchError as error:
-                watch.note(f"failed: {error.message}")
-                failures.append((title, error))
-                entries += _last_failure(store, assembly)
-    return entries, failures
+            return headline(assembly)
 
-
-def _last_failure(store: Store, assembly: Assembly) -> list[Entry]:
-    """The record that a failed run left, if it came so far."""
-    science = assembly.science.model_dump(mode="json")
-    found = [
-        entry
-        for entry in store.list(broken=lambda error: None)
-        if entry.record.status in ("failed", "diverged")
-        and entry.record.seed == assembly.recipe.seed
-        and entry.record.science == science
-    ]
-    return sorted(found, key=lambda entry: entry.record.run.finished)[-1:]
+        return comparison.carry_out(runs, store, watch, begin=begin, run=api.run_request)
 
 
 def _conclude(entries: list[Entry], failures: list[tuple[str, BenchError]], as_json: bool) -> None:

@@ -8,11 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from ofa_bench.cli.options import RUN_OPTIONS, Kind, listed
 from ofa_bench.errors import RecipeError, nearest
+from ofa_bench.records.render import plain_text
 from ofa_bench.specs import load_toml
 
+APART = ("file", "as_json", "yes", "trust")
 ROWS_SHARE = ("seed", "results", "fresh")
 
 
@@ -74,10 +77,38 @@ def take_file(ctx: click.Context, param: click.Parameter, value: str | None) -> 
             key="methods",
             hint='give each row its method: [[rows]] method = "NAME"',
         )
-    params = [p for p in ctx.command.params if p.name not in ("file", "as_json", "yes")]
+    if "results" in told:
+        raise RecipeError(
+            "a file does not say where results are written",
+            file=value,
+            key="results",
+            hint="take it out, and say --results DIR",
+        )
+    params = [p for p in ctx.command.params if p.name not in APART]
     ctx.default_map = {param.name: given for param, given in _given(told, params, value)}
     ctx.meta["rows"] = [dict(_row(ctx, row, value)) for row in rows]
+    code = [_plugins(ctx.default_map), *map(_plugins, ctx.meta["rows"])]
+    ctx.meta["code"] = (value, [str(path) for paths in code for path in paths])
     return value
+
+
+def _plugins(values: Mapping[str, Any]) -> Sequence[Any]:
+    return values.get("plugins") or ()
+
+
+def check_code(ctx: click.Context, trust: bool) -> None:
+    """RecipeError where a comparison's file names code that the command line does not name too."""
+    file, paths = ctx.meta.get("code", ("", []))
+    typed = ctx.get_parameter_source("plugins") is ParameterSource.COMMANDLINE
+    known = {Path(path).resolve() for path in ctx.params["plugins"]} if typed else set()
+    for path in paths:
+        if not trust and Path(path).resolve() not in known:
+            raise RecipeError(
+                f"names {plain_text(path)}, which is code: it is run only on your word",
+                file=file,
+                key="plugin",
+                hint=f"add --plugin {plain_text(path)}, or --trust if you trust this file",
+            )
 
 
 def _declared(name: str) -> Path:

@@ -7,7 +7,13 @@ from typing import Any
 import click
 
 from ofa_bench.cli import console
-from ofa_bench.cli.options import RUN_OPTIONS, json_option, results_option
+from ofa_bench.cli.options import (
+    RUN_OPTIONS,
+    json_option,
+    results_option,
+    space_option,
+    trust_option,
+)
 from ofa_bench.numbers import count, percent
 
 
@@ -24,6 +30,10 @@ from ofa_bench.numbers import count, percent
 @RUN_OPTIONS["data_dir"]
 @RUN_OPTIONS["workers"]
 @RUN_OPTIONS["device"]
+@RUN_OPTIONS["recipe"]
+@space_option
+@RUN_OPTIONS["plugins"]
+@trust_option
 @results_option
 @json_option
 def command(
@@ -31,7 +41,8 @@ def command(
 ) -> None:
     """Score any subnets of a finished run.
 
-    Each is calibrated: it gets norm statistics of its own.
+    Each is calibrated: it gets norm statistics of its own. Plugin files, recipes and space tables
+    that the run's folder names are used only where they are named here, or with --trust.
     """
     from ofa_bench import api
     from ofa_bench.cli.allocator import settle

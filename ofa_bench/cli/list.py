@@ -143,7 +143,8 @@ def _plugins(known: Discovery) -> list[Row]:
 
 def _known(files: tuple[str, ...]) -> Discovery:
     """What is installed, and what single-file plugins add."""
-    from ofa_bench.catalogue import Catalogue, Discovery, discover, load_file
+    from ofa_bench.catalogue import Catalogue, Discovery, discover
+    from ofa_bench.plugin_file import load_file
 
     installed = discover()
     if not files:

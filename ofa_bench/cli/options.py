@@ -156,6 +156,9 @@ def run_options(without: tuple[str, ...] = ()) -> Decorator[Any]:
 json_option: Decorator[Any] = click.option(
     "--json", "as_json", is_flag=True, help="One JSON document on stdout."
 )
+trust_option: Decorator[Any] = click.option(
+    "--trust", is_flag=True, help="Use the code and tables that the file or folder names."
+)
 results_option = RUN_OPTIONS["results"]
 space_option = RUN_OPTIONS["space"]
 
@@ -163,10 +166,17 @@ space_option = RUN_OPTIONS["space"]
 def asked_of(values: dict[str, Any]) -> Request:
     """The request that options make; what was not said stays unsaid."""
     from ofa_bench import api
+
+    return api.request(**said_of(values, values.get("results")))
+
+
+def said_of(values: dict[str, Any], results: str | None) -> dict[str, Any]:
+    """The options that say something; a teacher that is a run's name becomes its folder."""
+    from ofa_bench import api
     from ofa_bench.recipe import given
 
-    said = {name: value for name, value in values.items() if given(value)}
-    teacher = said.get("teacher")
+    options = {name: value for name, value in values.items() if given(value)}
+    teacher = options.get("teacher")
     if teacher is not None and not Path(teacher).exists():
-        said["teacher"] = str(api.find_run(teacher, said.get("results")))
-    return api.request(**said)
+        options["teacher"] = str(api.find_run(teacher, results))
+    return options

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ofa_bench.cli import console
-from ofa_bench.cli.options import RUN_OPTIONS, json_option, results_option
+from ofa_bench.cli.options import RUN_OPTIONS, json_option, results_option, space_option
 
 if TYPE_CHECKING:
     from ofa_bench.engine.assemble import Assembly
@@ -27,6 +27,7 @@ SCRATCH = "reproduced"  # below the runs' folder, so that it is never taken for 
 @RUN_OPTIONS["data_dir"]
 @RUN_OPTIONS["init"]
 @RUN_OPTIONS["teacher"]
+@space_option
 @RUN_OPTIONS["plugins"]
 @results_option
 @json_option
@@ -43,8 +44,9 @@ def command(
     """Make a recorded run again; exit 1 where it comes out otherwise.
 
     RECORD is a file, or a run's name. The run is made from the record's science and seed, with what
-    is installed here and never with code of the record, and is thrown away after the verdict:
-    identical, within interval, or not reproduced.
+    is installed here and never with code or a path of the record, and is thrown away after the
+    verdict: identical, within interval, or not reproduced. A space that is no shipped or installed
+    one is named with --space FILE.
     """
     from ofa_bench import api
     from ofa_bench.cli.outcome import headline

@@ -73,7 +73,8 @@ def assemble(request: Request, catalogue: Catalogue, found: Facts | None = None)
     science = recipe.science
     space = space_of(science.space, catalogue)
     origins = _origins(request, recipe, catalogue)
-    bus = Bus(recipe.policies, _extras(science, catalogue), origins)
+    watchers = frozenset(n for n in science.extras if not _acts(catalogue.get("extra", n)))
+    bus = Bus(recipe.policies, _extras(science, catalogue), origins, watchers)
     reference = _reference(recipe, space, catalogue)
     phases, budget, teachers = _lay_out(recipe, bus, space, classes, reference)
     optim = science.optim
@@ -101,7 +102,7 @@ def assemble(request: Request, catalogue: Catalogue, found: Facts | None = None)
         origins,
         tuple(cost),
         catalogue.get("supernet", space.table.family),
-        frozenset(n for n in science.extras if not _acts(catalogue.get("extra", n))),
+        watchers,
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from ofa_bench.engine.assemble import Assembly, assemble, selected
 from ofa_bench.engine.checkpoint import Checkpoints, lock
 from ofa_bench.engine.curve import Curve
 from ofa_bench.engine.devices import Devices
+from ofa_bench.engine.folder import own_files, read_begun, write_begun
 from ofa_bench.engine.identity import Identity, identify
 from ofa_bench.engine.ledger import Ledger
 from ofa_bench.engine.loop import Loop
@@ -30,9 +30,9 @@ from ofa_bench.engine.recording import record_of
 from ofa_bench.engine.signals import Stop
 from ofa_bench.engine.state import State
 from ofa_bench.engine.weights import load_weights, save_weights, start_from
-from ofa_bench.errors import DataError, PluginError, ResumeError, TrainingDiverged
+from ofa_bench.errors import DataError, PluginError, TrainingDiverged
 from ofa_bench.files import write_whole
-from ofa_bench.recipe import Request, given
+from ofa_bench.recipe import Request
 from ofa_bench.recipe.fingerprint import decoder_id
 from ofa_bench.records.readings import beside, gathered
 from ofa_bench.records.schema import Record
@@ -61,6 +61,13 @@ class Prepared:
                 return record
         return None
 
+    def check_free(self) -> None:
+        """BenchError, before any training, where the record could not be stored at the end, or the
+        run's folder would be written through a link."""
+        science = self.assembly.science
+        own_files(self.folder)
+        self.store.check_free(science.dataset, science.method, self.identity.name)
+
 
 def prepare(
     request: Request,
@@ -72,6 +79,22 @@ def prepare(
 
     `leave`: steps at which to leave the state for runs that begin alike; None shares nothing.
     """
+    assembly, source = opened(request, catalogue, devices)
+    files = {name: start_from(path) for name, path in _starts(request)}
+    decoder = decoder_id(*source.decoder) if source.decoder else None
+    identity = identify(assembly, source.hash, files, decoder)
+    results = Path(assembly.recipe.execution.results)
+    folder = results / "runs" / identity.name
+    shared = None
+    if leave is not None:
+        salt = f"{source.hash} {files} {torch.get_num_threads()}"
+        shared = Shared(results / "runs" / SHARED, tuple(chain(assembly)), salt, leave)
+    store = Store(results)
+    return Prepared(request, assembly, devices, source, identity, folder, store, shared)
+
+
+def opened(request: Request, catalogue: Catalogue, devices: Devices) -> tuple[Assembly, Source]:
+    """Assemble, open the data, and assemble again on what it holds; choose the threads."""
     assembly = assemble(request, catalogue)
     execution, science = assembly.recipe.execution, assembly.science
     source = open_source(
@@ -91,24 +114,14 @@ def prepare(
         )
     if (source.classes, source.sizes) != (assembly.classes, assembly.sizes):
         assembly = assemble(request, catalogue, (source.classes, source.sizes))
-    files = {name: start_from(path) for name, path in _starts(request)}
-    decoder = decoder_id(*source.decoder) if source.decoder else None
-    identity = identify(assembly, source.hash, files, decoder)
-    results = Path(execution.results)
-    folder = results / "runs" / identity.name
     largest = assembly.space.macs(assembly.space.largest, assembly.classes)
     settle_threads(largest * science.optim.norm_batch)
-    shared = None
-    if leave is not None:
-        salt = f"{source.hash} {files} {torch.get_num_threads()}"
-        shared = Shared(results / "runs" / SHARED, tuple(chain(assembly)), salt, leave)
-    store = Store(results)
-    return Prepared(request, assembly, devices, source, identity, folder, store, shared)
+    return assembly, source
 
 
 def _starts(request: Request) -> list[tuple[str, Path]]:
-    given = (("init", request.init), ("teacher", request.teacher))
-    return [(name, Path(path)) for name, path in given if path]
+    starts = (("init", request.init), ("teacher", request.teacher))
+    return [(name, Path(path)) for name, path in starts if path]
 
 
 def carry_out(
@@ -142,6 +155,7 @@ def _locked(
     if os.environ.get("OFA_BENCH_TRACE", "") not in ("", "0"):
         trace = Trace(lambda hook, who, micros: progress.note(f"{hook} of {who}: {micros:.0f} µs"))
         prepared.assembly.bus.monitor(trace.before, trace.after)
+    prepared.assembly.bus.watchers.tell = progress.note
     told = {"started": started, "command": command}
     try:
         Loop(state, curve).run()
@@ -184,51 +198,33 @@ def _pure(prepared: Prepared) -> bool:
 
 
 def _describe_run(prepared: Prepared, command: str) -> str:
-    """`run.json`: what `resume` needs, and what a foreign checkpoint is compared with."""
-    path = prepared.folder / "run.json"
-    threads = torch.get_num_threads()
-    told = {
-        "run": prepared.identity.name,
-        "run_id": prepared.identity.run,
-        "command": command,
-        "request": requested(prepared.request),
-        "science": prepared.assembly.science.model_dump(mode="json"),
-        "seed": prepared.assembly.recipe.seed,
-        "threads": threads,
-        "started": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
-    if path.is_file() and not prepared.request.fresh:
-        begun = read_run(prepared.folder)
-        if begun.get("run_id") == prepared.identity.run:
-            # Bits hold for a thread count, so a run goes on with the one it began with.
-            torch.set_num_threads(int(begun["threads"]))
-            return str(begun["started"])
+    """Write `run.json`, or take the thread count from it; returns when the run began.
+
+    Bits hold for a thread count, so a run goes on with the one it began with.
+    """
+    folder, assembly = prepared.folder, prepared.assembly
+    if (folder / "run.json").exists() and not prepared.request.fresh:
+        begun = read_begun(folder)
+        if begun.run_id == prepared.identity.run:
+            torch.set_num_threads(begun.threads)
+            return begun.started
+    started = datetime.now(UTC).isoformat(timespec="seconds")
     if not prepared.devices.first:
-        return str(told["started"])
+        return started
     if prepared.request.fresh:
-        Checkpoints(prepared.folder / "checkpoint", 0).clear()
-    write_whole(path, json.dumps(told, indent=1) + "\n")
-    return str(told["started"])
-
-
-def requested(request: Request) -> dict[str, Any]:
-    """A request as JSON, so that it can be made again; UsageError-free: instances by name."""
-    values = {k: v for k, v in vars(request).items() if given(v)}
-    return {
-        k: list(v) if isinstance(v, tuple) else v if isinstance(v, int | float | dict) else str(v)
-        for k, v in values.items()
-    }
-
-
-def read_run(folder: Path) -> dict[str, Any]:
-    """A run folder's `run.json`; ResumeError if it cannot be read."""
-    try:
-        told: dict[str, Any] = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-        return told
-    except (OSError, ValueError) as error:
-        raise ResumeError(
-            f"{folder} does not hold a begun run", "`ofa-bench runs` lists what there is"
-        ) from error
+        Checkpoints(folder / "checkpoint", 0).clear()
+    write_begun(
+        folder,
+        prepared.request,
+        assembly.science,
+        prepared.identity,
+        prepared.source.splits_hash,
+        command=command,
+        seed=assembly.recipe.seed,
+        threads=torch.get_num_threads(),
+        started=started,
+    )
+    return started
 
 
 def state_of(

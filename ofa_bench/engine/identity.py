@@ -22,13 +22,14 @@ NETWORK = "ofa_bench.nets"
 @dataclass(frozen=True)
 class Identity:
     """Row and run ids, the short name of the run, the code behind its parts, and what the row id
-    was hashed from beside the science and the data."""
+    was hashed from: `hashed` and the hash of the `data`, beside the science."""
 
     row: str
     run: str
     name: str
     sources: dict[str, Source]
     hashed: Hashed
+    data: str
 
 
 def identify(
@@ -50,7 +51,7 @@ def identify(
     seed = f"s{assembly.recipe.seed}"
     label = "-".join([science.method, science.dataset, assembly.space.name, seed])
     hashed = Hashed(code=tuple(code), files=files, numerics=NUMERICS)
-    return Identity(row, run, f"{safe(label)}-{run[:10]}", sources, hashed)
+    return Identity(row, run, f"{safe(label)}-{run[:10]}", sources, hashed, data_hash)
 
 
 def network_hash(assembly: Assembly) -> str:

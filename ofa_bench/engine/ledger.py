@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -95,7 +95,3 @@ class Ledger:
         if running:
             self.go_on()
         return [asdict(row) for row in self.rows]
-
-    def load_state_dict(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Go on from a checkpoint's rows."""
-        self.rows = [PhaseLedger(**row) for row in rows]

@@ -97,7 +97,7 @@ class Loop:
                 break
         if self.devices.any(self.stop()):
             self._abandon()
-        self._update(step, draws, lr)
+        self._update(step, draws, shares, lr)
         self.ledger.charge(draws, samples)
         self._charge_forward(step, passes, probes, samples)
         mine = sum(cuts[number][2] - cuts[number][1] for number in numbers)
@@ -139,10 +139,12 @@ class Loop:
             shared=state.shares_prefixes,
         )
 
-    def _update(self, step: Step, draws: Sequence[Draw], lr: float) -> None:
+    def _update(
+        self, step: Step, draws: Sequence[Draw], shares: Sequence[float], lr: float
+    ) -> None:
         """Reduce over ranks once, merge, clip, move."""
         state = self.state
-        state.reduce(step, draws)
+        state.reduce(step, draws, shares)
         state.unscale()
         if (clip := state.assembly.science.optim.clip) is not None:
             state.gradients.clip(clip)

@@ -61,5 +61,9 @@ def describe(devices: Devices, merges: bool) -> dict[str, Any]:
         "torch": torch.__version__,
         "python": platform.python_version(),
         "platform": platform.platform(terse=True),
-        "details": {"world": devices.world, "graphs": replays(devices.device, merges)},
+        "details": {
+            "world": devices.world,
+            "graphs": replays(devices.device, merges),
+            **({"deterministic": True} if torch.are_deterministic_algorithms_enabled() else {}),
+        },
     }

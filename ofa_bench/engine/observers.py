@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import json
+import math
+import os
+import stat
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any, Protocol
 
 from ofa_bench.files import unwritable
 from ofa_bench.hookspecs import Outcome, RunView, Scores, hookimpl
+from ofa_bench.limits import limit
 from ofa_bench.schedule import Phase, Step
 
 HEARTBEAT = 2.0  # seconds between lines that say how far a run has come
@@ -72,7 +76,8 @@ class EventLog:
         try:
             if self._stream is None:
                 self._path.parent.mkdir(parents=True, exist_ok=True)
-                self._stream = self._path.open("a", encoding="utf-8")
+                flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW
+                self._stream = os.fdopen(os.open(self._path, flags, 0o644), "a", encoding="utf-8")
             now = time.time()
             self._stream.write(json.dumps({"at": round(now, 3), "event": kind, **values}) + "\n")
             self._stream.flush()
@@ -133,21 +138,38 @@ class Trace:
         self._tell(hook, ", ".join(impl.plugin_name for impl in impls), spent)
 
 
-def lost_seconds(path: Path, since: float) -> float:
+def lost_seconds(path: Path, since: float, bound: float) -> tuple[float, float]:
     """Seconds of training that killed processes did after the checkpoint written at `since`
-    (epoch seconds), by the log's own lines; idle time before a process took up again is not in."""
-    lost, before = 0.0, since
+    (epoch seconds), by the log's own lines; and the seconds beyond `bound` in any of them, which
+    a clock that was set explains, and no training. Idle time between processes is not in."""
+    lost = beyond = current = 0.0
+    before = since
+    for at, begins in _moments(path):
+        if begins:
+            lost, beyond = lost + min(current, bound), beyond + max(0.0, current - bound)
+            current, before = 0.0, max(at, since)
+        elif at > since:
+            current += max(0.0, at - before)
+            before = at
+    return lost + min(current, bound), beyond + max(0.0, current - bound)
+
+
+def _moments(path: Path) -> Iterator[tuple[float, bool]]:
+    """The time of each line of a log, and whether a process starts with it."""
     try:
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+        about = path.lstat()
+        if not stat.S_ISREG(about.st_mode):
+            return
+        with path.open("rb") as stream:
+            stream.seek(max(0, about.st_size - limit("event-log-bytes")))
+            lines = stream.read().splitlines()
     except OSError:
-        return 0.0
+        return
     for line in lines:
         try:
             event = json.loads(line)
             at, begins = float(event["at"]), event["event"] == "start"
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
             continue  # a line cut short by the kill
-        if at > since:
-            lost += 0.0 if begins else at - before
-            before = at
-    return lost
+        if math.isfinite(at):
+            yield at, begins

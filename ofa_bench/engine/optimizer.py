@@ -101,9 +101,26 @@ class Optimizer:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Rebuild the same groups, then fill them."""
+        """Rebuild the same groups, then fill them; ValueError where they are not those of the
+        recipe, or hold tensors of other shapes."""
         self.restart()
         for cohort in state["cohorts"]:
             self.join(cohort)
-        if self.torch is not None:
-            self.torch.load_state_dict(state["torch"])
+        if self.cohorts != [list(cohort) for cohort in state["cohorts"]]:
+            raise ValueError("its optimizer has parameters that the network lacks")
+        if self.torch is None:
+            return
+        before = [_settings(group) for group in self.torch.param_groups]
+        self.torch.load_state_dict(state["torch"])
+        if [_settings(group) for group in self.torch.param_groups] != before:
+            raise ValueError("its optimizer is set otherwise than the recipe says")
+        for parameter, values in self.torch.state.items():
+            for value in values.values():
+                sized = isinstance(value, torch.Tensor) and value.ndim
+                if sized and value.shape != parameter.shape:
+                    raise ValueError("its optimizer holds tensors of other shapes")
+
+
+def _settings(group: Mapping[str, Any]) -> dict[str, Any]:
+    """A group's settings, the rate apart, which every step sets."""
+    return {name: value for name, value in group.items() if name not in ("params", "lr")}

@@ -16,17 +16,14 @@ from ofa_bench.catalogue import Origin
 from ofa_bench.draws import Draw
 from ofa_bench.engine.blame import author_traceback, holder, place
 from ofa_bench.engine.marks import HOOKS, check_marks
+from ofa_bench.engine.watchers import Announcer, Watchers, acting_part, at, relay
 from ofa_bench.errors import BenchError, PluginError, PolicyError, nearest
 from ofa_bench.hookspecs import (
     PROJECT,
     Batch,
     Criterion,
-    Outcome,
-    RunView,
-    Scores,
     Seen,
     Teacher,
-    TrainingSpec,
 )
 from ofa_bench.policy import Policy, families
 from ofa_bench.schedule import Budget, Phase, Step
@@ -38,29 +35,33 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class Bus:
-    """One run's hooks. `policies` by family; extras and observers by name."""
+class Bus(Announcer):
+    """One run's hooks. `policies` by family; extras and observers by name, of which `watchers`
+    only watch."""
 
     def __init__(
         self,
         policies: Mapping[str, Policy[Any]],
         extras: Mapping[str, object],
         origins: Mapping[str, Origin],
+        watchers: frozenset[str] = frozenset(),
     ) -> None:
         self.policies = dict(policies)
         self.extras = dict(extras)
         self._origins = dict(origins)
-        self._relay = pluggy.PluginManager(PROJECT)
-        self._relay.add_hookspecs(TrainingSpec)
+        self._relay = relay()
+        self.watchers = Watchers(self._who)
         for name, plugin in [*policies.items(), *extras.items()]:
-            self._register(name, plugin)
+            self._register(name, plugin, name in watchers)
         self._check_owners()
         self._hook = self._relay.hook
 
-    def _register(self, name: str, plugin: object) -> None:
+    def _register(self, name: str, plugin: object, watches: bool = False) -> None:
         check_marks(type(plugin), self._who(name))
         try:
-            self._relay.register(plugin, name)
+            if watches:
+                self.watchers.add(name, plugin)
+            self._relay.register(acting_part(plugin) if watches else plugin, name)
             self._relay.check_pending()
         except pluggy.PluginValidationError as error:
             marked = [n for n in dir(plugin) if hasattr(getattr(plugin, n), f"{PROJECT}_impl")]
@@ -97,7 +98,7 @@ class Bus:
         return sorted(
             f"{impl.plugin_name}: {hook}"
             for hook in HOOKS
-            for impl in getattr(self._relay.hook, hook).get_hookimpls()
+            for impl in self._impls(hook)
             if impl.hookwrapper or impl.wrapper
         )
 
@@ -106,9 +107,13 @@ class Bus:
         return [
             (hook, impl.plugin_name)
             for hook in sorted(HOOKS)
-            for impl in getattr(self._relay.hook, hook).get_hookimpls()
+            for impl in self._impls(hook)
             if not (impl.hookwrapper or impl.wrapper)
         ]
+
+    def _impls(self, hook: str) -> list[Any]:
+        apart = list(self.watchers.impls(hook))
+        return [*getattr(self._relay.hook, hook).get_hookimpls(), *apart]
 
     @property
     def merges(self) -> bool:
@@ -122,6 +127,7 @@ class Bus:
     def monitor(self, before: Any, after: Any) -> None:
         """Call around every hook call, for tracing."""
         self._relay.add_hookcall_monitoring(before, after)
+        self.watchers.monitor(before, after)
 
     def _who(self, name: str) -> str:
         plugin = self.policies.get(name) or self.extras.get(name)
@@ -186,10 +192,10 @@ class Bus:
     def draws(self, step: Step, probe: Callable[[Subnet], float]) -> list[Draw]:
         """The step's subnets."""
         call = lambda: self._hook.shrink_draws(step=step, probe=probe)  # noqa: E731
-        draws = list(self._ask("shrink_draws", _at(step), call, "shrink"))
+        draws = list(self._ask("shrink_draws", at(step), call, "shrink"))
         if not draws or not all(isinstance(draw, Draw) for draw in draws):
             raise PolicyError(
-                f"{self._who('shrink')}: shrink_draws gave {draws!r} {_at(step)}",
+                f"{self._who('shrink')}: shrink_draws gave {draws!r} {at(step)}",
                 "return a list of Draw, at least one",
             )
         return draws
@@ -197,17 +203,17 @@ class Bus:
     def lr_at(self, step: Step) -> float:
         """The step's learning rate."""
         call = lambda: self._hook.lr_at(step=step)  # noqa: E731
-        return self._rate("lr_at", step, self._ask("lr_at", _at(step), call, "lr"))
+        return self._rate("lr_at", step, self._ask("lr_at", at(step), call, "lr"))
 
     def lr_share(self, step: Step, draw: Draw) -> float:
         """A draw's share of the rate."""
         call = lambda: self._hook.lr_share(step=step, draw=draw)  # noqa: E731
-        return self._rate("lr_share", step, self._ask("lr_share", _at(step), call, "lr"))
+        return self._rate("lr_share", step, self._ask("lr_share", at(step), call, "lr"))
 
     def _rate(self, hook: str, step: Step, value: float) -> float:
         if not isinstance(value, int | float) or not 0 <= value < math.inf:
             raise PolicyError(
-                f"{self._who('lr')}: {hook} is {value!r} {_at(step)}",
+                f"{self._who('lr')}: {hook} is {value!r} {at(step)}",
                 "rates are finite and not negative",
             )
         return float(value)
@@ -232,53 +238,40 @@ class Bus:
         call = lambda: self._hook.distill_loss(  # noqa: E731
             step=step, draw=draw, logits=logits, batch=batch, seen=seen, criterion=criterion
         )
-        loss: Tensor = self._ask("distill_loss", _at(step), call, "distill")
+        loss: Tensor = self._ask("distill_loss", at(step), call, "distill")
         if getattr(loss, "ndim", None) != 0 or not loss.requires_grad:
             raise PolicyError(
-                f"{self._who('distill')}: the loss of {draw.role} {_at(step)} is no scalar with a "
+                f"{self._who('distill')}: the loss of {draw.role} {at(step)} is no scalar with a "
                 "gradient",
                 "return a mean over samples computed from `logits`",
             )
         return loss
 
-    def merge(self, step: Step, draws: Sequence[Draw], grads: Tensor, active: Tensor) -> Tensor:
-        """The step's gradient from the draws' own."""
+    def merge(
+        self,
+        step: Step,
+        draws: Sequence[Draw],
+        grads: Tensor,
+        active: Tensor,
+        shares: Sequence[float],
+    ) -> Tensor:
+        """The step's gradient from the draws' own and their shares of the rate."""
         owner = self._relay.hook.merge_gradients.get_hookimpls()[0].plugin_name
-        shares = [self.lr_share(step, draw) for draw in draws]
         call = lambda: self._hook.merge_gradients(  # noqa: E731
             step=step, draws=draws, grads=grads, active=active, shares=shares
         )
-        merged: Tensor = self._ask("merge_gradients", _at(step), call, owner)
+        merged: Tensor = self._ask("merge_gradients", at(step), call, owner)
         if merged.shape != grads.shape[1:]:
             raise PolicyError(
                 f"{self._who(owner)}: the merged gradient has shape {tuple(merged.shape)} "
-                f"{_at(step)}",
+                f"{at(step)}",
                 f"return one of shape {tuple(grads.shape[1:])}",
             )
         return merged
 
-    def run_start(self, run: RunView) -> None:
-        """Tell observers that the run begins."""
-        self._tell("run_start", "as the run begins", run=run)
-
-    def phase_start(self, phase: Phase, step: Step) -> None:
-        """Tell observers that a phase begins."""
-        self._tell("phase_start", _at(step), phase=phase, step=step)
-
-    def after_step(self, step: Step, outcome: Outcome) -> None:
-        """Tell observers that a step is done."""
-        self._tell("after_step", _at(step), step=step, outcome=outcome)
-
-    def after_eval(self, step: Step, scores: Scores) -> None:
-        """Tell observers a point of the curve."""
-        self._tell("after_eval", _at(step), step=step, scores=scores)
-
-    def run_end(self, record: Mapping[str, Any]) -> None:
-        """Tell observers that the run is over."""
-        self._tell("run_end", "as the run ends", record=record)
-
     def _tell(self, hook: str, where: str, **values: Any) -> None:
-        """Call every observer; a mistake is that of the plugin whose frame it came through."""
+        """Call every observer; a mistake is that of the plugin whose frame it came through, and of
+        a watcher it is forgiven."""
         try:
             getattr(self._hook, hook)(**values)
         except BenchError:
@@ -286,7 +279,4 @@ class Bus:
         except Exception as error:
             culprit = holder(error, self._plugins) or "an observer"
             raise self._failed(hook, where, error, culprit) from error
-
-
-def _at(step: Step) -> str:
-    return f"at step {step.index} of phase {step.phase.name!r}"
+        self.watchers.call(hook, where, values)

@@ -7,6 +7,7 @@ not their names; so a chain of digests over the steps says how long two runs agr
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Any
 from ofa_bench.draws import Role
 from ofa_bench.engine.assemble import Assembly
 from ofa_bench.engine.identity import network_hash
+from ofa_bench.errors import PluginError
 from ofa_bench.keys import digest
 from ofa_bench.recipe.fingerprint import NUMERICS, canonical, source_of
 from ofa_bench.schedule import Phase
@@ -27,13 +29,15 @@ APART = ("extras", "method", "shrink", "lr", "distill", "budget", "evaluate")
 def chain(assembly: Assembly) -> list[str]:
     """The digest of everything that acted before step n, for n from 0 to the end.
 
-    Just the start where a policy learns from feedback: its answers are not known beforehand.
+    Just the start where a policy learns from feedback: its answers are not known beforehand. Up to
+    the step at which a policy fails, where one does: the run itself will say so.
     """
     policies = assembly.recipe.policies.values()
     digests = [_start(assembly)]
     if all(policy.pure for policy in policies):
-        for acted in _actions(assembly):
-            digests.append(digest(digests[-1], acted))
+        with suppress(PluginError):
+            for acted in _actions(assembly):
+                digests.append(digest(digests[-1], acted))
     return digests
 
 

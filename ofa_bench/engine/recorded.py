@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ofa_bench.catalogue import Catalogue
+from ofa_bench.engine.assemble import space_of
 from ofa_bench.errors import UsageError
 from ofa_bench.recipe import Request
 from ofa_bench.records.render import plain_text
@@ -21,12 +22,14 @@ Part = tuple[str, str, Policy | None]
 def request_for(record: Record, catalogue: Catalogue, **execution: Any) -> Request:
     """A request for the record's own science and seed, on the kind of device it ran on.
 
-    `execution` gives what a record cannot: `results`, `data_dir`, `init`, `teacher`. Names are
-    looked up among what is installed; no code or path of the record is used. Raises UsageError on
-    a record that was changed or imported, on a missing plugin, and where starting weights are due.
+    `execution` gives what a record cannot: `results`, `data_dir`, `init`, `teacher`, and the table
+    of a `space` that is not installed. Names are looked up among what is installed; no code or path
+    of the record is used. Raises UsageError on a record that was changed or imported, on a missing
+    plugin, and where starting weights or a table are due.
     """
     _check_repeatable(record)
-    for kind, name, policy in _parts(record):
+    science = _with_table(record, execution.pop("space", None), catalogue)
+    for kind, name, policy in _parts(record, science):
         if name not in catalogue.names(kind):
             raise _missing(kind, name, policy)
     for name in ("init", "teacher"):
@@ -41,7 +44,7 @@ def request_for(record: Record, catalogue: Catalogue, **execution: Any) -> Reque
         seed=record.seed,
         device="cpu" if record.machine.device == "cpu" else "auto",
         deterministic=record.execution.get("deterministic") is True,
-        recorded={"science": record.science, "origins": record.origins},
+        recorded={"science": science, "origins": record.origins},
         **execution,
     )
 
@@ -59,9 +62,29 @@ def _check_repeatable(record: Record) -> None:
         )
 
 
-def _parts(record: Record) -> Iterator[Part]:
+def _with_table(record: Record, table: str | None, catalogue: Catalogue) -> dict[str, Any]:
+    """The science with a table that the person names in place of the path that the record has."""
+    if table is not None:
+        fingerprint = space_of(table, catalogue).fingerprint()
+        if fingerprint != record.task.space.fingerprint:
+            raise UsageError(
+                f"--space {table} is not the space of the record",
+                f"the record's is {plain_text(record.task.space.name)}, "
+                f"{plain_text(record.task.space.fingerprint)[:12]}",
+            )
+        return {**record.science, "space": table}
+    path = str(record.science.get("space"))
+    if path.endswith(".toml"):
+        raise UsageError(
+            f"science.space of the record is {plain_text(path)}: no path of a record is read",
+            "name its table here with --space FILE",
+        )
+    return record.science
+
+
+def _parts(record: Record, science: dict[str, Any]) -> Iterator[Part]:
     """What the run needs of the catalogue: kind, name, and what the record says of its maker."""
-    method, science = record.method, record.science
+    method = record.method
     yield "dataset", str(science.get("dataset")), None
     if not str(science.get("space")).endswith(".toml"):
         yield "space", str(science.get("space")), None

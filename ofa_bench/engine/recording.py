@@ -47,7 +47,7 @@ def record_of(
         },
         "status": status,
         "method": _method(prepared),
-        "task": _task(prepared, judgement),
+        "task": _task(prepared, state, judgement),
         "science": assembly.science.model_dump(mode="json"),
         "origins": {k: v for k, v in assembly.recipe.origins.items() if v},
         "execution": assembly.recipe.execution.model_dump(mode="json"),
@@ -92,7 +92,7 @@ def _method(prepared: Prepared) -> dict[str, Any]:
     }
 
 
-def _task(prepared: Prepared, judgement: Judgement | None) -> dict[str, Any]:
+def _task(prepared: Prepared, state: State, judgement: Judgement | None) -> dict[str, Any]:
     assembly, source = prepared.assembly, prepared.source
     subnets = judgement.subnets if judgement else ()
     return {
@@ -116,10 +116,16 @@ def _task(prepared: Prepared, judgement: Judgement | None) -> dict[str, Any]:
         },
         "calibration": source.calibration_hash,
         "resolutions": assembly.space.listed,
-        "notes": source.notes,
+        "notes": (*source.notes, *state.notes, *_mistakes(state)),
         "class_names": source.class_names,
         "decoder": source.decoder and source.decoder._asdict(),
     }
+
+
+def _mistakes(state: State) -> tuple[str, ...]:
+    """What went wrong in extras that only watch, on any rank."""
+    watchers = state.assembly.bus.watchers
+    return watchers.merged(state.devices.gather(watchers.state_dict()))
 
 
 def _cost(state: State, machine: Mapping[str, Any], judgement: Judgement | None) -> dict[str, Any]:
@@ -167,9 +173,13 @@ def _bits(name: str, judgement: Judgement) -> dict[str, Any]:
 
 
 def version_control() -> tuple[str | None, bool | None]:
-    """The commit of the working copy this code lies in, and whether it was changed since."""
+    """The commit of the working copy that tracks this code, and whether it was changed since.
+
+    None where the code is installed, though it may lie in somebody's repository.
+    """
     here = Path(__file__).resolve().parent
     try:
+        _git(here, "ls-files", "--error-unmatch", Path(__file__).name)
         commit = _git(here, "rev-parse", "HEAD")
         return commit, bool(_git(here, "status", "--porcelain", "--untracked-files=no"))
     except (OSError, subprocess.SubprocessError):

@@ -14,6 +14,7 @@ from ofa_bench.engine.devices import open_devices
 from ofa_bench.engine.observers import Progress
 from ofa_bench.engine.signals import listening
 from ofa_bench.errors import DataError, PluginError, TrainingDiverged
+from ofa_bench.evaluate.exact import shielded
 from ofa_bench.recipe import Request
 from ofa_bench.records.schema import Record
 from ofa_bench.records.store import Entry
@@ -41,7 +42,11 @@ def rerun(
     """
     folder = Path(str(asked.results))
     shutil.rmtree(folder / "records", ignore_errors=True)
-    with open_devices(asked.device or "auto") as devices, listening() as stop:
+    with (
+        shielded(asked.deterministic),
+        open_devices(asked.device or "auto") as devices,
+        listening() as stop,
+    ):
         prepared = prepare(asked, catalogue, devices)
         if prepared.source.hash != record.task.dataset_hash:
             raise DataError(

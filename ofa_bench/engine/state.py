@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -15,20 +14,21 @@ from torch import Tensor
 from ofa_bench.data.batch import Batch
 from ofa_bench.data.source import Source
 from ofa_bench.draws import Draw, Role
+from ofa_bench.engine import restoring
 from ofa_bench.engine.assemble import Assembly
-from ofa_bench.engine.checkpoint import Checkpoints, serialized
+from ofa_bench.engine.checkpoint import DAMAGED, Checkpoints, deserialized, serialized, shown
 from ofa_bench.engine.devices import Devices
 from ofa_bench.engine.gradients import FlatGradients
 from ofa_bench.engine.ledger import Ledger
 from ofa_bench.engine.machine import autocast
-from ofa_bench.engine.observers import Progress, lost_seconds
+from ofa_bench.engine.observers import Progress
 from ofa_bench.engine.optimizer import Optimizer
 from ofa_bench.engine.prefix import Shared
 from ofa_bench.engine.replay import Blocks, blocks_of
 from ofa_bench.engine.signals import Stop
 from ofa_bench.engine.teacher import FrozenTeacher
 from ofa_bench.engine.weights import load_weights
-from ofa_bench.errors import MisfitError
+from ofa_bench.errors import MisfitError, ResumeError
 from ofa_bench.files import write_whole
 from ofa_bench.hookspecs import RunView, Snapshot
 from ofa_bench.losses import Losses
@@ -58,6 +58,7 @@ class State:
     prefix: str | None = None
     cursor: int = 0
     saved: int = 0
+    notes: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         science = self.assembly.science
@@ -72,7 +73,7 @@ class State:
             raise MisfitError(
                 "gradients that an extra merges cannot be scaled", "use --precision bf16 or fp32"
             )
-        self._scaler = (
+        self.scaler = (
             torch.amp.GradScaler(self.devices.device.type) if science.precision == "fp16" else None
         )
         needs = self.assembly.recipe.policies["distill"].needs
@@ -107,7 +108,7 @@ class State:
             self._sort(phase)
         teacher = self.assembly.teachers.get(phase.name)
         if isinstance(teacher, Snapshot) and teacher.at not in self.teachers:
-            self.teachers[teacher.at] = self._take(teacher)
+            self.teachers[teacher.at] = self.take(teacher)
 
     def _sort(self, phase: Phase) -> None:
         if not isinstance(self.net, SortsChannels):
@@ -126,7 +127,8 @@ class State:
 
         apply(network, order, moved)
 
-    def _take(self, teacher: Snapshot) -> FrozenTeacher:
+    def take(self, teacher: Snapshot) -> FrozenTeacher:
+        """A frozen teacher: the network as it is now."""
         return FrozenTeacher.taken(teacher, self.net, self.source, self._over)
 
     def teacher_of(self, phase: Phase) -> FrozenTeacher | None:
@@ -158,7 +160,7 @@ class State:
             loss = float(self.criterion.hard(logits.float(), batch.labels))
         return float(self.devices.share(loss))
 
-    def reduce(self, step: Step, draws: Sequence[Draw]) -> None:
+    def reduce(self, step: Step, draws: Sequence[Draw], shares: Sequence[float]) -> None:
         """Sum gradients over ranks, and merge the draws' own where an extra does."""
         gradients = self.gradients
         if not self.assembly.bus.merges:
@@ -169,7 +171,7 @@ class State:
         rows = gradients.rows[: len(draws)]
         self.devices.sum(rows)
         active = torch.stack([self._active(draw.subnet) for draw in draws])
-        gradients.flat.copy_(self.assembly.bus.merge(step, draws, rows, active))
+        gradients.flat.copy_(self.assembly.bus.merge(step, draws, rows, active, shares))
         gradients.attach(gradients.flat)
 
     def _active(self, subnet: Subnet) -> Tensor:
@@ -181,23 +183,23 @@ class State:
 
     def scale(self, loss: Tensor) -> Tensor:
         """The loss as backward sees it."""
-        return loss if self._scaler is None else self._scaler.scale(loss)
+        return loss if self.scaler is None else self.scaler.scale(loss)
 
     def unscale(self) -> None:
         """Undo the loss scale, after the reduction."""
-        if self._scaler is not None and self.optimizer.torch is not None:
-            self._scaler.unscale_(self.optimizer.torch)
+        if self.scaler is not None and self.optimizer.torch is not None:
+            self.scaler.unscale_(self.optimizer.torch)
 
     def update(self, lr: float) -> None:
         """Move the parameters; a step that the scaler skips is not divergence."""
-        if self._scaler is None:
+        if self.scaler is None:
             self._bad |= ~torch.isfinite(self.gradients.flat.sum())
             self.optimizer.step(lr)
             return
         assert self.optimizer.torch is not None
         self.optimizer.rate(lr)
-        self._scaler.step(self.optimizer.torch)
-        self._scaler.update()
+        self.scaler.step(self.optimizer.torch)
+        self.scaler.update()
 
     def no_losses(self, draws: Sequence[Draw]) -> list[Tensor]:
         """What a rank without a micro-batch has to say of a step's losses."""
@@ -217,7 +219,7 @@ class State:
         self.saved = self.cursor
         if not self.devices.first:
             return
-        self.checkpoints.save(self.cursor, self._memory())
+        self.checkpoints.save(self.cursor, restoring.memory(self))
 
     def leave(self) -> None:
         """Leave the state for runs that begin alike, where this step is one they part at."""
@@ -225,71 +227,40 @@ class State:
         if shared is None or self.cursor not in shared.leave or not self.devices.first:
             return
         self.prefix = shared.name(self.cursor)
-        write_whole(shared.path(self.cursor), serialized(self._memory()))
-
-    def _memory(self) -> dict[str, Any]:
-        plugins = self._plugins()
-        return {
-            "run_id": self.run_id,
-            "step": self.cursor,
-            "prefix": self.prefix,
-            "parameters": self.net.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "scaler": self._scaler.state_dict() if self._scaler else None,
-            "teachers": {at: teacher.weights() for at, teacher in self.teachers.items()},
-            "ledger": self.ledger.state_dict(),
-            "at": time.time(),
-            "curve": self.curve_points,
-            "policies": {n: p.state_dict() for n, p in plugins.items() if remembers(p)},
-        }
-
-    def _plugins(self) -> dict[str, Any]:
-        return {**self.assembly.recipe.policies, **self.assembly.bus.extras}
+        write_whole(shared.path(self.cursor), serialized(restoring.memory(self)))
 
     def restore(self) -> int:
         """Take up the newest checkpoint, or what a run that began alike left; returns the number
         of completed steps."""
-        state = self.checkpoints.load(self.run_id, self.devices.device)
-        if state is not None:
-            since = state["at"]
-            self.ledger.load_state_dict(state["ledger"])
-            self.ledger.charge_lost(lost_seconds(self.folder / "events.jsonl", since))
-        else:
-            state = self._beginning()
-        if state is None:
+
+        def take_up(memory: dict[str, Any]) -> None:
+            restoring.take_up(self, memory)
+
+        device, tell = self.devices.device, self.progress.note
+        memory = self.checkpoints.load(self.run_id, device, take_up, tell)
+        if memory is not None:
+            restoring.charge_lost(self, memory)
+        elif not self._begin_shared(take_up):
             for parameter in self.gradients.parameters.values():
                 self.devices.broadcast(parameter.data)
-            return 0
-        self.net.load_state_dict(state["parameters"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        if self._scaler is not None:
-            self._scaler.load_state_dict(state["scaler"])
-        for value in self.assembly.teachers.values():
-            if isinstance(value, Snapshot) and value.at in state["teachers"]:
-                teacher = self._take(value)
-                teacher.load(state["teachers"][value.at])
-                self.teachers[value.at] = teacher
-        self.curve_points[:] = state["curve"]
-        plugins = self._plugins()
-        for name, memory in state["policies"].items():
-            plugins[name].load_state_dict(memory)
-        self.cursor = self.saved = int(state["step"])
-        self.prefix = state["prefix"]
         return self.cursor
 
-    def _beginning(self) -> dict[str, Any] | None:
-        """The state that a run with the same beginning left; its cost is this run's cost too."""
+    def _begin_shared(self, take_up: Callable[[dict[str, Any]], None]) -> bool:
+        """Begin with the state that a run with the same beginning left; its cost is this run's
+        cost too. A damaged one is left out."""
         path = self.shared.latest() if self.shared else None
         if path is None:
-            return None
-        state: dict[str, Any] = torch.load(
-            path, map_location=self.devices.device, weights_only=True
-        )
-        self.ledger.load_state_dict(state["ledger"])
-        self.progress.note(f"the first {state['step']:,} steps are another run's: taken over")
-        return state
-
-
-def remembers(plugin: object) -> bool:
-    """Whether a policy or extra keeps a state of its own."""
-    return hasattr(plugin, "state_dict") and hasattr(plugin, "load_state_dict")
+            return False
+        try:
+            memory = deserialized(path, self.devices.device)
+        except (OSError, *DAMAGED) as error:
+            self.progress.note(f"{path} is damaged, and is left out: {shown(error)}")
+            return False
+        try:
+            take_up(memory)
+        except DAMAGED as error:
+            raise ResumeError(
+                f"{path} is of no run that begins alike: {shown(error)}", f"remove {path}"
+            ) from error
+        self.progress.note(f"the first {memory['step']:,} steps are another run's: taken over")
+        return True

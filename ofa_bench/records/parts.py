@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -14,6 +14,7 @@ Macs = Annotated[int, Field(ge=0, le=10**30)]
 Units = Annotated[int, Field(ge=0, le=10**6)]  # cores, threads, GPUs, pixels of a side, classes
 Seconds = Annotated[float, Field(ge=0, le=1e10)]
 Epochs = Annotated[float, Field(ge=0, le=1e9)]
+Start = Annotated[str, Field(pattern=r"^(init|teacher)$")]
 
 
 class Part(BaseModel):
@@ -31,7 +32,7 @@ class Identity(Part):
     """
 
     code: tuple[str, ...]
-    files: dict[Literal["init", "teacher"], Hash] = {}
+    files: dict[Start, Hash] = {}
     numerics: str
 
 

@@ -52,32 +52,42 @@ class Store:
 
     def path(self, record: Record) -> Path:
         """The record's file; names are reduced to letters that cannot leave the folder."""
-        return (
-            self.root
-            / slug(record.task.dataset)
-            / slug(record.method.name)
-            / f"{slug(record.run.id)}.json"
-        )
+        return self._path(record.task.dataset, record.method.name, record.run.id)
+
+    def _path(self, dataset: str, method: str, run: str) -> Path:
+        return self.root / slug(dataset) / slug(method) / f"{slug(run)}.json"
+
+    def check_free(self, dataset: str, method: str, run: str) -> None:
+        """BenchError where a run's record could not be stored, since its file holds another one;
+        the record of an attempt of this run that failed gives way."""
+        path = self._path(dataset, method, run)
+        if path.exists() or path.is_symlink():
+            from ofa_bench.records.attempts import superseded
+
+            superseded(path, run)
 
     def write(self, record: Record, bits: bytes | None = None) -> Path:
         """Keep a record and its bits; the same record twice is one.
 
-        Safe beside other processes. Raises BenchError where the name holds another record or the
-        bits are not those the record speaks of.
+        A record of the same run that `failed` gives way, and is kept beside as `<run>.failed-1`,
+        `-2` and so on. Safe beside other processes. Raises BenchError where the name holds another
+        record or the bits are not those the record speaks of.
         """
         path = self.path(record)
         _fit(record, bits, path)
         text = spell(plain(record))
         with _alone(path.parent):
-            if path.exists():
-                if path.read_text(encoding="utf-8") != text:
-                    raise BenchError(
-                        f"{path} holds another record already", "records are never overwritten"
-                    )
+            held = path.exists()
+            if held and path.read_bytes() == text.encode():
                 return path
+            if held:
+                from ofa_bench.records.attempts import keep_failed, superseded
+
+                superseded(path, record.run.id)
+                keep_failed(path)
             if bits is not None:
                 write_whole(path.with_suffix(".bits"), bits)
-            write_whole(path, text, exclusive=True)
+            write_whole(path, text, exclusive=not held)
         return path
 
     def write_all(self, batch: Iterable[tuple[Record, bytes | None]]) -> list[Path]:

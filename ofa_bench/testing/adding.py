@@ -45,7 +45,9 @@ def _merged(case: Case, step: Step, draws: list[Draw]) -> tuple[Any, Any, Any]:
     active = torch.rand(len(draws), PARAMETERS, generator=generator) < 0.7
     active[:, 0] = False
     grads = torch.randn(len(draws), PARAMETERS, generator=generator) * active
-    return grads, active, case.assembly.bus.merge(step, draws, grads, active)
+    bus = case.assembly.bus
+    shares = [bus.lr_share(step, draw) for draw in draws]
+    return grads, active, bus.merge(step, draws, grads, active, shares)
 
 
 @clause(

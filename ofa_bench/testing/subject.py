@@ -9,9 +9,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from ofa_bench.catalogue import Catalogue, Discovery, Entry, Origin, discover, load_file
+from ofa_bench.catalogue import Catalogue, Discovery, Entry, Origin, discover
 from ofa_bench.errors import UnknownName, UsageError
 from ofa_bench.hookspecs import TrainingSpec, hook_names
+from ofa_bench.plugin_file import load_file
 from ofa_bench.policy import families
 
 KINDS = ("method", "shrink", "lr", "distill", "extra", "space", "dataset", "supernet")

@@ -60,7 +60,7 @@ def _in_a_child(what: str, act: Callable[..., str], *given: Any) -> None:
 
 def _weigh(place: str) -> str:
     """Which heavy libraries come in with a module or a file."""
-    from ofa_bench.catalogue import load_file
+    from ofa_bench.plugin_file import load_file
 
     if place.endswith(".py"):
         load_file(Path(place))

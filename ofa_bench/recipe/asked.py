@@ -1,0 +1,166 @@
+"""A request's values, checked from Python as the command line checks its words."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import fields
+from fractions import Fraction
+from typing import Any
+
+from ofa_bench.errors import UsageError, nearest
+from ofa_bench.policy import Policy
+from ofa_bench.recipe.load import SEEDS, Request
+
+DEVICE = re.compile(r"auto|cpu|cuda(:\d{1,4})?")
+
+
+def request(**values: Any) -> Request:
+    """A request from keywords named as the command's options.
+
+    NumPy's numbers count as Python's, and a text is read as the command reads it; a boolean is no
+    number. UsageError names an unknown option, or a value that cannot be meant.
+    """
+    known = {field.name for field in fields(Request)}
+    checked: dict[str, Any] = {}
+    for name, value in values.items():
+        if name not in known:
+            guess = nearest(name, known)
+            raise UsageError(
+                f"run has no option {name!r}",
+                f"did you mean {guess}?"
+                if guess
+                else f"the options are: {', '.join(sorted(known))}",
+            )
+        if value is not None:
+            checked[name] = CHECKS[name](name, value)
+    return Request(**checked)
+
+
+def unboxed(value: Any) -> Any:
+    """A NumPy or torch number as Python's own; anything else as it is."""
+    single = getattr(value, "shape", None) == () and callable(getattr(value, "item", None))
+    return value.item() if single else value
+
+
+def whole(name: str, value: Any, low: int, high: int) -> int:
+    """A whole number within bounds; UsageError otherwise, for a boolean too."""
+    number = unboxed(value)
+    if isinstance(number, str) and re.fullmatch(r"\s*[+-]?[0-9]{1,30}\s*", number):
+        number = int(number)
+    if isinstance(number, bool) or not isinstance(number, int):
+        raise _wrong(name, value, "is no whole number", f"choose one of {low} to {high}")
+    if not low <= number <= high:
+        raise _wrong(name, value, "is out of range", f"choose one of {low} to {high}")
+    return number
+
+
+def amount(name: str, value: Any) -> float:
+    """A positive, finite number, or a ratio such as "10/270"; UsageError otherwise."""
+    number = unboxed(value)
+    try:
+        if isinstance(number, bool) or not isinstance(number, int | float | Fraction | str):
+            raise TypeError
+        text = isinstance(number, str) and "/" in number and len(number) < 100
+        number = float(Fraction(number)) if text else float(number)
+    except (ValueError, TypeError, ArithmeticError):
+        raise _wrong(name, value, "is no number", "give a positive, finite one") from None
+    if not 0 < number < math.inf:
+        raise _wrong(name, value, "is no positive, finite number", "give one such as 12 or 0.5")
+    return number
+
+
+def _seed(name: str, value: Any) -> int:
+    return whole(name, value, 0, SEEDS - 1)
+
+
+def _workers(name: str, value: Any) -> int:
+    return whole(name, value, 0, 256)
+
+
+def _text(name: str, value: Any) -> str:
+    if not isinstance(value, str) or not value.strip():
+        raise _wrong(name, value, "is no name", "give a text")
+    return value.strip()
+
+
+def _path(name: str, value: Any) -> Any:
+    if not isinstance(value, str | os.PathLike) or not os.fspath(value) or "\0" in str(value):
+        raise _wrong(name, value, "is no path", "give a text or a Path")
+    return value
+
+
+def _policy(name: str, value: Any) -> Any:
+    return value if isinstance(value, Policy) else _text(name, value)
+
+
+def _flag(name: str, value: Any) -> bool:
+    flag = unboxed(value)
+    if not isinstance(flag, bool):
+        raise _wrong(name, value, "is neither true nor false", "give True or False")
+    return flag
+
+
+def _several(name: str, value: Any) -> tuple[str, ...]:
+    if isinstance(value, Mapping):
+        return tuple(f"{key}={json.dumps(leaf, default=_plain)}" for key, leaf in value.items())
+    if isinstance(value, str | os.PathLike):
+        value = (value,)
+    if not isinstance(value, Iterable):
+        raise _wrong(name, value, "is no list", "give a list of texts")
+    items = tuple(value)
+    if not all(isinstance(item, str | os.PathLike) and str(item) for item in items):
+        raise _wrong(name, value, "is no list of texts", "give a list of texts")
+    return tuple(str(item) for item in items)
+
+
+def _plain(value: Any) -> Any:
+    number = unboxed(value)
+    if number is value:
+        raise UsageError(f"set: {value!r} is no value of a recipe", "give a number or a text")
+    return number
+
+
+def _one_of(pattern: str) -> Callable[[str, Any], str]:
+    def check(name: str, value: Any) -> str:
+        if not isinstance(value, str) or not re.fullmatch(pattern, value):
+            raise _wrong(name, value, "is none of the choices", pattern.replace("|", ", "))
+        return value
+
+    return check
+
+
+def _recorded(name: str, value: Any) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise _wrong(name, value, "is no table", "give a record's science and origins")
+    return value
+
+
+def _device(name: str, value: Any) -> str:
+    if not isinstance(value, str) or not DEVICE.fullmatch(value):
+        raise _wrong(name, value, "is no device", "give auto, cpu, cuda or cuda:N")
+    return value
+
+
+def _wrong(name: str, value: Any, why: str, hint: str) -> UsageError:
+    shown = repr(value)
+    return UsageError(f"{name}: {shown if len(shown) < 80 else shown[:79] + '…'} {why}", hint)
+
+
+CHECKS: dict[str, Callable[[str, Any], Any]] = {
+    **dict.fromkeys(("method", "dataset", "space"), _text),
+    **dict.fromkeys(("shrink", "lr", "distill"), _policy),
+    **dict.fromkeys(("recipe", "data_dir", "init", "teacher", "results"), _path),
+    **dict.fromkeys(("set", "extras", "plugins"), _several),
+    **dict.fromkeys(("scale", "epochs"), amount),
+    **dict.fromkeys(("deterministic", "fresh"), _flag),
+    "budget": _one_of("paper|matched"),
+    "precision": _one_of("fp32|bf16|fp16"),
+    "seed": _seed,
+    "workers": _workers,
+    "device": _device,
+    "recorded": _recorded,
+}

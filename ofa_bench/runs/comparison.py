@@ -1,0 +1,117 @@
+"""Many runs, one after another: the same for `compare`, `ablate` and `api.compare`."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from ofa_bench.engine.assemble import Assembly, assemble
+from ofa_bench.engine.observers import Progress, Silent
+from ofa_bench.engine.prefix import SHARED, branch_points, chain
+from ofa_bench.errors import BenchError, Interrupted, UsageError
+from ofa_bench.recipe import Request
+from ofa_bench.records.boards import write_boards
+from ofa_bench.records.schema import Record
+from ofa_bench.records.store import Entry, Store
+from ofa_bench.runs.requests import catalogue_for
+from ofa_bench.runs.single import results_root, run_request
+
+Planned = tuple[Request, Assembly]
+Outcomes = tuple[list[Entry], list[tuple[str, BenchError]]]
+
+
+def planned(asked: Request) -> Planned:
+    """A request with its assembly; raises UsageError and its kin."""
+    return asked, assemble(asked, catalogue_for(asked))
+
+
+def title_of(assembly: Assembly) -> str:
+    """A run's method, data set, space and seed."""
+    science = assembly.science
+    return f"{science.method} on {science.dataset}, {science.space}, seed {assembly.recipe.seed}"
+
+
+def carry_out(
+    runs: Sequence[Planned],
+    store: Store,
+    watch: Progress | None = None,
+    *,
+    begin: Callable[[Assembly], str] = title_of,
+    run: Callable[..., Record] = run_request,
+) -> Outcomes:
+    """The records of all runs, failed ones too, and what was wrong with those.
+
+    Runs that begin alike train their beginning once. A mistake of the user stops everything, since
+    the runs to come would meet it too. `begin` is called before each run and gives its title.
+    """
+    watch = watch or Silent()
+    entries: list[Entry] = []
+    failures: list[tuple[str, BenchError]] = []
+    points = branch_points([chain(assembly) for _, assembly in runs])
+    for number, ((asked, assembly), (_, leave)) in enumerate(zip(runs, points, strict=True), 1):
+        title = begin(assembly)
+        watch.note(f"run {number} of {len(runs)}: {title}")
+        try:
+            record = run(asked, watch, leave=leave)
+            entries.append(Entry(store.path(record), record))
+        except UsageError:
+            raise
+        except Interrupted as error:
+            rest = "the same compare line goes on with all of them"
+            raise Interrupted(error.message, f"{error.hint}; {rest}") from error
+        except BenchError as error:
+            watch.note(f"failed: {error.message}")
+            failures.append((title, error))
+            entries += _last_failure(store, assembly)
+    return entries, failures
+
+
+def _last_failure(store: Store, assembly: Assembly) -> list[Entry]:
+    """The record that a failed run left, if it came so far."""
+    science = assembly.science.model_dump(mode="json")
+    matches = [
+        entry
+        for entry in store.list(broken=lambda error: None)
+        if entry.record.status in ("failed", "diverged")
+        and entry.record.seed == assembly.recipe.seed
+        and entry.record.science == science
+    ]
+    return sorted(matches, key=lambda entry: entry.record.run.finished)[-1:]
+
+
+def forget_shared(results: Path) -> None:
+    """Remove the states that runs of a comparison left for each other."""
+    shutil.rmtree(results / "runs" / SHARED, ignore_errors=True)
+
+
+def compare(requests: Sequence[Request], watch: Progress | None = None) -> list[Record]:
+    """The records of all requests, in order, those of failed runs too; the boards are renewed.
+
+    Raises BenchError at the end where a run failed before it could leave a record.
+    """
+    watch = watch or Silent()
+    if not requests:
+        return []
+    runs, store = [planned(asked) for asked in requests], Store(results_root(requests[0].results))
+    entries, failures = carry_out(runs, store, watch)
+    forget_shared(store.results)
+    refresh_boards(store.results, watch)
+    recorded = {entry.record.error for entry in entries}
+    lost = [(title, error) for title, error in failures if error.message not in recorded]
+    if lost:
+        raise BenchError(
+            "; ".join(f"{title}: {error.message}" for title, error in lost), lost[0][1].hint
+        )
+    return [entry.record for entry in entries]
+
+
+def refresh_boards(results: Path, watch: Progress) -> None:
+    """Write the boards anew, from the first rank; where that cannot be done, say so and go on."""
+    if os.environ.get("RANK", "0") != "0":
+        return
+    try:
+        write_boards(results)
+    except (BenchError, OSError) as error:
+        watch.note(f"the boards are not written anew: {error}")

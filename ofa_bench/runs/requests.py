@@ -1,0 +1,75 @@
+"""What a request names: its catalogue, and the command that makes it."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from ofa_bench.catalogue import Catalogue, discover
+from ofa_bench.errors import UsageError
+from ofa_bench.plugin_file import load_file
+from ofa_bench.policy import Policy
+from ofa_bench.recipe import Request
+from ofa_bench.recipe.asked import request
+from ofa_bench.specs import load_toml, specs_root
+
+FLAGS = {"extras": "with", "plugins": "plugin"}
+
+
+def catalogue_for(asked: Request) -> Catalogue:
+    """What exists, with the request's single-file plugins; each file is executed once a process."""
+    found = discover()
+    if not asked.plugins:
+        return found.catalogue
+    stems = [Path(file).stem.replace("-", "_") for file in dict.fromkeys(asked.plugins)]
+    if len(set(stems)) < len(stems):
+        raise UsageError(
+            f"two plugin files have one name: {', '.join(map(str, asked.plugins))}",
+            "rename one, since a module is known by its name",
+        )
+    catalogue = Catalogue()
+    catalogue.merge(found.catalogue)
+    for file in dict.fromkeys(asked.plugins):
+        scratch = type(found)(catalogue)
+        scratch.admit(*load_file(Path(file)))
+    return catalogue
+
+
+def compare_requests(
+    methods: Sequence[str] | None, seeds: Sequence[int], **values: Any
+) -> list[Request]:
+    """Every method × seed as a request, methods running within a seed."""
+    names = methods or load_toml(specs_root() / "defaults.toml")["compare"]["methods"]
+    return [request(**{**values, "method": name, "seed": seed}) for seed in seeds for name in names]
+
+
+def shell_line(asked: Request) -> str:
+    """The command that makes this request; what it cannot say (a policy from Python) is named."""
+    names = [field.name for field in fields(Request) if field.name != "recorded"]
+    return " ".join(["ofa-bench run", *_words(asked, names)])
+
+
+def resume_line(name: str, asked: Request) -> str:
+    """The command that goes on with a run, naming the files of code and tables that it needs."""
+    names = ["results", "plugins", "recipe"]
+    names += ["space"] if str(asked.space).endswith(".toml") else []
+    return " ".join([f"ofa-bench resume {shlex.quote(name)}", *_words(asked, names)])
+
+
+def _words(asked: Request, names: Sequence[str]) -> Iterator[str]:
+    defaults = {field.name: field.default for field in fields(Request)}
+    for name in names:
+        value = getattr(asked, name)
+        if value == defaults[name]:
+            continue
+        flag = "--" + FLAGS.get(name, name).replace("_", "-")
+        if isinstance(value, bool):
+            yield flag
+        elif isinstance(value, tuple):
+            yield from (f"{flag} {shlex.quote(str(item))}" for item in value)
+        else:
+            shown = type(value).__name__ if isinstance(value, Policy) else value
+            yield f"{flag} {shlex.quote(str(shown))}"

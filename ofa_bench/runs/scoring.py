@@ -1,0 +1,95 @@
+"""Subnets of a finished run, calibrated and scored."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ofa_bench.engine.assemble import Assembly, assemble
+from ofa_bench.engine.observers import Progress, Silent
+from ofa_bench.errors import ResumeError
+from ofa_bench.runs.requests import catalogue_for
+from ofa_bench.runs.single import Resumption, resumption
+
+if TYPE_CHECKING:
+    from ofa_bench.evaluate.score import Correctness
+    from ofa_bench.records.schema import Score
+
+
+def evaluate(
+    name: str,
+    subnets: Sequence[str | Mapping[str, Any]],
+    *,
+    results: str | Path | None = None,
+    progress: Progress | None = None,
+    trust: bool = False,
+    **options: Any,
+) -> list[Score]:
+    """Calibrate and score subnets of a finished run, on select and on test.
+
+    `options` may give `device`, `data_dir`, `workers` and the files of code and tables anew, see
+    `resumption`. Raises UsageError on a subnet outside the run's space, ResumeError where there is
+    no such run, its weights are not there, or the images or the network are others now.
+    """
+    found = resumption(name, results, trust, **options)
+    folder = found.folder
+    asked = replace(found.asked, init=None)  # the run's own weights are scored
+    catalogue = catalogue_for(asked)
+    assembly = assemble(asked, catalogue)
+    nets = [assembly.space.subnet(spec) for spec in subnets]
+    if not (folder / "weights.safetensors").is_file():
+        raise ResumeError(f"{folder.name} is not finished", f"`ofa-bench resume {folder.name}`")
+    from ofa_bench.engine.carry import build_net, opened
+    from ofa_bench.engine.devices import open_devices
+    from ofa_bench.engine.weights import load_weights
+    from ofa_bench.evaluate.exact import shielded
+    from ofa_bench.evaluate.score import score
+
+    with shielded(), open_devices(assembly.recipe.execution.device) as devices:
+        assembly, source = opened(asked, catalogue, devices)
+        _check(found, assembly, source)
+        net = build_net(assembly, catalogue, devices)
+        load_weights(net, folder)
+        (progress or Silent()).note(f"scoring {len(nets)} subnets of {folder.name}")
+        chunk = assembly.science.evaluate.chunk
+        with closing(source):
+            scores = score(net, nets, source, chunk=chunk, devices=devices)
+    return [_score(assembly, each) for each in scores]
+
+
+def _check(found: Resumption, assembly: Assembly, source: Any) -> None:
+    """ResumeError where the weights would be scored on other images, or in another network."""
+    from ofa_bench.engine.identity import network_hash
+
+    hashes = found.begun.hashes
+    if hashes is None:
+        return
+    code = dict(part.partition(":")[::2] for part in hashes.code)
+    ours = {
+        "images": (hashes.data, source.hash),
+        "network": (code.get("network"), network_hash(assembly)),
+        "space": (code.get("space"), assembly.space.fingerprint()),
+    }
+    changed = [name for name, (then, now) in ours.items() if then != now]
+    if changed:
+        raise ResumeError(
+            f"{found.folder.name} was trained with another {' and another '.join(changed)}",
+            "bring back what it was trained with; --data-dir, --space and --plugin name it",
+        )
+
+
+def _score(assembly: Assembly, scored: Correctness) -> Score:
+    from ofa_bench.records.schema import Score
+
+    space, classes = assembly.space, assembly.classes
+    return Score(
+        subnet=scored.subnet.to_json(),
+        name=str(scored.subnet),
+        macs=space.macs(scored.subnet, classes),
+        params=space.params(scored.subnet, classes),
+        top1_select=scored.top1("select"),
+        top1_test=scored.top1("test"),
+    )

@@ -1,0 +1,175 @@
+"""One run: from a request, or from the folder it began in, to its record."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ofa_bench.data.layout import locate
+from ofa_bench.engine.assemble import Assembly, assemble
+from ofa_bench.engine.folder import (
+    Begun,
+    changed_since,
+    check_same,
+    named_again,
+    own_files,
+    read_begun,
+)
+from ofa_bench.engine.observers import Progress, Silent
+from ofa_bench.errors import BenchError, ResumeError, TrainingDiverged, UsageError
+from ofa_bench.recipe import Request
+from ofa_bench.recipe.asked import request
+from ofa_bench.records.render import plain_text
+from ofa_bench.runs.requests import catalogue_for, resume_line, shell_line
+
+if TYPE_CHECKING:
+    from ofa_bench.engine.carry import Prepared
+    from ofa_bench.records.schema import Record
+
+
+@dataclass(frozen=True)
+class Resumption:
+    """A begun run that is asked to go on: what its folder says, and the request that follows."""
+
+    folder: Path
+    begun: Begun
+    asked: Request
+
+    def _inputs(self, assembly: Assembly) -> Iterator[Path]:
+        """The files and folders that the run reads."""
+        asked = self.asked
+        names = (*asked.plugins, asked.init, asked.teacher, asked.recipe)
+        yield from (Path(name) for name in names if name)
+        if assembly.spec.layout != "embedded":
+            yield locate(assembly.spec, Path(asked.data_dir) if asked.data_dir else None).root
+
+    @property
+    def command(self) -> str:
+        """The command line that began it."""
+        return plain_text(self.begun.command, 10_000)
+
+    def check(self, prepared: Prepared) -> None:
+        """ResumeError with the difference where the run prepared is not the one that began."""
+        assembly = prepared.assembly
+        splits = prepared.source.splits_hash
+        known = self.begun.run_id == prepared.identity.run
+        check_same(
+            self.begun,
+            self.folder,
+            assembly.science,
+            prepared.identity,
+            splits,
+            [] if known else changed_since(self.begun.started, list(self._inputs(assembly))),
+        )
+
+
+def results_root(results: str | Path | None) -> Path:
+    """The results folder: as given, else $OFA_BENCH_RESULTS, else ./results."""
+    return Path(results or os.environ.get("OFA_BENCH_RESULTS") or "results")
+
+
+def find_run(name: str, results: str | Path | None = None) -> Path:
+    """The folder of a begun run; UsageError if no run, or more than one, begins like that."""
+    root = results_root(results) / "runs"
+    if name and (Path(name) / "run.json").is_file():
+        return Path(name)
+    begun = sorted(path.parent for path in root.glob("*/run.json"))
+    matches = [folder for folder in begun if folder.name == name]
+    matches = matches or [folder for folder in begun if name and folder.name.startswith(name)]
+    if len(matches) != 1:
+        names = ", ".join(folder.name for folder in (matches or begun)[:5])
+        raise UsageError(
+            f"{'several runs begin' if matches else 'no begun run begins'} with {name!r} in {root}",
+            f"there are: {names}" if names else "start one with `ofa-bench run`",
+        )
+    return matches[0]
+
+
+def resumption(
+    name: str, results: str | Path | None = None, trust: bool = False, **options: Any
+) -> Resumption:
+    """A begun run by its name, or the beginning of it, or its folder.
+
+    `options` are named as a request's and go before what the folder says. Code and tables that the
+    folder names are used only where `options` name them, or with `trust` if they are unchanged.
+    Raises UsageError and ResumeError.
+    """
+    folder = find_run(name, results)
+    own_files(folder)
+    begun = read_begun(folder)
+    home = folder.resolve()
+    if home.parent.name != "runs":
+        raise ResumeError(
+            f"{folder} lies in no results folder, so nothing says where its record would go",
+            "move it to DIR/runs/, and name DIR with --results",
+        )
+    values = named_again(begun, folder, trust, **options)
+    values |= {"results": str(home.parent.parent), "fresh": False}
+    try:
+        asked = request(**values)
+    except (UsageError, TypeError) as error:
+        reason = getattr(error, "message", str(error))
+        raise ResumeError(
+            f"{folder / 'run.json'}: request: {plain_text(reason)}", "the file was changed"
+        ) from error
+    return Resumption(folder, begun, asked)
+
+
+def run_request(
+    asked: Request,
+    progress: Progress | None = None,
+    command: str | None = None,
+    leave: frozenset[int] | None = None,
+    resumed: Resumption | None = None,
+) -> Record:
+    """Train, evaluate and store one run, watched by `progress`; `resumed`, where it goes on with a
+    certain one and must be that one. `leave`: see `engine.carry.prepare`. Raises BenchError."""
+    assembly = assemble(asked, catalogue_for(asked))  # refuse before torch is even imported
+    from ofa_bench.engine.carry import carry_out, prepare
+    from ofa_bench.engine.devices import open_devices
+    from ofa_bench.engine.signals import listening
+    from ofa_bench.evaluate.exact import shielded
+
+    watch, execution = progress or Silent(), assembly.recipe.execution
+    with (
+        shielded(execution.deterministic),
+        open_devices(execution.device) as devices,
+        listening() as stop,
+    ):
+        catalogue = catalogue_for(asked)
+        prepared = prepare(asked, catalogue, devices, leave)
+        if resumed is not None:
+            resumed.check(prepared)
+        done = prepared.finished
+        if done is not None and asked.fresh:
+            raise BenchError(
+                f"{done.run.id} is recorded already, and records are never overwritten",
+                "run it afresh into another folder with --results DIR",
+            )
+        if done is not None and done.status == "diverged":
+            raise TrainingDiverged(
+                f"{done.run.id} diverged, and its record stands: {done.error}",
+                "lower optim.lr, or set optim.clip: that is another run",
+            )
+        if done is not None:
+            watch.note(f"{done.run.id} is finished already: its record stands")
+            return done
+        prepared.check_free()
+        stop.hint = f"go on with: {resume_line(prepared.identity.name, asked)}"
+        return carry_out(prepared, catalogue, stop, watch, command or shell_line(asked))
+
+
+def resume(
+    name: str,
+    results: str | Path | None = None,
+    progress: Progress | None = None,
+    *,
+    trust: bool = False,
+    **options: Any,
+) -> Record:
+    """Go on with a begun run by its name, or the beginning of it; see `resumption`."""
+    found = resumption(name, results, trust, **options)
+    return run_request(found.asked, progress, found.command, resumed=found)
