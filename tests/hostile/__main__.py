@@ -7,6 +7,7 @@ import itertools
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -46,10 +47,8 @@ def main() -> int:
             jobs = in_turn(dict.fromkeys(kinds, told.cases), told.seed)
         campaign = Campaign(told.keep)
         end = time.monotonic() + 60 * told.minutes if told.minutes else float("inf")
-        try:
-            campaign.run(jobs, root, told.servers, end)
-        except KeyboardInterrupt:
-            print("stopped", file=sys.stderr)
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        campaign.run(jobs, root, told.servers, end)
     for finding, count in campaign.distinct():
         print(f"{count} × {finding}", f"    kept: {finding.kept}", sep="\n")
     print(campaign.table())

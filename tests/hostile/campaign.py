@@ -47,6 +47,7 @@ class Server:
             stdout=subprocess.PIPE,
             stderr=self._log,
             text=True,
+            start_new_session=True,
         )
         self._answer()
 
@@ -116,12 +117,12 @@ class Campaign:
 
     def run(self, jobs: Iterator[tuple[str, int]], root: Path, servers: int, end: float) -> None:
         """Do the jobs until there are no more, or it is late."""
-        corpus, lock = root / "corpus", threading.Lock()
+        corpus, lock, stopped = root / "corpus", threading.Lock(), threading.Event()
         Server(corpus, root / "first").close()
 
         def work(number: int) -> None:
             server = Server(corpus, root / f"box-{number}")
-            while time.monotonic() < end:
+            while time.monotonic() < end and not stopped.is_set():
                 with lock:
                     job = next(jobs, None)
                 if job is None:
@@ -146,8 +147,13 @@ class Campaign:
         ]
         for thread in threads:
             thread.start()
-        for thread in threads:
-            thread.join()
+        try:
+            for thread in threads:
+                thread.join()
+        except KeyboardInterrupt:
+            stopped.set()  # the cases in progress end first
+            for thread in threads:
+                thread.join()
         try:
             raise errors.get_nowait()
         except Empty:

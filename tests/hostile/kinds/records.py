@@ -226,12 +226,9 @@ def bundles(rng: random.Random, box: Box, corpus: Corpus) -> Case:
                 del members[at]
             case 4:
                 members.append((name, raw))
-            case 5 if name.endswith(".json"):
-                tree = (
-                    placed(rng, json.loads(raw))
-                    if rng.random() < 0.5
-                    else mutated(rng, json.loads(raw))
-                )
+            case 5 if name.endswith(".json") and isinstance(json_of(raw), dict):
+                tree = json_of(raw)
+                tree = placed(rng, tree) if rng.random() < 0.5 else mutated(rng, tree)
                 members[at] = (
                     name,
                     spell_json(sealed(tree)).encode("utf-8", "surrogatepass") + b"\n",

@@ -47,38 +47,46 @@ def tables(folder: str) -> list[dict[str, Any]]:
     return [tomllib.loads(path.read_text(encoding="utf-8")) for path in paths]
 
 
-def table_file(rng: random.Random, path: Path, tree: dict[str, Any]) -> None:
-    """A mutated table; sometimes its bytes are garbled too."""
-    changed = mutated(rng, tree, "toml")
-    changed = changed if isinstance(changed, dict) else {"a": changed}
-    raw = spell_toml(changed).encode("utf-8", "surrogatepass")
-    path.write_bytes(garbled(rng, raw) if rng.random() < 0.15 else raw)
+def table_file(rng: random.Random, path: Path, tree: dict[str, Any], changed: bool = True) -> None:
+    """A table, mutated or as it is; sometimes its bytes are garbled too."""
+    tree = mutated(rng, tree, "toml") if changed else tree
+    tree = tree if isinstance(tree, dict) else {"a": tree}
+    raw = spell_toml(tree).encode("utf-8", "surrogatepass")
+    path.write_bytes(garbled(rng, raw) if rng.random() < 0.1 else raw)
+
+
+LIKELY = [0, 1, 2, 3, 8, 64, 1000, 10**6, 10**9, 10**18, -1, 0.0, 0.5, 0.999, 1.0, 1e-9, 1e9, 1e300]
+LIKELY += ["1/3", "0", "2 epochs", "100 steps", "1e9 epochs", "none", True, False]
+
+
+def likely(rng: random.Random) -> Any:
+    """A value that may well pass the first look."""
+    return rng.choice(LIKELY) if rng.random() < 0.75 else hostile(rng, "toml")
 
 
 def recipes(rng: random.Random, box: Box, corpus: Corpus) -> Case:
     """A recipe file, planned with each method."""
-    tree = rng.choice(tables("recipes"))
-    tree = {**tree, **({"space": "toy"} if rng.random() < 0.3 else {})}
-    if rng.random() < 0.4:
-        section, _, key = rng.choice(PATHS).partition(".")
-        values = dict(tree.get(section, {})) if isinstance(tree.get(section, {}), dict) else {}
-        tree[section] = {**values, key: hostile(rng, "toml")} if key else hostile(rng, "toml")
-    table_file(rng, box.work / "r.toml", tree)
+    tree: dict[str, Any] = {k: v for k, v in rng.choice(tables("recipes")).items() if k != "like"}
+    aimed = rng.random() < 0.65
+    for _ in range(rng.choice([1, 1, 2]) if aimed else 0):
+        section, _, key = rng.choice(PATHS[:-5]).partition(".")
+        values = tree.get(section)
+        values = dict(values) if isinstance(values, dict) else {}
+        tree[section] = {**values, key.rpartition(".")[2]: likely(rng)} if key else likely(rng)
+    table_file(rng, box.work / "r.toml", tree, changed=not aimed)
     words = ["plan", "--recipe", "r.toml", "--method", rng.choice(METHODS)]
-    return Case(
-        [[*words, *rng.choice([[], ["--json"], ["--steps", "0,1"], ["--dataset", "cifar10"]])]]
-    )
+    more = [[], ["--json"], ["--steps", "0,1"], ["--dataset", "cifar10"], ["--space", "toy"]]
+    return Case([[*words, *rng.choice(more)]])
 
 
 def settings(rng: random.Random, box: Box, corpus: Corpus) -> Case:
     """`--set` and the options that take numbers."""
     words = ["plan", "--method", rng.choice(METHODS)]
     for _ in range(rng.choice([1, 1, 2, 3])):
-        value = rng.choice(
-            [*WORDS, *NUMBERS, *TOML, *map(str, (0, -1, 10**9, 10**18, 1e300, 1e-300, 0.5))]
-        )
-        words += ["--set", f"{rng.choice([*PATHS, rng.choice(WORDS)])}={value}"]
-    if rng.random() < 0.4:
+        odd = rng.choice([*WORDS, *NUMBERS, *TOML])
+        value = str(rng.choice(LIKELY)).lower() if rng.random() < 0.7 else odd
+        words += ["--set", f"{rng.choice([*PATHS[:-5], *PATHS, rng.choice(WORDS)])}={value}"]
+    if rng.random() < 0.25:
         option = rng.choice(
             ["--epochs", "--scale", "--seed", "--steps", "--devices", "--workers", "--space"]
         )
@@ -94,7 +102,8 @@ def settings(rng: random.Random, box: Box, corpus: Corpus) -> Case:
 def spaces(rng: random.Random, box: Box, corpus: Corpus) -> Case:
     """A space's table, shown, counted and planned with."""
     tree = rng.choice(tables("spaces"))
-    if rng.random() < 0.5:
+    aimed = rng.random() < 0.6
+    if aimed:
         numbers = [0, -1, 1, 3, 10**6, 10**9, 10**18, 1e300, 0.5, True, "a", [], [10**9], [0]]
         numbers += [Raw("1e400"), Raw("nan"), Raw("9" * 4301), list(range(1, 2000)), [7] * 3000]
         section = rng.choice(["", "stages", "head", "stem"])
@@ -115,7 +124,7 @@ def spaces(rng: random.Random, box: Box, corpus: Corpus) -> Case:
         if isinstance(inner.get(key), list) and rng.random() < 0.6:
             value = [*inner[key][:-1], value]
         tree = {**tree, section: {**inner, key: value}} if section else {**tree, key: value}
-    table_file(rng, box.work / "mine.toml", tree)
+    table_file(rng, box.work / "mine.toml", tree, changed=not aimed)
     ways = [
         ["space", "show", "./mine.toml"],
         ["space", "show", "./mine.toml", "--json"],
@@ -163,7 +172,7 @@ def words(rng: random.Random, box: Box, corpus: Corpus) -> Case:
     options = [other for other in lines if other[: len(command)] == command]
     said = list(command)
     for _ in range(rng.choice([0, 1, 2, 4])):
-        flag = next((w for w in rng.choice(options) if w.startswith("--")), None)
+        flag = next((w for w in rng.choice(options or [[]]) if w.startswith("--")), None)
         if flag and "results" not in flag and "output" not in flag:
             said.append(flag.split("/")[-1])
         if rng.random() < 0.7:
