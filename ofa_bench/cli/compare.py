@@ -133,9 +133,9 @@ def _foretold(runs: list[tuple[Request, Assembly]], store: Store) -> bool:
 
 def saved(runs: list[Assembly]) -> float:
     """Training MACs that runs with a beginning in common do not spend twice."""
-    from ofa_bench.engine.prefix import branch_points, chain, saved_macs
+    from ofa_bench.engine.prefix import Beginning, branch_points, saved_macs
 
-    points = branch_points([chain(assembly) for assembly in runs])
+    points = branch_points([Beginning(assembly) for assembly in runs])
     return sum(saved_macs(each, start) for each, (start, _) in zip(runs, points, strict=True))
 
 

@@ -46,13 +46,13 @@ class Devices(Kind):
 
 def families(runs: Sequence[tuple[Request, Assembly]]) -> list[list[Request]]:
     """The runs by their first step: those that may share a beginning, in order."""
-    from ofa_bench.engine.prefix import chain
+    from ofa_bench.engine.prefix import Beginning
 
-    found: dict[str, list[Request]] = {}
+    groups: dict[str, list[Request]] = {}
     for number, (asked, assembly) in enumerate(runs):
-        steps = chain(assembly)
-        found.setdefault(steps[1] if len(steps) > 1 else str(number), []).append(asked)
-    return list(found.values())
+        beginning = Beginning(assembly)
+        groups.setdefault(beginning.digest(1) if beginning.known else str(number), []).append(asked)
+    return list(groups.values())
 
 
 def carry_out(

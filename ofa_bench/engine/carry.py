@@ -24,7 +24,7 @@ from ofa_bench.engine.ledger import Ledger
 from ofa_bench.engine.loop import Loop
 from ofa_bench.engine.machine import settle_threads
 from ofa_bench.engine.observers import EventLog, Progress, Trace
-from ofa_bench.engine.prefix import SHARED, Shared, chain
+from ofa_bench.engine.prefix import SHARED, Beginning, Shared
 from ofa_bench.engine.ready import make_ready
 from ofa_bench.engine.recording import record_of
 from ofa_bench.engine.signals import Stop
@@ -88,7 +88,7 @@ def prepare(
     shared = None
     if leave is not None:
         salt = f"{source.hash} {files} {torch.get_num_threads()}"
-        shared = Shared(results / "runs" / SHARED, tuple(chain(assembly)), salt, leave)
+        shared = Shared(results / "runs" / SHARED, Beginning(assembly), salt, leave)
     store = Store(results)
     return Prepared(request, assembly, devices, source, identity, folder, store, shared)
 

@@ -227,7 +227,8 @@ class State:
         if shared is None or self.cursor not in shared.leave or not self.devices.first:
             return
         self.prefix = shared.name(self.cursor)
-        write_whole(shared.path(self.cursor), serialized(restoring.memory(self)))
+        memory = restoring.memory(self) | {"proof": shared.beginning.proof(self.cursor)}
+        write_whole(shared.path(self.cursor), serialized(memory))
 
     def restore(self) -> int:
         """Take up the newest checkpoint, or what a run that began alike left; returns the number
@@ -248,8 +249,9 @@ class State:
     def _begin_shared(self, take_up: Callable[[dict[str, Any]], None]) -> bool:
         """Begin with the state that a run with the same beginning left; its cost is this run's
         cost too. A damaged one is left out."""
-        path = self.shared.latest() if self.shared else None
-        if path is None:
+        shared = self.shared
+        path = shared.latest() if shared else None
+        if shared is None or path is None:
             return False
         try:
             memory = deserialized(path, self.devices.device)
@@ -257,6 +259,9 @@ class State:
             self.progress.note(f"{path} is damaged, and is left out: {shown(error)}")
             return False
         try:
+            if memory["proof"] != shared.beginning.proof(memory["step"]):
+                self.progress.note(f"{path} was trained at other rates, and is left out")
+                return False
             take_up(memory)
         except DAMAGED as error:
             raise ResumeError(

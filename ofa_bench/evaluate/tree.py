@@ -14,7 +14,6 @@ from torch import Tensor
 
 from ofa_bench.data.batch import Batch
 from ofa_bench.evaluate.calibrate import Statistics, Tally, attached, norms_of
-from ofa_bench.evaluate.overwrite import Overwriting
 from ofa_bench.nets.protocol import Supernet
 from ofa_bench.space import Subnet
 
@@ -37,7 +36,6 @@ class Tree:
     def __init__(self, net: Supernet, subnets: Sequence[Subnet]) -> None:
         self._net = net
         self._norms = [norms_of(net, index) for index in range(len(net.blocks))]
-        self._overwriting = Overwriting(net)
         self._roots: dict[tuple[int, Hashable], Node] = {}
         for place, subnet in enumerate(subnets):
             self._plant(place, subnet)
@@ -77,10 +75,7 @@ class Tree:
         """Hand over each subnet's place and logits, normalised by its calibrated statistics."""
 
         def run(node: Node, x: Tensor) -> Tensor:
-            with (
-                attached(self._norms[node.index], node.statistics),
-                self._overwriting.on(node.index, x, node.subnet, calibrated=True),
-            ):
+            with attached(self._norms[node.index], node.statistics):
                 y = self._net.run(node.index, x, node.subnet, None)
             for place in node.ends:
                 take(place, y)
@@ -90,7 +85,7 @@ class Tree:
 
     def _observe(self, node: Node, x: Tensor) -> Tensor:
         norms = self._norms[node.index]
-        with attached(norms), self._overwriting.on(node.index, x, node.subnet, calibrated=False):
+        with attached(norms):
             return node.tally.run(self._net, node.index, x, node.subnet, norms)
 
     @torch.inference_mode()

@@ -14,6 +14,7 @@ from ofa_bench.nets.elastic import (
     ElasticDepthwise,
     ElasticNorm,
     SqueezeExcite,
+    activate,
     conv_norm,
 )
 from ofa_bench.space import table
@@ -61,9 +62,11 @@ class Trunk(nn.Module):
         self.shortcut = shortcut_of(rule, stem.width, first.width, first.stride, first.shortcut)
 
     def forward(self, x: Tensor, generator: Generator | None = None) -> Tensor:
-        x = self.stem_act(conv_norm(self.stem, self.stem_norm, x, self.stem.weight))
+        x = conv_norm(self.stem, self.stem_norm, x, self.stem.weight)
+        x = activate(self.stem_act, x)
         y = conv_norm(self.depthwise, self.depthwise_norm, x, self.depthwise.weight)
-        y = conv_norm(self.project, self.project_norm, self.act(y), self.project.weight)
+        y = activate(self.act, y)
+        y = conv_norm(self.project, self.project_norm, y, self.project.weight)
         return y if self.shortcut is None else y + self.shortcut(x)
 
 
@@ -99,7 +102,8 @@ class MBConv(nn.Module):
     def forward(self, x: Tensor, kernel: int, middle: int) -> Tensor:
         y = conv_norm(self.expand, self.expand_norm, x, self.expand.cut(middle, self.inputs))
         taken = self.depthwise.cut(middle, kernel)
-        y = self.act(conv_norm(self.depthwise, self.depthwise_norm, self.act(y), taken))
+        y = conv_norm(self.depthwise, self.depthwise_norm, activate(self.act, y), taken)
+        y = activate(self.act, y)
         if self.se is not None:
             y = self.se(y)
         taken = self.project.cut(self.project.out_channels, middle)
@@ -122,10 +126,10 @@ class Head(nn.Module):
         self.dropout = dropout
 
     def forward(self, x: Tensor, generator: Generator | None = None) -> Tensor:
-        x = self.act(conv_norm(self.final, self.final_norm, x, self.final.weight))
+        x = activate(self.act, conv_norm(self.final, self.final_norm, x, self.final.weight))
         x = x.mean((2, 3), keepdim=True)
         if self.mix is not None:
-            x = self.act(self.mix(x))
+            x = activate(self.act, self.mix(x))
         x = x.flatten(1)
         if generator is not None and self.dropout > 0:
             keep = 1.0 - self.dropout

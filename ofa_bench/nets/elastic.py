@@ -39,6 +39,13 @@ def centre(kernels: Tensor, size: int) -> Tensor:
     return kernels if margin == 0 else kernels[..., margin : margin + size, margin : margin + size]
 
 
+def activate(activation: nn.Module, x: Tensor) -> Tensor:
+    """The activation of `x`, which no one else reads; in place where no gradient is recorded."""
+    activation.inplace = not torch.is_grad_enabled()
+    y: Tensor = activation(x)
+    return y
+
+
 class ElasticConv2d(nn.Conv2d):
     """A convolution without bias whose first channels are used."""
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ofa_bench.engine.assemble import Assembly, assemble
 from ofa_bench.engine.observers import Progress, Silent
-from ofa_bench.engine.prefix import SHARED, branch_points, chain
+from ofa_bench.engine.prefix import SHARED, Beginning, branch_points
 from ofa_bench.errors import BenchError, Interrupted, UsageError
 from ofa_bench.recipe import Request
 from ofa_bench.records.boards import write_boards
@@ -49,7 +49,7 @@ def carry_out(
     watch = watch or Silent()
     entries: list[Entry] = []
     failures: list[tuple[str, BenchError]] = []
-    points = branch_points([chain(assembly) for _, assembly in runs])
+    points = branch_points([Beginning(assembly) for _, assembly in runs])
     for number, ((asked, assembly), (_, leave)) in enumerate(zip(runs, points, strict=True), 1):
         title = begin(assembly)
         watch.note(f"run {number} of {len(runs)}: {title}")

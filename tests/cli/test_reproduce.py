@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from ofa_bench import api
-from ofa_bench.engine.prefix import branch_points, chain
+from ofa_bench.engine.prefix import Beginning, branch_points
 from ofa_bench.records.schema import Record, plain, sealed
 from ofa_bench.records.store import Store
 
@@ -46,7 +46,7 @@ def test_a_branch_is_made_again_from_its_beginning(tmp_path: Path, bench: Bench)
     rows = [{"method": "deps"}, {"method": "deps", "lr": "cosine"}]
     asked = [api.request(**TINY, **row, epochs=4, results=tmp_path) for row in rows]
     plans = [api.plan(**TINY, **row, epochs=4) for row in rows]
-    for each, (_, leave) in zip(asked, branch_points([chain(p) for p in plans]), strict=True):
+    for each, (_, leave) in zip(asked, branch_points([Beginning(p) for p in plans]), strict=True):
         branched = api.run_request(each, leave=leave)
     assert branched.run.prefix is not None
     done = bench("reproduce", branched.run.id, "--results", tmp_path)

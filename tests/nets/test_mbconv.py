@@ -241,3 +241,14 @@ def test_layout_follows_the_images_unless_forced(space: Space) -> None:
     ):
         y = net.run(0, images, space.largest, None)
         assert y.is_contiguous(memory_format=last) == expected
+
+
+def test_activations_in_place_change_no_bit_and_no_input() -> None:
+    net = build(load_space("toy"), 10, seed=3)
+    images = torch.randn(4, 3, 8, 8)
+    kept = images.clone()
+    with_gradient = net(images).detach()
+    with torch.no_grad():
+        assert torch.equal(net(images), with_gradient)
+    assert torch.equal(images, kept)
+    net(images).sum().backward()  # nothing that backward needs was overwritten
