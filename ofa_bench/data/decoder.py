@@ -195,7 +195,8 @@ def _eight_bits(grey: NDArray[Any]) -> NDArray[Any]:
     import numpy as np
 
     if grey.dtype.kind in "iu":
-        return (np.clip(grey, 0, 65535) >> 8).astype(np.uint8)
+        upper: NDArray[Any] = np.clip(grey, 0, 65535) >> 8
+        return upper.astype(np.uint8)
     if not np.isfinite(grey).all():
         raise ValueError("values that are not finite")
     white = max(float(grey.max()), 1.0)
