@@ -38,6 +38,7 @@ DAMAGED: tuple[type[Exception], ...] = (
     AssertionError,
     pickle.UnpicklingError,
 )
+UNREADABLE: tuple[type[Exception], ...] = (OSError, *DAMAGED)
 
 
 class Checkpoints:
@@ -86,7 +87,7 @@ class Checkpoints:
         for path in reversed(files):
             try:
                 state = deserialized(path, device)
-            except (OSError, *DAMAGED) as error:
+            except UNREADABLE as error:
                 tell(f"{path} is damaged, and is left out: {shown(error)}")
                 continue
             if state.get("run_id") != run_id:

@@ -250,6 +250,10 @@ def named_again(begun: Begun, folder: Path, trust: bool, **options: Any) -> dict
     and the option otherwise.
     """
     values = dict(begun.request)
+    if "recorded" in values:
+        raise ResumeError(
+            f"{folder / 'run.json'}: request.recorded is not a run's to say", "the file was changed"
+        )
     for family in ("shrink", "lr", "distill"):
         if isinstance(values.get(family), dict):
             raise ResumeError(

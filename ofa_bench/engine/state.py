@@ -16,7 +16,14 @@ from ofa_bench.data.source import Source
 from ofa_bench.draws import Draw, Role
 from ofa_bench.engine import restoring
 from ofa_bench.engine.assemble import Assembly
-from ofa_bench.engine.checkpoint import DAMAGED, Checkpoints, deserialized, serialized, shown
+from ofa_bench.engine.checkpoint import (
+    DAMAGED,
+    UNREADABLE,
+    Checkpoints,
+    deserialized,
+    serialized,
+    shown,
+)
 from ofa_bench.engine.devices import Devices
 from ofa_bench.engine.gradients import FlatGradients
 from ofa_bench.engine.ledger import Ledger
@@ -255,7 +262,7 @@ class State:
             return False
         try:
             memory = deserialized(path, self.devices.device)
-        except (OSError, *DAMAGED) as error:
+        except UNREADABLE as error:
             self.progress.note(f"{path} is damaged, and is left out: {shown(error)}")
             return False
         try:

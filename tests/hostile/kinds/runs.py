@@ -127,6 +127,8 @@ def restated(rng: random.Random, path: Path) -> bytes:
     """The state saved again with an entry that does not belong."""
     import torch
 
+    from ofa_bench.engine.checkpoint import serialized
+
     state: Any = torch.load(path, weights_only=True, map_location="cpu")
     key = rng.choice([name for name in state if name != "parameters"] or list(state))
     match rng.randrange(7):
@@ -152,7 +154,7 @@ def restated(rng: random.Random, path: Path) -> bytes:
             )
         case 6:
             state["curve"] = rng.choice([None, [1], [{}], [{"step": 10**30}], "x", [None] * 1000])
-    return _saved(state)
+    return serialized(state) if rng.random() < 0.8 else _saved(state)
 
 
 def _value(rng: random.Random) -> Any:
