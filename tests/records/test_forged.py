@@ -29,7 +29,8 @@ def board(folder: Path, capsys: pytest.CaptureFixture[str]) -> tuple[list[Docume
     capsys.readouterr()
     assert main(["board", "--json", "--results", str(folder)]) == 0
     found = json.loads(capsys.readouterr().out)
-    return found["rows"], [f"{item['name']}: {item['reason']}" for item in found["unranked"]]
+    lines = found.get("unranked", ())
+    return found["rows"], [f"{line['name']}: {line['reason']}" for line in lines]
 
 
 def validated(path: Path, capsys: pytest.CaptureFixture[str]) -> str:
