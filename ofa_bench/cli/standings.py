@@ -51,6 +51,12 @@ def show(board: Board, title: str = "") -> None:
             console.say(f"{place.row.label}: seed {record.seed} {record.status}{reason}")
 
 
+def unranked_document(unranked: Iterable[Unranked]) -> dict[str, Any]:
+    """The same for a JSON answer; nothing where all records hold."""
+    items = [vars(item) for item in unranked]
+    return {"unranked": items} if items else {}
+
+
 def list_unranked(unranked: Iterable[Unranked]) -> None:
     """Records that do not hold, below the tables that leave them out."""
     lines = [f"  {item}" for item in unranked]
