@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -90,8 +90,8 @@ def _curves(store: Store, which: str | None, reach: float | None, form: str) -> 
         records = [e for e in records if track_of(e.record).name.startswith(f"{which}-")]
     found = families(records)
     if form == "json":
-        unranked = [vars(item) for item in screened.unranked]
-        console.answer({"families": curves.document(found, reach), "unranked": unranked})
+        unranked = standings.unranked_document(screened.unranked)
+        console.answer({"families": curves.document(found, reach), **unranked})
     elif form == "md":
         console.raw(curves.markdown(found, reach))
     elif found:
@@ -116,9 +116,11 @@ def _boards(store: Store, which: str | None, published: bool, form: str) -> None
     if found:
         standings.refresh(store.results)
     if form == "json":
-        more = {"published": [asdict(paper) for paper in papers]} if published else {}
-        unranked = [vars(item) for item in screened.unranked]
-        console.answer(standings.document(found, **more, unranked=unranked))
+        more: dict[str, Any] = (
+            {"published": [asdict(paper) for paper in papers]} if published else {}
+        )
+        more |= standings.unranked_document(screened.unranked)
+        console.answer(standings.document(found, **more))
     elif form == "md":
         console.raw("\n".join(to_markdown(each) for each in found))
     else:

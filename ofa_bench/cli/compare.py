@@ -176,10 +176,8 @@ def _conclude(entries: list[Entry], failures: list[tuple[str, BenchError]], as_j
     if as_json:
         told = [{"run": title, "error": each.message} for title, each in failures]
         measured = readings.document(boards)
-        unranked = [vars(item) for item in found.unranked]
-        console.answer(
-            standings.document(boards, failures=told, readings=measured, unranked=unranked)
-        )
+        unranked = standings.unranked_document(found.unranked)
+        console.answer(standings.document(boards, failures=told, readings=measured, **unranked))
         return
     for each in boards:
         standings.show(each, each.track.name if len(boards) > 1 else "")

@@ -45,13 +45,16 @@ def command(
 
     RECORD is a file, or a run's name. The run is made from the record's science and seed, with what
     is installed here and never with code or a path of the record, and is thrown away after the
-    verdict: identical, within interval, or not reproduced. A space that is no shipped or installed
-    one is named with --space FILE.
+    verdict: identical, within interval, or not reproduced; that is kept below reproductions/ of
+    the results folder, and boards mark the row. A space that is no shipped or installed one is
+    named with --space FILE.
     """
     from ofa_bench import api
+    from ofa_bench.cli import standings
     from ofa_bench.cli.outcome import headline
     from ofa_bench.engine.assemble import assemble
     from ofa_bench.engine.recorded import request_for
+    from ofa_bench.records.reproduced import keep
     from ofa_bench.records.store import Store
 
     root = api.results_root(results)
@@ -64,8 +67,10 @@ def command(
     console.tell(headline(assembly))
     again = _again(entry, asked, assembly)
     found = _judged(entry, again)
+    kept = keep(root, told, again.entry.record, found)
     again.give_up()
-    _show(entry, found, as_json)
+    standings.refresh(root)
+    _show(entry, found, kept, as_json)
     ctx.exit(1 if found.verdict == "not reproduced" else 0)
 
 
@@ -105,11 +110,12 @@ def _siblings(entry: Entry) -> list[Any]:
     return found
 
 
-def _show(entry: Entry, found: Reproduction, as_json: bool) -> None:
+def _show(entry: Entry, found: Reproduction, kept: Path, as_json: bool) -> None:
     if as_json:
         surroundings = [each._asdict() for each in found.surroundings]
         told = {**asdict(found), "surroundings": surroundings}
-        console.answer({"run": entry.record.run.id, "record": str(entry.path), **told})
+        files = {"record": str(entry.path), "reproduction": str(kept)}
+        console.answer({"run": entry.record.run.id, **files, **told})
         return
     rows = [
         (field.name, field.recorded, field.rerun, "identical" if field.same else "differs")
@@ -121,3 +127,4 @@ def _show(entry: Entry, found: Reproduction, as_json: bool) -> None:
         console.table(["other surroundings", "recorded", "now"], found.surroundings)
     console.say()
     console.say(f"{found.verdict}: {found.why}")
+    console.say(f"kept as {kept}")

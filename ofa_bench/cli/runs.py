@@ -38,7 +38,7 @@ def command(filters: tuple[str, ...], results: str | None, as_json: bool) -> Non
     found += [run for run in begun_runs(store.results) if run["run"] not in known]
     found = [run for run in found if run["status"] != "begun" or _answers(run, filters)]
     if as_json:
-        console.answer({"runs": found, "unranked": [vars(item) for item in screened.unranked]})
+        console.answer({"runs": found, **standings.unranked_document(screened.unranked)})
         return
     if not found and not screened.unranked:
         console.say(f"no runs in {store.results}")

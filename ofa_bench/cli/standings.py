@@ -12,7 +12,7 @@ from ofa_bench.numbers import DASH, count, duration, interval, percent
 from ofa_bench.records.board import Board, Place
 from ofa_bench.records.boards import write_boards
 from ofa_bench.records.screening import Unranked
-from ofa_bench.records.shown import row_json, to_json
+from ofa_bench.records.shown import REPRODUCED, reproduced_lines, row_json, to_json
 
 COLUMNS = (
     ">rank",
@@ -41,12 +41,20 @@ def show(board: Board, title: str = "") -> None:
     for place in board.places:
         failed = place.row.failed
         told = {f"seed {record.seed} {record.status}" for record in failed}
+        for line in reproduced_lines(place.row):
+            console.say(f"✓ {place.row.label}: {line}")
         for note in place.row.notes:
             if note not in told:
                 console.say(f"{place.row.label}: {note}")
         for record in failed:
             reason = f": {record.error}" if record.error else ""
             console.say(f"{place.row.label}: seed {record.seed} {record.status}{reason}")
+
+
+def unranked_document(unranked: Iterable[Unranked]) -> dict[str, Any]:
+    """The same for a JSON answer; nothing where all records hold."""
+    items = [vars(item) for item in unranked]
+    return {"unranked": items} if items else {}
 
 
 def list_unranked(unranked: Iterable[Unranked]) -> None:
@@ -67,7 +75,7 @@ def _cells(place: Place) -> tuple[object, ...]:
     cost = told["cost"]
     return (
         f"{place.rank}?" if place.provisional else place.rank,
-        row.label,
+        row.label + (REPRODUCED if row.reproduced else ""),
         row.n,
         percent(accuracy.mean),
         interval(accuracy.low, accuracy.high),

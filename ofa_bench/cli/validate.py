@@ -15,7 +15,7 @@ from ofa_bench.errors import UsageError
 if TYPE_CHECKING:
     from ofa_bench.records.findings import Finding
 
-OTHERS = ("boards", "runs", "reproductions", "searches", ".incoming")
+OTHERS = ("boards", "runs", "searches", ".incoming")
 
 
 @click.command()
@@ -34,7 +34,9 @@ def command(ctx: click.Context, /, records: tuple[str, ...], as_json: bool) -> N
 
     files, skipped = _files(records)
     context = api.record_checks()
-    found = {str(path): validate(path, context) for path in files}
+    found = {str(path): validate(path, context) for path in files if not _is_rerun(path)}
+    reruns = {str(path): _rerun_findings(path) for path in files if _is_rerun(path)}
+    found |= reruns
     broken = sum(any(not each.unknown for each in findings) for findings in found.values())
     for line in skipped:
         console.tell(line)
@@ -52,8 +54,23 @@ def command(ctx: click.Context, /, records: tuple[str, ...], as_json: bool) -> N
         for name, findings in found.items():
             for each in findings:
                 console.say(f"{name}: {each}")
-        console.say(f"{len(found) - broken} of {len(found)} records hold")
+        what = "records and reproductions" if reruns else "records"
+        console.say(f"{len(found) - broken} of {len(found)} {what} hold")
     ctx.exit(1 if broken else 0)
+
+
+def _is_rerun(path: Path) -> bool:
+    """Whether a file is what `reproduce` keeps: by its folder, which records never lie in."""
+    parts = path.absolute().parts
+    return len(parts) > 3 and parts[-4] == "reproductions"
+
+
+def _rerun_findings(path: Path) -> list[Finding]:
+    from ofa_bench.records.reproduced import validate_file
+    from ofa_bench.records.store import Store
+
+    entries = Store(path.absolute().parents[3]).list(broken=lambda error: None)
+    return validate_file(path, [entry.record for entry in entries])
 
 
 def _shown(finding: Finding) -> dict[str, str]:
@@ -89,6 +106,6 @@ def _kind(file: Path, folder: Path) -> str | None:
     for part in file.relative_to(folder).parts[:-1]:
         if part in OTHERS:
             return f"{part}/, no records"
-        if part == "records":
+        if part in ("records", "reproductions"):
             return None
     return None

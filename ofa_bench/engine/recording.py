@@ -17,6 +17,7 @@ from ofa_bench.errors import BenchError
 from ofa_bench.records.prices import usd
 from ofa_bench.records.schema import Record, sealed
 from ofa_bench.records.summary import candidates_hash, summarise
+from ofa_bench.records.tables import carried
 
 if TYPE_CHECKING:
     from ofa_bench.engine.carry import Prepared
@@ -107,6 +108,7 @@ def _task(prepared: Prepared, state: State, judgement: Judgement | None) -> dict
             "fingerprint": assembly.space.fingerprint(),
             "description": assembly.space.describe(),
             "trained": assembly.trained.describe(),
+            "table": carried(assembly.space),
         },
         "classes": assembly.classes,
         "candidates": {

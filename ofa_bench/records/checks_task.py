@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 from itertools import pairwise
+from pathlib import PurePath
 from typing import Any
 
 from ofa_bench.records.findings import Finding
@@ -24,7 +25,7 @@ def _names(record: Record) -> Iterator[Finding]:
     science, method, task = record.science, record.method, record.task
     said: dict[str, tuple[Any, Any]] = {
         "dataset": (science.get("dataset"), task.dataset),
-        "space": (science.get("space"), task.space.name),
+        "space": (_space_name(science.get("space")), task.space.name),
         "method": (science.get("method"), method.name),
         "evaluate.per_bucket": (
             table(science, "evaluate").get("per_bucket"),
@@ -45,6 +46,12 @@ def _names(record: Record) -> Iterator[Finding]:
     composed = "+".join((method.shrink.name, method.lr.name, method.distill.name))
     if method.composition != composed:
         yield Finding("method.composition", f"is {method.composition!r}, should be {composed!r}")
+
+
+def _space_name(space: Any) -> Any:
+    """A space's name; where a run named the file of a table, the table's."""
+    is_file = isinstance(space, str) and space.endswith(".toml")
+    return PurePath(space).name.removesuffix(".toml") if is_file else space
 
 
 def _track(record: Record) -> Iterator[Finding]:

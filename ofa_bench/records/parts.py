@@ -12,6 +12,7 @@ Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0, le=10**18)]
 Macs = Annotated[int, Field(ge=0, le=10**30)]
 Units = Annotated[int, Field(ge=0, le=10**6)]  # cores, threads, GPUs, pixels of a side, classes
+Positive = Annotated[int, Field(ge=1, le=10**6)]
 Seconds = Annotated[float, Field(ge=0, le=1e10)]
 Epochs = Annotated[float, Field(ge=0, le=1e9)]
 Start = Annotated[str, Field(pattern=r"^(init|teacher)$")]
@@ -43,8 +44,8 @@ class Machine(Part):
     cpu: str
     gpu: str | None = None
     gpus: Units = 0
-    cores: Units
-    threads: Units
+    cores: Positive
+    threads: Positive
     memory_format: str
     allocator: str
     torch: str

@@ -63,6 +63,11 @@ class Row:
         found: list[Any] | None = self._images[low, high]
         return found
 
+    @property
+    def reproduced(self) -> dict[int, tuple[str, ...]]:
+        """Seeds that a rerun reproduced, and on which machines."""
+        return {entry.record.seed: entry.machines for entry in self.good if entry.machines}
+
     def own(self) -> Estimate:
         """Over the whole range of the row's own nets, as its records state it."""
         return estimate(self.of("summary", "mean_pareto_accuracy"))
@@ -107,7 +112,7 @@ def _row(row: str, label: str, group: list[Entry]) -> Row:
             good[seed] = first
         else:
             failed[seed] = first.record
-        notes += [_again(first.record, other.record) for other in others]
+        notes += [_again(first, other.record) for other in others]
     missing, count = _missing({*good, *failed})
     if count:
         more = f" and {count - len(missing)} more" if count > len(missing) else ""
@@ -117,17 +122,18 @@ def _row(row: str, label: str, group: list[Entry]) -> Row:
     return Row(row, label, ordered, tuple(failed[seed] for seed in sorted(failed)), tuple(notes))
 
 
-def _standing(entry: Entry) -> tuple[bool, bool, float, str, str]:
+def _standing(entry: Entry) -> tuple[bool, bool, bool, float, str, str]:
     """Which of several records of one run stands, by what they hold and never by a date.
 
-    One with results before one without, which anybody could write; then the lowest accuracy, so
-    that no repetition raises a row.
+    One with results before one without, which anybody could write; one that was reproduced before
+    one that was not; then the lowest accuracy, so that no repetition raises a row.
     """
     record = entry.record
     accuracy = record.summary.mean_pareto_accuracy if record.summary else 0.0
     good = record.good and record.status != "diverged"
     return (
         not good,
+        not entry.machines,
         record.status != "diverged",
         accuracy,
         record.weights_sha256 or "",
@@ -142,12 +148,13 @@ def _missing(seeds: set[int]) -> tuple[list[int], int]:
     return list(islice(gaps, min(count, MOST_MISSING))), count
 
 
-def _again(first: Record, second: Record) -> str:
-    seed = first.seed
+def _again(standing: Entry, second: Record) -> str:
+    first, seed = standing.record, standing.record.seed
+    how = "the reproduced one" if standing.machines else "the lower one"
     if first.good and second.good:
         if first.weights_sha256 == second.weights_sha256 and first.scores == second.scores:
             return f"seed {seed} was run twice, identical"
-        return f"seed {seed} was run twice, with another result; the lower one counts"
+        return f"seed {seed} was run twice, with another result; {how} counts"
     return f"seed {seed} also {second.status} once"
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ofa_bench.errors import UsageError
 from ofa_bench.records.render import plain_text
+from ofa_bench.records.reproduced import reproductions, supporting
 from ofa_bench.records.schema import Record, Score, own_hash
 from ofa_bench.records.spaces import installed
 from ofa_bench.records.store import Entry, Store, read_bits, slug
@@ -72,8 +73,20 @@ def held(store: Store, filters: Iterable[str] = (), context: Context | None = No
         name, _, reason = error.message.partition(": ")
         unread.append(Unranked(_short(name), plain_text(reason), file=name))
 
-    found = screened(store.list(filters, broken=unreadable), context)
+    entries = store.list(filters, broken=unreadable)
+    found = screened(_with_reproductions(store, entries), context)
     return Screened(found.entries, (*unread, *found.unranked))
+
+
+def _with_reproductions(store: Store, entries: Iterable[Entry]) -> list[Entry]:
+    """The entries with the machines on which reruns reproduced them."""
+    files = reproductions(store.results)
+    found = []
+    for entry in entries:
+        good = supporting(entry.record, files.get(entry.record.sha256, ()))
+        machines = tuple(sorted({plain_text(file.machine, 80) for file in good}))
+        found.append(replace(entry, machines=machines) if machines else entry)
+    return found
 
 
 def intact(entries: Iterable[Entry]) -> Screened:

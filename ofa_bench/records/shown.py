@@ -6,12 +6,13 @@ from math import floor
 from typing import Any
 
 from ofa_bench.records.board import Board, Place
-from ofa_bench.records.render import cell
+from ofa_bench.records.render import cell, code_span
 from ofa_bench.records.rows import WAITING, Row
 from ofa_bench.records.stats import Estimate, Pair
 from ofa_bench.records.store import slug
 
 DASH = "–"
+REPRODUCED = " ✓"  # after the name of a row of which a rerun reproduced a seed
 _HEADS = (
     "rank",
     "method",
@@ -56,6 +57,9 @@ def to_json(board: Board) -> dict[str, Any]:
 def row_json(place: Place) -> dict[str, Any]:
     """One row as JSON values."""
     row = place.row
+    reproduced = [
+        {"seed": seed, "machines": list(machines)} for seed, machines in row.reproduced.items()
+    ]
     return {
         "row_id": row.id,
         "label": row.label,
@@ -86,6 +90,7 @@ def row_json(place: Place) -> dict[str, Any]:
         "front": place.front,
         "greyed_by": list(place.greyed_by),
         "notes": list(row.notes),
+        **({"reproduced": reproduced} if reproduced else {}),
     }
 
 
@@ -165,7 +170,7 @@ def _cells(place: Place) -> list[str]:
     row, told = place.row, row_json(place)
     cost, share = told["cost"], told["coverage"]["share"]
     rank = DASH if place.rank is None else f"{place.rank}{'?' if place.provisional else ''}"
-    name = cell(row.label)
+    name = cell(row.label) + (REPRODUCED if row.reproduced else "")
     hours = _text(cost["device_hours"], ".3g") + ("" if cost["comparable_hours"] else " †")
     return [
         rank,
@@ -217,6 +222,7 @@ def _notes(board: Board) -> str:
                 f"{name}: {place.with_failures:.2f} % with failed seeds counted as chance; "
                 "a row with failed seeds beats none."
             )
+        lines += [f"✓ {name}: {cell(line)}." for line in reproduced_lines(place.row)]
         if place.greyed_by:
             by = ", ".join(cell(label) for label in place.greyed_by)
             lines.append(f"{name} is greyed: {by} is no worse and cheaper.")
@@ -227,8 +233,16 @@ def _notes(board: Board) -> str:
     named = {m.name for m in methods if m.name != m.composition and slug(m.name) == m.name}
     cards = ", ".join(f"`ofa-bench show --card {name}`" for name in sorted(named))
     lines += [f"How faithful each method is to its paper: {cards}."] if cards else []
-    lines += [f"More seeds: `{line.replace('`', ' ')}`" for line in board.more]
+    lines += [f"More seeds: {code_span(line)}" for line in board.more]
     return "\n".join(f"* {line}" for line in lines)
+
+
+def reproduced_lines(row: Row) -> list[str]:
+    """Which seeds of a row were reproduced, and where."""
+    return [
+        f"seed {seed} was reproduced on {', '.join(machines)}"
+        for seed, machines in row.reproduced.items()
+    ]
 
 
 def _unranked(board: Board) -> str:

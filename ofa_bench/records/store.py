@@ -37,10 +37,11 @@ _SHORT = {
 
 @dataclass(frozen=True)
 class Entry:
-    """A record and the file that holds it."""
+    """A record and the file that holds it; `machines`: where others' reruns reproduced it."""
 
     path: Path
     record: Record
+    machines: tuple[str, ...] = ()
 
 
 class Store:

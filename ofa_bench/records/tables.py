@@ -84,8 +84,6 @@ def carried(space: Space) -> dict[str, Any] | None:
 
 def restored(name: str, table: SpaceTable) -> Space:
     """The space of a carried table; UsageError where it cannot be counted here."""
-    if name in table_names():
-        raise UsageError(f"a table under the name of the shipped space {name!r}", "rename it")
     if table.family != SHIPPED_FAMILY:
         raise UsageError(
             f"spaces of the family {table.family!r} are counted by its plugin",

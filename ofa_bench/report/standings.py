@@ -6,7 +6,7 @@ from ofa_bench.numbers import DASH, count, duration, interval, percent
 from ofa_bench.records.board import ENOUGH, Board, Place
 from ofa_bench.records.published import Published
 from ofa_bench.records.rows import WAITING
-from ofa_bench.records.shown import row_json
+from ofa_bench.records.shown import REPRODUCED, reproduced_lines, row_json
 from ofa_bench.records.stats import Pair
 from ofa_bench.report.tables import Cell, Table, number, shown, table, word
 from ofa_bench.report.texts import LONGEST
@@ -45,7 +45,9 @@ def _cells(place: Place) -> list[Cell]:
     return [
         shown(rank, place.rank, mark),
         Cell(
-            place.row.label, word(told["composition"].replace("+", " + ")).text, mark=f"{mark} name"
+            place.row.label + (REPRODUCED if place.row.reproduced else ""),
+            word(told["composition"].replace("+", " + ")).text,
+            mark=f"{mark} name",
         ),
         Cell(percent(found["mean"]), spread, found["mean"], f"{mark} strong"),
         shown(f"{told['ok']}/{told['n']}", told["ok"], failed),
@@ -104,6 +106,7 @@ def caveats(board: Board) -> list[str]:
     for place in board.places:
         row = place.row
         lines += [f"{row.label}: {note}." for note in row.notes]
+        lines += [f"✓ {row.label}: {line}." for line in reproduced_lines(row)]
         lines += [
             f"{row.label}, seed {record.seed}: {word(record.error, limit=LONGEST).text}"
             for record in row.failed
