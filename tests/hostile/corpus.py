@@ -56,13 +56,15 @@ class Corpus:
         shutil.copy(box.work / "all.zip", self.root / "all.zip")
 
     def _interrupt(self) -> None:
-        """The first run again, stopped in its fifth step."""
+        """The first run again, stopped twice, so that there are two checkpoints."""
         box = Box(self.root / "interrupted").make()
-        pid = os.fork()
-        if pid == 0:
-            _stopped_child(box)
-        _, status = os.waitpid(pid, 0)
-        assert list(box.work.glob("results/runs/*/checkpoint/*.pt")), status
+        for step in (2, 4):
+            pid = os.fork()
+            if pid == 0:
+                _stopped_child(box, step)
+            os.waitpid(pid, 0)
+        states = list(box.work.glob("results/runs/*/checkpoint/*.pt"))
+        assert len(states) == 2, (states, (box.root / "stdout").read_text())
 
     def _images(self) -> None:
         """One picture in every format and mode that can be written here."""
@@ -159,7 +161,7 @@ def _rotated() -> bytes:
     return exif.tobytes()
 
 
-def _stopped_child(box: Box) -> None:
+def _stopped_child(box: Box, at: int) -> None:
     """Never returns."""
     try:
         os.chdir(box.work)
@@ -172,7 +174,7 @@ def _stopped_child(box: Box) -> None:
         draws = Bus.draws
 
         def stopping(bus: Any, step: Any, probe: Any) -> Any:
-            if step.index == 4:
+            if step.index == at:
                 os.kill(os.getpid(), signal.SIGTERM)
             return draws(bus, step, probe)
 
