@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 import tempfile
 from pathlib import Path
+from typing import BinaryIO
 
 from ofa_bench.errors import BenchError
 
@@ -38,6 +40,49 @@ def write_whole(path: Path, data: bytes | str, *, exclusive: bool = False) -> No
     finally:
         if beside is not None:
             beside.unlink(missing_ok=True)
+
+
+def make_folder(root: Path, folder: Path) -> None:
+    """Make a folder of ours, below a root that somebody named; what is there already stays.
+
+    The root may be reached through links. Below it none is followed: whoever gave us the tree may
+    have put one where ours belongs. BenchError names it, or says that the folder cannot be made.
+    """
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        path = root
+        for part in folder.relative_to(root).parts:
+            path = path / part
+            try:
+                path.mkdir()
+            except FileExistsError as error:
+                check_folder(path, error)
+    except OSError as error:
+        raise BenchError(
+            f"cannot make the folder {folder}: {error.strerror or error}",
+            "choose one that you may write to",
+        ) from error
+
+
+def check_folder(path: Path, error: OSError | None = None) -> None:
+    """BenchError where something other than a folder stands where one of ours belongs."""
+    mode = path.lstat().st_mode
+    if not stat.S_ISDIR(mode):
+        kind = "a link, which is not followed" if stat.S_ISLNK(mode) else "no folder"
+        raise BenchError(f"{path} is {kind}", "remove it; a folder is made in its stead") from error
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Open a file for reading, as bytes; OSError where it is a pipe, a device or a folder.
+
+    A link is followed: it may lead to another disk, but to nothing that would hang or never end.
+    """
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
+    handle = os.open(path, flags | getattr(os, "O_BINARY", 0))
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise OSError(f"{path} is no regular file")
+    return os.fdopen(handle, "rb")
 
 
 def unwritable(path: Path, error: OSError) -> BenchError:
