@@ -72,6 +72,16 @@ def check_folder(path: Path, error: OSError | None = None) -> None:
         raise BenchError(f"{path} is {kind}", "remove it; a folder is made in its stead") from error
 
 
+def append(path: Path, text: str) -> None:
+    """Add to a file's end in one write, without following a link; OSError where it cannot be."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_CLOEXEC", 0)
+    handle = os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o644)
+    try:
+        os.write(handle, text.encode())
+    finally:
+        os.close(handle)
+
+
 def open_regular(path: Path) -> BinaryIO:
     """Open a file for reading, as bytes; OSError where it is a pipe, a device or a folder.
 

@@ -63,7 +63,7 @@ def prepare_cache(
         raise DataError(f"{spec.name} is no folder of image files", "it needs no cache as it is")
     tree = list_tree(place.root, spec)
     files = tree.train.files + tree.test.files
-    entries = manifest(tree.root, files, place.cache / "manifest.json", progress)
+    entries = manifest(tree.root, files, place.hashes, progress)
     home = to or place.cache / f"pixels-{short}"
     shapes = [_fitted(entry.height, entry.width, short) for entry in entries]
     _check_sides(files, shapes)

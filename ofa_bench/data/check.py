@@ -68,7 +68,7 @@ def check(
         return _report_of(spec, root, read_collection(spec, place))
     tree = list_tree(place.root, spec)
     files = tree.train.files + tree.test.files
-    entries = manifest(tree.root, files, place.cache / "manifest.json", progress)
+    entries = manifest(tree.root, files, place.hashes, progress)
     digests = [entry.digest for entry in entries]
     with KnownGood(place.cache / KEPT, tree.decoder) as good:
         broken = tuple(_undecodable(tree.root, files, digests, good, progress))
