@@ -21,7 +21,6 @@ from ofa_bench.keys import digest
 from ofa_bench.locks import exclusive
 
 SUFFIXES = (".tar.gz", ".tgz", ".tar", ".tar.xz", ".tar.bz2")
-FOREIGN = (".zip", ".rar", ".7z", ".tar.zst", ".tar.lzma", ".tbz2", ".txz")
 SPLITS = ("train", "val", "test")
 PEEK = 8 << 20  # bytes that are unpacked at most, to see what an archive holds
 LAYOUT = 2  # of what is unpacked; 1 believed archives that were cut short
@@ -45,11 +44,6 @@ def archives_in(folder: Path, spec: DatasetSpec) -> tuple[Path, ...]:
     name = re.compile(rf"(?<![a-z0-9]){re.escape(spec.name)}(?![0-9])", re.IGNORECASE)
     fitting = [path for path in regular if _fits(path, spec)]
     return tuple([path for path in fitting if name.search(path.name)] or fitting)
-
-
-def foreign_archives(folder: Path) -> tuple[Path, ...]:
-    """Files in a folder that are archives of a kind that is not unpacked here."""
-    return tuple(path for path in _named(folder, FOREIGN) if path.is_file())
 
 
 def unpacked(

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from ofa_bench.data.archives import archives_in, foreign_archives, unpacked
+from ofa_bench.data.archives import archives_in, unpacked
 from ofa_bench.data.datasets import DatasetSpec
 from ofa_bench.errors import DataError
 from ofa_bench.keys import digest
 
 ENVIRONMENT = "OFA_BENCH_DATA"
 CACHE = ".ofa-bench"
-FOREIGN = (".zip", ".rar", ".7z")
+FOREIGN = (".zip", ".rar", ".7z", ".zst", ".lzma")
 UNREAD_ARCHIVES = "unpack it, or pack it as .tar or .tar.gz"
 SPELLINGS = {
     **dict.fromkeys(("train", "training", "trainset"), "train"),
@@ -54,12 +54,6 @@ def locate(spec: DatasetSpec, data_dir: Path | None, cache: Path | None = None) 
             place = _recognise(folder, spec, cache) if folder.is_dir() else None
             if place:
                 return place
-    foreign = [path for folder in looked if folder.is_dir() for path in foreign_archives(folder)]
-    if foreign:
-        raise DataError(
-            f"{foreign[0]} is an archive of a kind that is not unpacked here",
-            f"unpack it yourself, or pack it anew as .tar; wanted: {spec.wanted}",
-        )
     where = ", ".join(str(path) for path in looked if path.parent in bases or path in bases)
     near = [remark for folder in looked if folder.is_dir() for remark in _near_misses(folder)]
     raise DataError(

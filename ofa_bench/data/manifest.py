@@ -90,7 +90,7 @@ def check_bytes(raw: bytes, digest: str, path: Path) -> None:
         )
 
 
-def content_digest(raw: bytes | memoryview) -> str:
+def content_digest(raw: bytes | bytearray | memoryview) -> str:
     """The hash that an image is known by."""
     return hashlib.blake2b(raw, digest_size=16).hexdigest()
 
@@ -117,7 +117,7 @@ def _measured(
 def _in_threads(root: Path, names: Sequence[str]) -> Iterator[tuple[str, Entry]]:
     if names:
         with reading_threads() as pool:
-            yield from pool.imap(lambda name: (name, _measure(root / name)), names, chunksize=32)
+            yield from pool.imap(lambda name: (name, _measure(root / name)), names, chunksize=16)
 
 
 def _current(root: Path, name: str, entry: Entry | None) -> bool:
@@ -152,18 +152,19 @@ def _load(kept: Path, root: Path) -> dict[str, Entry]:
     """What was kept; where that is nothing, or of another folder or version, a new file begins."""
     header = {"version": VERSION, "root": os.path.realpath(root)}
     entries: dict[str, Entry] = {}
-    lines = 0
+    count = 0
     try:
         with open_regular(kept) as file:
             if json.loads(file.readline()) != header:
                 raise ValueError("it is another's")
-            for lines, line in enumerate(file, start=1):
+            for line in file:
+                count += 1
                 with suppress(ValueError, TypeError):  # a line cut short by a kill
                     name, *values = json.loads(line)
                     entries[name] = Entry(*values)
     except (OSError, ValueError):
         entries = {}
-    if not entries or lines > 2 * len(entries) + 1000:
+    if not entries or count > 2 * len(entries) + 1000:
         with suppress(BenchError):  # it is only a cache
             write_whole(kept, "\n".join([json.dumps(header), *_lines(entries)]) + "\n")
     return entries

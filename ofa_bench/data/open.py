@@ -50,7 +50,7 @@ def open_source(
     place = None if spec.layout == "embedded" else locate(spec, data_dir, cache)
     collection = read_collection(spec, place, progress)
     splits = cut(collection, spec, select)
-    kept = place.cache / KEPT if place else None
+    kept = place.hashes.with_name(KEPT) if place else None
     facts = facts_of(spec, collection, splits, resolution, options, kept)
     if fits(collection, resolution, options):
         return Resident(facts, splits, options, seed, device)
