@@ -12,16 +12,22 @@ from typing import BinaryIO
 from ofa_bench.errors import BenchError
 
 
-def write_whole(path: Path, data: bytes | str, *, exclusive: bool = False) -> None:
+def write_whole(
+    path: Path, data: bytes | str, *, exclusive: bool = False, root: Path | None = None
+) -> None:
     """Write beside, fsync, rename; readers see the old file or the new one, never a part.
 
-    With `exclusive`, an existing file is left alone and FileExistsError raised. Raises BenchError
-    when the disk is full or the folder may not be written.
+    With `exclusive`, an existing file is left alone and FileExistsError raised. With `root`, a
+    folder that somebody named, no link below it is followed. Raises BenchError when the disk is
+    full or the folder may not be written.
     """
     raw = data.encode() if isinstance(data, str) else data
     beside: Path | None = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        if root is None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        else:
+            make_folder(root, path.parent)
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
         os.close(handle)
         beside = Path(name)
@@ -58,10 +64,7 @@ def make_folder(root: Path, folder: Path) -> None:
             except FileExistsError as error:
                 check_folder(path, error)
     except OSError as error:
-        raise BenchError(
-            f"cannot make the folder {folder}: {error.strerror or error}",
-            "choose one that you may write to",
-        ) from error
+        raise unwritable(folder, error) from error
 
 
 def check_folder(path: Path, error: OSError | None = None) -> None:
@@ -70,6 +73,16 @@ def check_folder(path: Path, error: OSError | None = None) -> None:
     if not stat.S_ISDIR(mode):
         kind = "a link, which is not followed" if stat.S_ISLNK(mode) else "no folder"
         raise BenchError(f"{path} is {kind}", "remove it; a folder is made in its stead") from error
+
+
+def refuse_links(folder: Path) -> None:
+    """BenchError where a link lies in a folder that only we fill: a stranger put it there, and
+    whatever is written to it would be written elsewhere."""
+    for parent, folders, names in os.walk(folder):
+        for name in (*folders, *names):
+            path = Path(parent, name)
+            if path.is_symlink():
+                raise BenchError(f"{path} is a link, which is not followed", "remove it")
 
 
 def append(path: Path, text: str) -> None:

@@ -7,7 +7,6 @@ import os
 import random
 from collections.abc import Iterable
 from functools import cached_property
-from multiprocessing.pool import ThreadPool
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -19,6 +18,7 @@ from ofa_bench.data.collection import Collection, ImageSet
 from ofa_bench.data.datasets import DatasetSpec
 from ofa_bench.data.manifest import SAMPLE, content_digest
 from ofa_bench.data.pixels import PIXELS, REMEDY, Index, read_index
+from ofa_bench.data.threads import reading_threads
 from ofa_bench.errors import DataError
 from ofa_bench.files import open_regular
 
@@ -73,7 +73,7 @@ class MappedImages:
 
     def check(self, rows: Iterable[int]) -> None:
         """DataError where one of these images is not the one that was prepared."""
-        with ThreadPool(min(8, os.cpu_count() or 1)) as pool:
+        with reading_threads() as pool:
             for _ in pool.imap_unordered(self.decode, rows, chunksize=8):
                 pass
 

@@ -227,7 +227,8 @@ class State:
         if shared is None or self.cursor not in shared.leave or not self.devices.first:
             return
         self.prefix = shared.name(self.cursor)
-        write_whole(shared.path(self.cursor), serialized(restoring.memory(self)))
+        path, root = shared.path(self.cursor), shared.folder.parents[1]
+        write_whole(path, serialized(restoring.memory(self)), root=root)
 
     def restore(self) -> int:
         """Take up the newest checkpoint, or what a run that began alike left; returns the number
