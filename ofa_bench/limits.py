@@ -25,6 +25,12 @@ class Limit:
 
 
 LIMITS: dict[str, Limit] = {
+    "archive-bytes": Limit(1 << 40, "bytes", "what one archive unpacks to"),
+    "archive-depth": Limit(32, "folders", "how deep a file lies in an archive"),
+    "archive-header": Limit(1 << 20, "bytes", "extended headers before one member of an archive"),
+    "archive-members": Limit(20_000_000, "members", "files and folders of one archive"),
+    "archive-memory": Limit(256 << 20, "bytes", "memory that an xz archive asks for"),
+    "archive-ratio": Limit(100, "times", "an archive unpacked over packed, beyond 64 MiB"),
     "bits-bytes": Limit(64 * 2**20, "bytes", "the per-image bits beside one record"),
     "board-bytes": Limit(16 * 2**20, "bytes", "one kept board"),
     "bundle-bytes": Limit(256 * 2**20, "bytes", "a bundle of records, packed and unpacked"),

@@ -27,21 +27,22 @@ class Busy(BenchError):
 @contextmanager
 def exclusive(
     path: Path, *, wait: bool = True, subject: str = "", tell: Tell | None = None
-) -> Iterator[None]:
+) -> Iterator[bool]:
     """Hold the lock file `path`, which is made where it is missing, while the block runs.
 
     Processes that are forked meanwhile do not keep the lock. Where the file system has no locks
-    the block runs without one, and `tell` (else a Python warning) says so. `subject` is what the
-    lock protects, for messages. Raises Busy at once if another process holds it and `wait` is
-    false; BenchError if the file cannot be made, is a link, or is no regular file.
+    the block runs without one, `tell` (else a Python warning) says so, and False is yielded.
+    `subject` is what the lock protects, for messages. Raises Busy at once if another process holds
+    it and `wait` is false; BenchError if the file cannot be made, is a link, or no regular file.
     """
     subject = subject or str(path.parent)
     handle = _opened(path)
     _HELD.add(handle)
     try:
-        if _acquire(handle, subject, wait, tell or _warn):
+        held = _acquire(handle, subject, wait, tell or _warn)
+        if held:
             _sign(handle)
-        yield
+        yield held
     finally:
         if handle in _HELD:  # not in a process forked meanwhile, where it is closed already
             _HELD.discard(handle)

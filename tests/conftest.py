@@ -1,12 +1,18 @@
 """One thread for all tests and the processes they start: their nets are too small for two, and two
-threads that wait for each other on a busy machine make seconds into minutes."""
+threads that wait for each other on a busy machine make seconds into minutes. And a cache of their
+own, which goes away with them."""
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
+import tempfile
 from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="ofa-bench-cache-")
+atexit.register(shutil.rmtree, os.environ["XDG_CACHE_HOME"], ignore_errors=True)
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

@@ -26,9 +26,12 @@ def command() -> None:
 @command.command()
 @click.argument("dataset", type=Name("dataset"))
 @RUN_OPTIONS["data_dir"]
+@click.option("--deep", is_flag=True, help="Hash everything anew; believe nothing that was kept.")
 @json_option
 @click.pass_context
-def check(ctx: click.Context, dataset: str, data_dir: str | None, as_json: bool) -> None:
+def check(
+    ctx: click.Context, dataset: str, data_dir: str | None, deep: bool, as_json: bool
+) -> None:
     """Decode every image of DATASET, count, and look for copies; exit 1 if any is broken."""
     from ofa_bench.catalogue import discover
     from ofa_bench.data.check import check as examine
@@ -36,9 +39,10 @@ def check(ctx: click.Context, dataset: str, data_dir: str | None, as_json: bool)
     from ofa_bench.engine.signals import listening
 
     spec = spec_of(dataset, discover().catalogue)
+    folder = Path(data_dir) if data_dir else None
     with listening() as stop:  # so that hashes are kept, whoever asks to stop
         stop.hint = "the same line goes on with what was hashed"
-        report = examine(spec, Path(data_dir) if data_dir else None, progress=_told())
+        report = examine(spec, folder, progress=_told(), deep=deep)
     if as_json:
         console.answer(report.to_json())
     else:
@@ -132,10 +136,13 @@ def _cache(
     from ofa_bench.engine.signals import listening
 
     def agree(planned: Any) -> bool:
-        console.tell(
+        size = (
             f"{planned.images:,} images, {planned.bytes / 1e9:,.2f} GB of pixels, into "
             f"{planned.root}; {planned.scaled:,} of them scaled down to {short}"
         )
+        if not yes and not sys.stdin.isatty():
+            raise UsageError(f"nobody can be asked whether to write {size}", "--yes writes them")
+        console.tell(size)
         return yes or console.confirm("Write them?")
 
     spec, folder = spec_of(dataset, discover().catalogue), Path(data_dir) if data_dir else None

@@ -76,7 +76,7 @@ def calibrated(assembly: Assembly, store: Store, pace: Pace) -> Speed:
     speed = Speed(_model(assembly), macs / pace.seconds(assembly), 0, pace.input_rate)
     known = _kept(store) | {_place(assembly): speed}
     told = {place: asdict(each) for place, each in known.items()}
-    write_whole(_file(store), json.dumps(told, indent=1) + "\n")
+    write_whole(_file(store), json.dumps(told, indent=1) + "\n", root=store.results)
     return speed
 
 

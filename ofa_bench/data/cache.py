@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import tempfile
@@ -19,14 +18,15 @@ from ofa_bench.data.datasets import DatasetSpec
 from ofa_bench.data.images import read_image
 from ofa_bench.data.layout import INDEX, locate
 from ofa_bench.data.listing import list_tree
-from ofa_bench.data.manifest import Entry, Progress, manifest
+from ofa_bench.data.manifest import Entry, Progress, content_digest, manifest
 from ofa_bench.data.pixels import LONGEST, PIXELS, index_of
 from ofa_bench.data.threads import reading_threads
 from ofa_bench.errors import BenchError, DataError
+from ofa_bench.files import make_folder
 
 UNFINISHED = ".caching-"
 AT_ONCE = 512  # images in memory between decoding and writing
-Decoded = tuple[Tensor, str]  # uint8 [3, H, W], and the hash that addresses the image
+Decoded = tuple[Tensor, str, str]  # uint8 [3, H, W]; hashes: what it is known by, its pixels'
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def prepare_cache(
         raise DataError(f"{spec.name} is no folder of image files", "it needs no cache as it is")
     tree = list_tree(place.root, spec)
     files = tree.train.files + tree.test.files
-    entries = manifest(tree.root, files, place.cache / "manifest.json", progress)
+    entries = manifest(tree.root, files, place.hashes, progress)
     home = to or place.cache / f"pixels-{short}"
     shapes = [_fitted(entry.height, entry.width, short) for entry in entries]
     _check_sides(files, shapes)
@@ -75,9 +75,10 @@ def prepare_cache(
     notes = [*tree.notes, *([_note(scaled, short)] if scaled else [])]
     decoded = _decoded(tree.root, files, entries, short, progress)
     try:
-        with _beside(home) as fresh:
-            sizes, digests = _write(fresh / PIXELS, decoded)
-            index = index_of(tree, np.array(sizes, dtype=np.int64), digests, notes)
+        with _beside(home, place.cache.parent if to is None else home.parent) as fresh:
+            sizes, digests, contents = _write(fresh / PIXELS, decoded)
+            shapes_kept = np.array(sizes, dtype=np.int64)
+            index = index_of(tree, shapes_kept, digests, contents, notes)
             _write_through(fresh / INDEX, [index])
             fresh.chmod(0o755)
             fresh.rename(home)
@@ -143,27 +144,31 @@ def _decoded(
 def _scaled(path: Path, known: str, short: int) -> Decoded:
     from torchvision.transforms.v2.functional import resize
 
-    image = read_image(path)
+    image = read_image(path, known)
     height, width = image.shape[1:]
-    if min(height, width) <= short:
-        return image, known
-    small = resize(image, list(_fitted(height, width, short)), antialias=True)
-    content = small.permute(1, 2, 0).contiguous().numpy()
-    return small, hashlib.blake2b(content, digest_size=16).hexdigest()
+    small = min(height, width) <= short
+    if not small:
+        image = resize(image, list(_fitted(height, width, short)), antialias=True)
+    content = content_digest(image.permute(1, 2, 0).contiguous().numpy().data)
+    return image, known if small else content, content
 
 
-def _write(path: Path, images: Iterator[Decoded]) -> tuple[list[tuple[int, int]], list[str]]:
+def _write(
+    path: Path, images: Iterator[Decoded]
+) -> tuple[list[tuple[int, int]], list[str], list[str]]:
     sizes: list[tuple[int, int]] = []
     digests: list[str] = []
+    contents: list[str] = []
 
     def pixels() -> Iterator[memoryview]:
-        for image, content in images:
+        for image, known, content in images:
             sizes.append((image.shape[1], image.shape[2]))
-            digests.append(content)
+            digests.append(known)
+            contents.append(content)
             yield image.permute(1, 2, 0).contiguous().numpy().data
 
     _write_through(path, pixels())
-    return sizes, digests
+    return sizes, digests, contents
 
 
 def _write_through(path: Path, parts: Iterable[bytes | memoryview]) -> None:
@@ -177,9 +182,10 @@ def _write_through(path: Path, parts: Iterable[bytes | memoryview]) -> None:
 
 
 @contextmanager
-def _beside(home: Path) -> Iterator[Path]:
-    """A folder that is filled next to its place and goes away unless it was renamed."""
-    home.parent.mkdir(parents=True, exist_ok=True)
+def _beside(home: Path, root: Path) -> Iterator[Path]:
+    """A folder that is filled next to its place and goes away unless it was renamed; between that
+    and `root`, no link is followed."""
+    make_folder(root, home.parent)
     fresh = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=home.parent))
     try:
         yield fresh

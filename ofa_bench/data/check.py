@@ -12,12 +12,15 @@ from ofa_bench.data.collection import Collection, ImageSet
 from ofa_bench.data.datasets import DatasetSpec
 from ofa_bench.data.heldout import KEPT, KnownGood
 from ofa_bench.data.images import read_image
-from ofa_bench.data.layout import locate
+from ofa_bench.data.layout import Place, locate
 from ofa_bench.data.listing import list_tree
-from ofa_bench.data.manifest import Entry, Progress, manifest
+from ofa_bench.data.manifest import Entry, Progress, audit, manifest
+from ofa_bench.data.mapped import MappedImages
 from ofa_bench.data.open import read_collection
 from ofa_bench.data.threads import reading_threads
 from ofa_bench.errors import DataError
+
+CHANGED = "its bytes changed although its size and times did not; its hash is right again now"
 
 
 @dataclass(frozen=True)
@@ -56,21 +59,25 @@ def check(
     data_dir: Path | None,
     cache: Path | None = None,
     progress: Progress | None = None,
+    deep: bool = False,
 ) -> Report:
     """Read a whole data set; DataError where it is absent or its folders are not in order.
 
-    `progress` is called twice over: while files are hashed, and while they are decoded. Hashes and
-    what was decoded are kept, however it ends, so that another check or a run need not start over.
+    `progress` is called while files are hashed, and again while they are decoded. Hashes and what
+    was decoded are kept, however it ends, so that another check or a run need not start over. With
+    `deep`, nothing that was kept is believed: files are hashed anew, and all prepared pixels are
+    compared with their hashes.
     """
     place = locate(spec, data_dir, cache) if spec.layout == "tree" else None
     if place is None or place.kind != "tree":
         root = str(place.root / (spec.pickles or ".")) if place else "(embedded)"
-        return _report_of(spec, root, read_collection(spec, place))
+        return _report_of(spec, root, _prepared(spec, place, deep))
     tree = list_tree(place.root, spec)
     files = tree.train.files + tree.test.files
-    entries = manifest(tree.root, files, place.cache / "manifest.json", progress)
+    changed = audit(tree.root, files, place.hashes, progress) if deep else []
+    entries = manifest(tree.root, files, place.hashes, progress)
     digests = [entry.digest for entry in entries]
-    with KnownGood(place.cache / KEPT, tree.decoder) as good:
+    with KnownGood(place.hashes.with_name(KEPT), tree.decoder) as good:
         broken = tuple(_undecodable(tree.root, files, digests, good, progress))
     return Report(
         dataset=spec.name,
@@ -78,10 +85,18 @@ def check(
         images={"train": len(tree.train.files), "test": len(tree.test.files)},
         classes=_counts(tree.classes, tree.train.labels, tree.test.labels),
         sides=_sides(entries),
-        broken=broken,
+        broken=(*(Broken(name, CHANGED) for name in changed), *broken),
         copies=_copies(files, digests, len(tree.train.files)),
         notes=tree.notes,
     )
+
+
+def _prepared(spec: DatasetSpec, place: Place | None, deep: bool) -> Collection:
+    collection = read_collection(spec, place)
+    for part in (collection.train, collection.test) if deep else ():
+        if isinstance(part.images, MappedImages):
+            part.images.check(range(len(part)))
+    return collection
 
 
 def _report_of(spec: DatasetSpec, root: str, collection: Collection) -> Report:
@@ -133,16 +148,18 @@ def _undecodable(
 ) -> Iterator[Broken]:
     """The files that do not decode; every file is decoded, whatever is known of it."""
 
-    def trial(name: str) -> Broken | None:
+    def trial(item: tuple[str, str]) -> Broken | None:
+        name, digest = item
         try:
-            read_image(root / name)
+            read_image(root / name, digest)
         except DataError as error:
             raisable = f"; {error.hint}" if "--limit" in error.hint else ""
             return Broken(name, error.message + raisable)
         return None
 
+    items = zip(files, digests, strict=True)
     with reading_threads() as pool:
-        for number, broken in enumerate(pool.imap(trial, files, chunksize=32)):
+        for number, broken in enumerate(pool.imap(trial, items, chunksize=32)):
             if broken:
                 yield broken
             else:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from ofa_bench.data.decoder import decode, read_bytes
+from ofa_bench.data.manifest import check_bytes
 from ofa_bench.data.threads import reading_threads
 
 if TYPE_CHECKING:
@@ -49,13 +50,16 @@ class PixelImages:
 
 
 class FileImages:
-    """Images in files below a root."""
+    """Images in files below a root, whose bytes must still have the hashes they are known by."""
 
-    def __init__(self, root: Path, paths: Sequence[str], side: int | None) -> None:
+    def __init__(
+        self, root: Path, paths: Sequence[str], side: int | None, digests: Sequence[str]
+    ) -> None:
         self.root = root
         # One flat array: a list of a million strings would be copied into every worker, page by
         # page, as its reference counts are touched.
         self.paths: NDArray[np.bytes_] = np.array([os.fsencode(path) for path in paths], dtype="S")
+        self.digests: NDArray[np.bytes_] = np.array(digests, dtype="S")
         self.side = side
 
     def __len__(self) -> int:
@@ -66,7 +70,7 @@ class FileImages:
         return self.root / os.fsdecode(self.paths[index])
 
     def decode(self, index: int) -> Tensor:
-        return read_image(self.path(index))
+        return read_image(self.path(index), self.digests[index].decode())
 
     @cached_property
     def pixels(self) -> Tensor:
@@ -83,6 +87,10 @@ class FileImages:
         return whole
 
 
-def read_image(path: Path) -> Tensor:
-    """A file's pixels as RGB, uint8 [3, H, W]; DataError names a file that cannot be decoded."""
-    return torch.from_numpy(decode(read_bytes(path), path)).permute(2, 0, 1)
+def read_image(path: Path, digest: str | None = None) -> Tensor:
+    """A file's pixels as RGB, uint8 [3, H, W]; DataError names a file that cannot be decoded, or
+    whose bytes do not have the hash they are known by."""
+    raw = read_bytes(path)
+    if digest is not None:
+        check_bytes(raw, digest, path)
+    return torch.from_numpy(decode(raw, path)).permute(2, 0, 1)

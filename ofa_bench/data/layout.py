@@ -15,7 +15,7 @@ from ofa_bench.keys import digest
 
 ENVIRONMENT = "OFA_BENCH_DATA"
 CACHE = ".ofa-bench"
-FOREIGN = (".zip", ".rar", ".7z")
+FOREIGN = (".zip", ".rar", ".7z", ".zst", ".lzma")
 UNREAD_ARCHIVES = "unpack it, or pack it as .tar or .tar.gz"
 SPELLINGS = {
     **dict.fromkeys(("train", "training", "trainset"), "train"),
@@ -32,6 +32,12 @@ class Place:
     root: Path
     kind: Literal["pickles", "tree", "pixels"]
     cache: Path
+
+    @property
+    def hashes(self) -> Path:
+        """The file for its images' hashes. It is the user's own, never the data folder's: whoever
+        made that could say there what they like."""
+        return user_cache() / f"{self.root.name}-{_mark(self.root)}" / "hashes.jsonl"
 
 
 def locate(spec: DatasetSpec, data_dir: Path | None, cache: Path | None = None) -> Place:
@@ -65,8 +71,19 @@ def cache_for(folder: Path, override: Path | None = None) -> Path:
     inside = folder / CACHE
     if override is None and os.access(inside if inside.is_dir() else folder, os.W_OK):
         return inside
-    user = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ofa-bench"
-    return (override or user) / f"{folder.name}-{digest(str(folder.resolve()))[:12]}"
+    return (override or user_cache()) / f"{folder.name}-{_mark(folder)}"
+
+
+def user_cache() -> Path:
+    """The folder below the user's own cache, $XDG_CACHE_HOME."""
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ofa-bench"
+    except RuntimeError:
+        return Path(os.devnull) / "ofa-bench"  # a user without a home: nothing can be kept
+
+
+def _mark(folder: Path) -> str:
+    return digest(str(folder.resolve()))[:12]
 
 
 def _bases(data_dir: Path | None) -> list[Path]:

@@ -50,7 +50,7 @@ def open_source(
     place = None if spec.layout == "embedded" else locate(spec, data_dir, cache)
     collection = read_collection(spec, place, progress)
     splits = cut(collection, spec, select)
-    kept = place.cache / KEPT if place else None
+    kept = place.hashes.with_name(KEPT) if place else None
     facts = facts_of(spec, collection, splits, resolution, options, kept)
     if fits(collection, resolution, options):
         return Resident(facts, splits, options, seed, device)
@@ -71,9 +71,7 @@ def read_collection(
     if place.kind == "pixels":
         return read_pixels(place.root, spec)
     tree = list_tree(place.root, spec)
-    entries = manifest(
-        tree.root, tree.train.files + tree.test.files, place.cache / "manifest.json", progress
-    )
+    entries = manifest(tree.root, tree.train.files + tree.test.files, place.hashes, progress)
     return _of_tree(tree, tuple(entries), limit("image-pixels"))
 
 
@@ -96,8 +94,8 @@ def _image_set(root: Path, listing: Listing, entries: tuple[Entry, ...], bound: 
     }
     width, height = next(iter(shapes))
     side = width if len(shapes) == 1 and width == height else None
-    images = FileImages(root, listing.files, side)
-    return ImageSet(images, listing.labels, tuple(entry.digest for entry in entries))
+    digests = tuple(entry.digest for entry in entries)
+    return ImageSet(FileImages(root, listing.files, side, digests), listing.labels, digests)
 
 
 def _shape(path: Path, entry: Entry, bound: int) -> tuple[int, int]:

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 from ofa_bench.errors import ResumeError
-from ofa_bench.files import unwritable, write_whole
+from ofa_bench.files import make_folder, refuse_links, write_whole
 from ofa_bench.limits import advice, limit
 from ofa_bench.locks import exclusive
 from ofa_bench.records.render import plain_text
@@ -159,11 +159,10 @@ def shown(error: BaseException) -> str:
 def lock(folder: Path, tell: Callable[[str], None] | None = None) -> Iterator[None]:
     """Hold a run's folder; BenchError if another process does, or if it cannot be written.
 
-    Where the file system has no locks the run goes on without one, and `tell` says so.
+    Where the file system has no locks the run goes on without one, and `tell` says so. No link in
+    it is followed, nor one between it and the results folder.
     """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise unwritable(folder, error) from error
+    make_folder(folder.parents[1], folder)
+    refuse_links(folder)
     with exclusive(folder / "lock", wait=False, subject=str(folder), tell=tell):
         yield

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from ofa_bench.engine.observers import Progress
 from ofa_bench.errors import BenchError
-from ofa_bench.files import unwritable
+from ofa_bench.files import make_folder, unwritable
 from ofa_bench.records.store import slug
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def _check_room(prepared: Prepared) -> None:
         store.root / slug(science.dataset) / slug(science.method): bits + 1024 * nets + SPARE,
     }
     for folder, needed in needs.items():
-        _try_writing(folder)
+        _try_writing(store.results, folder)
         free = shutil.disk_usage(folder).free
         if free < needed:
             raise BenchError(
@@ -75,10 +75,10 @@ def _check_room(prepared: Prepared) -> None:
             )
 
 
-def _try_writing(folder: Path) -> None:
+def _try_writing(root: Path, folder: Path) -> None:
     """Permission bits do not tell of read-only disks and quotas: a file is written and removed."""
+    make_folder(root, folder)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(prefix=".trial.", suffix=".part", dir=folder)
         try:
             os.write(handle, bytes(4096))

@@ -235,7 +235,8 @@ class State:
             return
         self.prefix = shared.name(self.cursor)
         memory = restoring.memory(self) | {"proof": shared.beginning.proof(self.cursor)}
-        write_whole(shared.path(self.cursor), serialized(memory))
+        path, root = shared.path(self.cursor), shared.folder.parents[1]
+        write_whole(path, serialized(memory), root=root)
 
     def restore(self) -> int:
         """Take up the newest checkpoint, or what a run that began alike left; returns the number

@@ -19,7 +19,7 @@ def write_boards(results: Path, context: Context | None = None) -> list[Path]:
     wanted = _files(results, context)
     for path, text in wanted.items():
         if not path.is_file() or path.read_bytes() != text.encode():
-            write_whole(path, text)
+            write_whole(path, text, root=results)
     for path in _present(results) - set(wanted):
         path.unlink()
     return sorted(wanted)

@@ -19,7 +19,7 @@ from pathlib import Path
 from types import TracebackType
 
 from ofa_bench.errors import BenchError
-from ofa_bench.files import unwritable
+from ofa_bench.files import make_folder, unwritable
 
 FOLDER = ".incoming"
 PART, READY = ".part", ".ready"
@@ -37,7 +37,7 @@ class Staging:
         recover(self.results)
         parent = self.results / FOLDER
         try:
-            parent.mkdir(parents=True, exist_ok=True)
+            make_folder(self.results, parent)
             self._folder = Path(tempfile.mkdtemp(suffix=PART, dir=parent))
             self._lock = os.open(self._folder, os.O_RDONLY)
             fcntl.flock(self._lock, fcntl.LOCK_EX)
@@ -74,7 +74,7 @@ class Staging:
         ready = self._folder.with_suffix(READY)
         try:
             for relative in self._files:
-                (self.results / relative).parent.mkdir(parents=True, exist_ok=True)
+                make_folder(self.results, (self.results / relative).parent)
             self._folder.rename(ready)
         except OSError as error:
             raise unwritable(self.results, error) from error
@@ -131,7 +131,7 @@ def _link(ready: Path, results: Path, linked: list[Path]) -> None:
     for path in sorted(files, key=lambda path: (path.suffix == ".json", path)):
         target = results / path.relative_to(ready)
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(results, target.parent)
             os.link(path, target)
         except FileNotFoundError:
             continue  # another process finished in the meantime

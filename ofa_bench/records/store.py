@@ -17,7 +17,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from ofa_bench.errors import BenchError, UsageError
-from ofa_bench.files import write_whole
+from ofa_bench.files import make_folder, write_whole
 from ofa_bench.limits import advice, limit
 from ofa_bench.records.bounds import check_bounds
 from ofa_bench.records.render import plain_text, spell
@@ -77,6 +77,7 @@ class Store:
         path = self.path(record)
         _fit(record, bits, path)
         text = spell(plain(record))
+        make_folder(self.results, path.parent)
         with _alone(path.parent):
             held = path.exists()
             if held and path.read_bytes() == text.encode():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import os
 import signal
 import subprocess
 import sys
@@ -30,7 +30,7 @@ raise SystemExit(main(["data", "check", "folder", "--data-dir", sys.argv[1]]))
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize(
     ("module", "name", "kept"),
-    [("manifest", "_measure", "manifest.json"), ("check", "read_image", "decoded.txt")],
+    [("manifest", "_measure", "hashes.jsonl"), ("check", "read_image", "decoded.txt")],
     ids=["hashing", "decoding"],
 )
 def test_a_check_that_is_stopped_keeps_what_it_has(
@@ -44,11 +44,13 @@ def test_a_check_that_is_stopped_keeps_what_it_has(
                 Image.new("RGB", (4, 4), (index, label, images)).save(path)
     code = PATCHED.format(module=module, name=name, number=int(number))
     words = [sys.executable, "-c", code, str(tmp_path)]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=SECONDS)
+    env = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    done = subprocess.run(words, capture_output=True, text=True, timeout=SECONDS, env=env)
     assert done.returncode == 130 and "interrupted" in done.stderr, done.stderr
-    text = (tmp_path / ".ofa-bench" / kept).read_text()
-    entries = json.loads(text)["files"] if kept.endswith(".json") else text.splitlines()[1:]
+    (file,) = (tmp_path / "cache").rglob(kept)
+    entries = [line for line in file.read_text().splitlines()[1:] if line]
     assert 32 <= len(entries) < 320
     words = [sys.executable, "-m", "ofa_bench", "data", "check", "folder", "--data-dir"]
-    done = subprocess.run([*words, str(tmp_path)], capture_output=True, text=True, timeout=SECONDS)
+    words.append(str(tmp_path))
+    done = subprocess.run(words, capture_output=True, text=True, timeout=SECONDS, env=env)
     assert done.returncode == 0, done.stderr
