@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -16,6 +15,7 @@ from ofa_bench.records.stats import DELTA, FINEST, Estimate, Pair, compare, esti
 from ofa_bench.records.store import Entry, Store
 from ofa_bench.records.track import Track, tracks
 from ofa_bench.records.validate import UNUSABLE, Context
+from ofa_bench.sanitize import LONGEST_LINE, command_line, command_words
 
 ENOUGH = 3  # seeds; with fewer, a board is provisional
 
@@ -208,12 +208,17 @@ def _more(every: Sequence[Row]) -> tuple[str, ...]:
 
 
 def again(command: str, seeds: int, wanted: int) -> str | None:
-    """The line that adds seeds to those a command made; None where it was no command of ours."""
-    try:
-        words = shlex.split(command)
-    except ValueError:
-        return None
-    if len(words) < 2 or words[0] != "ofa-bench" or words[1] not in ("run", "compare"):
+    """The line that adds seeds to those a command made, safe to paste into a shell.
+
+    None where it was no command of ours, or where the line is longer than any view shows.
+    """
+    words = command_words(command)
+    if (
+        words is None
+        or len(words) < 2
+        or words[0] != "ofa-bench"
+        or words[1] not in ("run", "compare")
+    ):
         return None
     kept, skip = [], False
     for word in words:
@@ -221,4 +226,5 @@ def again(command: str, seeds: int, wanted: int) -> str | None:
             kept += [] if word in ("--seed", "--seeds") else [word]
         skip = not skip and word in ("--seed", "--seeds")
     many = ["--seeds", str(wanted)] if words[1] == "compare" else ["--seed", str(seeds)]
-    return shlex.join([*kept, *many])
+    line = command_line(*kept, *many)
+    return line if len(line) <= LONGEST_LINE else None

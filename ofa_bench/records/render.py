@@ -6,14 +6,8 @@ import json
 import re
 from typing import Any
 
-_ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
-_HIDDEN = re.compile("[\x00-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
-
-
-def plain_text(text: object, limit: int = 200) -> str:
-    """One line without terminal codes, control characters or direction marks."""
-    bare = _HIDDEN.sub(" ", _ANSI.sub("", str(text))).strip()
-    return bare if len(bare) <= limit else bare[: limit - 1] + "…"
+from ofa_bench.sanitize import code_span as code_span
+from ofa_bench.sanitize import plain_text as plain_text
 
 
 def cell(text: object) -> str:

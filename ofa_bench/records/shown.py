@@ -6,7 +6,7 @@ from math import floor
 from typing import Any
 
 from ofa_bench.records.board import Board, Place
-from ofa_bench.records.render import cell
+from ofa_bench.records.render import cell, code_span
 from ofa_bench.records.rows import WAITING, Row
 from ofa_bench.records.stats import Estimate, Pair
 from ofa_bench.records.store import slug
@@ -227,7 +227,7 @@ def _notes(board: Board) -> str:
     named = {m.name for m in methods if m.name != m.composition and slug(m.name) == m.name}
     cards = ", ".join(f"`ofa-bench show --card {name}`" for name in sorted(named))
     lines += [f"How faithful each method is to its paper: {cards}."] if cards else []
-    lines += [f"More seeds: `{line.replace('`', ' ')}`" for line in board.more]
+    lines += [f"More seeds: {code_span(line)}" for line in board.more]
     return "\n".join(f"* {line}" for line in lines)
 
 

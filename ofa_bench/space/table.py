@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ofa_bench.errors import RecipeError, UnknownName, nearest
+from ofa_bench.sanitize import printable
 from ofa_bench.space.entries import ACTS, Entries
 from ofa_bench.specs import load_toml, specs_root
 
@@ -177,7 +178,7 @@ def _parse(data: dict[str, Any], path: Path, families: Families) -> Table:
     resolutions, listed = top.resolutions("resolution")
     family = top.text("family", among=tuple(families))
     return Table(
-        name=path.name.removesuffix(".toml"),
+        name=printable(path.name.removesuffix(".toml")),
         summary=top.text("summary"),
         source=top.text("source"),
         family=family,
