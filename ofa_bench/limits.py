@@ -33,6 +33,12 @@ LIMITS: dict[str, Limit] = {
     "checkpoint-bytes": Limit(2**35, "bytes", "a run folder's checkpoint"),
     "event-log-bytes": Limit(2**28, "bytes", "a run folder's events.jsonl, as resume reads it"),
     "image-bytes": Limit(2**29, "bytes", "one image file"),
+    "toml-bytes": Limit(2**18, "bytes", "one recipe, space or comparison file"),
+    "weights-bytes": Limit(2**33, "bytes", "one weights file"),
+    "weights-bytes-per-parameter": Limit(
+        32, "bytes", "a weights file, for each parameter of the network"
+    ),
+    "weights-header-bytes": Limit(2**23, "bytes", "the header of a safetensors file"),
     "image-pixels": Limit(178_956_970, "pixels", "width times height of one image"),
     "meter-bytes": Limit(256 * 2**20, "bytes", "what one extra logged of a run"),
     "record-bytes": Limit(4 * 2**20, "bytes", "one record"),

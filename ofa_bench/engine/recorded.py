@@ -44,6 +44,7 @@ def request_for(record: Record, catalogue: Catalogue, **execution: Any) -> Reque
         seed=record.seed,
         device="cpu" if record.machine.device == "cpu" else "auto",
         deterministic=record.execution.get("deterministic") is True,
+        init_head="fresh" if record.execution.get("init_head") == "fresh" else None,
         recorded={"science": science, "origins": record.origins},
         **execution,
     )

@@ -48,6 +48,7 @@ class Request:
     precision: str | None = None
     deterministic: bool = False
     init: str | Path | None = None
+    init_head: str | None = None
     teacher: str | Path | None = None
     results: str | Path | None = None
     plugins: tuple[str, ...] = ()
@@ -231,6 +232,9 @@ def execution_of(request: Request) -> Execution:
     """How and where a request is to be carried out."""
     import os
 
+    if request.init_head == "fresh" and not request.init:
+        raise UsageError("--init-head fresh means nothing without --init", "name a weights file")
+
     said = {
         "device": request.device,
         "workers": request.workers,
@@ -238,6 +242,7 @@ def execution_of(request: Request) -> Execution:
         "results": str(request.results or os.environ.get("OFA_BENCH_RESULTS") or "results"),
         "deterministic": request.deterministic,
         "init": str(request.init) if request.init else None,
+        "init_head": request.init_head,
         "teacher": str(request.teacher) if request.teacher else None,
     }
     values = {k: v for k, v in said.items() if v is not None}

@@ -209,4 +209,5 @@ class Execution(Table):
     deterministic: bool = False
     checkpoint_seconds: float = Field(default=5.0, ge=0)
     init: str | None = None
+    init_head: Literal["file", "fresh"] = "file"
     teacher: str | None = None
