@@ -33,7 +33,9 @@ LIMITS: dict[str, Limit] = {
     "checkpoint-bytes": Limit(2**35, "bytes", "a run folder's checkpoint"),
     "event-log-bytes": Limit(2**28, "bytes", "a run folder's events.jsonl, as resume reads it"),
     "image-bytes": Limit(2**29, "bytes", "one image file"),
-    "toml-bytes": Limit(2**18, "bytes", "one recipe, space or comparison file"),
+    "network-parameters": Limit(2 * 10**9, "parameters", "the largest network of a space"),
+    "space-sums": Limit(200_000, "costs", "what the stages of a space can cost, counted apart"),
+    "toml-bytes": Limit(2**17, "bytes", "one recipe, space or comparison file"),
     "weights-bytes": Limit(2**33, "bytes", "one weights file"),
     "weights-bytes-per-parameter": Limit(
         32, "bytes", "a weights file, for each parameter of the network"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable
-from fractions import Fraction
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+from ofa_bench.strict import ratio, shown
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -59,17 +59,20 @@ class Amount(Kind):
     """A positive, finite number; "10/270" is one."""
 
     name = "number"
+    most = 100_000
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:
         """The number."""
         try:
-            number = float(Fraction(value)) if "/" in str(value) else float(value)
-        except (ValueError, TypeError, ZeroDivisionError, OverflowError):
-            self.fail(f"{value!r} is not a number.", param, ctx)
-        if not 0 < number < math.inf:
-            self.fail(f"{value!r} is not a positive, finite number.", param, ctx)
+            number = ratio(shown(value) if isinstance(value, int | float) else str(value))
+        except ValueError as error:
+            self.fail(f"{error}.", param, ctx)
+        if isinstance(value, bool) or number <= 0:
+            self.fail(f"{shown(value)} is not a positive, finite number.", param, ctx)
+        if number > self.most:
+            self.fail(f"{shown(value)} is over {self.most:,}.", param, ctx)
         return number
 
 

@@ -104,10 +104,11 @@ def _safetensors(file: Path) -> Any:
 
     with file.open("rb") as stream:
         header = int.from_bytes(stream.read(8), "little")
-    longest = limit("weights-header-bytes")
-    if longest < header <= file.stat().st_size:
+    if header > limit("weights-header-bytes"):
+        real = header < file.stat().st_size
         raise UsageError(
-            f"{file}: a header of {header:,} bytes", advice("weights-header-bytes", header)
+            f"{file}: a header of {header:,} bytes is too large",
+            advice("weights-header-bytes", header) if real else "the file is damaged or foreign",
         )
     return load_file(file, device="cpu")
 

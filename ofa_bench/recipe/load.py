@@ -12,9 +12,11 @@ from pydantic import BaseModel, ValidationError
 from ofa_bench.catalogue import Catalogue
 from ofa_bench.errors import RecipeError, UsageError, nearest
 from ofa_bench.policy import Policy
+from ofa_bench.recipe.kinds import misplaced
 from ofa_bench.recipe.layers import Layers, Tree, recipe_files
 from ofa_bench.recipe.models import Choice, Execution, Science
 from ofa_bench.specs import load_toml, specs_root
+from ofa_bench.strict import shown
 
 FAMILIES = ("shrink", "lr", "distill")
 SEEDS = 2**31
@@ -253,6 +255,9 @@ def validated(
     model: type[M], values: Mapping[str, Any], prefix: str, origins: Mapping[str, str]
 ) -> M:
     """Build a model; the first mistake becomes a RecipeError with key, origin and suggestion."""
+    for key, reason in misplaced(model, values):
+        key = f"{prefix}.{key}" if prefix else key
+        raise RecipeError(reason, file=_origin(origins, key), key=key, hint="mend the value")
     try:
         return model(**values)
     except ValidationError as error:
@@ -270,9 +275,9 @@ def validated(
 def _reason(first: Any) -> str:
     if first["type"] == "extra_forbidden":
         return "there is no such key"
-    given = first.get("input")
-    shown = f" (given: {given!r})" if isinstance(given, int | float | str | bool) else ""
-    return f"{first['msg'].removeprefix('Value error, ')}{shown}"
+    value = first.get("input")
+    quoted = f" (given: {shown(value)})" if isinstance(value, int | float | str | bool) else ""
+    return f"{first['msg'].removeprefix('Value error, ')}{quoted}"
 
 
 def _origin(origins: Mapping[str, str], key: str) -> str:

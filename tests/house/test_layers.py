@@ -28,6 +28,7 @@ LEVELS = [
         "processes",
         "sanitize",
         "specs",
+        "strict",
     },
     {"space"},
     {"draws", "schedule"},
