@@ -13,10 +13,3 @@ def split_set(name: str | Path) -> tuple[Path, str]:
     if not sign or not where or Path(name).exists():
         return Path(name), ""
     return Path(where), key
-
-
-def absolute(name: str | Path) -> str:
-    """The same, from the root, so that it holds in any folder."""
-    where, key = split_set(name)
-    path = str(where.expanduser().absolute())
-    return f"{path}{SEPARATOR}{key}" if key else path
