@@ -9,7 +9,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from ofa_bench import api
@@ -62,6 +62,7 @@ def test_words_that_a_terminal_can_show_come_back_as_they_are(words: list[str]) 
 @settings(max_examples=200, deadline=None)
 @given(WORD, WORD)
 def test_the_command_of_a_request_is_one_line_of_its_words(data_dir: str, value: str) -> None:
+    assume("\0" not in data_dir)  # no path holds one
     asked = api.request(data_dir=f"d{data_dir}", set=(f"optim.lr={value}",))
     line = api.shell_line(asked)
     assert printed(line) == line
