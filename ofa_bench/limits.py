@@ -41,8 +41,16 @@ LIMITS: dict[str, Limit] = {
     "image-bytes": Limit(2**29, "bytes", "one image file"),
     "image-pixels": Limit(178_956_970, "pixels", "width times height of one image"),
     "meter-bytes": Limit(256 * 2**20, "bytes", "what one extra logged of a run"),
+    "network-parameters": Limit(2 * 10**9, "parameters", "the largest network of a space"),
     "record-bytes": Limit(4 * 2**20, "bytes", "one record"),
     "run-file-bytes": Limit(4 * 2**20, "bytes", "a run folder's run.json"),
+    "space-sums": Limit(200_000, "costs", "what the stages of a space can cost, counted apart"),
+    "toml-bytes": Limit(2**17, "bytes", "one recipe, space or comparison file"),
+    "weights-bytes": Limit(2**33, "bytes", "one weights file"),
+    "weights-bytes-per-parameter": Limit(
+        32, "bytes", "a weights file, for each parameter of the network"
+    ),
+    "weights-header-bytes": Limit(2**23, "bytes", "the header of a safetensors file"),
 }
 
 

@@ -6,7 +6,6 @@ import random
 from bisect import bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from fractions import Fraction
 from itertools import pairwise
 from typing import Any, Literal
 
@@ -14,7 +13,10 @@ from ofa_bench import keys
 from ofa_bench.draws import Role
 from ofa_bench.errors import UsageError
 from ofa_bench.space import Space
+from ofa_bench.strict import ratio, shown
 
+MOST_EPOCHS = 100_000  # of a run, or of a part of one
+MOST_DRAWS = 1024  # subnets of one step
 SHORTEST_BATCH = 8  # a last batch of fewer images is left out: its norm statistics mean nothing
 
 
@@ -34,21 +36,26 @@ class Duration:
         """Read a duration as recipes write it; UsageError if it cannot be one."""
         if isinstance(value, Duration):
             return value
-        text = str(value).strip()
+        text = (value if isinstance(value, str) else shown(value)).strip()
         unit: Literal["run", "epochs"] = "run"
         for suffix in (" epochs", " epoch"):
             if text.endswith(suffix):
                 text, unit = text.removesuffix(suffix), "epochs"
         try:
-            amount = float(Fraction(text)) if "/" in text else float(text)
-        except (ValueError, ZeroDivisionError) as error:
+            amount = ratio(text)
+        except ValueError as error:
             raise UsageError(
-                f"{value!r} is not a duration",
+                f"{shown(value)} is not a duration",
                 'write a fraction of the run (0.5, "145/270") or "5 epochs"',
             ) from error
-        if not 0 <= amount < float("inf") or (unit == "run" and amount > 1):
+        if amount > MOST_EPOCHS:
             raise UsageError(
-                f"{value!r} is not a duration: a bare number is a fraction of the run, 0 to 1",
+                f"{shown(value)} is longer than any training",
+                f"write at most {MOST_EPOCHS:,} epochs",
+            )
+        if amount < 0 or (unit == "run" and amount > 1):
+            raise UsageError(
+                f"{shown(value)} is not a duration: a bare number is a fraction of the run, 0 to 1",
                 f'write "{text} epochs" for epochs of the reference budget',
             )
         return cls(amount, unit)
@@ -175,6 +182,7 @@ class Schedule:
         object.__setattr__(self, "edges", tuple(self._edges()))
 
     def _edges(self) -> list[int]:
+        self._refuse_absurd()
         total = round(sum(phase.epochs for phase in self.phases) * self.steps_per_epoch)
         if not total:
             raise UsageError(
@@ -190,6 +198,21 @@ class Schedule:
             edge = max(edges[-1] + 1, round(epochs * self.steps_per_epoch))
             edges.append(min(edge, total - (len(self.phases) - number)))
         return edges
+
+    def _refuse_absurd(self) -> None:
+        """UsageError on a length or a number of draws that nobody can mean."""
+        if not self.budget.epochs <= MOST_EPOCHS:
+            raise UsageError(
+                f"a run of {self.budget.epochs:.4g} epochs is beyond any use",
+                f"train at most {MOST_EPOCHS:,} epochs (--epochs, --scale)",
+            )
+        for phase in self.phases:
+            draws = sum(phase.passes.values())
+            if draws > MOST_DRAWS:
+                raise UsageError(
+                    f"{shown(draws)} subnets in a step of phase {phase.name}",
+                    f"draw at most {MOST_DRAWS:,}: lower the shrink policy's options",
+                )
 
     @property
     def steps_per_epoch(self) -> int:

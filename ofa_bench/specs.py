@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import stat
 import tomllib
 from functools import cache
 from importlib.resources import files
@@ -9,6 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from ofa_bench.errors import RecipeError
+from ofa_bench.limits import advice, limit
+from ofa_bench.strict import DEEPEST, strange
+
+STRING = re.compile(r"\"(?:[^\"\\]|\\.)*\"|'[^']*'")
+LONG_KEY = re.compile(rf"(?:[\w-]{{1,99}}[ \t]*\.[ \t]*){{{DEEPEST}}}")
 
 
 @cache
@@ -23,9 +30,10 @@ def specs_root() -> Path:
 
 
 def load_toml(path: Path) -> dict[str, Any]:
-    """A TOML file as a dict; RecipeError names the file and the line of a mistake."""
+    """A TOML file as a dict; RecipeError names the file and the line or key of a mistake."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        text = _text(path)
+        values = parse_toml(text)
     except FileNotFoundError as error:
         hint = "mind the folder that the path starts from"
         raise RecipeError("there is no such file", file=str(path), hint=hint) from error
@@ -33,5 +41,39 @@ def load_toml(path: Path) -> dict[str, Any]:
         hint = "give a text file, in UTF-8, that may be read"
         raise RecipeError(f"cannot be read ({error})", file=str(path), hint=hint) from error
     except tomllib.TOMLDecodeError as error:
-        hint = "mend that line; text values stand in quotes"
+        hint = "mend that line; strings must be quoted"
         raise RecipeError(f"is not valid TOML: {error}", file=str(path), hint=hint) from error
+    for key, reason in strange(values):
+        raise RecipeError(reason, file=str(path), key=key, hint="write a value that can be meant")
+    return values
+
+
+def parse_toml(text: str) -> dict[str, Any]:
+    """TOML as a dict; tomllib.TOMLDecodeError for whatever cannot be one.
+
+    The parser needs time with the square of a dotted key's length, and of its own accord tells
+    neither a number of too many digits nor too many brackets as a mistake.
+    """
+    for number, line in enumerate(text.split("\n"), 1):
+        if line.count(".") >= DEEPEST and LONG_KEY.search(STRING.sub("s", line)):
+            raise tomllib.TOMLDecodeError(f"a key of too many parts (at line {number})")
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError:
+        raise
+    except RecursionError as error:
+        raise tomllib.TOMLDecodeError("brackets are nested too deeply") from error
+    except ValueError as error:
+        raise tomllib.TOMLDecodeError(str(error).partition(";")[0]) from error
+
+
+def _text(path: Path) -> str:
+    """A regular file's text, if it is not far too long for what people write."""
+    about = path.stat()
+    if not stat.S_ISREG(about.st_mode):
+        raise OSError("it is no regular file")
+    if about.st_size > limit("toml-bytes"):
+        raise RecipeError(
+            f"is {about.st_size:,} bytes long", file=str(path), hint=advice("toml-bytes")
+        )
+    return path.read_text(encoding="utf-8-sig")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,7 @@ from ofa_bench.cli.options import asked_of, json_option, run_options, trust_opti
 from ofa_bench.cli.side import Devices
 from ofa_bench.errors import BenchError
 from ofa_bench.numbers import count, duration, money
+from ofa_bench.sanitize import command_line
 
 if TYPE_CHECKING:
     from ofa_bench.engine.assemble import Assembly
@@ -105,7 +105,7 @@ def conduct(
     _conclude(entries, failures, as_json)
     if not as_json:
         after(entries)
-    line = again(shlex.join(["ofa-bench", *(ctx.obj or ())]), len(seeds), _more(len(seeds)))
+    line = again(command_line("ofa-bench", *(ctx.obj or ())), len(seeds), _more(len(seeds)))
     if line and not as_json:
         console.say(f"more seeds: {line}")
     ctx.exit(1 if failures else 0)

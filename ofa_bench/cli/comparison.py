@@ -14,8 +14,11 @@ from ofa_bench.cli.options import RUN_OPTIONS, Kind, listed
 from ofa_bench.errors import RecipeError, nearest
 from ofa_bench.records.render import plain_text
 from ofa_bench.specs import load_toml
+from ofa_bench.strict import shown
 
 APART = ("file", "as_json", "yes", "trust")
+MOST_SEEDS = 1000  # of one comparison
+SEEDS = 2**31
 ROWS_SHARE = ("seed", "results", "fresh")
 
 
@@ -33,11 +36,15 @@ class Seeds(Kind):
         several = isinstance(value, list) or "," in str(value)
         words = listed(value)
         if not words or not all(word.isascii() and word.isdecimal() for word in words):
-            self.fail(f"{value!r} is neither a count nor a list such as 0,1,4.", param, ctx)
-        numbers = tuple(int(word) for word in words)
-        seeds = numbers if several else tuple(range(min(numbers[0], 10_000)))
+            self.fail(f"{shown(value)} is neither a count nor a list such as 0,1,4.", param, ctx)
+        numbers = tuple(int(word) if len(word) < 12 else SEEDS for word in words)
+        if len(words) > MOST_SEEDS or (not several and numbers[0] > MOST_SEEDS):
+            self.fail(f"{shown(value)} is more than {MOST_SEEDS:,} seeds.", param, ctx)
+        seeds = numbers if several else tuple(range(numbers[0]))
+        if max(seeds, default=0) >= SEEDS:
+            self.fail(f"{shown(value)} holds a seed over {SEEDS - 1}.", param, ctx)
         if not seeds or len(set(seeds)) < len(seeds):
-            self.fail(f"{value!r} gives no seed, or one twice.", param, ctx)
+            self.fail(f"{shown(value)} gives no seed, or one twice.", param, ctx)
         return seeds
 
 
@@ -138,6 +145,13 @@ def _given(
             value = [f"{path}={json.dumps(leaf)}" for path, leaf in _leaves(value)]
         elif isinstance(value, dict):
             raise RecipeError("is a table", file=file, key=key, hint="give one value")
+        elif isinstance(value, bool) and not getattr(param, "is_flag", False):
+            raise RecipeError(
+                f"is {str(value).lower()}, which is no number or name",
+                file=file,
+                key=key,
+                hint="give one value",
+            )
         yield param, [value] if param.multiple and isinstance(value, str) else value
 
 

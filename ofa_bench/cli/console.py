@@ -14,13 +14,13 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any
 
-from ofa_bench.records.render import plain_text
+from ofa_bench.sanitize import plain_text, storable
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.table import Table
 
-LONGEST = 4000  # characters of one text
+LONGEST = 10_000  # characters of one text
 FOLDED = 16  # the least width a column of words is folded to
 
 
@@ -71,7 +71,7 @@ def _tolerant(stream: Any) -> None:
 def answer(document: Any) -> None:
     """The one JSON document of a command."""
     stream = _voice.document or sys.stdout
-    stream.write(json.dumps(document, indent=1, allow_nan=False) + "\n")
+    stream.write(json.dumps(storable(document), indent=1, allow_nan=False) + "\n")
     stream.flush()
     _voice.answered = True
 

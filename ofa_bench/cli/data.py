@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 import time
 from collections.abc import Callable
@@ -14,6 +13,7 @@ import click
 from ofa_bench.cli import console
 from ofa_bench.cli.options import RUN_OPTIONS, Name, json_option
 from ofa_bench.errors import UsageError
+from ofa_bench.sanitize import command_line
 
 SHOWN = 20  # broken files and groups of copies that are named one by one
 
@@ -152,7 +152,7 @@ def _cache(
     if as_json:
         console.answer(done.to_json())
         return
-    console.say(f"use it with --data-dir {shlex.quote(done.root)}")
+    console.say(f"use it with {command_line('--data-dir', done.root)}")
     if done.scaled:
         console.say(
             "its images are not the files' any more, so its runs stand on boards of their own"

@@ -25,7 +25,7 @@ from ofa_bench.numbers import count, percent
     multiple=True,
     required=True,
     metavar="SUBNET",
-    help="largest, smallest, k7e4d3, or JSON; repeatable.",
+    help="largest, smallest, k7e4d3, a name that show prints, or JSON; repeatable.",
 )
 @RUN_OPTIONS["data_dir"]
 @RUN_OPTIONS["workers"]

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable
-from fractions import Fraction
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+from ofa_bench.strict import ratio, shown
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -60,17 +59,20 @@ class Amount(Kind):
     """A positive, finite number; "10/270" is one."""
 
     name = "number"
+    most = 100_000
 
     def convert(
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> float:
         """The number."""
         try:
-            number = float(Fraction(value)) if "/" in str(value) else float(value)
-        except (ValueError, TypeError, ZeroDivisionError, OverflowError):
-            self.fail(f"{value!r} is not a number.", param, ctx)
-        if not 0 < number < math.inf:
-            self.fail(f"{value!r} is not a positive, finite number.", param, ctx)
+            number = ratio(shown(value) if isinstance(value, int | float) else str(value))
+        except ValueError as error:
+            self.fail(f"{error}.", param, ctx)
+        if isinstance(value, bool) or number <= 0:
+            self.fail(f"{shown(value)} is not a positive, finite number.", param, ctx)
+        if number > self.most:
+            self.fail(f"{shown(value)} is over {self.most:,}.", param, ctx)
         return number
 
 
@@ -127,9 +129,16 @@ RUN_OPTIONS: dict[str, Decorator[Any]] = {
     "deterministic": click.option(
         "--deterministic", is_flag=True, help="Only kernels that repeat to the bit."
     ),
-    "init": click.option("--init", metavar="FILE", help="Weights to start from."),
+    "init": click.option(
+        "--init", metavar="FILE[::SET]", help="Weights to start from; SET is one of several in it."
+    ),
+    "init_head": click.option(
+        "--init-head",
+        type=click.Choice(["file", "fresh"]),
+        help="Take the classifier from the file too, or keep a fresh one: for other classes.",
+    ),
     "teacher": click.option(
-        "--teacher", metavar="FILE|RUN", help="Weights, or a finished run, to learn from."
+        "--teacher", metavar="FILE[::SET]|RUN", help="Weights, or a finished run, to learn from."
     ),
     "results": click.option(
         "--results", metavar="DIR", help="Results root; else $OFA_BENCH_RESULTS, ./results."
@@ -174,9 +183,10 @@ def said_of(values: dict[str, Any], results: str | None) -> dict[str, Any]:
     """The options that say something; a teacher that is a run's name becomes its folder."""
     from ofa_bench import api
     from ofa_bench.recipe import given
+    from ofa_bench.recipe.starts import split_set
 
     options = {name: value for name, value in values.items() if given(value)}
     teacher = options.get("teacher")
-    if teacher is not None and not Path(teacher).exists():
+    if teacher is not None and not split_set(teacher)[0].exists():
         options["teacher"] = str(api.find_run(teacher, results))
     return options

@@ -10,6 +10,9 @@ import click
 from ofa_bench.cli import console
 from ofa_bench.cli.explain import command as explain
 from ofa_bench.cli.options import json_option
+from ofa_bench.sanitize import command_line
+
+CHECK = ("ofa-bench", "plugin", "check")
 
 
 @click.group()
@@ -40,13 +43,13 @@ def new(name: str, kind: str, single_file: bool, to: str, as_json: bool) -> None
         console.say(str(path))
     console.say()
     if single_file:
-        console.say(f"check it: ofa-bench plugin check {paths[0]}")
+        console.say(f"check it: {command_line(*CHECK, paths[0])}")
     else:
         home = Path(to) / f"ofa-bench-{name}"
         # With a separator, or pip would look for the name on its index.
         folder = home if len(home.parts) > 1 else f"./{home}"
-        console.say(f"install it: pip install {folder}")
-        console.say(f"check it: ofa-bench plugin check {name}")
+        console.say(f"install it: {command_line('pip', 'install', folder)}")
+        console.say(f"check it: {command_line(*CHECK, name)}")
 
 
 @command.command()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ import click
 
 from ofa_bench.cli import console
 from ofa_bench.cli.options import RUN_OPTIONS, json_option, results_option, space_option
+from ofa_bench.sanitize import command_line
 
 if TYPE_CHECKING:
     from ofa_bench.engine.assemble import Assembly
@@ -84,7 +84,7 @@ def _again(entry: Entry, asked: Request, assembly: Assembly) -> Rerun:
         watch.follow(assembly)
         from ofa_bench.engine.rerun import rerun
 
-        line = shlex.join(["ofa-bench", "reproduce", str(entry.path)])
+        line = command_line("ofa-bench", "reproduce", entry.path)
         return rerun(entry.record, asked, api.catalogue_for(asked), watch, line)
 
 

@@ -7,6 +7,7 @@ import click
 from ofa_bench.cli import console
 from ofa_bench.cli.options import Name, json_option, results_option
 from ofa_bench.errors import UsageError
+from ofa_bench.sanitize import command_line
 
 
 @click.command()
@@ -55,6 +56,6 @@ def _show_run(name: str, results: str | None, as_json: bool) -> None:
             console.answer(begun[0])
         else:
             console.facts([(key, value) for key, value in begun[0].items() if value is not None])
-            console.tell(f"go on with: ofa-bench resume {begun[0]['run']}")
+            console.tell(f"go on with: {command_line('ofa-bench', 'resume', begun[0]['run'])}")
         return
     show_fully(entry.record, entry.path, as_json)

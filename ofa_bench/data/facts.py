@@ -14,6 +14,7 @@ from ofa_bench.data.source import CALIBRATION_BATCH, CALIBRATION_IMAGES
 from ofa_bench.data.splits import content_hash
 from ofa_bench.keys import digest
 from ofa_bench.recipe.models import Augment
+from ofa_bench.sanitize import printable
 
 
 @dataclass
@@ -68,12 +69,6 @@ def facts_of(
         mean=spec.mean,
         std=spec.std,
     )
-
-
-def printable(name: str) -> str:
-    """A file's name as text that any file or terminal takes: odd bytes are spelled out."""
-    text = name.encode("utf-8", "backslashreplace").decode()
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def calibration_rows(train: int) -> list[int]:

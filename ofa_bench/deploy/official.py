@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import pickle
 import re
-import warnings
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
+from ofa_bench.deploy.filling import check_kinds, fill, refuse_misfit
+from ofa_bench.deploy.reading import State, read_weights
 from ofa_bench.errors import UsageError
 from ofa_bench.nets.mbconv import MBConvNet
 
-State = Mapping[str, Tensor]
-
 _IGNORED = ("running_mean", "running_var", "num_batches_tracked")
-_WRAPPERS = ("state_dict", "state_dict_ema", "model")
 _LAYERS = {
     "expand": "inverted_bottleneck.conv",
     "expand_norm": "inverted_bottleneck.bn",
@@ -49,23 +45,7 @@ def read(path: str | Path) -> dict[str, Tensor]:
     Raises UsageError, with the reason, for a file that is absent, truncated, foreign, or holds
     anything but tensors.
     """
-    file = Path(path)
-    if not file.is_file():
-        raise UsageError(f"{file}: no such file", "give the path of a .pth or .safetensors file")
-    try:
-        content = _safetensors(file) if file.suffix == ".safetensors" else _pickled(file)
-    except Exception as error:  # what foreign bytes raise has no bound
-        raise UsageError(f"{file}: {_reason(file, error)}", _HINT) from error
-    for wrapper in _WRAPPERS:
-        if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
-            content = content[wrapper]
-            break
-    if not isinstance(content, Mapping) or not content:
-        raise UsageError(f"{file}: holds no weights by name", _HINT)
-    strays = [str(name) for name, value in content.items() if not _is_weight(name, value)]
-    if strays:
-        raise UsageError(f"{file}: {_some(strays)} not a tensor", _HINT)
-    return dict(content)
+    return read_weights(Path(path)).state
 
 
 def load_state_dict(net: MBConvNet, state: State) -> None:
@@ -75,25 +55,32 @@ def load_state_dict(net: MBConvNet, state: State) -> None:
     identity; those of a net that has a single kernel size are never used and left out. Nothing is
     changed unless everything fits. Raises UsageError naming the missing, surplus or misshapen keys.
     """
-    given = _plain(state)
+    values, names = translated(net, state)
+    fill(net, values, names)
+
+
+def translated(
+    net: MBConvNet, state: State, without: Collection[str] = ()
+) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """A state's tensors by this network's names, and what the state calls them.
+
+    `without`: parameters that keep their values, in the state or not. Raises UsageError.
+    """
+    state = _plain(state)
     wanted = {official_name(net, name): name for name, _ in net.named_parameters()}
     matrices = {name for name in wanted if _is_matrix(name)}
-    if not any(map(_is_matrix, given)):
+    if not any(map(_is_matrix, state)):
         wanted = {name: ours for name, ours in wanted.items() if name not in matrices}
     elif not matrices and all(len(row.kernel) == 1 for row in net.space.table.rows):
-        given = {name: value for name, value in given.items() if not _is_matrix(name)}
-    _refuse_misfit(given, wanted)
-    own = dict(net.named_parameters())
-    _refuse_misshapen(given, {name: own[ours] for name, ours in wanted.items()})
-    with torch.no_grad():
-        for name, parameter in own.items():
-            if "matrix_" in name:
-                parameter.copy_(torch.eye(len(parameter)))
-        for name, ours in wanted.items():
-            own[ours].copy_(given[name])
-    for index in range(len(net.blocks)):
-        for norm in net.norms(index).values():
-            norm.statistics = None
+        state = {name: value for name, value in state.items() if not _is_matrix(name)}
+    kept = {name for name, ours in wanted.items() if ours in without}
+    state = {name: value for name, value in state.items() if name not in kept}
+    refuse_misfit(state, wanted.keys() - kept)
+    values = {wanted[name]: value for name, value in state.items()}
+    for name, parameter in net.named_parameters():
+        if "matrix_" in name and name not in values:
+            values[name] = torch.eye(len(parameter))
+    return values, {ours: name for name, ours in wanted.items()}
 
 
 def official_name(net: MBConvNet, name: str) -> str:
@@ -120,83 +107,18 @@ def plain_name(name: str) -> str:
     return re.sub(r"\bconv\.conv\.(weight|bias)$", r"conv.\1", name)
 
 
-_HINT = "a checkpoint is a file of named tensors, as torch.save(net.state_dict(), path) writes it"
-
-
-def _safetensors(file: Path) -> Any:
-    from safetensors.torch import load_file
-
-    return load_file(file, device="cpu")
-
-
-def _pickled(file: Path) -> Any:
-    with warnings.catch_warnings():
-        # torch warns of pickle protocols it then refuses; the refusal is enough.
-        warnings.simplefilter("ignore")
-        return torch.load(file, map_location="cpu", weights_only=True)
-
-
-def _reason(file: Path, error: Exception) -> str:
-    if isinstance(error, OSError):
-        return error.strerror or "cannot be read"
-    if file.stat().st_size == 0:
-        return "is empty"
-    if isinstance(error, pickle.UnpicklingError):
-        if found := re.search(r"GLOBAL (\S+)", str(error)):
-            return f"holds pickled code ({found[1]}), which is not executed"
-        content = file.read_bytes()
-        if content[:1] == pickle.PROTO and content[-1:] == pickle.STOP:
-            return "is a pickle of more than tensors, which is not executed"
-    return "is truncated, damaged, or not a checkpoint at all"
-
-
-def _is_weight(name: object, value: object) -> bool:
-    return isinstance(name, str) and isinstance(value, Tensor)
-
-
 def _is_matrix(name: str) -> bool:
     return name.endswith("_matrix")
 
 
 def _plain(state: State) -> dict[str, Tensor]:
+    weights = {str(name): value for name, value in state.items()}
+    weights = {n: value for n, value in weights.items() if not n.endswith(_IGNORED)}
+    check_kinds(weights)
     found: dict[str, Tensor] = {}
-    for key, value in state.items():
-        if str(key).endswith(_IGNORED):
-            continue
-        if not _is_weight(key, value) or not value.is_floating_point():
-            raise UsageError(f"{key} in the checkpoint is not a tensor of weights", _HINT)
+    for key, value in weights.items():
         name = plain_name(key)
         if name in found:
             raise UsageError(f"the checkpoint says {name} twice", "it mixes two key layouts")
         found[name] = value
     return found
-
-
-def _refuse_misfit(given: Collection[str], wanted: Collection[str]) -> None:
-    problems = list(_misfits(given, wanted))
-    if problems:
-        hint = "build the network on the space, and with the classes, that the checkpoint is for"
-        raise UsageError(f"the checkpoint does not fit: {'; '.join(problems)}", hint)
-
-
-def _misfits(given: Collection[str], wanted: Collection[str]) -> Iterator[str]:
-    if missing := [name for name in wanted if name not in given]:
-        yield f"missing {_some(missing)}"
-    if surplus := [name for name in given if name not in wanted]:
-        yield f"surplus {_some(surplus)}"
-
-
-def _refuse_misshapen(given: State, wanted: State) -> None:
-    wrong = [
-        f"{name} is {tuple(given[name].shape)}, not {tuple(parameter.shape)}"
-        for name, parameter in wanted.items()
-        if given[name].shape != parameter.shape
-    ]
-    if wrong:
-        hint = "another width, kernel or number of classes; the space's table must be its own"
-        raise UsageError(f"the checkpoint has other shapes: {_some(wrong)}", hint)
-
-
-def _some(items: list[str], shown: int = 4) -> str:
-    rest = len(items) - shown
-    return ", ".join(items[:shown]) + (f" and {rest} more" if rest > 0 else "")

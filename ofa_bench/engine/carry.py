@@ -80,7 +80,7 @@ def prepare(
     `leave`: steps at which to leave the state for runs that begin alike; None shares nothing.
     """
     assembly, source = opened(request, catalogue, devices)
-    files = {name: start_from(path) for name, path in _starts(request)}
+    files = {name: start_from(path, head) for name, path, head in _starts(request)}
     decoder = decoder_id(*source.decoder) if source.decoder else None
     identity = identify(assembly, source.hash, files, decoder)
     results = Path(assembly.recipe.execution.results)
@@ -119,9 +119,9 @@ def opened(request: Request, catalogue: Catalogue, devices: Devices) -> tuple[As
     return assembly, source
 
 
-def _starts(request: Request) -> list[tuple[str, Path]]:
-    starts = (("init", request.init), ("teacher", request.teacher))
-    return [(name, Path(path)) for name, path in starts if path]
+def _starts(request: Request) -> list[tuple[str, str | Path, str]]:
+    starts = (("init", request.init, request.init_head), ("teacher", request.teacher, None))
+    return [(name, path, head or "file") for name, path, head in starts if path]
 
 
 def carry_out(
@@ -233,8 +233,9 @@ def state_of(
     """A prepared run as it begins: its network, its optimizer, and its curve to come."""
     assembly, devices = prepared.assembly, prepared.devices
     net = build_net(assembly, catalogue, devices)
-    if assembly.recipe.execution.init:
-        load_weights(net, Path(assembly.recipe.execution.init))
+    execution = assembly.recipe.execution
+    if execution.init and (note := load_weights(net, execution.init, execution.init_head)):
+        progress.note(note)
     curve = Curve(assembly, net, prepared.source, devices)
     state = State(
         assembly=assembly,

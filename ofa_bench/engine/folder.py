@@ -69,7 +69,8 @@ def read_begun(folder: Path) -> Begun:
         found = json.loads(_text(path))
         begun = Begun.model_validate(found)
         datetime.fromisoformat(begun.started)
-        json.dumps(found, ensure_ascii=False).encode()  # no lone surrogates, which no file takes
+        # Lone surrogates stand for bytes of a path that are no UTF-8; no file takes any others.
+        json.dumps(found, ensure_ascii=False).encode(errors="surrogateescape")
     except FileNotFoundError as error:
         raise ResumeError(
             f"{folder} does not hold a begun run", "`ofa-bench runs` lists what there is"

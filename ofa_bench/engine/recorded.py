@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -14,6 +13,7 @@ from ofa_bench.errors import UsageError
 from ofa_bench.recipe import Request
 from ofa_bench.records.render import plain_text
 from ofa_bench.records.schema import Policy, Record, own_hash
+from ofa_bench.sanitize import command_line, command_words
 from ofa_bench.specs import load_toml, specs_root
 
 Part = tuple[str, str, Policy | None]
@@ -35,8 +35,8 @@ def request_for(record: Record, catalogue: Catalogue, **execution: Any) -> Reque
     for name in ("init", "teacher"):
         if record.execution.get(name) and not execution.get(name):
             raise UsageError(
-                f"the run began with weights of its own: --{name} "
-                f"{plain_text(record.execution[name])}",
+                "the run began with weights of its own: "
+                f"{command_line(f'--{name}', record.execution[name])}",
                 f"say where they lie here with --{name} FILE",
             )
     return Request(
@@ -44,6 +44,7 @@ def request_for(record: Record, catalogue: Catalogue, **execution: Any) -> Reque
         seed=record.seed,
         device="cpu" if record.machine.device == "cpu" else "auto",
         deterministic=record.execution.get("deterministic") is True,
+        init_head="fresh" if record.execution.get("init_head") == "fresh" else None,
         recorded={"science": science, "origins": record.origins},
         **execution,
     )
@@ -109,10 +110,7 @@ def _lender(record: Record, catalogue: Catalogue) -> str:
     known = catalogue.names("method")
     if record.method.name in known:
         return record.method.name
-    try:
-        words = shlex.split(record.run.command)
-    except ValueError:
-        words = []
+    words = command_words(record.run.command) or []
     named = [after for word, after in pairwise(words) if word == "--method"]
     if named and named[-1] in known:
         return named[-1]

@@ -18,6 +18,7 @@ from ofa_bench.records.prices import usd
 from ofa_bench.records.schema import Record, sealed
 from ofa_bench.records.summary import candidates_hash, summarise
 from ofa_bench.records.tables import carried
+from ofa_bench.sanitize import storable
 
 if TYPE_CHECKING:
     from ofa_bench.engine.carry import Prepared
@@ -66,7 +67,7 @@ def record_of(
         fields["scores"] = judgement.scores
         fields["summary"] = summarise(judgement.scores, assembly.space, assembly.classes)
         fields["bits"] = _bits(identity.name, judgement)
-    return sealed(fields)
+    return sealed(storable(fields))
 
 
 def _method(prepared: Prepared) -> dict[str, Any]:

@@ -148,7 +148,8 @@ class State:
     def give_teacher(self, net: Any, path: str) -> None:
         """A teacher from a file or a finished run, for all phases."""
         value = next(t for t in self.assembly.teachers.values() if t is not None)
-        load_weights(net, Path(path))
+        if note := load_weights(net, path):
+            self.progress.note(note)
         self.given = FrozenTeacher(value, net, self.source, self._over)
 
     def attend(self, draw: int) -> None:

@@ -158,6 +158,7 @@ CHECKS: dict[str, Callable[[str, Any], Any]] = {
     **dict.fromkeys(("scale", "epochs"), amount),
     **dict.fromkeys(("deterministic", "fresh"), _flag),
     "budget": _one_of("paper|matched"),
+    "init_head": _one_of("file|fresh"),
     "precision": _one_of("fp32|bf16|fp16"),
     "seed": _seed,
     "workers": _workers,

@@ -32,8 +32,8 @@ def canonical(value: Any) -> str:
 
 
 def sha256(text: str) -> str:
-    """Hex SHA-256 of a text."""
-    return hashlib.sha256(text.encode()).hexdigest()
+    """Hex SHA-256 of a text; a path may hold bytes that are no UTF-8."""
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
 
 
 def source_of(thing: object) -> Source:

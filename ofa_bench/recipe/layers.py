@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from ofa_bench.errors import RecipeError, UsageError
-from ofa_bench.specs import load_toml
+from ofa_bench.limits import advice, limit
+from ofa_bench.specs import load_toml, parse_toml
+from ofa_bench.strict import DEEPEST, shown, strange
 
 Tree = dict[str, Any]
 
@@ -39,18 +41,24 @@ class Layers:
         """Lay one `path=value`."""
         path, sign, text = assignment.partition("=")
         names = path.strip().split(".")
-        if not sign or not all(names):
-            raise UsageError(f"--set {assignment!r} is not PATH=VALUE", "as in --set optim.lr=0.05")
+        if not sign or not all(names) or len(names) > DEEPEST:
+            raise UsageError(
+                f"--set {shown(assignment)} is not PATH=VALUE", "as in --set optim.lr=0.05"
+            )
         value: Any = parse_value(text.strip())
         for name in reversed(names):
             value = {name: value}
+        for key, reason in strange(value):
+            raise RecipeError(reason, file=origin, key=key, hint="write a value that can be meant")
         self.lay(value, origin)
 
 
 def parse_value(text: str) -> Any:
     """A value as TOML would read it, else the text itself."""
+    if len(text) > limit("toml-bytes"):
+        raise UsageError(f"--set has a value of {len(text):,} characters", advice("toml-bytes"))
     try:
-        return tomllib.loads(f"value = {text}")["value"]
+        return parse_toml(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         return text
 

@@ -12,9 +12,11 @@ from pydantic import BaseModel, ValidationError
 from ofa_bench.catalogue import Catalogue
 from ofa_bench.errors import RecipeError, UsageError, nearest
 from ofa_bench.policy import Policy
+from ofa_bench.recipe.kinds import misplaced
 from ofa_bench.recipe.layers import Layers, Tree, recipe_files
 from ofa_bench.recipe.models import Choice, Execution, Science
 from ofa_bench.specs import load_toml, specs_root
+from ofa_bench.strict import shown
 
 FAMILIES = ("shrink", "lr", "distill")
 SEEDS = 2**31
@@ -48,6 +50,7 @@ class Request:
     precision: str | None = None
     deterministic: bool = False
     init: str | Path | None = None
+    init_head: str | None = None
     teacher: str | Path | None = None
     results: str | Path | None = None
     plugins: tuple[str, ...] = ()
@@ -231,6 +234,9 @@ def execution_of(request: Request) -> Execution:
     """How and where a request is to be carried out."""
     import os
 
+    if request.init_head == "fresh" and not request.init:
+        raise UsageError("--init-head fresh means nothing without --init", "name a weights file")
+
     said = {
         "device": request.device,
         "workers": request.workers,
@@ -238,6 +244,7 @@ def execution_of(request: Request) -> Execution:
         "results": str(request.results or os.environ.get("OFA_BENCH_RESULTS") or "results"),
         "deterministic": request.deterministic,
         "init": str(request.init) if request.init else None,
+        "init_head": request.init_head,
         "teacher": str(request.teacher) if request.teacher else None,
     }
     values = {k: v for k, v in said.items() if v is not None}
@@ -248,6 +255,9 @@ def validated(
     model: type[M], values: Mapping[str, Any], prefix: str, origins: Mapping[str, str]
 ) -> M:
     """Build a model; the first mistake becomes a RecipeError with key, origin and suggestion."""
+    for key, reason in misplaced(model, values):
+        key = f"{prefix}.{key}" if prefix else key
+        raise RecipeError(reason, file=_origin(origins, key), key=key, hint="mend the value")
     try:
         return model(**values)
     except ValidationError as error:
@@ -265,9 +275,9 @@ def validated(
 def _reason(first: Any) -> str:
     if first["type"] == "extra_forbidden":
         return "there is no such key"
-    given = first.get("input")
-    shown = f" (given: {given!r})" if isinstance(given, int | float | str | bool) else ""
-    return f"{first['msg'].removeprefix('Value error, ')}{shown}"
+    value = first.get("input")
+    quoted = f" (given: {shown(value)})" if isinstance(value, int | float | str | bool) else ""
+    return f"{first['msg'].removeprefix('Value error, ')}{quoted}"
 
 
 def _origin(origins: Mapping[str, str], key: str) -> str:

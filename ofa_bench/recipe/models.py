@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from fractions import Fraction
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -20,6 +19,7 @@ from pydantic import (
 
 from ofa_bench.errors import RecipeError
 from ofa_bench.schedule import Duration
+from ofa_bench.strict import ratio
 
 
 class Table(BaseModel):
@@ -29,16 +29,13 @@ class Table(BaseModel):
 
 
 def _ratio(value: Any) -> Any:
-    if isinstance(value, str) and "/" in value:
-        try:
-            return float(Fraction(value))
-        except (ValueError, ZeroDivisionError) as error:
-            raise ValueError(f"{value!r} is not a ratio") from error
-    return value
+    return ratio(value) if isinstance(value, str) and "/" in value else value
 
 
-Ratio = Annotated[float, BeforeValidator(_ratio), Field(gt=0)]
-Number = Annotated[float, BeforeValidator(_ratio), PlainSerializer(float), Field(ge=0)]
+LONGEST_RUN = 100_000  # epochs; no schedule of ours is a thousandth of it
+Ratio = Annotated[float, BeforeValidator(_ratio), Field(gt=0, le=LONGEST_RUN)]
+Number = Annotated[float, BeforeValidator(_ratio), PlainSerializer(float), Field(ge=0, le=1e6)]
+Images = Annotated[int, Field(gt=0, le=2**20)]  # of a batch, or of a part of one
 
 
 class Net(Table):
@@ -53,7 +50,7 @@ class Net(Table):
 class Data(Table):
     """`select`: training images held out for choices; a count, or a share of the training set."""
 
-    select: int | float = Field(default=0.1, ge=0)
+    select: int | float = Field(default=0.1, ge=0, le=1e9)
 
 
 class Augment(Table):
@@ -113,18 +110,18 @@ class Optim(Table):
 
     name: Literal["sgd", "rmsprop"] = "sgd"
     lr: Number = 0.1
-    lr_batch: int = Field(default=64, gt=0)
-    batch: int = Field(default=64, gt=0)
-    norm_batch: int = Field(default=32, gt=0)
+    lr_batch: Images = 64
+    batch: Images = 64
+    norm_batch: Images = 32
     momentum: float = Field(default=0.9, ge=0, lt=1)
     nesterov: bool = True
-    weight_decay: float = Field(default=0.0, ge=0)
+    weight_decay: float = Field(default=0.0, ge=0, le=1e6)
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     warmup: Duration = Duration(0.0)
     reference_momentum: bool = False
     rms_alpha: float = Field(default=0.9, gt=0, lt=1)
-    rms_eps: float = Field(default=0.0316228, gt=0)
-    clip: float | None = Field(default=None, gt=0)
+    rms_eps: float = Field(default=0.0316228, gt=0, le=1e6)
+    clip: float | None = Field(default=None, gt=0, le=1e6)
 
     @model_validator(mode="before")
     @classmethod
@@ -164,7 +161,7 @@ class Evaluate(Table):
 
     per_bucket: int = Field(default=16, ge=1, le=1000)
     buckets: int = Field(default=6, ge=1, le=64)
-    chunk: int = Field(default=250, ge=1)
+    chunk: int = Field(default=250, ge=1, le=2**20)
     curve: int = Field(default=10, ge=0, le=1000)
 
 
@@ -207,6 +204,7 @@ class Execution(Table):
     data_dir: str | None = None
     results: str = "results"
     deterministic: bool = False
-    checkpoint_seconds: float = Field(default=5.0, ge=0)
+    checkpoint_seconds: float = Field(default=5.0, ge=0, le=1e6)
     init: str | None = None
+    init_head: Literal["file", "fresh"] = "file"
     teacher: str | None = None

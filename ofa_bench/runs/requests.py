@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -14,6 +13,7 @@ from ofa_bench.plugin_file import load_file
 from ofa_bench.policy import Policy
 from ofa_bench.recipe import Request
 from ofa_bench.recipe.asked import request
+from ofa_bench.sanitize import command_line
 from ofa_bench.specs import load_toml, specs_root
 
 FLAGS = {"extras": "with", "plugins": "plugin"}
@@ -49,17 +49,17 @@ def compare_requests(
 def shell_line(asked: Request) -> str:
     """The command that makes this request; what it cannot say (a policy from Python) is named."""
     names = [field.name for field in fields(Request) if field.name != "recorded"]
-    return " ".join(["ofa-bench run", *_words(asked, names)])
+    return command_line("ofa-bench", "run", *_words(asked, names))
 
 
 def resume_line(name: str, asked: Request) -> str:
     """The command that goes on with a run, naming the files of code and tables that it needs."""
     names = ["results", "plugins", "recipe"]
     names += ["space"] if str(asked.space).endswith(".toml") else []
-    return " ".join([f"ofa-bench resume {shlex.quote(name)}", *_words(asked, names)])
+    return command_line("ofa-bench", "resume", name, *_words(asked, names))
 
 
-def _words(asked: Request, names: Sequence[str]) -> Iterator[str]:
+def _words(asked: Request, names: Sequence[str]) -> Iterator[object]:
     defaults = {field.name: field.default for field in fields(Request)}
     for name in names:
         value = getattr(asked, name)
@@ -69,7 +69,6 @@ def _words(asked: Request, names: Sequence[str]) -> Iterator[str]:
         if isinstance(value, bool):
             yield flag
         elif isinstance(value, tuple):
-            yield from (f"{flag} {shlex.quote(str(item))}" for item in value)
+            yield from (word for item in value for word in (flag, item))
         else:
-            shown = type(value).__name__ if isinstance(value, Policy) else value
-            yield f"{flag} {shlex.quote(str(shown))}"
+            yield from (flag, type(value).__name__ if isinstance(value, Policy) else value)

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from ofa_bench.engine.assemble import Assembly, assemble
 from ofa_bench.engine.observers import Progress, Silent
-from ofa_bench.errors import ResumeError
-from ofa_bench.runs.requests import catalogue_for
+from ofa_bench.errors import ResumeError, UsageError
+from ofa_bench.records.store import Store
+from ofa_bench.runs.requests import catalogue_for, resume_line
 from ofa_bench.runs.single import Resumption, resumption
+from ofa_bench.space import Space, Subnet
 
 if TYPE_CHECKING:
     from ofa_bench.evaluate.score import Correctness
@@ -39,9 +41,9 @@ def evaluate(
     asked = replace(found.asked, init=None)  # the run's own weights are scored
     catalogue = catalogue_for(asked)
     assembly = assemble(asked, catalogue)
-    nets = [assembly.space.subnet(spec) for spec in subnets]
+    nets = [_subnet(spec, assembly.space, folder) for spec in subnets]
     if not (folder / "weights.safetensors").is_file():
-        raise ResumeError(f"{folder.name} is not finished", f"`ofa-bench resume {folder.name}`")
+        raise ResumeError(f"{folder.name} is not finished", resume_line(folder.name, found.asked))
     from ofa_bench.engine.carry import build_net, opened
     from ofa_bench.engine.devices import open_devices
     from ofa_bench.engine.weights import load_weights
@@ -58,6 +60,24 @@ def evaluate(
         with closing(source):
             scores = score(net, nets, source, chunk=chunk, devices=devices)
     return [_score(assembly, each) for each in scores]
+
+
+def _subnet(spec: str | Mapping[str, Any], space: Space, folder: Path) -> Subnet:
+    """The subnet that the space knows so, or that the run's record has under this name.
+
+    UsageError where neither does.
+    """
+    try:
+        return space.subnet(spec)
+    except UsageError:
+        try:
+            scores = Store(folder.resolve().parent.parent).find(folder.name).record.scores
+        except UsageError:
+            scores = ()  # the run has no record to look in
+        recorded = [score.subnet for score in scores if score.name == spec]
+        if not recorded:
+            raise
+        return space.subnet(recorded[0])
 
 
 def _check(found: Resumption, assembly: Assembly, source: Any) -> None:

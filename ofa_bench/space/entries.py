@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from ofa_bench.errors import RecipeError, nearest
+from ofa_bench.space.bounds import MOST, MOST_NUMBER, MOST_SIZES, MOST_STAGES
+from ofa_bench.strict import shown
 
 ACTS = ("relu", "relu6", "h_swish")
 T = TypeVar("T")
@@ -35,9 +37,11 @@ class Entries:
         if value is None:
             value = self._take(key)
         if isinstance(value, bool) or not isinstance(value, int | float):
-            raise self._wrong(key, f"is {value!r}, not a number")
+            raise self._wrong(key, f"is {shown(value)}, not a number")
         if not 0 < value < float("inf"):
-            raise self._wrong(key, f"is {value!r}, but must be positive")
+            raise self._wrong(key, f"is {shown(value)}, but must be positive")
+        if value > MOST_NUMBER:
+            raise self._wrong(key, f"is {shown(value)}, but at most {MOST_NUMBER:g} has a use")
         return float(value)
 
     def flag(self, key: str) -> bool:
@@ -82,6 +86,8 @@ class Entries:
         if low > high:
             raise inner._wrong("from", f"is {low}, over to = {high}")
         drawn = tuple(range(low, high + 1, step))
+        if len(drawn) > MOST_SIZES:
+            raise inner._wrong("step", f"makes {len(drawn):,} resolutions, over {MOST_SIZES}")
         listed = inner._choices_in("listed", inner._take("listed"))
         outside = [size for size in listed if size not in drawn]
         if outside:
@@ -91,15 +97,17 @@ class Entries:
     def integer_in(self, key: str, value: Any, least: int = 1) -> int:
         """`value` as a whole number."""
         if type(value) is not int:
-            raise self._wrong(key, f"is {value!r}, not a whole number")
+            raise self._wrong(key, f"is {shown(value)}, not a whole number")
         if value < least:
             raise self._wrong(key, f"is {value}, but must be at least {least}")
+        if value > MOST[key]:
+            raise self._wrong(key, f"is {value:,}, but at most {MOST[key]:,} has a use")
         return value
 
     def flag_in(self, key: str, value: Any) -> bool:
         """`value` as true or false."""
         if not isinstance(value, bool):
-            raise self._wrong(key, f"is {value!r}, not true or false")
+            raise self._wrong(key, f"is {shown(value)}, not true or false")
         return value
 
     def act_in(self, key: str, value: Any) -> str:
@@ -108,22 +116,24 @@ class Entries:
 
     def _text_in(self, key: str, value: Any, among: Sequence[str]) -> str:
         if not isinstance(value, str) or not value.strip():
-            raise self._wrong(key, f"is {value!r}, not a text")
+            raise self._wrong(key, f"is {shown(value)}, not a text")
         if among and value not in among:
             guess = nearest(value, among)
             tip = f"did you mean {guess}? " if guess else ""
-            raise self._wrong(key, f"is {value!r}", f"{tip}there are: {', '.join(among)}")
+            raise self._wrong(key, f"is {shown(value)}", f"{tip}there are: {', '.join(among)}")
         return value
 
     def _integers_in(self, key: str, value: Any) -> tuple[int, ...]:
         if not isinstance(value, list) or not value:
-            raise self._wrong(key, f"is {value!r}, not a list of one or more whole numbers")
+            raise self._wrong(key, f"is {shown(value)}, not a list of one or more whole numbers")
+        if len(value) > MOST_STAGES:
+            raise self._wrong(key, f"has {len(value):,} entries, over {MOST_STAGES}")
         return tuple(self.integer_in(key, entry) for entry in value)
 
     def _choices_in(self, key: str, value: Any) -> tuple[int, ...]:
         found = self._integers_in(key, value)
         if len(set(found)) != len(found):
-            raise self._wrong(key, f"is {value!r}, which says a choice twice")
+            raise self._wrong(key, f"is {shown(value)}, which says a choice twice")
         return tuple(sorted(found))
 
     def _expect(self, key: str, entries: list[Any], count: int) -> None:

@@ -8,8 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ofa_bench.errors import RecipeError, UnknownName, nearest
+from ofa_bench.sanitize import printable
+from ofa_bench.space.bounds import check
 from ofa_bench.space.entries import ACTS, Entries
 from ofa_bench.specs import load_toml, specs_root
+from ofa_bench.strict import shown
 
 if TYPE_CHECKING:
     from ofa_bench.space.costs import Tally
@@ -100,7 +103,9 @@ def load_table(name: str | Path, folder: Path | None = None, families: Families 
     path = Path(name)
     if path.suffix != ".toml" and path.parent == Path():
         path = _find(str(name), (folder or specs_root() / "spaces",))
-    return _parse(_layered(path, (), families), path, families)
+    table = _parse(_layered(path, (), families), path, families)
+    check(table, str(path))
+    return table
 
 
 def table_names(folder: Path | None = None) -> list[str]:
@@ -136,7 +141,7 @@ def _layered(path: Path, above: tuple[Path, ...], families: Families) -> dict[st
     if base is None:
         return data
     if not isinstance(base, str):
-        raise RecipeError(f"is {base!r}, not the name of a table", file=str(path), key="base")
+        raise RecipeError(f"is {shown(base)}, not the name of a table", file=str(path), key="base")
     try:
         below = _find(base, (path.parent, specs_root() / "spaces"))
     except UnknownName as error:
@@ -156,7 +161,7 @@ def _refuse_unknown(data: dict[str, Any], path: Path) -> None:
     for section, known in _KEYS.items():
         part = data.get(section, {}) if section else data
         if not isinstance(part, dict):
-            raise RecipeError(f"is {part!r}, not a table", file=str(path), key=section)
+            raise RecipeError(f"is {shown(part)}, not a table", file=str(path), key=section)
         for key in part:
             if key not in known:
                 guess = nearest(key, known)
@@ -170,14 +175,14 @@ def _parse(data: dict[str, Any], path: Path, families: Families) -> Table:
     mult = top.number("width_mult", default=1.0)
 
     def width(entries: Entries, key: str) -> int:
-        return round8(entries.integer(key) * mult)
+        return top.integer_in("width", round8(entries.integer(key) * mult))
 
     stem, first, head = top.section("stem"), top.section("first"), top.section("head")
     mix = head.integer("mix", least=0)
     resolutions, listed = top.resolutions("resolution")
     family = top.text("family", among=tuple(families))
     return Table(
-        name=path.name.removesuffix(".toml"),
+        name=printable(path.name.removesuffix(".toml")),
         summary=top.text("summary"),
         source=top.text("source"),
         family=family,

@@ -173,7 +173,7 @@ CHECKPOINTS: dict[str, tuple[Callable[[Path], object], list[str]]] = {
     "text.pt": (lambda p: p.write_text("hello"), ["not a checkpoint"]),
     "other.pt": (lambda p: torch.save({"a": torch.zeros(2)}, p), ["missing", "surplus a"]),
     "huge.safetensors": (lambda p: p.write_bytes(struct.pack("<Q", 2**60)), ["too large"]),
-    "empty.safetensors": (lambda p: p.write_bytes(b""), ["too small"]),
+    "empty.safetensors": (lambda p: p.write_bytes(b""), ["is empty"]),
     "other.safetensors": (lambda p: save_file({"w": torch.zeros(3)}, p), ["missing", "surplus w"]),
     "folder.pt": (lambda p: p.mkdir(), ["no weights"]),
 }

@@ -17,8 +17,19 @@ ROOT = Path(__file__).resolve().parents[2]
 CORE = sorted((ROOT / "ofa_bench").rglob("*.py"))
 PLUGINS = sorted((ROOT / "plugins").rglob("*.py"))
 LEVELS = [
-    {"errors", "keys", "files", "limits", "locks", "processes", "specs", "hardware", "numbers"}
-    | {"sanitize"},
+    {
+        "errors",
+        "files",
+        "hardware",
+        "keys",
+        "limits",
+        "locks",
+        "numbers",
+        "processes",
+        "sanitize",
+        "specs",
+        "strict",
+    },
     {"space"},
     {"draws", "schedule"},
     {"hookspecs", "policy"},

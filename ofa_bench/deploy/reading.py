@@ -1,0 +1,188 @@
+"""Weights files of strangers: bounded, nothing in them executed, which of several sets is taken."""
+
+from __future__ import annotations
+
+import pickle
+import re
+import warnings
+import zipfile
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ofa_bench.errors import UsageError, nearest
+from ofa_bench.limits import advice, limit
+
+State = Mapping[str, Tensor]
+
+HINT = "a checkpoint is a file of named tensors, as torch.save(net.state_dict(), path) writes it"
+# Names that training scripts keep weights under, the trained ones before their running mean.
+SETS = (
+    *("state_dict", "model_state_dict", "model", "net", "network", "weights", "params"),
+    *("state_dict_ema", "model_ema", "ema", "ema_state_dict", "model_ema_state_dict"),
+)
+SLACK = 2**24  # bytes that any weights file may have, however small the network
+ZIP = b"PK\x03\x04"
+
+
+@dataclass(frozen=True)
+class Weights:
+    """The named tensors of a file, the set that they are, and the names of the other sets."""
+
+    state: dict[str, Tensor]
+    key: str = ""
+    others: tuple[str, ...] = ()
+
+    def note(self, file: Path) -> str | None:
+        """What to tell where the file holds a choice; None where there is none."""
+        if not self.others:
+            return None
+        others = " or ".join(f"{file}::{name}" for name in self.others)
+        return f"{file} holds several sets of weights: takes {self.key!r}; {others} takes another"
+
+
+def read_weights(file: Path, key: str = "", parameters: int | None = None) -> Weights:
+    """The tensors of a weights file on the CPU, of the set `key` where one is named.
+
+    `parameters` bounds the file's size by the network's. Raises UsageError, with the reason, for a
+    file that is absent, too large, truncated, foreign, or holds anything but tensors.
+    """
+    if not file.is_file():
+        raise UsageError(f"{file}: no such file", "give the path of a .pth or .safetensors file")
+    _bound(file, parameters)
+    try:
+        content = _safetensors(file) if file.suffix == ".safetensors" else _pickled(file)
+    except UsageError:
+        raise
+    except Exception as error:  # what foreign bytes raise has no bound
+        raise UsageError(f"{file}: {_reason(file, error)}", HINT) from error
+    return _chosen(content, key, file)
+
+
+def stripped(state: State, own: Collection[str] = ()) -> dict[str, Tensor]:
+    """The state without what wrappers put before all names (`module.`, `_orig_mod.`, `model.`).
+
+    `own`: the network's names, whose first part stays.
+    """
+    kept = {name.partition(".")[0] for name in own}
+    found = {name.replace("._orig_mod.", "."): value for name, value in state.items()}
+    found.pop("n_averaged", None)  # the count of torch.optim.swa_utils.AveragedModel
+    while found:
+        first = next(iter(found)).partition(".")[0]
+        if first in kept or not all(name.startswith(f"{first}.") for name in found):
+            break
+        found = {name.removeprefix(f"{first}."): value for name, value in found.items()}
+    return found
+
+
+def some(items: list[str], shown: int = 4) -> str:
+    """The first few of a list in words, the rest counted."""
+    rest = len(items) - shown
+    return ", ".join(items[:shown]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def _bound(file: Path, parameters: int | None) -> None:
+    size = file.stat().st_size
+    if size > limit("weights-bytes"):
+        raise UsageError(f"{file}: {size:,} bytes of weights", advice("weights-bytes", size))
+    if parameters is None:
+        return
+    each = limit("weights-bytes-per-parameter")
+    if size > SLACK + each * parameters:
+        raise UsageError(
+            f"{file}: {size:,} bytes of weights for a network of {parameters:,} parameters",
+            advice("weights-bytes-per-parameter", -(-size // parameters)),
+        )
+
+
+def _safetensors(file: Path) -> Any:
+    from safetensors.torch import load_file
+
+    with file.open("rb") as stream:
+        header = int.from_bytes(stream.read(8), "little")
+    if header > limit("weights-header-bytes"):
+        real = header < file.stat().st_size
+        raise UsageError(
+            f"{file}: a header of {header:,} bytes is too large",
+            advice("weights-header-bytes", header) if real else "the file is damaged or foreign",
+        )
+    return load_file(file, device="cpu")
+
+
+def _pickled(file: Path) -> Any:
+    with file.open("rb") as stream:
+        if stream.read(4) == ZIP:
+            _refuse_inflating(file)
+    with warnings.catch_warnings():
+        # torch warns of pickle protocols it then refuses; the refusal is enough.
+        warnings.simplefilter("ignore")
+        return torch.load(file, map_location="cpu", weights_only=True)
+
+
+def _refuse_inflating(file: Path) -> None:
+    """torch stores tensors as they are; what is packed, or lies in the file twice, inflates."""
+    with zipfile.ZipFile(file) as archive:
+        members = archive.infolist()
+    packed = [member for member in members if member.compress_type != zipfile.ZIP_STORED]
+    if packed or sum(member.file_size for member in members) > file.stat().st_size:
+        raise UsageError(
+            f"{file}: holds packed members, which torch never writes", "save it with torch.save"
+        )
+
+
+def _reason(file: Path, error: Exception) -> str:
+    if isinstance(error, OSError):
+        return error.strerror or "cannot be read"
+    if file.stat().st_size == 0:
+        return "is empty"
+    if isinstance(error, pickle.UnpicklingError):
+        if found := re.search(r"GLOBAL (\S+)", str(error)):
+            return f"holds pickled code ({found[1]}), which is not executed"
+        content = file.read_bytes()
+        if content[:1] == pickle.PROTO and content[-1:] == pickle.STOP:
+            return "is a pickle of more than tensors, which is not executed"
+    return "is truncated, damaged, or not a checkpoint at all"
+
+
+def _chosen(content: Any, key: str, file: Path) -> Weights:
+    if not isinstance(content, Mapping) or not content:
+        raise UsageError(f"{file}: holds no weights by name", HINT)
+    nested = [str(name) for name, part in content.items() if _is_state(part)]
+    if key:
+        if key not in nested:
+            raise _unknown(key, nested, file)
+        return Weights(dict(content[key]), key, ())
+    known = [name for name in SETS if name in nested]
+    if known:
+        return Weights(dict(content[known[0]]), known[0], tuple(known[1:]))
+    wrapper = next((name for name in SETS if isinstance(content.get(name), Mapping)), None)
+    state = content if wrapper is None else content[wrapper]
+    strays = [str(name) for name, value in state.items() if not is_weight(name, value)]
+    if strays or not state:
+        raise UsageError(f"{file}: {some(strays) or 'nothing in it is'} not a tensor", HINT)
+    return Weights(dict(state))
+
+
+def _unknown(key: str, nested: list[str], file: Path) -> UsageError:
+    guess = nearest(key, nested)
+    sets = f"there are: {', '.join(nested)}" if nested else f"leave ::{key} out"
+    return UsageError(
+        f"{file} holds no set of weights {key!r}", f"did you mean {guess}?" if guess else sets
+    )
+
+
+def _is_state(part: Any) -> bool:
+    return (
+        isinstance(part, Mapping)
+        and bool(part)
+        and all(is_weight(name, value) for name, value in part.items())
+    )
+
+
+def is_weight(name: object, value: object) -> bool:
+    """Whether an entry is a tensor with a name."""
+    return isinstance(name, str) and isinstance(value, Tensor)
