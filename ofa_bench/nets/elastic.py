@@ -41,7 +41,7 @@ def centre(kernels: Tensor, size: int) -> Tensor:
 
 def activate(activation: nn.Module, x: Tensor) -> Tensor:
     """The activation of `x`, which no one else reads; in place where no gradient is recorded."""
-    activation.inplace = not torch.is_grad_enabled()
+    activation.inplace = not torch.is_grad_enabled()  # type: ignore[assignment]
     y: Tensor = activation(x)
     return y
 
