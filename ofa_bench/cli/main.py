@@ -135,6 +135,11 @@ def explained(error: Exception) -> BenchError:
         return BenchError("out of memory", "lower optim.norm_batch or evaluate.chunk")
     if isinstance(error, RecursionError):
         return BenchError("the input is nested too deeply", "write it flatter")
+    if _lacks_descriptors(error):
+        return BenchError(
+            "this process may open no more files",
+            "raise the limit with `ulimit -n 4096` in this shell, or use fewer --workers",
+        )
     if isinstance(error, OSError) and error.filename is not None:
         reason = (error.strerror or type(error).__name__).lower()
         return BenchError(
@@ -145,3 +150,14 @@ def explained(error: Exception) -> BenchError:
     return BenchError(
         f"{type(error).__name__}: {error}", "this is a bug; OFA_BENCH_DEBUG=1 shows where"
     )
+
+
+def _lacks_descriptors(error: BaseException | None) -> bool:
+    """Whether a limit on open files was met; torch's workers tell it as an error of its own."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+            return True
+        if "Too many open files" in str(error):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
