@@ -208,7 +208,7 @@ def weights(rng: random.Random, box: Box, corpus: Corpus) -> Case:
                     "evaluate",
                     path.parent.name,
                     "--subnet",
-                    rng.choice(["smallest", *WORDS[:3]]),
+                    rng.choice(["smallest", "smallest", *WORDS[:3]]),
                     "--json",
                 ]
             ]
@@ -219,10 +219,8 @@ def weights(rng: random.Random, box: Box, corpus: Corpus) -> Case:
     )
     data = rng.choice([*ways, stated(rng, made), stated(rng, made)])
     (box.work / f"w.{suffix}").write_bytes(data)
-    option = rng.choice(["--init", "--teacher"])
-    return Case(
-        [["run", "--method", rng.choice(["ofa", "deps"]), *TINY, option, f"w.{suffix}", "--json"]]
-    )
+    method, option = rng.choice([("deps", "--init"), ("ofa", "--init"), ("ofa", "--teacher")])
+    return Case([["run", "--method", method, *TINY, option, f"w.{suffix}", "--json"]])
 
 
 def stated(rng: random.Random, path: Path) -> bytes:

@@ -145,17 +145,18 @@ def comparisons(rng: random.Random, box: Box, corpus: Corpus) -> Case:
         "set": small,
         "seeds": rng.choice([1, 2, "0,1"]),
     }
-    if rng.random() < 0.3:
+    aimed = rng.random() < 0.6
+    if aimed:
         key = rng.choice(
             ["seeds", "epochs", "scale", "methods", "results", "plugin", "with", "set", "device"]
         )
         paths = ["../canary/evil.py", str(box.canary / "evil.py"), "evil.py", str(box.canary)]
         tree[key] = rng.choice(
-            [hostile(rng, "toml"), rng.choice(paths), [rng.choice(paths)], 10**9]
+            [likely(rng), likely(rng), rng.choice(paths), [rng.choice(paths)], 10**9]
         )
     (box.canary / "evil.py").write_text(EVIL.format(canary=box.canary))
     (box.work / "evil.py").write_text(EVIL.format(canary=box.canary))
-    table_file(rng, box.work / "c.toml", tree)
+    table_file(rng, box.work / "c.toml", tree, changed=not aimed)
     return Case([["compare", "c.toml", *rng.choice([[], ["--json"]])]], polite=2.0, memory=2048)
 
 
