@@ -60,7 +60,6 @@ class Finding:
 
 def findings(results: Path, paper: str, context: Context | None = None) -> list[Finding]:
     """Every claim of a paper in every setting whose records are there and hold; UnknownName."""
-    context = context or Context()
     folder = specs_root() / "claims"
     if paper not in (known := [path.stem for path in folder.glob("*.toml")]):
         raise UnknownName("paper", paper, known)
@@ -75,7 +74,7 @@ def _tuples(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _everywhere(
-    claim: Claim, settings: Sequence[Setting], results: Path, context: Context
+    claim: Claim, settings: Sequence[Setting], results: Path, context: Context | None
 ) -> Iterator[Finding]:
     for setting in settings:
         store = Store(results / setting.results)

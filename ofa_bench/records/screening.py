@@ -18,6 +18,9 @@ from ofa_bench.records.validate import UNUSABLE, Context, findings_of
 PLAIN = 20  # wrong answers and more: nets that answer alike by chance have fewer in common
 
 
+SHARED = Context()
+
+
 @dataclass(frozen=True)
 class Unranked:
     """A file that is listed below the boards, and why it is not on them. `track`: the name of the
@@ -51,9 +54,9 @@ def screened(entries: Iterable[Entry], context: Context | None = None) -> Screen
     Where two runs of other seeds have the same weights, or the same answers to all images, one of
     them is a copy: it counts once.
     """
-    context, kept, unranked = context or Context(), [], []
+    context, kept, unranked = context or SHARED, [], []
     for entry in entries:
-        key = ["reason", str(entry.path), entry.record.sha256, own_hash(entry.record)]
+        key = ["reason", entry.record.sha256, own_hash(entry.record), _version(entry)]
         reason = context.once(key, lambda: _reason(entry, context))  # noqa: B023
         if reason is None:
             kept.append(entry)
@@ -63,6 +66,15 @@ def screened(entries: Iterable[Entry], context: Context | None = None) -> Screen
     unranked += [unranked_entry(entry, copies[id(entry)]) for entry in kept if id(entry) in copies]
     whole = tuple(entry for entry in kept if id(entry) not in copies)
     return Screened(whole, tuple(unranked))
+
+
+def _version(entry: Entry) -> list[object]:
+    """Which bits a record was checked with."""
+    try:
+        facts = entry.path.with_suffix(".bits").stat()
+    except (OSError, ValueError):
+        return [str(entry.path).encode(errors="replace").decode()]
+    return [facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns]
 
 
 def held(store: Store, filters: Iterable[str] = (), context: Context | None = None) -> Screened:
