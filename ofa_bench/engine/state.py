@@ -231,31 +231,39 @@ class State:
 
     def restore(self) -> int:
         """Take up the newest checkpoint, or what a run that began alike left; returns the number
-        of completed steps."""
+        of completed steps. The first rank reads for all, which may see another folder."""
+        memory = self.devices.share_state(self._kept() if self.devices.first else None)
+        if memory is None:
+            for parameter in self.gradients.parameters.values():
+                self.devices.broadcast(parameter.data)
+        elif not self.devices.first:
+            restoring.take_up(self, memory)
+        return self.cursor
+
+    def _kept(self) -> dict[str, Any] | None:
+        """What this rank's folders hold of the run, taken up."""
 
         def take_up(memory: dict[str, Any]) -> None:
             restoring.take_up(self, memory)
 
         device, tell = self.devices.device, self.progress.note
         memory = self.checkpoints.load(self.run_id, device, take_up, tell)
-        if memory is not None:
-            restoring.charge_lost(self, memory)
-        elif not self._begin_shared(take_up):
-            for parameter in self.gradients.parameters.values():
-                self.devices.broadcast(parameter.data)
-        return self.cursor
+        if memory is None:
+            return self._begin_shared(take_up)
+        restoring.charge_lost(self, memory)
+        return memory
 
-    def _begin_shared(self, take_up: Callable[[dict[str, Any]], None]) -> bool:
+    def _begin_shared(self, take_up: Callable[[dict[str, Any]], None]) -> dict[str, Any] | None:
         """Begin with the state that a run with the same beginning left; its cost is this run's
         cost too. A damaged one is left out."""
         path = self.shared.latest() if self.shared else None
         if path is None:
-            return False
+            return None
         try:
             memory = deserialized(path, self.devices.device)
         except (OSError, *DAMAGED) as error:
             self.progress.note(f"{path} is damaged, and is left out: {shown(error)}")
-            return False
+            return None
         try:
             take_up(memory)
         except DAMAGED as error:
@@ -263,4 +271,4 @@ class State:
                 f"{path} is of no run that begins alike: {shown(error)}", f"remove {path}"
             ) from error
         self.progress.note(f"the first {memory['step']:,} steps are another run's: taken over")
-        return True
+        return memory

@@ -13,6 +13,7 @@ from typing import Any
 
 from ofa_bench.errors import UsageError, nearest
 from ofa_bench.policy import Policy
+from ofa_bench.recipe.interval import checkpoint_interval
 from ofa_bench.recipe.load import SEEDS, Request
 
 DEVICE = re.compile(r"auto|cpu|cuda(:\d{1,4})?")
@@ -133,6 +134,11 @@ def _one_of(pattern: str) -> Callable[[str, Any], str]:
     return check
 
 
+def _interval(name: str, value: Any) -> Any:
+    checkpoint_interval(unboxed(value))
+    return unboxed(value)
+
+
 def _recorded(name: str, value: Any) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
         raise _wrong(name, value, "is no table", "give a record's science and origins")
@@ -158,6 +164,8 @@ CHECKS: dict[str, Callable[[str, Any], Any]] = {
     **dict.fromkeys(("scale", "epochs"), amount),
     **dict.fromkeys(("deterministic", "fresh"), _flag),
     "budget": _one_of("paper|matched"),
+    "checkpoint_every": _interval,
+    "keep": _one_of("newest|phase"),
     "precision": _one_of("fp32|bf16|fp16"),
     "seed": _seed,
     "workers": _workers,

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 from ofa_bench.catalogue import Catalogue
 from ofa_bench.errors import RecipeError, UsageError, nearest
 from ofa_bench.policy import Policy
+from ofa_bench.recipe.interval import checkpoint_interval
 from ofa_bench.recipe.layers import Layers, Tree, recipe_files
 from ofa_bench.recipe.models import Choice, Execution, Science
 from ofa_bench.specs import load_toml, specs_root
@@ -51,6 +52,8 @@ class Request:
     teacher: str | Path | None = None
     results: str | Path | None = None
     plugins: tuple[str, ...] = ()
+    checkpoint_every: str | float | None = None
+    keep: str | None = None
     fresh: bool = False
     recorded: Mapping[str, Any] | None = None
 
@@ -239,6 +242,8 @@ def execution_of(request: Request) -> Execution:
         "deterministic": request.deterministic,
         "init": str(request.init) if request.init else None,
         "teacher": str(request.teacher) if request.teacher else None,
+        "keep": request.keep,
+        **checkpoint_interval(request.checkpoint_every),
     }
     values = {k: v for k, v in said.items() if v is not None}
     return validated(Execution, values, "", dict.fromkeys(values, "flags"))

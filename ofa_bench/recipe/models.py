@@ -200,7 +200,11 @@ class Science(Table):
 
 
 class Execution(Table):
-    """How and where; changing any of it keeps the run's identity."""
+    """How and where; changing any of it keeps the run's identity.
+
+    The state is saved every `checkpoint_steps` where that is set, else every `checkpoint_seconds`;
+    `keep` says whether the states at the phases' ends stay, too.
+    """
 
     device: str = "auto"
     workers: int = Field(default=2, ge=0, le=256)
@@ -208,5 +212,7 @@ class Execution(Table):
     results: str = "results"
     deterministic: bool = False
     checkpoint_seconds: float = Field(default=5.0, ge=0)
+    checkpoint_steps: int | None = Field(default=None, ge=1)
+    keep: Literal["newest", "phase"] = "newest"
     init: str | None = None
     teacher: str | None = None
