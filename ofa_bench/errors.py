@@ -9,6 +9,7 @@ BenchError                     message and hint; exit 1
 ├─ PluginError                 distribution, hook, argument
 │  └─ PolicyError              an answer missing or illegal, at step N of phase P
 ├─ ResumeError                 foreign id, with the diff
+├─ RankFailed                  another rank failed or is gone; the first to fail says why
 ├─ TrainingDiverged            step, phase, draw, lr, last good checkpoint
 └─ Interrupted                 a signal came; state is saved; exit 130
 """
@@ -24,6 +25,10 @@ class BenchError(Exception):
     """A run or check failed; `hint` says what would mend it."""
 
     exit_code = 1
+    on_all_ranks = False
+    """Whether every rank of a run raises this one at the same point."""
+    rank: int | None = None
+    """The rank that reports it, where only one met it."""
 
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
@@ -54,10 +59,8 @@ class UnknownName(UsageError):
 
     def __init__(self, kind: str, name: str, known: Iterable[str], hint: str = "") -> None:
         ranked = nearest_first(name, known)
-        guess = nearest(name, ranked)
-        tip = f"did you mean {guess}? " if guess else ""
-        listing = f"there are: {', '.join(ranked)}" if ranked else f"there is no {kind} at all"
-        super().__init__(f"unknown {kind} {name!r}", hint or f"{tip}{listing}")
+        choices = suggest(name, ranked) if ranked else f"there is no {kind} at all"
+        super().__init__(f"unknown {kind} {name!r}", hint or choices)
         self.kind, self.name = kind, name
 
 
@@ -90,14 +93,31 @@ class ResumeError(BenchError):
     """A checkpoint belongs to another run, or cannot be read."""
 
 
+class RankFailed(BenchError):
+    """Another rank failed or is gone, so that this one cannot go on."""
+
+    def __init__(self, message: str, hint: str = "", *, code: int = 1) -> None:
+        super().__init__(message, hint)
+        self.exit_code = code
+
+
 class TrainingDiverged(BenchError):
     """The loss or the gradient stopped being finite."""
+
+    on_all_ranks = True
 
 
 class Interrupted(BenchError):
     """A signal asked to stop; what was done so far is saved."""
 
     exit_code = 130
+
+
+def suggest(name: str, known: Iterable[str], listing: str = "there are") -> str:
+    """A hint for a name that nothing answers to: the nearest one, if any is near, and all."""
+    names = list(known)
+    guess = nearest(name, names)
+    return (f"did you mean {guess}? " if guess else "") + f"{listing}: {', '.join(names)}"
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:

@@ -9,7 +9,7 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ofa_bench.errors import UsageError, nearest
+from ofa_bench.errors import UsageError, suggest
 
 VARIABLE = "OFA_BENCH_LIMITS"
 LARGEST = 2**62
@@ -76,9 +76,7 @@ def parse(settings: Iterable[str]) -> dict[str, int]:
     for setting in settings:
         name, _, text = setting.strip().partition("=")
         if name not in LIMITS:
-            guess = nearest(name, LIMITS)
-            hint = f"did you mean {guess}?" if guess else f"there are: {', '.join(LIMITS)}"
-            raise UsageError(f"unknown limit {name!r}", hint)
+            raise UsageError(f"unknown limit {name!r}", suggest(name, LIMITS))
         try:
             number = float(text) if len(text) <= 25 else -1.0
         except ValueError:

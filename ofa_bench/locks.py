@@ -99,6 +99,20 @@ def _acquire(handle: int, subject: str, wait: bool, tell: Tell) -> bool:
         time.sleep(POLL)
 
 
+@contextmanager
+def exclusive_folder(folder: Path, *, tell: Tell | None = None) -> Iterator[None]:
+    """As `exclusive`, with the folder itself as the lock: nothing is written into it."""
+    handle = os.open(folder, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
+    _HELD.add(handle)
+    try:
+        _acquire(handle, str(folder), True, tell or _warn)
+        yield
+    finally:
+        if handle in _HELD:
+            _HELD.discard(handle)
+            _release(handle)
+
+
 def _sign(handle: int) -> None:
     """Write who holds the lock into the file, unless it is also known by another name."""
     with suppress(OSError):

@@ -18,6 +18,18 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 LOOK_EVERY = 1.0  # seconds between looks at whether the parent still lives
 
 
+def other_rank() -> bool:
+    """Whether a launcher started several ranks, and this process is not the first. A RANK that is
+    left over in the environment, without a WORLD_SIZE, means nothing."""
+    return several_ranks() and os.environ.get("RANK", "0") != "0"
+
+
+def several_ranks() -> bool:
+    """Whether a launcher started several ranks."""
+    world = os.environ.get("WORLD_SIZE", "")
+    return world.isdecimal() and int(world) > 1
+
+
 @contextmanager
 def stop_signals_blocked() -> Iterator[None]:
     """Hold back signals that ask to stop; processes started meanwhile never receive them."""

@@ -11,7 +11,7 @@ import click
 from click.core import ParameterSource
 
 from ofa_bench.cli.options import RUN_OPTIONS, Kind, listed
-from ofa_bench.errors import RecipeError, nearest
+from ofa_bench.errors import RecipeError, suggest
 from ofa_bench.records.render import plain_text
 from ofa_bench.specs import load_toml
 from ofa_bench.strict import shown
@@ -134,13 +134,8 @@ def _given(
     for key, value in values.items():
         param = named.get(key.replace("-", "_"))
         if param is None:
-            guess = nearest(key, named)
-            raise RecipeError(
-                "a comparison has no such key",
-                file=file,
-                key=key,
-                hint=f"did you mean {guess}?" if guess else f"the keys are: {', '.join(named)}",
-            )
+            hint = suggest(key, named, "the keys are")
+            raise RecipeError("a comparison has no such key", file=file, key=key, hint=hint)
         if param.name == "set" and isinstance(value, dict):
             value = [f"{path}={json.dumps(leaf)}" for path, leaf in _leaves(value)]
         elif isinstance(value, dict):

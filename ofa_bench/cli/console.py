@@ -32,6 +32,7 @@ class Voice:
     heard: bool = True
     document: IO[str] | None = None
     answered: bool = False
+    stderr: IO[str] | None = None
 
 
 _voice = Voice()
@@ -42,7 +43,7 @@ def speaking(as_json: bool, heard: bool = True) -> Iterator[None]:
     """A command's stdout and stderr. In JSON, a stray `print` of a plugin lands on stderr; a rank
     that is not to be heard prints nothing."""
     global _voice
-    before, _voice = _voice, Voice(as_json, heard)
+    before, _voice = _voice, Voice(as_json, heard, stderr=sys.stderr)
     try:
         if not heard:
             with (
@@ -86,6 +87,13 @@ def refuse(message: str, hint: str, code: int) -> int:
 def heard() -> bool:
     """Whether this process is the one that speaks, and keeps the boards."""
     return _voice.heard
+
+
+@contextmanager
+def heard_after_all() -> Iterator[None]:
+    """A stretch in which a silent rank speaks on stderr: it alone knows what went wrong."""
+    with redirect_stderr(_voice.stderr or sys.stderr):
+        yield
 
 
 def raw(text: str) -> None:

@@ -14,8 +14,9 @@ import click
 from ofa_bench import __version__
 from ofa_bench.cli import console
 from ofa_bench.cli.streams import outlive_streams, tell_terminal
-from ofa_bench.errors import BenchError, nearest
+from ofa_bench.errors import BenchError, RankFailed, nearest
 from ofa_bench.limits import override
+from ofa_bench.processes import other_rank, several_ranks
 from ofa_bench.records.render import plain_text
 
 LAZY_COMMANDS = {
@@ -93,7 +94,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Carry out a command line, the process's own unless given; returns the exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
     outlive_streams()
-    with console.speaking(as_json="--json" in words, heard=os.environ.get("RANK", "0") == "0"):
+    with console.speaking(as_json="--json" in words, heard=not other_rank()):
         try:
             code: Any = cli.main(words, prog_name="ofa-bench", standalone_mode=False, obj=words)
             return code if isinstance(code, int) else 0
@@ -103,12 +104,28 @@ def main(argv: Sequence[str] | None = None) -> int:
         except (click.Abort, KeyboardInterrupt):
             return _failed(BenchError("interrupted"), INTERRUPTED)
         except BenchError as error:
-            return _failed(error, error.exit_code)
+            return _failed(_ranked(error), error.exit_code)
         except Exception as error:
-            return _failed(explained(error), 1)
+            failure = explained(error)
+            failure.rank = getattr(error, "rank", None)
+            return _failed(_ranked(failure), 1)
+
+
+def _ranked(error: BenchError) -> BenchError:
+    """Among ranks: the error as this rank reports it, which the first to fail does."""
+    known = error.rank is not None or error.on_all_ranks or isinstance(error, RankFailed)
+    if known or not several_ranks():
+        return error
+    from ofa_bench.engine.devices import failure_outside
+
+    return failure_outside(error)
 
 
 def _failed(error: BenchError, code: int) -> int:
+    if not console.heard() and error.rank is not None:
+        with console.heard_after_all():
+            console.complain(error.message, error.hint)
+        return code
     if debugging():
         import traceback
 

@@ -76,6 +76,23 @@ class Amount(Kind):
         return number
 
 
+class Interval(Kind):
+    """A time such as 600, 90s, 10m or 2h, or a count such as 500steps."""
+
+    name = "interval"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The interval as it was written."""
+        from ofa_bench.errors import UsageError
+        from ofa_bench.recipe.interval import checkpoint_interval
+
+        try:
+            checkpoint_interval(value)
+        except UsageError as error:
+            self.fail(f"{error.message}: {error.hint}.", param, ctx)
+        return str(value)
+
+
 class Device(Kind):
     """auto, cpu, cuda or cuda:N; whether this machine has it is asked later."""
 
@@ -145,6 +162,17 @@ RUN_OPTIONS: dict[str, Decorator[Any]] = {
     ),
     "plugins": click.option(
         "--plugin", "plugins", multiple=True, metavar="FILE", help="A single-file plugin."
+    ),
+    "checkpoint_every": click.option(
+        "--checkpoint-every",
+        type=Interval(),
+        metavar="SECONDS|Nsteps",
+        help="How often the state is saved: 600, 10m, 500steps.",
+    ),
+    "keep": click.option(
+        "--keep",
+        type=click.Choice(["newest", "phase"]),
+        help="Which states stay: the newest, or those at the phases' ends too.",
     ),
     "fresh": click.option("--fresh", is_flag=True, help="Run again what is finished or begun."),
 }

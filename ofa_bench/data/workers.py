@@ -82,7 +82,8 @@ def _end(batches: Any) -> None:
     if workers is None or batches._shutdown:
         return
     batches._shutdown = True
-    signal_handling._remove_worker_pids(id(batches))
+    handling: Any = signal_handling
+    handling._remove_worker_pids(id(batches))
     batches._worker_pids_set = False
     for worker in workers:
         worker.kill()

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ofa_bench.errors import UsageError, nearest
+from ofa_bench.errors import UsageError, suggest
 from ofa_bench.limits import advice, limit
 
 State = Mapping[str, Tensor]
@@ -168,11 +168,8 @@ def _chosen(content: Any, key: str, file: Path) -> Weights:
 
 
 def _unknown(key: str, nested: list[str], file: Path) -> UsageError:
-    guess = nearest(key, nested)
-    sets = f"there are: {', '.join(nested)}" if nested else f"leave ::{key} out"
-    return UsageError(
-        f"{file} holds no set of weights {key!r}", f"did you mean {guess}?" if guess else sets
-    )
+    sets = suggest(key, nested) if nested else f"leave ::{key} out"
+    return UsageError(f"{file} holds no set of weights {key!r}", sets)
 
 
 def _is_state(part: Any) -> bool:

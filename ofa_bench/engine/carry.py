@@ -19,7 +19,7 @@ from ofa_bench.engine.checkpoint import Checkpoints, lock
 from ofa_bench.engine.curve import Curve
 from ofa_bench.engine.devices import Devices
 from ofa_bench.engine.folder import own_files, read_begun, write_begun
-from ofa_bench.engine.identity import Identity, identify
+from ofa_bench.engine.identity import Identity, alike, identify
 from ofa_bench.engine.ledger import Ledger
 from ofa_bench.engine.loop import Loop
 from ofa_bench.engine.machine import settle_threads
@@ -30,7 +30,7 @@ from ofa_bench.engine.recording import record_of
 from ofa_bench.engine.signals import Stop
 from ofa_bench.engine.state import State
 from ofa_bench.engine.weights import load_weights, save_weights, start_from
-from ofa_bench.errors import DataError, PluginError, TrainingDiverged
+from ofa_bench.errors import DataError, PluginError, RankFailed, TrainingDiverged
 from ofa_bench.files import write_whole
 from ofa_bench.recipe import Request
 from ofa_bench.recipe.fingerprint import decoder_id
@@ -54,7 +54,12 @@ class Prepared:
 
     @property
     def finished(self) -> Record | None:
-        """The record of this very run, if it ended; a divergence stands as it is."""
+        """The record of this very run, if it ended; a divergence stands as it is. The first rank
+        looks for all."""
+        found: Record | None = self.devices.share(self._recorded() if self.devices.first else None)
+        return found
+
+    def _recorded(self) -> Record | None:
         for entry in self.store.list(broken=lambda error: None):
             record = entry.record
             if record.run_id == self.identity.run and record.status in ("ok", "diverged"):
@@ -64,6 +69,8 @@ class Prepared:
     def check_free(self) -> None:
         """BenchError, before any training, where the record could not be stored at the end, or the
         run's folder would be written through a link."""
+        if not self.devices.first:
+            return
         science = self.assembly.science
         own_files(self.folder)
         self.store.check_free(science.dataset, science.method, self.identity.name)
@@ -89,6 +96,7 @@ def prepare(
     if leave is not None:
         salt = f"{source.hash} {files} {torch.get_num_threads()}"
         shared = Shared(results / "runs" / SHARED, Beginning(assembly), salt, leave)
+    devices.agree(alike(assembly, source, identity, files))
     store = Store(results)
     return Prepared(request, assembly, devices, source, identity, folder, store, shared)
 
@@ -138,7 +146,7 @@ def carry_out(
         held.callback(prepared.source.close)
         try:
             return _locked(prepared, catalogue, stop, progress, command)
-        except DataError as error:  # an image or a loader's process, lost on the way
+        except (DataError, RankFailed) as error:  # lost on the way; what is saved stays
             error.hint = "; ".join(filter(None, (error.hint, stop.hint)))
             raise
 
@@ -206,8 +214,10 @@ def _describe_run(prepared: Prepared, command: str) -> str:
     if (folder / "run.json").exists() and not prepared.request.fresh:
         begun = read_begun(folder)
         if begun.run_id == prepared.identity.run:
-            torch.set_num_threads(begun.threads)
+            torch.set_num_threads(prepared.devices.share(begun.threads))
             return begun.started
+    # A rank that sees no such file goes on with the first one's count all the same.
+    torch.set_num_threads(prepared.devices.share(torch.get_num_threads()))
     started = datetime.now(UTC).isoformat(timespec="seconds")
     if not prepared.devices.first:
         return started
@@ -232,8 +242,8 @@ def state_of(
 ) -> tuple[State, Curve]:
     """A prepared run as it begins: its network, its optimizer, and its curve to come."""
     assembly, devices = prepared.assembly, prepared.devices
-    net = build_net(assembly, catalogue, devices)
     execution = assembly.recipe.execution
+    net = build_net(assembly, catalogue, devices)
     if execution.init and (note := load_weights(net, execution.init, execution.init_head)):
         progress.note(note)
     curve = Curve(assembly, net, prepared.source, devices)
@@ -245,7 +255,9 @@ def state_of(
         folder=prepared.folder,
         run_id=prepared.identity.run,
         checkpoints=Checkpoints(
-            prepared.folder / "checkpoint", assembly.recipe.execution.checkpoint_seconds
+            prepared.folder / "checkpoint",
+            execution.checkpoint_seconds,
+            exactly="checkpoint_seconds" in execution.model_fields_set,
         ),
         ledger=Ledger(assembly.space, assembly.classes),
         stop=stop,
@@ -253,10 +265,8 @@ def state_of(
         curve_points=curve.points,
         shared=prepared.shared,
     )
-    if assembly.recipe.execution.teacher:
-        state.give_teacher(
-            build_net(assembly, catalogue, devices), assembly.recipe.execution.teacher
-        )
+    if execution.teacher:
+        state.give_teacher(build_net(assembly, catalogue, devices), execution.teacher)
     return state, curve
 
 

@@ -44,22 +44,24 @@ UNREADABLE: tuple[type[Exception], ...] = (OSError, *DAMAGED)
 class Checkpoints:
     """The checkpoints of one run's folder."""
 
-    def __init__(self, folder: Path, seconds: float) -> None:
+    def __init__(self, folder: Path, seconds: float, *, exactly: bool = False) -> None:
         self.folder = folder
-        self._seconds = seconds
+        self._seconds, self._exactly = seconds, exactly
         # The first one comes early, so that even a run killed again and again gets on.
-        self._last = time.monotonic() - seconds + min(1.0, seconds)
+        early = 0.0 if exactly else seconds - min(1.0, seconds)
+        self._last = time.monotonic() - early
         self._cost = 0.0
 
     @property
     def due(self) -> bool:
-        """Whether it is time to write: often, but never for more than a fiftieth of the time."""
+        """Whether it is time to write: often, but never for more than a fiftieth of the time,
+        unless the user set the interval."""
         return time.monotonic() - self._last >= self.interval
 
     @property
     def interval(self) -> float:
         """Seconds from one to the next."""
-        return float(max(self._seconds, 50 * self._cost))
+        return float(max(self._seconds, 0.0 if self._exactly else 50 * self._cost))
 
     def save(self, step: int, state: dict[str, Any]) -> None:
         """Write the state after `step` completed updates."""
@@ -110,6 +112,10 @@ class Checkpoints:
                 f"no checkpoint in {self.folder} can be used", "start anew with --fresh"
             )
         return None
+
+    def copy_newest(self, path: Path) -> None:
+        """A copy of the newest state that no later one replaces."""
+        write_whole(path, self._files()[-1].read_bytes())
 
     def clear(self) -> None:
         """Remove all checkpoints."""

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ofa_bench.engine.assemble import Assembly
+from ofa_bench.keys import digest
 from ofa_bench.recipe.fingerprint import (
     NUMERICS,
     Source,
@@ -15,6 +17,9 @@ from ofa_bench.recipe.fingerprint import (
     source_of,
 )
 from ofa_bench.records.schema import Identity as Hashed
+
+if TYPE_CHECKING:
+    from ofa_bench.data.source import Source as Images
 
 NETWORK = "ofa_bench.nets"
 
@@ -52,6 +57,26 @@ def identify(
     label = "-".join([science.method, science.dataset, assembly.space.name, seed])
     hashed = Hashed(code=tuple(code), files=files, numerics=NUMERICS)
     return Identity(row, run, f"{safe(label)}-{run[:10]}", sources, hashed, data_hash)
+
+
+def alike(
+    assembly: Assembly, source: Images, identity: Identity, files: dict[str, str]
+) -> dict[str, str]:
+    """What must be the same on all ranks of a run, in words and short hashes, the most telling
+    first; `files` hashes weights it starts from."""
+    counts = f"{source.sizes['train']} for training, {source.sizes['test']} for the test"
+    starts = {f"{name} weights": hashed[:12] for name, hashed in files.items()}
+    recipe = digest(assembly.science.model_dump_json())[:12]
+    code = {f"code of {name}": part.hash[:12] for name, part in identity.sources.items()}
+    return {
+        "images": f"{source.hash[:12]} ({counts})",
+        "decoder": str(source.decoder),
+        **starts,
+        "recipe": recipe,
+        "seed": str(assembly.recipe.seed),
+        **code,
+        "identity": identity.run[:12],
+    }
 
 
 def network_hash(assembly: Assembly) -> str:

@@ -13,8 +13,10 @@ from ofa_bench.data.batch import Address, Batch
 from ofa_bench.draws import Draw, Role
 from ofa_bench.engine.curve import Curve
 from ofa_bench.engine.fit import check_draws
+from ofa_bench.engine.identity import safe
 from ofa_bench.engine.passes import Passes
 from ofa_bench.engine.state import State
+from ofa_bench.engine.weights import save_weights
 from ofa_bench.errors import DataError, Interrupted, TrainingDiverged
 from ofa_bench.hookspecs import Outcome
 from ofa_bench.schedule import Step
@@ -167,7 +169,7 @@ class Loop:
         last = step.phase_step == step.phase_steps - 1
         state.watch(self._outcome.losses)
         on_curve = self.curve.due(step, last)
-        due = self.devices.any(self.devices.first and state.checkpoints.due)
+        due = self._due(step)
         if step.index % LOOK_EVERY == LOOK_EVERY - 1 or last or on_curve or due:
             self._look(step)
         self.bus.after_step(step, self._outcome)
@@ -175,8 +177,27 @@ class Loop:
         if on_curve:
             self._measure(step)
         state.leave()
-        if due:
+        kept = last and state.assembly.recipe.execution.keep == "phase"
+        if due or kept:
             state.save()
+        if kept and self.devices.first:
+            self._keep(step)
+
+    def _keep(self, step: Step) -> None:
+        """Let the state and the weights at a phase's end stay, in the run's folder."""
+        state = self.state
+        number = self.schedule.phases.index(step.phase) + 1
+        path = state.folder / "phases" / f"{number}-{safe(step.phase.name)}"
+        state.checkpoints.copy_newest(path.with_name(f"{path.name}.pt"))
+        weights = path.with_name(f"{path.name}.safetensors")
+        save_weights(state.net, weights, state.source.class_names)
+
+    def _due(self, step: Step) -> bool:
+        """Whether it is time to save, on all ranks alike."""
+        every = self.state.assembly.recipe.execution.checkpoint_steps
+        if every is not None:
+            return (step.index + 1) % every == 0
+        return self.devices.any(self.devices.first and self.state.checkpoints.due)
 
     def _catch_up(self, cursor: int) -> None:
         """Measure the curve's point whose measurement an interruption cut off."""
@@ -209,6 +230,8 @@ class Loop:
         """Throw the step under way away and keep the last completed update."""
         self.ledger.pause()
         self.state.save()
-        raise Interrupted(
+        interrupted = Interrupted(
             f"interrupted after step {self.state.cursor}; state is saved", self.stop.hint
         )
+        interrupted.on_all_ranks = True
+        raise interrupted

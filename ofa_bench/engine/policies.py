@@ -17,7 +17,7 @@ from ofa_bench.draws import Draw
 from ofa_bench.engine.blame import author_traceback, holder, place
 from ofa_bench.engine.marks import HOOKS, check_marks
 from ofa_bench.engine.watchers import Announcer, Watchers, acting_part, at, relay
-from ofa_bench.errors import BenchError, PluginError, PolicyError, nearest
+from ofa_bench.errors import BenchError, PluginError, PolicyError, suggest
 from ofa_bench.hookspecs import (
     PROJECT,
     Batch,
@@ -65,11 +65,10 @@ class Bus(Announcer):
             self._relay.check_pending()
         except pluggy.PluginValidationError as error:
             marked = [n for n in dir(plugin) if hasattr(getattr(plugin, n), f"{PROJECT}_impl")]
-            wrong = [n for n in marked if n not in HOOKS]
-            guess = nearest(wrong[0], HOOKS) if wrong else None
+            wrong = next((n for n in marked if n not in HOOKS), "")
             raise PluginError(
                 f"{self._who(name)}: {' '.join(str(error).split())}",
-                f"did you mean {guess}?" if guess else f"the hooks are: {', '.join(sorted(HOOKS))}",
+                suggest(wrong, sorted(HOOKS), "the hooks are"),
             ) from error
 
     def _check_owners(self) -> None:

@@ -40,6 +40,7 @@ def make_ready(prepared: Prepared, progress: Progress) -> None:
             failure = error
     failure = prepared.devices.share(failure)
     if failure is not None:
+        failure.on_all_ranks = True
         raise failure
 
 

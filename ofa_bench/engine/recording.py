@@ -119,21 +119,27 @@ def _task(prepared: Prepared, state: State, judgement: Judgement | None) -> dict
         },
         "calibration": source.calibration_hash,
         "resolutions": assembly.space.listed,
-        "notes": (*source.notes, *state.notes, *_mistakes(state)),
+        "notes": (*source.notes, *state.notes, *_mistakes(state, judgement is not None)),
         "class_names": source.class_names,
         "decoder": source.decoder and source.decoder._asdict(),
     }
 
 
-def _mistakes(state: State) -> tuple[str, ...]:
+def _gathered(state: State, value: Any, lockstep: bool) -> list[Any]:
+    """Every rank's value; this one's alone where only this one may have failed, since the others
+    would not answer."""
+    return state.devices.gather(value) if lockstep else [value]
+
+
+def _mistakes(state: State, lockstep: bool) -> tuple[str, ...]:
     """What went wrong in extras that only watch, on any rank."""
     watchers = state.assembly.bus.watchers
-    return watchers.merged(state.devices.gather(watchers.state_dict()))
+    return watchers.merged(_gathered(state, watchers.state_dict(), lockstep))
 
 
 def _cost(state: State, machine: Mapping[str, Any], judgement: Judgement | None) -> dict[str, Any]:
     world, schedule = state.devices.world, state.assembly.schedule
-    peak = max(state.devices.gather(state.devices.peak_bytes))
+    peak = max(_gathered(state, state.devices.peak_bytes, judgement is not None))
     phases = [_phase(row, world, schedule.steps_per_epoch, peak) for row in state.ledger.rows]
     wall = sum(row["wall_seconds"] for row in phases)
     device = sum(row["device_seconds"] for row in phases)

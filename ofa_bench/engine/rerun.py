@@ -44,8 +44,8 @@ def rerun(
     shutil.rmtree(folder / "records", ignore_errors=True)
     with (
         shielded(asked.deterministic),
-        open_devices(asked.device or "auto") as devices,
         listening() as stop,
+        open_devices(asked.device or "auto") as devices,
     ):
         prepared = prepare(asked, catalogue, devices)
         if prepared.source.hash != record.task.dataset_hash:

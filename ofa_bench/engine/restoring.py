@@ -57,6 +57,7 @@ def memory(state: State) -> dict[str, Any]:
         "watchers": {n: v for n, v in recalled.items() if n in watchers and v is not None},
         "mistakes": watchers.state_dict(),
         "notes": list(state.notes),
+        "world": state.devices.world,
     }
 
 
@@ -113,7 +114,7 @@ def take_up(state: State, memory: Mapping[str, Any]) -> None:
     since, interval = memory["at"], memory["interval"]
     if not all(type(n) is float and math.isfinite(n) and n >= 0 for n in (since, interval)):
         raise ValueError("it was written at no time")
-    notes = [plain_text(note) for note in memory["notes"]]
+    notes = [plain_text(note) for note in memory["notes"]] + _other_world(state, memory)
     _check_tensors(memory["parameters"], state.net.state_dict())
     _check_teachers(state, memory["teachers"], step)
     _check_policies(state, memory["policies"])
@@ -126,6 +127,21 @@ def take_up(state: State, memory: Mapping[str, Any]) -> None:
     state.curve_points[:] = curve
     state.cursor = state.saved = step
     state.prefix, state.notes = prefix, notes
+
+
+def _other_world(state: State, memory: Mapping[str, Any]) -> list[str]:
+    """The remark on a run that goes on with another number of ranks, which is told, too."""
+    before, now = memory.get("world", state.devices.world), state.devices.world
+    if type(before) is not int or before < 1:
+        raise ValueError("it was trained on no number of ranks")
+    if before == now:
+        return []
+    note = (
+        f"the number of ranks changed: {now} from step {memory['step']} on, {before} before; "
+        "the bits are not those of one number of ranks"
+    )
+    state.progress.note(note)
+    return [note]
 
 
 def _load_networks(state: State, memory: Mapping[str, Any], step: int) -> None:

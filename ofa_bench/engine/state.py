@@ -241,40 +241,48 @@ class State:
 
     def restore(self) -> int:
         """Take up the newest checkpoint, or what a run that began alike left; returns the number
-        of completed steps."""
+        of completed steps. The first rank reads for all, which may see another folder."""
+        memory = self.devices.share_state(self._kept() if self.devices.first else None)
+        if memory is None:
+            for parameter in self.gradients.parameters.values():
+                self.devices.broadcast(parameter.data)
+        elif not self.devices.first:
+            restoring.take_up(self, memory)
+        return self.cursor
+
+    def _kept(self) -> dict[str, Any] | None:
+        """What this rank's folders hold of the run, taken up."""
 
         def take_up(memory: dict[str, Any]) -> None:
             restoring.take_up(self, memory)
 
         device, tell = self.devices.device, self.progress.note
         memory = self.checkpoints.load(self.run_id, device, take_up, tell)
-        if memory is not None:
-            restoring.charge_lost(self, memory)
-        elif not self._begin_shared(take_up):
-            for parameter in self.gradients.parameters.values():
-                self.devices.broadcast(parameter.data)
-        return self.cursor
+        if memory is None:
+            return self._begin_shared(take_up)
+        restoring.charge_lost(self, memory)
+        return memory
 
-    def _begin_shared(self, take_up: Callable[[dict[str, Any]], None]) -> bool:
+    def _begin_shared(self, take_up: Callable[[dict[str, Any]], None]) -> dict[str, Any] | None:
         """Begin with the state that a run with the same beginning left; its cost is this run's
         cost too. A damaged one is left out."""
         shared = self.shared
         path = shared.latest() if shared else None
         if shared is None or path is None:
-            return False
+            return None
         try:
             memory = deserialized(path, self.devices.device)
         except UNREADABLE as error:
             self.progress.note(f"{path} is damaged, and is left out: {shown(error)}")
-            return False
+            return None
         try:
             if memory["proof"] != shared.beginning.proof(memory["step"]):
                 self.progress.note(f"{path} was trained at other rates, and is left out")
-                return False
+                return None
             take_up(memory)
         except DAMAGED as error:
             raise ResumeError(
                 f"{path} is of no run that begins alike: {shown(error)}", f"remove {path}"
             ) from error
         self.progress.note(f"the first {memory['step']:,} steps are another run's: taken over")
-        return True
+        return memory

@@ -11,8 +11,9 @@ from dataclasses import fields
 from fractions import Fraction
 from typing import Any
 
-from ofa_bench.errors import UsageError, nearest
+from ofa_bench.errors import UsageError, suggest
 from ofa_bench.policy import Policy
+from ofa_bench.recipe.interval import checkpoint_interval
 from ofa_bench.recipe.load import SEEDS, Request
 
 DEVICE = re.compile(r"auto|cpu|cuda(:\d{1,4})?")
@@ -28,13 +29,8 @@ def request(**values: Any) -> Request:
     checked: dict[str, Any] = {}
     for name, value in values.items():
         if name not in known:
-            guess = nearest(name, known)
-            raise UsageError(
-                f"run has no option {name!r}",
-                f"did you mean {guess}?"
-                if guess
-                else f"the options are: {', '.join(sorted(known))}",
-            )
+            hint = suggest(name, sorted(known), "the options are")
+            raise UsageError(f"run has no option {name!r}", hint)
         if value is not None:
             checked[name] = CHECKS[name](name, value)
     return Request(**checked)
@@ -133,6 +129,11 @@ def _one_of(pattern: str) -> Callable[[str, Any], str]:
     return check
 
 
+def _interval(name: str, value: Any) -> Any:
+    checkpoint_interval(unboxed(value))
+    return unboxed(value)
+
+
 def _recorded(name: str, value: Any) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
         raise _wrong(name, value, "is no table", "give a record's science and origins")
@@ -159,6 +160,8 @@ CHECKS: dict[str, Callable[[str, Any], Any]] = {
     **dict.fromkeys(("deterministic", "fresh"), _flag),
     "budget": _one_of("paper|matched"),
     "init_head": _one_of("file|fresh"),
+    "checkpoint_every": _interval,
+    "keep": _one_of("newest|phase"),
     "precision": _one_of("fp32|bf16|fp16"),
     "seed": _seed,
     "workers": _workers,

@@ -10,8 +10,9 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from ofa_bench.catalogue import Catalogue
-from ofa_bench.errors import RecipeError, UsageError, nearest
+from ofa_bench.errors import RecipeError, UsageError, suggest
 from ofa_bench.policy import Policy
+from ofa_bench.recipe.interval import checkpoint_interval
 from ofa_bench.recipe.kinds import misplaced
 from ofa_bench.recipe.layers import Layers, Tree, recipe_files
 from ofa_bench.recipe.models import Choice, Execution, Science
@@ -54,6 +55,8 @@ class Request:
     teacher: str | Path | None = None
     results: str | Path | None = None
     plugins: tuple[str, ...] = ()
+    checkpoint_every: str | float | None = None
+    keep: str | None = None
     fresh: bool = False
     recorded: Mapping[str, Any] | None = None
 
@@ -175,11 +178,10 @@ def _options(
     for option, value in table.items():
         if isinstance(value, dict) and (option in known or option not in cls.Options.model_fields):
             if option not in known:
-                guess = nearest(option, known)
                 raise RecipeError(
                     f"there is no {family} policy {option!r}",
                     key=f"{family}.{option}",
-                    hint=f"did you mean {guess}?" if guess else f"there are: {sorted(known)}",
+                    hint=suggest(option, sorted(known)),
                 )
             continue
         values[option] = value
@@ -246,6 +248,8 @@ def execution_of(request: Request) -> Execution:
         "init": str(request.init) if request.init else None,
         "init_head": request.init_head,
         "teacher": str(request.teacher) if request.teacher else None,
+        "keep": request.keep,
+        **checkpoint_interval(request.checkpoint_every),
     }
     values = {k: v for k, v in said.items() if v is not None}
     return validated(Execution, values, "", dict.fromkeys(values, "flags"))
@@ -294,6 +298,4 @@ def _suggestion(model: type[BaseModel], first: Any, path: list[str]) -> str:
         inner = model.model_fields[part].annotation if part in model.model_fields else None
         if isinstance(inner, type) and issubclass(inner, BaseModel):
             model = inner
-    known = sorted(model.model_fields)
-    guess = nearest(path[-1], known)
-    return (f"did you mean {guess}? " if guess else "") + f"the keys are: {', '.join(known)}"
+    return suggest(path[-1], sorted(model.model_fields), "the keys are")

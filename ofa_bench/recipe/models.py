@@ -197,7 +197,11 @@ class Science(Table):
 
 
 class Execution(Table):
-    """How and where; changing any of it keeps the run's identity."""
+    """How and where; changing any of it keeps the run's identity.
+
+    The state is saved every `checkpoint_steps` where that is set, else every `checkpoint_seconds`;
+    `keep` says whether the states at the phases' ends stay, too.
+    """
 
     device: str = "auto"
     workers: int = Field(default=2, ge=0, le=256)
@@ -205,6 +209,8 @@ class Execution(Table):
     results: str = "results"
     deterministic: bool = False
     checkpoint_seconds: float = Field(default=5.0, ge=0, le=1e6)
+    checkpoint_steps: int | None = Field(default=None, ge=1)
+    keep: Literal["newest", "phase"] = "newest"
     init: str | None = None
     init_head: Literal["file", "fresh"] = "file"
     teacher: str | None = None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
@@ -19,6 +18,7 @@ from pydantic import ValidationError
 from ofa_bench.errors import BenchError, UsageError
 from ofa_bench.files import make_folder, write_whole
 from ofa_bench.limits import advice, limit
+from ofa_bench.locks import exclusive_folder
 from ofa_bench.records.bounds import check_bounds
 from ofa_bench.records.render import plain_text, spell
 from ofa_bench.records.schema import Record, canonical, plain
@@ -287,9 +287,5 @@ def _fit(record: Record, bits: bytes | None, path: Path) -> None:
 def _alone(folder: Path) -> Iterator[None]:
     """One writer a folder at a time; the folder itself is the lock."""
     folder.mkdir(parents=True, exist_ok=True)
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+    with exclusive_folder(folder):
         yield
-    finally:
-        os.close(handle)

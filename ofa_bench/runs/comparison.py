@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from ofa_bench.engine.assemble import Assembly, assemble
 from ofa_bench.engine.observers import Progress, Silent
 from ofa_bench.engine.prefix import SHARED, Beginning, branch_points
 from ofa_bench.errors import BenchError, Interrupted, UsageError
+from ofa_bench.processes import other_rank
 from ofa_bench.recipe import Request
 from ofa_bench.records.boards import write_boards
 from ofa_bench.records.schema import Record
@@ -109,7 +109,7 @@ def compare(requests: Sequence[Request], watch: Progress | None = None) -> list[
 
 def refresh_boards(results: Path, watch: Progress) -> None:
     """Write the boards anew, from the first rank; where that cannot be done, say so and go on."""
-    if os.environ.get("RANK", "0") != "0":
+    if other_rank():
         return
     try:
         write_boards(results)

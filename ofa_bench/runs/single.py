@@ -136,8 +136,8 @@ def run_request(
     watch, execution = progress or Silent(), assembly.recipe.execution
     with (
         shielded(execution.deterministic),
-        open_devices(execution.device) as devices,
         listening() as stop,
+        open_devices(execution.device) as devices,
     ):
         catalogue = catalogue_for(asked)
         prepared = prepare(asked, catalogue, devices, leave)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
-from ofa_bench.errors import RecipeError, nearest
+from ofa_bench.errors import RecipeError, suggest
 from ofa_bench.space.bounds import MOST, MOST_NUMBER, MOST_SIZES, MOST_STAGES
 from ofa_bench.strict import shown
 
@@ -80,8 +80,8 @@ class Entries:
         inner = Entries(value, self._file, f"{self._prefix}{key}.")
         stray = [name for name in value if name not in ("from", "to", "step", "listed")]
         if stray:
-            guess = nearest(stray[0], ("from", "to", "step", "listed"))
-            raise inner._wrong(stray[0], "unknown key", f"did you mean {guess}?" if guess else "")
+            hint = suggest(stray[0], ("from", "to", "step", "listed"))
+            raise inner._wrong(stray[0], "unknown key", hint)
         low, high, step = inner.integer("from"), inner.integer("to"), inner.integer("step")
         if low > high:
             raise inner._wrong("from", f"is {low}, over to = {high}")
@@ -118,9 +118,7 @@ class Entries:
         if not isinstance(value, str) or not value.strip():
             raise self._wrong(key, f"is {shown(value)}, not a text")
         if among and value not in among:
-            guess = nearest(value, among)
-            tip = f"did you mean {guess}? " if guess else ""
-            raise self._wrong(key, f"is {shown(value)}", f"{tip}there are: {', '.join(among)}")
+            raise self._wrong(key, f"is {shown(value)}", suggest(value, among))
         return value
 
     def _integers_in(self, key: str, value: Any) -> tuple[int, ...]:

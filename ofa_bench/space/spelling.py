@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
-from ofa_bench.errors import UsageError, nearest
+from ofa_bench.errors import UsageError, suggest
 from ofa_bench.space.subnet import Subnet
 
 if TYPE_CHECKING:
@@ -28,9 +28,8 @@ def read(space: Space, spec: str | Mapping[str, Any]) -> Subnet:
         raise UsageError(f"a subnet cannot be {spec!r}", _HOW)
     for axis in spec:
         if axis not in _AXES:
-            guess = nearest(str(axis), _AXES)
-            tip = f"did you mean {guess}?" if guess else f"axes: {', '.join(_AXES)}"
-            raise UsageError(f"a subnet has no axis {axis!r}", tip)
+            hint = suggest(str(axis), _AXES, "the axes are")
+            raise UsageError(f"a subnet has no axis {axis!r}", hint)
     depths = _depths(space, spec.get("depth"))
     kernel = _slots(space, spec.get("kernel"), "kernel", depths)
     expand = _slots(space, spec.get("expand"), "expand", depths)
@@ -84,10 +83,8 @@ def _parsed(space: Space, text: str) -> Subnet:
 def _named(space: Space, name: str) -> Subnet:
     match = _NAME.fullmatch(name)
     if not name or match is None:
-        guess = nearest(name, ("largest", "smallest"))
-        raise UsageError(
-            f"no subnet is called {name!r}", f"did you mean {guess}?" if guess else _HOW
-        )
+        hint = f"{suggest(name, ('largest', 'smallest'), 'names are')}; {_HOW}"
+        raise UsageError(f"no subnet is called {name!r}", hint)
     end, letters, size = match.groups()
     given: dict[str, int] = {}
     for letter, digits in re.findall(r"([ked])(\d+)", letters or ""):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ofa_bench.errors import RecipeError, UnknownName, nearest
+from ofa_bench.errors import RecipeError, UnknownName, suggest
 from ofa_bench.sanitize import printable
 from ofa_bench.space.bounds import check
 from ofa_bench.space.entries import ACTS, Entries
@@ -164,8 +164,7 @@ def _refuse_unknown(data: dict[str, Any], path: Path) -> None:
             raise RecipeError(f"is {shown(part)}, not a table", file=str(path), key=section)
         for key in part:
             if key not in known:
-                guess = nearest(key, known)
-                hint = f"did you mean {guess}?" if guess else f"known keys: {', '.join(known)}"
+                hint = suggest(key, known, "known keys")
                 where = f"{section}.{key}" if section else key
                 raise RecipeError("unknown key", file=str(path), key=where, hint=hint)
 

@@ -27,7 +27,9 @@ class Tracker:
                 f"--with {self.library} needs the package {self.library}, which is not installed",
                 f"pip install 'ofa-bench[{self.library}]'",
             )
-        self.silent = os.environ.get("RANK", "0") != "0"
+        # A RANK left over in the environment, without a WORLD_SIZE, silences nothing.
+        several = os.environ.get("WORLD_SIZE", "1") not in ("", "1")
+        self.silent = several and os.environ.get("RANK", "0") != "0"
         self.run: RunView | None = None
 
     def begin(self, run: RunView) -> None:

@@ -32,7 +32,8 @@ Bench = Callable[..., Done]
 
 @pytest.fixture
 def bench(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Bench:
-    for variable in ("RANK", "OFA_BENCH_DEBUG", "OFA_BENCH_RESULTS", "OFA_BENCH_DATA"):
+    ours = ("OFA_BENCH_DEBUG", "OFA_BENCH_RESULTS", "OFA_BENCH_DATA")
+    for variable in ("RANK", "WORLD_SIZE", *ours):
         monkeypatch.delenv(variable, raising=False)
 
     def call(*words: object) -> Done:

@@ -1,0 +1,223 @@
+"""Ranks that do not fit together, or are lost: two real ones, over gloo."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import socket
+import subprocess
+from contextlib import ExitStack
+from pathlib import Path
+from typing import NamedTuple
+
+from tests.running import (
+    ENDLESS,
+    ENVIRONMENT,
+    GUARD,
+    checkpoints,
+    ended,
+    pictures,
+    started,
+    training,
+    until,
+    words,
+)
+
+SHORT = ("--space", "toy", "--epochs", "0.4", "--set", "evaluate.per_bucket=1")
+SHORT += ("--set", "evaluate.curve=0", "--method", "ofa")
+
+
+class Ended(NamedTuple):
+    """How a rank ended."""
+
+    code: int
+    out: str
+    err: str
+
+
+def free_port() -> int:
+    with socket.socket() as asked:
+        asked.bind(("127.0.0.1", 0))
+        return int(asked.getsockname()[1])
+
+
+def place(rank: int, port: int, world: int = 2) -> dict[str, str]:
+    """What a launcher sets for a rank."""
+    values = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": world, "MASTER_PORT": port}
+    return {"MASTER_ADDR": "127.0.0.1", **{name: str(value) for name, value in values.items()}}
+
+
+def both(*lines: list[str]) -> list[Ended]:
+    """Ranks started by hand, each with a command line of its own, until all have ended."""
+    port = free_port()
+    with ExitStack() as stack:
+        ranks = [
+            stack.enter_context(started(line, place(rank, port)))
+            for rank, line in enumerate(lines)
+        ]
+        until(lambda: all(map(ended, ranks)), "the end of all ranks", 2 * GUARD)
+        return [Ended(rank.returncode, *rank.communicate()) for rank in ranks]
+
+
+def on_images(folder: Path, results: Path, *more: str) -> list[str]:
+    asked = ("run", "--dataset", "folder", "--data-dir", folder, "--results", results)
+    return words(*asked, "--workers", 0, *(more or SHORT))
+
+
+def test_ranks_whose_images_differ_are_refused(tmp_path: Path) -> None:
+    ours = pictures(tmp_path / "ours")
+    theirs = Path(shutil.copytree(ours, tmp_path / "theirs"))
+    (theirs / "train" / "dark" / "003.jpg").write_bytes(
+        (ours / "train" / "light" / "003.jpg").read_bytes()
+    )
+    first, second = both(*(on_images(folder, tmp_path / "r") for folder in (ours, theirs)))
+    assert (first.code, second.code) == (2, 2)
+    assert "rank 1" in first.err and "other images than rank 0" in first.err
+    assert "Traceback" not in first.err + second.err
+    assert not list(tmp_path.rglob("records/*/*/*.json"))
+
+
+def test_ranks_with_other_seeds_are_refused(tmp_path: Path) -> None:
+    lines = [words("run", *SHORT, "--seed", seed, "--results", tmp_path) for seed in (0, 1)]
+    first, _ = both(*lines)
+    assert first.code == 2 and "rank 1" in first.err and "other seed" in first.err
+
+
+def test_folders_of_their_own_resume_from_the_first_ranks(tmp_path: Path) -> None:
+    """As on machines that share no file system: only the first rank has the state."""
+    endless = [words("run", *ENDLESS, "--method", "ofa", "--results", tmp_path / str(n))
+               for n in (0, 1)]  # fmt: skip
+    port = free_port()
+    one, other = (started(line, place(rank, port)) for rank, line in enumerate(endless))
+    with one as first, other as second:
+        training(first, tmp_path / "0")
+        for rank in (first, second):
+            rank.send_signal(signal.SIGTERM)
+        _, err = first.communicate(timeout=GUARD)
+        second.communicate(timeout=GUARD)
+        assert first.returncode == second.returncode == 130, err
+    (newest,) = {max(checkpoints(tmp_path / "0"))}
+    assert not checkpoints(tmp_path / "1")
+    port = free_port()
+    one, other = (started(line, place(rank, port)) for rank, line in enumerate(endless))
+    with one as first, other as second:
+        until(lambda: max(checkpoints(tmp_path / "0")) > newest or ended(first), "a later state")
+        for rank in (first, second):
+            rank.send_signal(signal.SIGTERM)
+        _, err = first.communicate(timeout=GUARD)
+        second.communicate(timeout=GUARD)
+    assert first.returncode == second.returncode == 130, err
+    assert f"going on after step {int(newest.stem)}" in err
+
+
+def test_the_first_rank_to_fail_is_named_and_its_file(tmp_path: Path) -> None:
+    ours = pictures(tmp_path / "ours")
+    theirs = Path(shutil.copytree(ours, tmp_path / "theirs"))
+    (theirs / "train" / "dark" / "003.jpg").write_bytes(b"\xff\xd8 cut short")
+    lines = [on_images(folder, tmp_path / "r") for folder in (ours, theirs)]
+    first, second = both(*lines)
+    assert (first.code, second.code) == (2, 2)
+    assert "rank 1" in second.err and "003.jpg" in second.err
+    assert "rank 1" in first.err and "failed, see above" in first.err
+    assert "bug" not in first.err + second.err
+
+
+def test_a_killed_rank_is_named_and_the_state_is_kept(tmp_path: Path) -> None:
+    port = free_port()
+    line = words("run", *ENDLESS, "--method", "ofa", "--results", tmp_path)
+    with started(line, place(0, port)) as first, started(line, place(1, port)) as second:
+        training(first, tmp_path)
+        second.kill()
+        _, err = first.communicate(timeout=GUARD)
+    assert first.returncode == 1
+    assert "another rank is gone" in err and "ofa-bench resume" in err
+    assert "bug" not in err and "Traceback" not in err
+    assert checkpoints(tmp_path)
+
+
+def test_the_others_end_with_the_first_rank_and_say_so(tmp_path: Path) -> None:
+    port = free_port()
+    line = words("run", *ENDLESS, "--method", "ofa", "--results", tmp_path)
+    with started(line, place(0, port)) as first, started(line, place(1, port)) as second:
+        training(first, tmp_path)
+        first.kill()
+        _, err = second.communicate(timeout=GUARD)
+    assert second.returncode == 1
+    assert "rank 1" in err and "another rank is gone" in err
+
+
+def test_a_mistake_that_all_ranks_make_is_shown_once_under_torchrun(tmp_path: Path) -> None:
+    launch = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
+    line = words("run", "--method", "ofaa", "--results", tmp_path, launch=launch)
+    done = subprocess.run(line, env=ENVIRONMENT, capture_output=True, text=True, timeout=GUARD)
+    assert done.returncode != 0
+    assert done.stderr.count("error: ") <= 2 and "did you mean ofa?" in done.stderr
+
+
+def test_a_missing_rank_is_named_and_ctrl_c_ends_the_waiting(tmp_path: Path) -> None:
+    line = words("run", *SHORT, "--results", tmp_path)
+    with started(line, place(0, free_port())) as first:
+        assert first.stderr is not None
+        for said in first.stderr:
+            if "waits for" in said:
+                break
+        assert "rank 0 waits for rank 1 of 2" in said
+        first.send_signal(signal.SIGINT)
+        _, err = first.communicate(timeout=GUARD)
+    assert first.returncode == 130 and "Traceback" not in err
+
+
+def test_a_missing_first_rank_is_named_too(tmp_path: Path) -> None:
+    line = words("run", *SHORT, "--results", tmp_path)
+    with started(line, place(1, free_port())) as second:
+        assert second.stderr is not None
+        for said in second.stderr:
+            if "waits for" in said:
+                break
+        assert "rank 1 waits for rank 0 at 127.0.0.1" in said
+        second.send_signal(signal.SIGTERM)
+        second.communicate(timeout=GUARD)
+    assert second.returncode == 130
+
+
+def test_a_taken_port_is_a_sentence(tmp_path: Path) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        line = words("run", *SHORT, "--results", tmp_path)
+        with started(line, place(0, port)) as first:
+            _, err = first.communicate(timeout=GUARD)
+    assert first.returncode == 2 and f"port {port}" in err and "taken" in err
+    assert "Traceback" not in err
+
+
+def test_a_rank_left_over_in_the_environment_silences_nothing(tmp_path: Path) -> None:
+    env = {**ENVIRONMENT, "RANK": "1"}
+    done = subprocess.run(
+        words("plan"), env=env, capture_output=True, text=True, timeout=GUARD
+    )
+    assert done.returncode == 0 and "method" in done.stdout
+    env |= {"WORLD_SIZE": "2"}
+    done = subprocess.run(
+        words("run", "--results", tmp_path), env=env, capture_output=True, text=True, timeout=GUARD
+    )
+    assert done.returncode == 2 and "MASTER_ADDR" in done.stderr and "torchrun" in done.stderr
+
+
+def test_another_number_of_ranks_is_told_and_recorded(tmp_path: Path) -> None:
+    asked = ("run", "--space", "toy", "--epochs", "3", "--method", "ofa", "--json", "--set")
+    asked += ("evaluate.per_bucket=1", "--set", "evaluate.curve=0", "--results", str(tmp_path))
+    asked += ("--checkpoint-every", "2steps")
+    launch = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
+    with started(words(*asked, launch=launch)) as begun:
+        training(begun, tmp_path)
+        begun.send_signal(signal.SIGTERM)
+        begun.communicate(timeout=GUARD)
+    line = words(*asked)
+    done = subprocess.run(line, env=ENVIRONMENT, capture_output=True, text=True, timeout=2 * GUARD)
+    assert done.returncode == 0, done.stderr
+    (note,) = json.loads(done.stdout)["task"]["notes"]
+    assert "the number of ranks changed: 1 from step" in note and ", 2 before" in note
+    assert note in done.stderr
