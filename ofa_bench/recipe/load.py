@@ -178,11 +178,11 @@ def _options(
     for option, value in table.items():
         if isinstance(value, dict) and (option in known or option not in cls.Options.model_fields):
             if option not in known:
-                raise RecipeError(
+                reason, hint = (
                     f"there is no {family} policy {option!r}",
-                    key=f"{family}.{option}",
-                    hint=suggest(option, sorted(known)),
+                    suggest(option, sorted(known)),
                 )
+                raise RecipeError(reason, key=f"{family}.{option}", hint=hint)
             continue
         values[option] = value
         layers.origins[f"{family}.{name}.{option}"] = layers.origins[f"{family}.{option}"]

@@ -83,7 +83,8 @@ def _parsed(space: Space, text: str) -> Subnet:
 def _named(space: Space, name: str) -> Subnet:
     match = _NAME.fullmatch(name)
     if not name or match is None:
-        hint = f"{suggest(name, ('largest', 'smallest'), 'names are')}; {_HOW}"
+        names = ("largest", "smallest", "k7e4d3")
+        hint = suggest(name, names, 'write {"kernel": […], "expand": […], "depth": […]} or')
         raise UsageError(f"no subnet is called {name!r}", hint)
     end, letters, size = match.groups()
     given: dict[str, int] = {}
