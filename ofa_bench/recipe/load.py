@@ -236,9 +236,6 @@ def execution_of(request: Request) -> Execution:
     """How and where a request is to be carried out."""
     import os
 
-    if request.init_head == "fresh" and not request.init:
-        raise UsageError("--init-head fresh means nothing without --init", "name a weights file")
-
     said = {
         "device": request.device,
         "workers": request.workers,

@@ -214,3 +214,9 @@ class Execution(Table):
     init: str | None = None
     init_head: Literal["file", "fresh"] = "file"
     teacher: str | None = None
+
+    @model_validator(mode="after")
+    def _head_of_something(self) -> Execution:
+        if self.init_head == "fresh" and self.init is None:
+            raise ValueError("--init-head fresh means nothing without --init FILE")
+        return self

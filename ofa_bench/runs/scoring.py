@@ -38,7 +38,7 @@ def evaluate(
     """
     found = resumption(name, results, trust, **options)
     folder = found.folder
-    asked = replace(found.asked, init=None)  # the run's own weights are scored
+    asked = replace(found.asked, init=None, init_head=None)  # the run's own weights are scored
     catalogue = catalogue_for(asked)
     assembly = assemble(asked, catalogue)
     nets = [_subnet(spec, assembly.space, folder) for spec in subnets]

@@ -30,6 +30,9 @@ def test_a_fresh_head_starts_from_weights_of_other_classes(
     done = bench(*words, "--init-head", "fresh", "--json")
     assert done.code == 0, done.err
     assert done.json["execution"]["init_head"] == "fresh"
+    run = done.json["run"]["id"]
+    again = bench("evaluate", run, "--subnet", "largest", "--results", results, "--workers", "0")
+    assert again.code == 0, again.err
     scratch = bench("run", *QUICK, "--results", results, "--json").json
     assert done.json["run_id"] != scratch["run_id"]
     assert done.json["row_id"] != scratch["row_id"]
