@@ -10,12 +10,14 @@ from pydantic import Field
 from ofa_bench.errors import UsageError
 from ofa_bench.records.parts import Part
 from ofa_bench.space import Space
+from ofa_bench.space.bounds import check
 from ofa_bench.space.table import First, Head, Row, Stem, Table, load_table, table_names
 
-Width = Annotated[int, Field(ge=1, le=10**6)]
+Width = Annotated[int, Field(ge=1, le=2**23)]  # as tables may have, once multiplied
 Stride = Annotated[int, Field(ge=1, le=1024)]
 Side = Annotated[int, Field(ge=1, le=10**5)]
-Text = Annotated[str, Field(max_length=10_000)]
+LONGEST = 1000  # characters of a summary, the rest is left out
+Text = Annotated[str, Field(max_length=LONGEST)]
 Act = Annotated[str, Field(max_length=40)]
 Choices = Annotated[
     tuple[Annotated[int, Field(ge=1, le=1024)], ...], Field(min_length=1, max_length=64)
@@ -49,7 +51,7 @@ class HeadTable(Part):
     """See `ofa_bench.space.table.Head`."""
 
     final: Width
-    mix: Annotated[int, Field(ge=0, le=10**6)]
+    mix: Annotated[int, Field(ge=0, le=2**23)]
     act: Act
 
 
@@ -79,7 +81,8 @@ def carried(space: Space) -> dict[str, Any] | None:
     if name in table_names() and load_table(name) == space.table:
         return None
     fields = asdict(space.table)
-    return {key: value for key, value in fields.items() if key not in ("name", "costs")}
+    texts = {key: fields[key][:LONGEST] for key in ("summary", "source")}
+    return {k: v for k, v in fields.items() if k not in ("name", "costs")} | texts
 
 
 def restored(name: str, table: SpaceTable) -> Space:
@@ -93,13 +96,13 @@ def restored(name: str, table: SpaceTable) -> Space:
         raise UsageError(f"the table has over {MOST_BLOCKS} blocks", "no network is that deep")
     rows = tuple(Row(**row.model_dump()) for row in table.rows)
     plain = {"summary", "source", "family", "norm_eps", "transforms", "resolutions", "listed"}
-    return Space(
-        Table(
-            name=name,
-            stem=Stem(**table.stem.model_dump()),
-            first=First(**table.first.model_dump()),
-            rows=rows,
-            head=Head(**table.head.model_dump()),
-            **table.model_dump(include=plain),
-        )
+    whole = Table(
+        name=name,
+        stem=Stem(**table.stem.model_dump()),
+        first=First(**table.first.model_dump()),
+        rows=rows,
+        head=Head(**table.head.model_dump()),
+        **table.model_dump(include=plain),
     )
+    check(whole, f"the table of {name!r}")
+    return Space(whole)

@@ -143,6 +143,27 @@ def test_new_weights_hashes_do_not_hide_the_same_answers(
     assert any("answers" in line for line in unranked)
 
 
+def all_right(raw: bytes) -> bytes:
+    """Answers of which the first candidate's are all right; 360 images fill their bytes."""
+    return b"\xff" * 45 + raw[45:]
+
+
+def better(values: Document, raw: bytes) -> None:
+    """The smallest net has every test image right, and everything says so."""
+    import hashlib
+
+    from ofa_bench.records.schema import Score
+    from ofa_bench.records.summary import summarise
+    from ofa_bench.space import load_space
+
+    values["weights_sha256"] = "ef" * 32
+    values["bits"]["sha256"] = hashlib.sha256(all_right(raw)).hexdigest()
+    values["scores"][0]["top1_test"] = 100.0
+    scores = [Score.model_validate(score) for score in values["scores"]]
+    space = load_space(values["task"]["space"]["name"])
+    values["summary"] = summarise(scores, space, values["task"]["classes"]).model_dump(mode="json")
+
+
 def test_which_of_two_records_of_a_run_stands_is_no_matter_of_dates(
     folder: Path, honest: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -151,11 +172,13 @@ def test_which_of_two_records_of_a_run_stands_is_no_matter_of_dates(
     for year in ("2001", "2091"):
 
         def change(values: Document, year: str = year) -> None:
-            values["weights_sha256"] = "ef" * 32
+            better(values, record(folder, "ofa").with_suffix(".bits").read_bytes())
             for name in ("started", "finished"):
                 values["run"][name] = f"{year}{values['run'][name][4:]}"
 
         path = forge(record(folder, "ofa"), change, name="ofa-again")
+        path.with_suffix(".bits").write_bytes(all_right(path.with_suffix(".bits").read_bytes()))
+        assert validated(path, capsys) == ""
         results.append(board(folder, capsys)[0])
         path.unlink()
         path.with_suffix(".bits").unlink()
