@@ -134,6 +134,19 @@ def spaces(rng: random.Random, box: Box, corpus: Corpus) -> Case:
     return Case(rng.sample(ways, 2))
 
 
+COMPARED: dict[str, list[Any]] = {
+    "seeds": [1, 3, 10**4, 10**9, "0,1", "0,0", "2000000000", [0, 1], "1,"],
+    "epochs": [0.05, 0.01, 1e-9, 0.2, 99_999],
+    "scale": [1e-9, 1e-4, 1.0],
+    "methods": [["deps"], "deps,ofa", ["deps", "deps"], ["nobody"]],
+    "with": ["meter", ["meter"], "nobody"],
+    "set": [["optim.lr=1e300"], ["optim.lr=1e9"], {"optim": {"lr": 0.5}}, ["optim.batch=1"]],
+    "device": ["cpu", "cuda:99", "meta"],
+    "devices": ["cpu", "cpu,cpu"],
+    "curve": [True, "yes"],
+}
+
+
 def comparisons(rng: random.Random, box: Box, corpus: Corpus) -> Case:
     """A comparison's file; one that holds begins to train and is stopped."""
     small = ["evaluate.per_bucket=1", "evaluate.curve=0"]
@@ -145,15 +158,13 @@ def comparisons(rng: random.Random, box: Box, corpus: Corpus) -> Case:
         "set": small,
         "seeds": rng.choice([1, 2, "0,1"]),
     }
-    aimed = rng.random() < 0.6
+    aimed = rng.random() < 0.7
     if aimed:
-        key = rng.choice(
-            ["seeds", "epochs", "scale", "methods", "results", "plugin", "with", "set", "device"]
-        )
+        key = rng.choice(list(COMPARED))
+        tree[key] = rng.choice([*COMPARED[key], likely(rng)])
+    if aimed and rng.random() < 0.2:
         paths = ["../canary/evil.py", str(box.canary / "evil.py"), "evil.py", str(box.canary)]
-        tree[key] = rng.choice(
-            [likely(rng), likely(rng), rng.choice(paths), [rng.choice(paths)], 10**9]
-        )
+        tree[rng.choice(["plugin", "results", "init"])] = rng.choice([*paths, paths[:1]])
     (box.canary / "evil.py").write_text(EVIL.format(canary=box.canary))
     (box.work / "evil.py").write_text(EVIL.format(canary=box.canary))
     table_file(rng, box.work / "c.toml", tree, changed=not aimed)
