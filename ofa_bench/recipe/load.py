@@ -238,7 +238,6 @@ def execution_of(request: Request) -> Execution:
 
     if request.init_head == "fresh" and not request.init:
         raise UsageError("--init-head fresh means nothing without --init", "name a weights file")
-
     said = {
         "device": request.device,
         "workers": request.workers,
