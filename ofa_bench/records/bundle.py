@@ -31,6 +31,7 @@ UNREADABLE = (
     *(RuntimeError, ValueError, NotImplementedError, struct.error),
 )
 LONG_AGO = (1980, 1, 1, 0, 0, 0)  # so that equal records make an equal file
+MAKING = "`ofa-bench records export FILE` makes one"
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # others reserve memory as a file bids them
 DIRECTORY_ENTRY = 512  # bytes, no entry of a bundle's own directory is longer
 END = struct.Struct("<4s4H2LH")  # a zip's last record: signature, counts, size, offset, comment
@@ -84,13 +85,13 @@ def take_in(file: Path, store: Store, context: Context | None = None) -> list[Pa
     except UNREADABLE as error:
         raise UsageError(
             f"{file} cannot be read as a bundle: {plain_text(str(error))}",
-            "`ofa-bench records export FILE` makes one",
+            MAKING,
         ) from error
 
 
 def _opened(file: Path) -> zipfile.ZipFile:
     """The zip, whose size and whose directory's size are known to be bounded."""
-    size, most = regular_file(file).st_size, limit("bundle-bytes")
+    size, most = regular_file(file, MAKING).st_size, limit("bundle-bytes")
     if size > most:
         raise UsageError(
             f"{file} is {size:,} bytes, over the bound of {most:,}", advice("bundle-bytes", size)

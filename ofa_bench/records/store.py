@@ -189,17 +189,15 @@ def read_bits(path: Path, record: Record) -> bytes | None:
     return read_bytes(path.with_name(record.bits.file), "bits-bytes")
 
 
-def regular_file(path: Path) -> os.stat_result:
+def regular_file(path: Path, hint: str = "check the path") -> os.stat_result:
     """The facts of a file; UsageError where it is absent or no regular file (a pipe, a device)."""
     try:
         facts = path.stat()
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise UsageError(
-            f"{plain_text(path)}: cannot be read: {reason}", "check the path"
-        ) from error
+        raise UsageError(f"{plain_text(path)}: cannot be read: {reason}", hint) from error
     if not stat.S_ISREG(facts.st_mode):
-        raise UsageError(f"{plain_text(path)}: is no regular file", "check the path")
+        raise UsageError(f"{plain_text(path)}: is no regular file", hint)
     return facts
 
 
