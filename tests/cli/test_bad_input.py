@@ -281,7 +281,7 @@ def test_junk_among_the_records(here: Path, bench: Bench) -> None:
     for line in ("board", "runs"):
         done = bench(line, "--results", here / "results")
         assert done.code == 0, done
-        assert all(name in done.out for name in ("a.json", "b.json", "c.json"))
+        assert all(name in done.out + done.err for name in ("a.json", "b.json", "c.json"))
         assert "Traceback" not in done.out + done.err
     told(bench("show", "a", "--results", here / "results"), 2, ["no record"])
     assert bench("validate", here / "results/records").code == 1
