@@ -99,6 +99,17 @@ def _acquire(handle: int, subject: str, wait: bool, tell: Tell) -> bool:
         time.sleep(POLL)
 
 
+def attempt(handle: int) -> bool | None:
+    """Whether a lock on an open file or folder was free, and is held now; None where the file
+    system has no locks."""
+    from filelock import lock_descriptor
+
+    try:
+        return bool(lock_descriptor(handle, blocking=False))
+    except OSError:
+        return None
+
+
 @contextmanager
 def exclusive_folder(folder: Path, *, tell: Tell | None = None) -> Iterator[None]:
     """As `exclusive`, with the folder itself as the lock: nothing is written into it."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
 import shutil
 import tempfile
@@ -20,9 +19,11 @@ from types import TracebackType
 
 from ofa_bench.errors import BenchError
 from ofa_bench.files import make_folder, unwritable
+from ofa_bench.locks import attempt
 
 FOLDER = ".incoming"
 PART, READY = ".part", ".ready"
+ABANDONED = 3600.0  # seconds after which a folder is nobody's, where the file system has no locks
 PATIENCE = 5.0  # seconds that a reader waits for a live process to finish its links
 
 
@@ -40,7 +41,7 @@ class Staging:
             make_folder(self.results, parent)
             self._folder = Path(tempfile.mkdtemp(suffix=PART, dir=parent))
             self._lock = os.open(self._folder, os.O_RDONLY)
-            fcntl.flock(self._lock, fcntl.LOCK_EX)
+            attempt(self._lock)  # a folder of our own making: nobody else holds it
         except OSError as error:
             raise unwritable(parent, error) from error
         return self
@@ -147,7 +148,7 @@ def _link(ready: Path, results: Path, linked: list[Path]) -> None:
 @contextlib.contextmanager
 def _locked(folder: Path) -> Iterator[bool]:
     """Whether the process that made the folder is gone; a decided one is waited for."""
-    handle = os.open(folder, os.O_RDONLY | os.O_NOFOLLOW)
+    handle = os.open(folder, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
     try:
         yield _taken(handle, PATIENCE if folder.suffix == READY else 0.0)
     finally:
@@ -156,14 +157,12 @@ def _locked(folder: Path) -> Iterator[bool]:
 
 def _taken(handle: int, patience: float) -> bool:
     end = time.monotonic() + patience
-    while True:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return True
-        except BlockingIOError:
-            if time.monotonic() >= end:
-                return False
-            time.sleep(0.01)
+    while (free := attempt(handle)) is False:
+        if time.monotonic() >= end:
+            return False
+        time.sleep(0.01)
+    # Without locks only age tells: a process that still writes has touched its folder since.
+    return bool(free) or time.time() - os.fstat(handle).st_mtime > ABANDONED
 
 
 def _remove(folder: Path) -> None:
