@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
-from ofa_bench.errors import UsageError, suggest
+from ofa_bench.errors import UsageError, nearest, suggest
 from ofa_bench.space.subnet import Subnet
 
 if TYPE_CHECKING:
@@ -83,8 +83,8 @@ def _parsed(space: Space, text: str) -> Subnet:
 def _named(space: Space, name: str) -> Subnet:
     match = _NAME.fullmatch(name)
     if not name or match is None:
-        names = ("largest", "smallest", "k7e4d3")
-        hint = suggest(name, names, 'write {"kernel": […], "expand": […], "depth": […]} or')
+        guess = nearest(name, ("largest", "smallest"))
+        hint = (f"did you mean {guess}? " if guess else "") + _HOW
         raise UsageError(f"no subnet is called {name!r}", hint)
     end, letters, size = match.groups()
     given: dict[str, int] = {}
