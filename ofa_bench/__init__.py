@@ -1,9 +1,9 @@
 """The public door: everything a plugin may import. Nothing here imports torch."""
 
-from ofa_bench.catalogue import Catalogue
 from ofa_bench.draws import Draw, Role, largest_only, sandwich
 from ofa_bench.errors import BenchError, MisfitError, PluginError, PolicyError, UsageError
-from ofa_bench.hookspecs import (
+from ofa_bench.hooks.catalogue import Catalogue
+from ofa_bench.hooks.hookspecs import (
     Batch,
     Criterion,
     File,
@@ -15,7 +15,7 @@ from ofa_bench.hookspecs import (
     Teacher,
     hookimpl,
 )
-from ofa_bench.policy import DistillPolicy, LrOptions, LrPolicy, Options, ShrinkPolicy
+from ofa_bench.hooks.policy import DistillPolicy, LrOptions, LrPolicy, Options, ShrinkPolicy
 from ofa_bench.schedule import Budget, Duration, Phase, Schedule, Step
 from ofa_bench.space import Space, Subnet, Table, Tally
 

@@ -8,16 +8,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ofa_bench.catalogue import GROUP, Catalogue, discover
-from ofa_bench.engine.assemble import Assembly, assemble, space_of
-from ofa_bench.engine.checks import expected_candidates as expected_candidates
-from ofa_bench.engine.checks import record_checks as record_checks
-from ofa_bench.engine.checks import recorded_space as recorded_space
 from ofa_bench.errors import UsageError
+from ofa_bench.hooks.catalogue import GROUP, Catalogue, discover
+from ofa_bench.planning.assemble import Assembly, assemble, space_of
 from ofa_bench.recipe.asked import request as request
 from ofa_bench.recipe.asked import whole
 from ofa_bench.recipe.load import SEEDS
 from ofa_bench.runs.comparison import compare as _compare
+from ofa_bench.runs.record_checks import expected_candidates as expected_candidates
+from ofa_bench.runs.record_checks import record_checks as record_checks
+from ofa_bench.runs.record_checks import recorded_space as recorded_space
 from ofa_bench.runs.requests import catalogue_for as catalogue_for
 from ofa_bench.runs.requests import compare_requests as compare_requests
 from ofa_bench.runs.requests import shell_line as shell_line

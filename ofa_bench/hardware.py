@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import sys
 from pathlib import Path
@@ -48,3 +49,12 @@ def peak_memory() -> int:
 def _lines(path: str | Path) -> list[str]:
     """The system's own lines; names in them may be cut within a letter."""
     return Path(path).read_text(encoding="utf-8", errors="replace").splitlines()
+
+
+def on_gpu(device: str | None) -> bool:
+    """Whether a run asked for like this will compute on a GPU, as far as the driver tells."""
+    if device in (None, "auto"):
+        if os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):
+            return False
+        return Path("/proc/driver/nvidia/version").exists()
+    return str(device).startswith("cuda")

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, Literal
 
-from ofa_bench import keys
+from ofa_bench import seeding
 from ofa_bench.draws import Role
 from ofa_bench.errors import UsageError
 from ofa_bench.space import Space
@@ -152,7 +152,7 @@ class Step:
 
     def rng(self, salt: str = "") -> random.Random:
         """A generator addressed by (seed, step, salt): the only randomness a policy may use."""
-        return keys.rng("step", self.seed, self.index, salt)
+        return seeding.rng("step", self.seed, self.index, salt)
 
     def draw_rng(
         self, number: int, style: Literal["keyed", "reference"] = "keyed"

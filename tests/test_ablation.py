@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from ofa_bench import ablation
-from ofa_bench.catalogue import discover
+from ofa_bench.cli import ablation
+from ofa_bench.hooks.catalogue import discover
 
 ASKED = {"method": "deps", "dataset": "digits"}
 

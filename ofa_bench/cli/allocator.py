@@ -10,7 +10,8 @@ import ctypes
 import os
 import platform
 import sys
-from pathlib import Path
+
+from ofa_bench.hardware import on_gpu
 
 VARIABLE = "OFA_BENCH_ALLOCATOR"
 NO_MMAP = "no-mmap"
@@ -34,12 +35,3 @@ def settle(device: str | None) -> bool:
     done = bool(mallopt(M_MMAP_MAX, 0)) and bool(mallopt(M_TRIM_THRESHOLD, 2**31 - 1))
     os.environ[VARIABLE] = NO_MMAP if done else "default"
     return done
-
-
-def on_gpu(device: str | None) -> bool:
-    """Whether a run asked for like this will compute on a GPU, as far as the driver tells."""
-    if device in (None, "auto"):
-        if os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):
-            return False
-        return Path("/proc/driver/nvidia/version").exists()
-    return str(device).startswith("cuda")

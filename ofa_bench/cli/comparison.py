@@ -12,8 +12,8 @@ from click.core import ParameterSource
 
 from ofa_bench.cli.options import RUN_OPTIONS, Kind, listed
 from ofa_bench.errors import RecipeError, suggest
-from ofa_bench.records.render import plain_text
-from ofa_bench.specs import load_toml
+from ofa_bench.sanitize import plain_text
+from ofa_bench.spec_files import load_toml
 from ofa_bench.strict import shown
 
 APART = ("file", "as_json", "yes", "trust")
@@ -120,7 +120,7 @@ def check_code(ctx: click.Context, trust: bool) -> None:
 
 def _declared(name: str) -> Path:
     """A comparison's file: a path, or the name of one that is shipped."""
-    from ofa_bench.specs import specs_root
+    from ofa_bench.spec_files import specs_root
 
     shipped = specs_root() / "comparisons" / f"{name}.toml"
     return shipped if not Path(name).is_file() and shipped.is_file() else Path(name)
@@ -183,7 +183,7 @@ def requests(
 
 def sized(every: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
     """Every run at each size of its budget: of its epochs where they are given, else in scale."""
-    from ofa_bench.records.curves import SIZES
+    from ofa_bench.leaderboard.cost_curves import SIZES
 
     for size in SIZES:
         for values in every:
@@ -200,6 +200,6 @@ def _laid(values: Mapping[str, Any], row: Mapping[str, Any]) -> dict[str, Any]:
 
 def default_methods() -> tuple[str, ...]:
     """The methods a comparison has when nothing is said."""
-    from ofa_bench.specs import specs_root
+    from ofa_bench.spec_files import specs_root
 
     return tuple(load_toml(specs_root() / "defaults.toml")["compare"]["methods"])

@@ -17,26 +17,26 @@ from ofa_bench.cli.streams import outlive_streams, tell_terminal
 from ofa_bench.errors import BenchError, RankFailed, nearest
 from ofa_bench.limits import override
 from ofa_bench.processes import other_rank, several_ranks
-from ofa_bench.records.render import plain_text
+from ofa_bench.sanitize import plain_text
 
 LAZY_COMMANDS = {
-    "run": "ofa_bench.cli.run:command",
-    "compare": "ofa_bench.cli.compare:command",
-    "ablate": "ofa_bench.cli.ablate:command",
-    "plan": "ofa_bench.cli.plan:command",
-    "resume": "ofa_bench.cli.resume:command",
-    "runs": "ofa_bench.cli.runs:command",
-    "show": "ofa_bench.cli.show:command",
-    "evaluate": "ofa_bench.cli.evaluate:command",
-    "list": "ofa_bench.cli.list:command",
-    "space": "ofa_bench.cli.space:command",
-    "data": "ofa_bench.cli.data:command",
-    "board": "ofa_bench.cli.board:command",
-    "validate": "ofa_bench.cli.validate:command",
-    "report": "ofa_bench.cli.report:command",
-    "reproduce": "ofa_bench.cli.reproduce:command",
-    "records": "ofa_bench.cli.records:command",
-    "plugin": "ofa_bench.cli.plugin:command",
+    "run": "ofa_bench.cli.commands.training.run:command",
+    "compare": "ofa_bench.cli.commands.training.compare:command",
+    "ablate": "ofa_bench.cli.commands.training.ablate:command",
+    "plan": "ofa_bench.cli.commands.training.plan:command",
+    "resume": "ofa_bench.cli.commands.training.resume:command",
+    "runs": "ofa_bench.cli.commands.results.runs:command",
+    "show": "ofa_bench.cli.commands.results.show:command",
+    "evaluate": "ofa_bench.cli.commands.results.evaluate:command",
+    "list": "ofa_bench.cli.commands.catalogue.list:command",
+    "space": "ofa_bench.cli.commands.catalogue.space:command",
+    "data": "ofa_bench.cli.commands.catalogue.data:command",
+    "board": "ofa_bench.cli.commands.results.board:command",
+    "validate": "ofa_bench.cli.commands.results.validate:command",
+    "report": "ofa_bench.cli.commands.results.report:command",
+    "reproduce": "ofa_bench.cli.commands.training.reproduce:command",
+    "records": "ofa_bench.cli.commands.results.records:command",
+    "plugin": "ofa_bench.cli.commands.catalogue.plugin:command",
 }
 INTERRUPTED = 130
 
@@ -116,7 +116,7 @@ def _ranked(error: BenchError) -> BenchError:
     known = error.rank is not None or error.on_all_ranks or isinstance(error, RankFailed)
     if known or not several_ranks():
         return error
-    from ofa_bench.engine.devices import failure_outside
+    from ofa_bench.training.devices import failure_outside
 
     return failure_outside(error)
 

@@ -49,7 +49,7 @@ class Name(Kind):
         """Names that begin so."""
         from click.shell_completion import CompletionItem
 
-        from ofa_bench.catalogue import discover
+        from ofa_bench.hooks.catalogue import discover
 
         names = discover().catalogue.names(self.kind)
         return [CompletionItem(name) for name in names if name.startswith(incomplete)]
@@ -76,7 +76,7 @@ class Amount(Kind):
         return number
 
 
-class Interval(Kind):
+class IntervalOption(Kind):
     """A time such as 600, 90s, 10m or 2h, or a count such as 500steps."""
 
     name = "interval"
@@ -165,7 +165,7 @@ RUN_OPTIONS: dict[str, Decorator[Any]] = {
     ),
     "checkpoint_every": click.option(
         "--checkpoint-every",
-        type=Interval(),
+        type=IntervalOption(),
         metavar="SECONDS|Nsteps",
         help="How often the state is saved: 600, 10m, 500steps.",
     ),

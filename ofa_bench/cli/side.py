@@ -17,15 +17,15 @@ from ofa_bench.errors import BenchError, Interrupted
 from ofa_bench.processes import STOP_SIGNALS, stop_with_parent
 
 if TYPE_CHECKING:
-    from ofa_bench.cli.compare import Outcomes
-    from ofa_bench.engine.assemble import Assembly
+    from ofa_bench.cli.commands.training.compare import Outcomes
+    from ofa_bench.planning.assemble import Assembly
     from ofa_bench.recipe import Request
     from ofa_bench.records.store import Store
 
 LOOK_EVERY = 1.0  # seconds between looks at whether the processes still live
 
 
-class Devices(Kind):
+class DeviceList(Kind):
     """Devices between commas: a number is a GPU's."""
 
     name = "devices"
@@ -46,7 +46,7 @@ class Devices(Kind):
 
 def families(runs: Sequence[tuple[Request, Assembly]]) -> list[list[Request]]:
     """The runs by their first step: those that may share a beginning, in order."""
-    from ofa_bench.engine.prefix import Beginning
+    from ofa_bench.planning.shared_prefix import Beginning
 
     groups: dict[str, list[Request]] = {}
     for number, (asked, assembly) in enumerate(runs):
@@ -62,7 +62,7 @@ def carry_out(
 
     BenchError where a process dies; Interrupted once all of them have saved their state.
     """
-    from ofa_bench.engine.signals import listening
+    from ofa_bench.training.interrupts import listening
 
     context = get_context("spawn")
     tasks, answers = context.Queue(), context.Queue()
@@ -129,11 +129,12 @@ def _work(device: str, store: Store, tasks: Any, answers: Any) -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, set(STOP_SIGNALS) - {signal.SIGTERM})
     stop_with_parent()
     from ofa_bench import api
-    from ofa_bench.cli import compare, console
+    from ofa_bench.cli import console
     from ofa_bench.cli.allocator import settle
+    from ofa_bench.cli.commands.training import compare
     from ofa_bench.cli.main import explained
     from ofa_bench.cli.streams import outlive_streams
-    from ofa_bench.engine.assemble import assemble
+    from ofa_bench.planning.assemble import assemble
 
     outlive_streams()
     settle(device)

@@ -8,16 +8,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from ofa_bench.data.collection import Collection, ImageSet
-from ofa_bench.data.datasets import DatasetSpec
-from ofa_bench.data.heldout import KEPT, KnownGood
-from ofa_bench.data.images import read_image
-from ofa_bench.data.layout import Place, locate
-from ofa_bench.data.listing import list_tree
-from ofa_bench.data.manifest import Entry, Progress, audit, manifest
-from ofa_bench.data.mapped import MappedImages
+from ofa_bench.data.discovery.datasets import DatasetSpec
+from ofa_bench.data.discovery.file_hashes import FileHash, Progress, audit, manifest
+from ofa_bench.data.discovery.layout import DataLocation, locate
+from ofa_bench.data.discovery.threads import reading_threads
+from ofa_bench.data.discovery.tree import list_tree
 from ofa_bench.data.open import read_collection
-from ofa_bench.data.threads import reading_threads
+from ofa_bench.data.readers.image_set import Collection, ImageSet
+from ofa_bench.data.readers.images import read_image
+from ofa_bench.data.readers.mapped_pixels import MappedImages
+from ofa_bench.data.sources.held_out import KEPT, KnownGood
 from ofa_bench.errors import DataError
 
 CHANGED = "its bytes changed although its size and times did not; its hash is right again now"
@@ -32,7 +32,7 @@ class Broken:
 
 
 @dataclass(frozen=True)
-class Report:
+class DataReport:
     """What a check found. `copies` are groups of files with equal bytes, by where they lie."""
 
     dataset: str
@@ -60,7 +60,7 @@ def check(
     cache: Path | None = None,
     progress: Progress | None = None,
     deep: bool = False,
-) -> Report:
+) -> DataReport:
     """Read a whole data set; DataError where it is absent or its folders are not in order.
 
     `progress` is called while files are hashed, and again while they are decoded. Hashes and what
@@ -79,7 +79,7 @@ def check(
     digests = [entry.digest for entry in entries]
     with KnownGood(place.hashes.with_name(KEPT), tree.decoder) as good:
         broken = tuple(_undecodable(tree.root, files, digests, good, progress))
-    return Report(
+    return DataReport(
         dataset=spec.name,
         root=str(tree.root),
         images={"train": len(tree.train.files), "test": len(tree.test.files)},
@@ -91,7 +91,7 @@ def check(
     )
 
 
-def _prepared(spec: DatasetSpec, place: Place | None, deep: bool) -> Collection:
+def _prepared(spec: DatasetSpec, place: DataLocation | None, deep: bool) -> Collection:
     collection = read_collection(spec, place)
     for part in (collection.train, collection.test) if deep else ():
         if isinstance(part.images, MappedImages):
@@ -99,11 +99,11 @@ def _prepared(spec: DatasetSpec, place: Place | None, deep: bool) -> Collection:
     return collection
 
 
-def _report_of(spec: DatasetSpec, root: str, collection: Collection) -> Report:
+def _report_of(spec: DatasetSpec, root: str, collection: Collection) -> DataReport:
     train, test = collection.train, collection.test
     side = train.images.side
     names = [*_names("train", train), *_names("test", test)]
-    return Report(
+    return DataReport(
         dataset=spec.name,
         root=root,
         images={"train": len(train), "test": len(test)},
@@ -128,7 +128,7 @@ def _counts(
     }
 
 
-def _sides(entries: list[Entry]) -> dict[str, tuple[int, int]]:
+def _sides(entries: list[FileHash]) -> dict[str, tuple[int, int]]:
     shapes = [(entry.width, entry.height) for entry in entries if entry.width]
     if not shapes:
         return {}

@@ -8,21 +8,21 @@ from pathlib import Path
 
 import torch
 
-from ofa_bench.data.collection import Collection, ImageSet, cut
-from ofa_bench.data.datasets import DatasetSpec, Select
-from ofa_bench.data.decoder import decode, read_bytes
-from ofa_bench.data.digits import read_digits
-from ofa_bench.data.facts import facts_of
-from ofa_bench.data.heldout import KEPT
-from ofa_bench.data.images import FileImages
-from ofa_bench.data.layout import Place, locate
-from ofa_bench.data.listing import Listing, Tree, list_tree
-from ofa_bench.data.manifest import Entry, Progress, manifest
-from ofa_bench.data.mapped import read_pixels
-from ofa_bench.data.pickles import read_pickles
-from ofa_bench.data.resident import Resident, fits
-from ofa_bench.data.source import Source
-from ofa_bench.data.streamed import Streamed
+from ofa_bench.data.discovery.datasets import DatasetSpec, Select
+from ofa_bench.data.discovery.decoder import decode, read_bytes
+from ofa_bench.data.discovery.file_hashes import FileHash, Progress, manifest
+from ofa_bench.data.discovery.layout import DataLocation, locate
+from ofa_bench.data.discovery.tree import ImageTree, Listing, list_tree
+from ofa_bench.data.readers.cifar import read_pickles
+from ofa_bench.data.readers.digits import read_digits
+from ofa_bench.data.readers.image_set import Collection, ImageSet, cut
+from ofa_bench.data.readers.images import FileImages
+from ofa_bench.data.readers.mapped_pixels import read_pixels
+from ofa_bench.data.sources.held_out import KEPT
+from ofa_bench.data.sources.metadata import facts_of
+from ofa_bench.data.sources.resident import Resident, fits
+from ofa_bench.data.sources.source import BatchSource
+from ofa_bench.data.sources.streamed import Streamed
 from ofa_bench.limits import limit
 from ofa_bench.recipe.models import Augment
 
@@ -39,7 +39,7 @@ def open_source(
     workers: int = 0,
     cache: Path | None = None,
     progress: Progress | None = None,
-) -> Source:
+) -> BatchSource:
     """The data set as batches of `resolution` pixels on a device.
 
     Small sets of one size become resident, others are streamed through `workers` processes; which
@@ -58,7 +58,7 @@ def open_source(
 
 
 def read_collection(
-    spec: DatasetSpec, place: Place | None, progress: Progress | None = None
+    spec: DatasetSpec, place: DataLocation | None, progress: Progress | None = None
 ) -> Collection:
     """All images of a data set, listed and hashed; the last one read is kept for the next run.
 
@@ -76,7 +76,7 @@ def read_collection(
 
 
 @lru_cache(maxsize=1)
-def _of_tree(tree: Tree, entries: tuple[Entry, ...], bound: int) -> Collection:
+def _of_tree(tree: ImageTree, entries: tuple[FileHash, ...], bound: int) -> Collection:
     border = len(tree.train.files)
     return Collection(
         tree.classes,
@@ -87,7 +87,7 @@ def _of_tree(tree: Tree, entries: tuple[Entry, ...], bound: int) -> Collection:
     )
 
 
-def _image_set(root: Path, listing: Listing, entries: tuple[Entry, ...], bound: int) -> ImageSet:
+def _image_set(root: Path, listing: Listing, entries: tuple[FileHash, ...], bound: int) -> ImageSet:
     shapes = {
         _shape(root / name, entry, bound)
         for name, entry in zip(listing.files, entries, strict=True)
@@ -98,7 +98,7 @@ def _image_set(root: Path, listing: Listing, entries: tuple[Entry, ...], bound: 
     return ImageSet(FileImages(root, listing.files, side, digests), listing.labels, digests)
 
 
-def _shape(path: Path, entry: Entry, bound: int) -> tuple[int, int]:
+def _shape(path: Path, entry: FileHash, bound: int) -> tuple[int, int]:
     """Width and height; DataError in the decoder's words where it would not take the file."""
     if 0 < entry.width * entry.height <= bound:
         return entry.width, entry.height

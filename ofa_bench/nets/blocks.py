@@ -111,7 +111,7 @@ class MBConv(nn.Module):
         return y if self.shortcut is None else y + self.shortcut(x)
 
 
-class Head(nn.Module):
+class HeadBlock(nn.Module):
     """Final 1×1 convolution, pool, feature mix, dropout, classifier."""
 
     def __init__(

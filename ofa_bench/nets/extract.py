@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from ofa_bench.errors import UsageError
-from ofa_bench.nets.blocks import Head, MBConv, Shortcut, Trunk
+from ofa_bench.nets.blocks import HeadBlock, MBConv, Shortcut, Trunk
 from ofa_bench.nets.elastic import ElasticNorm, Statistics, squeezed, take
 from ofa_bench.nets.mbconv import MBConvNet
 from ofa_bench.space import Subnet
@@ -65,7 +65,7 @@ def extract(
             kernel, expand = subnet.kernel[index - 1], subnet.expand[index - 1]
             assert kernel is not None and expand is not None
             layers[name] = copy.mbconv(block, kernel, block.middle(expand))
-        elif isinstance(block, Head):
+        elif isinstance(block, HeadBlock):
             layers[name] = copy.head(block)
     plain = _sequence(layers)
     return plain.train(statistics is None)
@@ -118,7 +118,7 @@ class _Copy:
         body["project_norm"] = self.norm(block.project_norm, outputs)
         return _around(block.shortcut, block.inputs, _sequence(body))
 
-    def head(self, block: Head) -> nn.Module:
+    def head(self, block: HeadBlock) -> nn.Module:
         layers: Layers = {
             "final": _conv(block.final, block.final.weight),
             "final_norm": self.norm(block.final_norm, block.final.out_channels),

@@ -10,7 +10,7 @@ from torch import Generator, Tensor, nn
 
 from ofa_bench.errors import UnknownName, UsageError
 from ofa_bench.nets.active import Slices, block_slices
-from ofa_bench.nets.blocks import Head, MBConv, Shortcuts, Trunk
+from ofa_bench.nets.blocks import HeadBlock, MBConv, Shortcuts, Trunk
 from ofa_bench.nets.elastic import ElasticDepthwise, ElasticNorm
 from ofa_bench.nets.init import Init, initialize
 from ofa_bench.nets.order import channel_order
@@ -45,7 +45,7 @@ class MBConvNet(nn.Module):
                 slots.append(MBConv(inputs, row, stride, transforms, eps, shortcuts))
                 names.append(f"stage{stage}_block{place}")
                 inputs = row.width
-        head = Head(inputs, table.head, classes, table.norm_eps, dropout)
+        head = HeadBlock(inputs, table.head, classes, table.norm_eps, dropout)
         self.blocks = nn.ModuleList([Trunk(table, shortcuts), *slots, head])
         self.module_names = ("trunk", *names, "head")
         self.stochastic = frozenset({len(slots) + 1} if dropout > 0 else ())

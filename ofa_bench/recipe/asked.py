@@ -12,7 +12,7 @@ from fractions import Fraction
 from typing import Any
 
 from ofa_bench.errors import UsageError, suggest
-from ofa_bench.policy import Policy
+from ofa_bench.hooks.policy import Policy
 from ofa_bench.recipe.interval import checkpoint_interval
 from ofa_bench.recipe.load import SEEDS, Request
 

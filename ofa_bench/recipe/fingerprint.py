@@ -19,7 +19,7 @@ NUMERICS = "1"  # raised when the engine's arithmetic changes, so that nothing s
 
 
 @dataclass(frozen=True)
-class Source:
+class CodeSource:
     """The code behind a policy, extra or network."""
 
     hash: str
@@ -36,7 +36,7 @@ def sha256(text: str) -> str:
     return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
 
 
-def source_of(thing: object) -> Source:
+def source_of(thing: object) -> CodeSource:
     """The source of an object's class (or of a function) and the hash of the code behind it.
 
     The hash covers the modules of the class and of its bases, and those of their packages that
@@ -50,7 +50,7 @@ def source_of(thing: object) -> Source:
     bases = {base.__module__ for base in getattr(cls, "__mro__", (cls,)) if _ours(base.__module__)}
     files = neighbours({*bases, cls.__module__} - {"__main__"}).values()
     trees = [syntax(path.read_text(encoding="utf-8")) for path in files] or [syntax(text)]
-    return Source(sha256("\n".join(trees)), text)
+    return CodeSource(sha256("\n".join(trees)), text)
 
 
 def package_hash(name: str) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 
 from ofa_bench.errors import RecipeError, UsageError
 from ofa_bench.limits import advice, limit
-from ofa_bench.specs import load_toml, parse_toml
+from ofa_bench.spec_files import load_toml, parse_toml
 from ofa_bench.strict import DEEPEST, shown, strange
 
 Tree = dict[str, Any]

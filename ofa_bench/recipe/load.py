@@ -9,14 +9,14 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from ofa_bench.catalogue import Catalogue
 from ofa_bench.errors import RecipeError, UsageError, suggest
-from ofa_bench.policy import Policy
+from ofa_bench.hooks.catalogue import Catalogue
+from ofa_bench.hooks.policy import Policy
 from ofa_bench.recipe.interval import checkpoint_interval
 from ofa_bench.recipe.kinds import misplaced
 from ofa_bench.recipe.layers import Layers, Tree, recipe_files
 from ofa_bench.recipe.models import Choice, Execution, Science
-from ofa_bench.specs import load_toml, specs_root
+from ofa_bench.spec_files import load_toml, specs_root
 from ofa_bench.strict import shown
 
 FAMILIES = ("shrink", "lr", "distill")

@@ -22,7 +22,7 @@ from ofa_bench.schedule import Duration
 from ofa_bench.strict import ratio
 
 
-class Table(BaseModel):
+class RecipeTable(BaseModel):
     """A recipe table: frozen, no unknown keys, no NaN."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -38,7 +38,7 @@ Number = Annotated[float, BeforeValidator(_ratio), PlainSerializer(float), Field
 Images = Annotated[int, Field(gt=0, le=2**20)]  # of a batch, or of a part of one
 
 
-class Net(Table):
+class Net(RecipeTable):
     """The network beyond its space."""
 
     init: Literal["torch", "fan_in", "fan_out"] = "torch"
@@ -47,13 +47,13 @@ class Net(Table):
     dropout: float = Field(default=0.0, ge=0, lt=1)
 
 
-class Data(Table):
+class Data(RecipeTable):
     """`select`: training images held out for choices; a count, or a share of the training set."""
 
     select: int | float = Field(default=0.1, ge=0, le=1e9)
 
 
-class Augment(Table):
+class Augment(RecipeTable):
     """Training augmentation, the same for every method of a track.
 
     `interpolation` is AutoAugment's, for its rotations and shears; crops and resizes are always
@@ -105,7 +105,7 @@ class Augment(Table):
         return Augment(kind=self.kind, padding=self.padding, flip=self.flip)
 
 
-class Optim(Table):
+class Optim(RecipeTable):
     """The optimizer. `lr` holds at batch `lr_batch` and scales linearly with `batch`."""
 
     name: Literal["sgd", "rmsprop"] = "sgd"
@@ -144,7 +144,7 @@ class Optim(Table):
         return self.lr * self.batch / self.lr_batch
 
 
-class BudgetTable(Table):
+class BudgetTable(RecipeTable):
     """How long. `reference`: the method's published epochs; `factor`: this data set's share of
     them; `published`: that share in the papers, where they train on it."""
 
@@ -156,7 +156,7 @@ class BudgetTable(Table):
     epochs: Ratio | None = None
 
 
-class Evaluate(Table):
+class Evaluate(RecipeTable):
     """Candidates per bucket, images per chunk, points of the training curve."""
 
     per_bucket: int = Field(default=16, ge=1, le=1000)
@@ -165,14 +165,14 @@ class Evaluate(Table):
     curve: int = Field(default=10, ge=0, le=1000)
 
 
-class Choice(Table):
+class Choice(RecipeTable):
     """A policy by name, with its resolved options."""
 
     name: str
     options: dict[str, Any] = {}
 
 
-class Science(Table):
+class Science(RecipeTable):
     """Everything that can change a result, the seed apart."""
 
     dataset: str
@@ -196,7 +196,7 @@ class Science(Table):
         return f"{self.shrink.name}+{self.lr.name}+{self.distill.name}"
 
 
-class Execution(Table):
+class Execution(RecipeTable):
     """How and where; changing any of it keeps the run's identity.
 
     The state is saved every `checkpoint_steps` where that is set, else every `checkpoint_seconds`;

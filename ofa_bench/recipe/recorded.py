@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ofa_bench.catalogue import Catalogue
-from ofa_bench.policy import Policy
+from ofa_bench.hooks.catalogue import Catalogue
+from ofa_bench.hooks.policy import Policy
 from ofa_bench.recipe.load import FAMILIES, Recipe, Request, execution_of, validated
 from ofa_bench.recipe.models import Choice, Science
 

@@ -11,20 +11,20 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO
 
+from ofa_bench.atomic_io import write_whole
 from ofa_bench.errors import UsageError
-from ofa_bench.files import write_whole
 from ofa_bench.limits import advice, limit
-from ofa_bench.records.render import plain_text
 from ofa_bench.records.schema import Record
 from ofa_bench.records.store import (
-    Entry,
     Store,
+    StoredRecord,
     parse,
     read_bits,
     read_bytes,
     regular_file,
 )
-from ofa_bench.records.validate import Context, findings_of
+from ofa_bench.records.validation.validate import Context, findings_of
+from ofa_bench.sanitize import plain_text
 
 UNREADABLE = (
     *(OSError, zipfile.BadZipFile, zlib.error, EOFError),
@@ -39,7 +39,7 @@ CHUNK = 1 << 20
 
 
 @dataclass(frozen=True)
-class Member:
+class BundleMember:
     """A record in a bundle, and its bits where it has some. Names are labels, never paths."""
 
     label: str
@@ -47,7 +47,7 @@ class Member:
     bits: zipfile.ZipInfo | None
 
 
-def export(entries: Iterable[Entry], file: Path) -> int:
+def export(entries: Iterable[StoredRecord], file: Path) -> int:
     """Write the records and their bits as one zip; returns how many. UsageError on none."""
     buffer, count = io.BytesIO(), 0
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as bundle:
@@ -107,7 +107,7 @@ def _opened(file: Path) -> zipfile.ZipFile:
     return zipfile.ZipFile(file)
 
 
-def _members(file: Path, bundle: zipfile.ZipFile) -> list[Member]:
+def _members(file: Path, bundle: zipfile.ZipFile) -> list[BundleMember]:
     """The records inside, once what they would unpack to is known to be bounded."""
     every = [info for info in bundle.infolist() if not info.is_dir()]
     if len(every) > limit("bundle-files"):
@@ -128,7 +128,7 @@ def _members(file: Path, bundle: zipfile.ZipFile) -> list[Member]:
         if name.endswith(".json"):
             bits = named.get(f"{name.removesuffix('.json')}.bits")
             label = f"{file}: member {number} ({plain_text(name, 80)})"
-            members.append(Member(label, info, bits))
+            members.append(BundleMember(label, info, bits))
     paired = sum(1 + (member.bits is not None) for member in members)
     if not members or paired != len(named):
         odd = next((n for n in named if not _paired(n, named)), "")
@@ -148,7 +148,7 @@ def _foreign(file: Path, name: str) -> UsageError:
     )
 
 
-def _check(file: Path, bundle: zipfile.ZipFile, member: Member, context: Context) -> None:
+def _check(file: Path, bundle: zipfile.ZipFile, member: BundleMember, context: Context) -> None:
     raw = _bytes(bundle, member.record, "record-bytes")
     record = parse(raw, member.label)
     bits = None if member.bits is None else _bytes(bundle, member.bits, "bits-bytes")
@@ -158,7 +158,7 @@ def _check(file: Path, bundle: zipfile.ZipFile, member: Member, context: Context
         raise UsageError(f"{member.label}: {findings[0]}", "ask its sender for a whole bundle")
 
 
-def _held(bundle: zipfile.ZipFile, member: Member) -> tuple[Record, bytes | None]:
+def _held(bundle: zipfile.ZipFile, member: BundleMember) -> tuple[Record, bytes | None]:
     record = parse(_bytes(bundle, member.record, "record-bytes"), member.label)
     return record, None if member.bits is None else _bytes(bundle, member.bits, "bits-bytes")
 

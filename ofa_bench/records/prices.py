@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ofa_bench.specs import load_toml, specs_root
+from ofa_bench.spec_files import load_toml, specs_root
 
 
 def price_of(device: str) -> float | None:

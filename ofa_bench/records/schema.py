@@ -46,21 +46,21 @@ class Run(Part):
     prefix: str | None = None
 
 
-class Source(Part):
+class SourceText(Part):
     """The code of a policy; shown, never executed."""
 
     hash: str
     text: str
 
 
-class Policy(Part):
+class PolicyRecord(Part):
     """A policy or extra as it ran."""
 
     name: str
     options: dict[str, Any]
     distribution: str
     version: str
-    source: Source
+    source: SourceText
 
 
 class Method(Part):
@@ -68,10 +68,10 @@ class Method(Part):
 
     name: str
     composition: str
-    shrink: Policy
-    lr: Policy
-    distill: Policy
-    extras: tuple[Policy, ...] = ()
+    shrink: PolicyRecord
+    lr: PolicyRecord
+    distill: PolicyRecord
+    extras: tuple[PolicyRecord, ...] = ()
     wrappers: tuple[str, ...] = ()
 
 
@@ -109,7 +109,7 @@ class Candidates(Part):
     per_bucket: int = Field(ge=0, le=MOST_PER_BUCKET)
 
 
-class Decoder(Part):
+class DecoderRecord(Part):
     """What turned image files into pixels: a library, its version, the JPEG library inside it."""
 
     name: str = Field(max_length=50)
@@ -134,7 +134,7 @@ class Task(Part):
     resolutions: tuple[Units, ...] = Field(max_length=1000)
     notes: tuple[str, ...] = ()
     class_names: tuple[str, ...] | None = None
-    decoder: Decoder | None = None
+    decoder: DecoderRecord | None = None
 
 
 class Score(Part):

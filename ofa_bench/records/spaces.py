@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ofa_bench.errors import UsageError
-from ofa_bench.records.render import plain_text
 from ofa_bench.records.schema import Record
 from ofa_bench.records.tables import restored
+from ofa_bench.sanitize import plain_text
 from ofa_bench.space import Space, load_space
 
 Loader = Callable[[str], Space]

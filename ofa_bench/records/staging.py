@@ -17,8 +17,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 
+from ofa_bench.atomic_io import make_folder, unwritable
 from ofa_bench.errors import BenchError
-from ofa_bench.files import make_folder, unwritable
 from ofa_bench.locks import attempt
 
 FOLDER = ".incoming"

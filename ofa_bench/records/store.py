@@ -15,14 +15,15 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from ofa_bench.atomic_io import make_folder, write_whole
 from ofa_bench.errors import BenchError, UsageError
-from ofa_bench.files import make_folder, write_whole
 from ofa_bench.limits import advice, limit
 from ofa_bench.locks import exclusive_folder
 from ofa_bench.records.bounds import check_bounds
-from ofa_bench.records.render import plain_text, spell
+from ofa_bench.records.json_text import spell
 from ofa_bench.records.schema import Record, canonical, plain
 from ofa_bench.records.staging import Staging, recover
+from ofa_bench.sanitize import plain_text
 
 _SHORT = {
     "method": "method.name",
@@ -36,7 +37,7 @@ _SHORT = {
 
 
 @dataclass(frozen=True)
-class Entry:
+class StoredRecord:
     """A record and the file that holds it; `machines`: where others' reruns reproduced it."""
 
     path: Path
@@ -115,7 +116,7 @@ class Store:
         self,
         filters: Iterable[str] = (),
         broken: Callable[[UsageError], object] | None = None,
-    ) -> list[Entry]:
+    ) -> list[StoredRecord]:
         """The records that answer to every `key=value`, by path.
 
         An unreadable file raises UsageError, unless `broken` takes the errors.
@@ -125,7 +126,7 @@ class Store:
         found = []
         for path in sorted(self.root.glob("*/*/*.json")):
             try:
-                entry = Entry(path, read(path))
+                entry = StoredRecord(path, read(path))
             except UsageError as error:
                 if broken is None:
                     raise
@@ -135,10 +136,10 @@ class Store:
                 found.append(entry)
         return found
 
-    def find(self, name: str) -> Entry:
+    def find(self, name: str) -> StoredRecord:
         """The one record whose run id, or file, begins with `name`; UsageError otherwise."""
         if Path(name).suffix == ".json" and Path(name).is_file():
-            return Entry(Path(name), read(Path(name)))
+            return StoredRecord(Path(name), read(Path(name)))
         entries = self.list(broken=lambda error: None)
         ids = [(entry, (entry.record.run.id, entry.record.run_id)) for entry in entries]
         found = [entry for entry, names in ids if name in names]

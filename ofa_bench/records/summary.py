@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ofa_bench.errors import UsageError
-from ofa_bench.records.front import (
+from ofa_bench.records.pareto import (
     PAPER_NETS,
     covered,
     mean_pareto_accuracy,

@@ -9,7 +9,7 @@ from typing import Any
 
 from ofa_bench.recipe.fingerprint import decoder_id
 from ofa_bench.records.schema import Record, canonical
-from ofa_bench.records.store import Entry, slug
+from ofa_bench.records.store import StoredRecord, slug
 
 
 @dataclass(frozen=True)
@@ -40,9 +40,9 @@ def track_of(record: Record) -> Track:
     )
 
 
-def tracks(entries: Iterable[Entry]) -> dict[Track, list[Entry]]:
+def tracks(entries: Iterable[StoredRecord]) -> dict[Track, list[StoredRecord]]:
     """The records of each track, tracks by name."""
-    found: dict[Track, list[Entry]] = {}
+    found: dict[Track, list[StoredRecord]] = {}
     for entry in entries:
         found.setdefault(track_of(entry.record), []).append(entry)
     return dict(sorted(found.items(), key=lambda item: item[0].name))

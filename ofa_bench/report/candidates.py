@@ -6,23 +6,23 @@ from collections import Counter
 from collections.abc import Iterator
 from statistics import fmean
 
-from ofa_bench.numbers import count, percent
-from ofa_bench.records.board import Board
-from ofa_bench.records.front import front
-from ofa_bench.records.rows import Row
+from ofa_bench.formatting import count, percent
+from ofa_bench.leaderboard.board import Board
+from ofa_bench.leaderboard.rows import BoardRow
+from ofa_bench.records.pareto import front
 from ofa_bench.records.schema import Score, canonical
-from ofa_bench.report.tables import Cell, Table, shown, word
+from ofa_bench.report.tables import Cell, HtmlTable, shown, word
 
 HEADS = ("row", "net", ">MACs", ">params", ">top-1 select, %", ">top-1 test, %", ">deployed")
 
 
-def candidates(board: Board) -> Table:
+def candidates(board: Board) -> HtmlTable:
     """A line a row and net; accuracies are means over seeds, from the lowest to the highest."""
     lines = tuple(line for place in board.places for line in _lines(place.row))
-    return Table("A line a row and net", HEADS, lines, sortable=True, filtered=True)
+    return HtmlTable("A line a row and net", HEADS, lines, sortable=True, filtered=True)
 
 
-def _lines(row: Row) -> Iterator[tuple[Cell, ...]]:
+def _lines(row: BoardRow) -> Iterator[tuple[Cell, ...]]:
     scores: dict[bytes, list[Score]] = {}
     deployed: Counter[bytes] = Counter()
     for entry in row.good:

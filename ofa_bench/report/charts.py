@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ofa_bench.report.tables import Table
+from ofa_bench.report.tables import HtmlTable
 
 HUES = 8
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "triangle-down", "cross", "x", "star")
@@ -25,7 +25,7 @@ class Chart:
     about: str
     alt: str
     figure: Mapping[str, Any]
-    table: Table
+    table: HtmlTable
 
 
 class Palette:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ofa_bench.numbers import DASH, count, percent
+from ofa_bench.formatting import DASH, count, percent
+from ofa_bench.leaderboard.board import Board
+from ofa_bench.leaderboard.rows import BoardRow
 from ofa_bench.recipe.fingerprint import decoder_id
-from ofa_bench.records.board import Board
-from ofa_bench.records.rows import Row
-from ofa_bench.records.schema import Policy, Record, own_hash
+from ofa_bench.records.schema import PolicyRecord, Record, own_hash
 from ofa_bench.records.track import number as number_of
 from ofa_bench.records.track import table as table_of
-from ofa_bench.report.tables import Cell, Table, number, shown, table, word
+from ofa_bench.report.tables import Cell, HtmlTable, number, shown, table, word
 from ofa_bench.report.texts import LONGEST
 
 RULES = {
@@ -71,7 +71,7 @@ def options(values: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} {value}" for name, value in values.items()) or DASH
 
 
-def environment(board: Board) -> Table:
+def environment(board: Board) -> HtmlTable:
     """Every machine a row ran on."""
     lines: dict[tuple[Any, ...], list[Record]] = {}
     for place in board.places:
@@ -104,7 +104,7 @@ def _machine(name: str, found: list[Record]) -> list[Cell]:
     ]
 
 
-def policies(board: Board) -> Table:
+def policies(board: Board) -> HtmlTable:
     """The policies of every row as they ran."""
     lines = []
     for place in board.places:
@@ -119,7 +119,7 @@ def policies(board: Board) -> Table:
     return table("Policies as they ran", heads, filled)
 
 
-def _policy(name: str, family: str, policy: Policy) -> list[Cell]:
+def _policy(name: str, family: str, policy: PolicyRecord) -> list[Cell]:
     return [
         word(name, "name"),
         word(family),
@@ -130,14 +130,14 @@ def _policy(name: str, family: str, policy: Policy) -> list[Cell]:
     ]
 
 
-def kept(board: Board) -> Table:
+def kept(board: Board) -> HtmlTable:
     """The records behind the board, and whether each still is what it says of itself."""
     lines = [_kept(place.row, record) for place in board.places for record in records(place.row)]
     heads = ("row", ">seed", "run", "status", ">mean Pareto, %", ">MACs", "own hash", "command")
-    return Table("Records", heads, tuple(tuple(line) for line in lines), sortable=True)
+    return HtmlTable("Records", heads, tuple(tuple(line) for line in lines), sortable=True)
 
 
-def _kept(row: Row, record: Record) -> list[Cell]:
+def _kept(row: BoardRow, record: Record) -> list[Cell]:
     found = record.summary.mean_pareto_accuracy if record.summary else None
     holds = own_hash(record) == record.sha256
     return [
@@ -152,7 +152,7 @@ def _kept(row: Row, record: Record) -> list[Cell]:
     ]
 
 
-def records(row: Row) -> Iterable[Record]:
+def records(row: BoardRow) -> Iterable[Record]:
     """All seeds of a row, those with numbers first."""
     return [*(entry.record for entry in row.good), *row.failed]
 

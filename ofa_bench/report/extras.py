@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from statistics import fmean, stdev
 
-from ofa_bench.numbers import DASH
-from ofa_bench.records.board import Board
-from ofa_bench.records.differences import differences
-from ofa_bench.records.readings import table as readings_of
+from ofa_bench.formatting import DASH
+from ofa_bench.leaderboard.board import Board
+from ofa_bench.leaderboard.differences import differences
+from ofa_bench.records.extra_metrics import table as readings_of
 from ofa_bench.records.schema import Record
-from ofa_bench.report.tables import Table, number, table, word
+from ofa_bench.report.tables import HtmlTable, number, table, word
 from ofa_bench.report.texts import LONGEST
 
 
-def readings(board: Board) -> Table | None:
+def readings(board: Board) -> HtmlTable | None:
     """Each quantity of each row, over its seeds; None where no extra measured."""
     rows = [place.row for place in board.places]
     found = readings_of({row.label: [entry.path for entry in row.good] for row in rows})
@@ -31,7 +31,7 @@ def readings(board: Board) -> Table | None:
     return table("What extras measured", heads, lines) if lines else None
 
 
-def difference_table(first: Record, second: Record) -> Table:
+def difference_table(first: Record, second: Record) -> HtmlTable:
     """The fields in which two records differ, each value on one line."""
     heads = ("field", word(first.run.id).text, word(second.run.id).text)
     lines = tuple(
@@ -42,7 +42,7 @@ def difference_table(first: Record, second: Record) -> Table:
         )
         for path, left, right in differences(first, second)
     )
-    return Table("Fields in which the two records differ", heads, lines, True, True)
+    return HtmlTable("Fields in which the two records differ", heads, lines, True, True)
 
 
 def _said(value: object) -> str:

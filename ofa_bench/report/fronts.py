@@ -7,13 +7,13 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
-from ofa_bench.numbers import count, percent
-from ofa_bench.records.board import Board, Place
-from ofa_bench.records.front import Tread, front
-from ofa_bench.records.published import Published
-from ofa_bench.records.rows import Row
+from ofa_bench.formatting import count, percent
+from ofa_bench.leaderboard.board import Board, Standing
+from ofa_bench.leaderboard.published import Published
+from ofa_bench.leaderboard.rows import BoardRow
+from ofa_bench.records.pareto import Tread, front
 from ofa_bench.report.charts import Chart, Palette, axis, figure
-from ofa_bench.report.tables import Cell, Table, number, shown, table, word
+from ofa_bench.report.tables import Cell, HtmlTable, number, shown, table, word
 from ofa_bench.report.texts import label, listed
 
 BUDGETS = 7  # lines of the table beside the fronts
@@ -67,7 +67,7 @@ def _last(seeds: Sequence[Sequence[Tread]]) -> str:
 
 
 def _traces(
-    row: Row, grid: Sequence[int], found: Heights, palette: Palette
+    row: BoardRow, grid: Sequence[int], found: Heights, palette: Palette
 ) -> list[dict[str, Any]]:
     def line(part: int) -> dict[str, Any]:
         return {
@@ -121,8 +121,8 @@ def _points(name: str, points: Sequence[tuple[str, int, float]], place: int) -> 
 
 
 def _budgets(
-    board: Board, rows: Sequence[Row], treads: Mapping[str, Sequence[Sequence[Tread]]]
-) -> Table:
+    board: Board, rows: Sequence[BoardRow], treads: Mapping[str, Sequence[Sequence[Tread]]]
+) -> HtmlTable:
     low, high = board.range
     grid = [round(low + step * (high - low) / (BUDGETS - 1)) for step in range(BUDGETS)]
     columns = [heights(treads[row.id], grid) for row in rows]
@@ -176,11 +176,11 @@ def price_chart(board: Board, palette: Palette, key: str) -> Chart:
     )
 
 
-def _mean(place: Place) -> str:
+def _mean(place: Standing) -> str:
     return percent(place.accuracy.mean if place.accuracy else None)
 
 
-def _marker(place: Place, cost: float, palette: Palette) -> dict[str, Any]:
+def _marker(place: Standing, cost: float, palette: Palette) -> dict[str, Any]:
     found, name = place.accuracy, place.row.label
     assert found is not None
     above = 0.0 if found.high is None else found.high - found.mean
@@ -197,7 +197,7 @@ def _marker(place: Place, cost: float, palette: Palette) -> dict[str, Any]:
     }
 
 
-def _prices(costs: Sequence[tuple[Place, float]]) -> Table:
+def _prices(costs: Sequence[tuple[Standing, float]]) -> HtmlTable:
     lines = []
     for place, cost in costs:
         found = place.accuracy

@@ -11,16 +11,16 @@ from typing import Any
 from markupsafe import Markup
 
 from ofa_bench.errors import BenchError
-from ofa_bench.records.board import Board
-from ofa_bench.records.board import board as board_of
-from ofa_bench.records.published import published
-from ofa_bench.records.render import plain_text
-from ofa_bench.records.rows import Row
+from ofa_bench.leaderboard.board import Board
+from ofa_bench.leaderboard.board import board as board_of
+from ofa_bench.leaderboard.published import published
+from ofa_bench.leaderboard.rows import BoardRow
+from ofa_bench.leaderboard.screening import unranked_entry
 from ofa_bench.records.schema import Record
-from ofa_bench.records.screening import unranked_entry
-from ofa_bench.records.store import Entry
-from ofa_bench.records.validate import UNUSABLE
-from ofa_bench.report import compared, standings, training
+from ofa_bench.records.store import StoredRecord
+from ofa_bench.records.validation.validate import UNUSABLE
+from ofa_bench.report import board_section as standings
+from ofa_bench.report import compared, training
 from ofa_bench.report.candidates import candidates
 from ofa_bench.report.cards import rendered
 from ofa_bench.report.charts import Chart, Palette
@@ -29,6 +29,7 @@ from ofa_bench.report.fronts import fronts_chart, price_chart
 from ofa_bench.report.spending import spending_chart
 from ofa_bench.report.texts import LONGEST, embedded
 from ofa_bench.report.training import Metered, Rates
+from ofa_bench.sanitize import plain_text
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,7 @@ def showable(boards: Sequence[Board], sources: Sources) -> tuple[list[Board], li
             shown.append(board)
             continue
         except (BenchError, *UNUSABLE):
-            kept: list[Entry] = []
+            kept: list[StoredRecord] = []
         for entry in [entry for place in board.places for entry in place.row.good]:
             try:
                 page_of_track(board_of(board.track, [*kept, entry], board.delta), sources)
@@ -135,7 +136,7 @@ def _rates(board: Board, sources: Sources) -> tuple[dict[str, Rates], list[str]]
 
 
 def _meters(board: Board, sources: Sources) -> dict[str, Metered]:
-    rows: Iterable[Row] = (place.row for place in board.places)
+    rows: Iterable[BoardRow] = (place.row for place in board.places)
     found = {row.label: _first(sources.meter(r) for r in compared.records(row)) for row in rows}
     return {name: told for name, told in found.items() if told is not None}
 

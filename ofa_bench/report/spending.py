@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
-from ofa_bench.numbers import DASH, count, duration
-from ofa_bench.records.board import Board
+from ofa_bench.formatting import DASH, count, duration
+from ofa_bench.leaderboard.board import Board
+from ofa_bench.leaderboard.rows import WAITING, BoardRow
 from ofa_bench.records.parts import PhaseCost
-from ofa_bench.records.rows import WAITING, Row
 from ofa_bench.report.charts import Chart, axis, figure
-from ofa_bench.report.tables import Cell, Table, number, shown, table, word
+from ofa_bench.report.tables import Cell, HtmlTable, number, shown, table, word
 from ofa_bench.report.texts import label, listed
 
 ROLES = ("largest", "smallest", "sampled", "teacher", "probe")
@@ -31,7 +31,7 @@ class Segment:
     main: bool
 
 
-def segments(row: Row) -> list[Segment]:
+def segments(row: BoardRow) -> list[Segment]:
     """A row's MACs in the order of its phases."""
     found, before = [], 0.0
     for phases in ledgers(row):
@@ -44,7 +44,7 @@ def segments(row: Row) -> list[Segment]:
     return found
 
 
-def ledgers(row: Row) -> Iterator[tuple[PhaseCost, ...]]:
+def ledgers(row: BoardRow) -> Iterator[tuple[PhaseCost, ...]]:
     """Each phase of the seeds with numbers, seed by seed; of a failed one where there are none."""
     records = [entry.record for entry in row.good] or [row.any]
     return zip(*(record.cost.phases for record in records), strict=False)
@@ -79,7 +79,7 @@ def spending_chart(board: Board, key: str) -> Chart:
 
 
 def _bars(
-    role: str, rows: Sequence[Row], parts: dict[str, list[Segment]], dearest: float
+    role: str, rows: Sequence[BoardRow], parts: dict[str, list[Segment]], dearest: float
 ) -> dict[str, Any]:
     mine = [(row, each) for row in rows for each in parts[row.id] if each.role == role]
     color = f"var(--{role})" if role in ROLES else "var(--muted)"
@@ -104,7 +104,7 @@ def _bars(
     }
 
 
-def ledger(rows: Sequence[Row], roles: Sequence[str]) -> Table:
+def ledger(rows: Sequence[BoardRow], roles: Sequence[str]) -> HtmlTable:
     """The phases of every row, and what they come to."""
     heads = ["row", "phase", ">epochs", ">steps", ">images", ">passes"]
     heads += [f">MACs {role}" for role in roles]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ofa_bench.numbers import DASH
-from ofa_bench.records.render import plain_text
+from ofa_bench.formatting import DASH
+from ofa_bench.sanitize import plain_text
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Cell:
 
 
 @dataclass(frozen=True)
-class Table:
+class HtmlTable:
     """A head that begins with `>` stands over numbers; `sortable` by clicking heads."""
 
     caption: str
@@ -45,6 +45,6 @@ def shown(text: str, value: float | None, mark: str = "") -> Cell:
     return Cell(text, value=value, mark=mark)
 
 
-def table(caption: str, heads: Iterable[str], rows: Iterable[Iterable[Cell]]) -> Table:
+def table(caption: str, heads: Iterable[str], rows: Iterable[Iterable[Cell]]) -> HtmlTable:
     """A table that stands as it is."""
-    return Table(caption, tuple(heads), tuple(tuple(row) for row in rows))
+    return HtmlTable(caption, tuple(heads), tuple(tuple(row) for row in rows))

@@ -7,7 +7,7 @@ import json
 import textwrap
 from typing import Any
 
-from ofa_bench.records.render import plain_text
+from ofa_bench.sanitize import plain_text
 
 LONGEST = 2000  # characters of a command or an error
 FOLD = 26  # characters of a line on a chart

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
-from ofa_bench.numbers import percent, rate
-from ofa_bench.records.board import Board
-from ofa_bench.records.rows import Row
+from ofa_bench.formatting import percent, rate
+from ofa_bench.leaderboard.board import Board
+from ofa_bench.leaderboard.rows import BoardRow
 from ofa_bench.records.schema import CurvePoint
 from ofa_bench.report.charts import Chart, Palette, axis, figure, thinned
 from ofa_bench.report.tables import number, shown, table, word
@@ -73,7 +73,7 @@ def curves_chart(board: Board, palette: Palette, key: str) -> Chart | None:
     )
 
 
-def curve(row: Row) -> list[CurvePoint]:
+def curve(row: BoardRow) -> list[CurvePoint]:
     """A row's mean curve: the points that all its seeds have."""
     seeds = [{p.step: p for p in entry.record.curve} for entry in row.good]
     steps = sorted(set.intersection(*(set(points) for points in seeds)))
@@ -92,7 +92,9 @@ def _average(points: Sequence[CurvePoint]) -> CurvePoint:
     return points[0].model_copy(update=update)
 
 
-def _curve(row: Row, points: Sequence[CurvePoint], net: str, palette: Palette) -> dict[str, Any]:
+def _curve(
+    row: BoardRow, points: Sequence[CurvePoint], net: str, palette: Palette
+) -> dict[str, Any]:
     dotted = {"dash": "dot", "width": 1.8} if net == "smallest" else {}
     return {
         "type": "scatter",

@@ -6,20 +6,20 @@ import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from ofa_bench.engine.assemble import Assembly, assemble
-from ofa_bench.engine.observers import Progress, Silent
-from ofa_bench.engine.prefix import SHARED, Beginning, branch_points
 from ofa_bench.errors import BenchError, Interrupted, UsageError
+from ofa_bench.leaderboard.board_files import write_boards
+from ofa_bench.planning.assemble import Assembly, assemble
+from ofa_bench.planning.shared_prefix import SHARED, Beginning, branch_points
 from ofa_bench.processes import other_rank
 from ofa_bench.recipe import Request
-from ofa_bench.records.boards import write_boards
 from ofa_bench.records.schema import Record
-from ofa_bench.records.store import Entry, Store
+from ofa_bench.records.store import Store, StoredRecord
 from ofa_bench.runs.requests import catalogue_for
 from ofa_bench.runs.single import results_root, run_request
+from ofa_bench.training.callbacks import Progress, Silent
 
 Planned = tuple[Request, Assembly]
-Outcomes = tuple[list[Entry], list[tuple[str, BenchError]]]
+Outcomes = tuple[list[StoredRecord], list[tuple[str, BenchError]]]
 
 
 def planned(asked: Request) -> Planned:
@@ -47,7 +47,7 @@ def carry_out(
     the runs to come would meet it too. `begin` is called before each run and gives its title.
     """
     watch = watch or Silent()
-    entries: list[Entry] = []
+    entries: list[StoredRecord] = []
     failures: list[tuple[str, BenchError]] = []
     points = branch_points([Beginning(assembly) for _, assembly in runs])
     for number, ((asked, assembly), (_, leave)) in enumerate(zip(runs, points, strict=True), 1):
@@ -55,7 +55,7 @@ def carry_out(
         watch.note(f"run {number} of {len(runs)}: {title}")
         try:
             record = run(asked, watch, leave=leave)
-            entries.append(Entry(store.path(record), record))
+            entries.append(StoredRecord(store.path(record), record))
         except UsageError:
             raise
         except Interrupted as error:
@@ -68,7 +68,7 @@ def carry_out(
     return entries, failures
 
 
-def _last_failure(store: Store, assembly: Assembly) -> list[Entry]:
+def _last_failure(store: Store, assembly: Assembly) -> list[StoredRecord]:
     """The record that a failed run left, if it came so far."""
     science = assembly.science.model_dump(mode="json")
     matches = [

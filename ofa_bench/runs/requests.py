@@ -7,14 +7,14 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from ofa_bench.catalogue import Catalogue, discover
 from ofa_bench.errors import UsageError
-from ofa_bench.plugin_file import load_file
-from ofa_bench.policy import Policy
+from ofa_bench.hooks.catalogue import Catalogue, discover
+from ofa_bench.hooks.plugin_file import load_file
+from ofa_bench.hooks.policy import Policy
 from ofa_bench.recipe import Request
 from ofa_bench.recipe.asked import request
 from ofa_bench.sanitize import command_line
-from ofa_bench.specs import load_toml, specs_root
+from ofa_bench.spec_files import load_toml, specs_root
 
 FLAGS = {"extras": "with", "plugins": "plugin"}
 

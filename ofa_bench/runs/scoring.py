@@ -8,16 +8,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ofa_bench.engine.assemble import Assembly, assemble
-from ofa_bench.engine.observers import Progress, Silent
 from ofa_bench.errors import ResumeError, UsageError
+from ofa_bench.planning.assemble import Assembly, assemble
 from ofa_bench.records.store import Store
 from ofa_bench.runs.requests import catalogue_for, resume_line
 from ofa_bench.runs.single import Resumption, resumption
 from ofa_bench.space import Space, Subnet
+from ofa_bench.training.callbacks import Progress, Silent
 
 if TYPE_CHECKING:
-    from ofa_bench.evaluate.score import Correctness
+    from ofa_bench.evaluation.score import Correctness
     from ofa_bench.records.schema import Score
 
 
@@ -44,11 +44,11 @@ def evaluate(
     nets = [_subnet(spec, assembly.space, folder) for spec in subnets]
     if not (folder / "weights.safetensors").is_file():
         raise ResumeError(f"{folder.name} is not finished", resume_line(folder.name, found.asked))
-    from ofa_bench.engine.carry import build_net, opened
-    from ofa_bench.engine.devices import open_devices
-    from ofa_bench.engine.weights import load_weights
-    from ofa_bench.evaluate.exact import shielded
-    from ofa_bench.evaluate.score import score
+    from ofa_bench.evaluation.exact_math import shielded
+    from ofa_bench.evaluation.score import score
+    from ofa_bench.runs.runner import build_net, opened
+    from ofa_bench.training.devices import open_devices
+    from ofa_bench.training.weights import load_weights
 
     with shielded(), open_devices(assembly.recipe.execution.device) as devices:
         assembly, source = opened(asked, catalogue, devices)
@@ -82,7 +82,7 @@ def _subnet(spec: str | Mapping[str, Any], space: Space, folder: Path) -> Subnet
 
 def _check(found: Resumption, assembly: Assembly, source: Any) -> None:
     """ResumeError where the weights would be scored on other images, or in another network."""
-    from ofa_bench.engine.identity import network_hash
+    from ofa_bench.planning.identity import network_hash
 
     hashes = found.begun.hashes
     if hashes is None:

@@ -8,9 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ofa_bench.data.layout import locate
-from ofa_bench.engine.assemble import Assembly, assemble
-from ofa_bench.engine.folder import (
+from ofa_bench.data.discovery.layout import locate
+from ofa_bench.errors import BenchError, ResumeError, TrainingDiverged, UsageError
+from ofa_bench.planning.assemble import Assembly, assemble
+from ofa_bench.recipe import Request
+from ofa_bench.recipe.asked import request
+from ofa_bench.runs.folder import (
     Begun,
     changed_since,
     check_same,
@@ -18,16 +21,13 @@ from ofa_bench.engine.folder import (
     own_files,
     read_begun,
 )
-from ofa_bench.engine.observers import Progress, Silent
-from ofa_bench.errors import BenchError, ResumeError, TrainingDiverged, UsageError
-from ofa_bench.recipe import Request
-from ofa_bench.recipe.asked import request
-from ofa_bench.records.render import plain_text
 from ofa_bench.runs.requests import catalogue_for, resume_line, shell_line
+from ofa_bench.sanitize import plain_text
+from ofa_bench.training.callbacks import Progress, Silent
 
 if TYPE_CHECKING:
-    from ofa_bench.engine.carry import Prepared
     from ofa_bench.records.schema import Record
+    from ofa_bench.runs.runner import RunContext
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Resumption:
         """The command line that began it."""
         return plain_text(self.begun.command, 10_000)
 
-    def check(self, prepared: Prepared) -> None:
+    def check(self, prepared: RunContext) -> None:
         """ResumeError with the difference where the run prepared is not the one that began."""
         assembly = prepared.assembly
         splits = prepared.source.splits_hash
@@ -128,10 +128,10 @@ def run_request(
     """Train, evaluate and store one run, watched by `progress`; `resumed`, where it goes on with a
     certain one and must be that one. `leave`: see `engine.carry.prepare`. Raises BenchError."""
     assembly = assemble(asked, catalogue_for(asked))  # refuse before torch is even imported
-    from ofa_bench.engine.carry import carry_out, prepare
-    from ofa_bench.engine.devices import open_devices
-    from ofa_bench.engine.signals import listening
-    from ofa_bench.evaluate.exact import shielded
+    from ofa_bench.evaluation.exact_math import shielded
+    from ofa_bench.runs.runner import carry_out, prepare
+    from ofa_bench.training.devices import open_devices
+    from ofa_bench.training.interrupts import listening
 
     watch, execution = progress or Silent(), assembly.recipe.execution
     with (

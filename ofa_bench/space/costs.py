@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from ofa_bench.space.options import Options
+from ofa_bench.space.options import StageOptions
 from ofa_bench.space.table import Row, Table, round8
 
 BlockKey = tuple[int, int, int]
@@ -74,7 +74,7 @@ class Costs:
 
     def mean(
         self,
-        options: Sequence[Options],
+        options: Sequence[StageOptions],
         blocks: Sequence[Sequence[int]],
         resolutions: Sequence[int],
         classes: int,
@@ -95,7 +95,7 @@ def inverted_residuals(table: Table, resolution: int | None) -> Tally:
     return _params(table) if resolution is None else _macs(table, resolution)
 
 
-def _stage_mean(option: Options, slots: Sequence[int], tally: Tally, measure: str) -> Fraction:
+def _stage_mean(option: StageOptions, slots: Sequence[int], tally: Tally, measure: str) -> Fraction:
     mean = Fraction(0)
     for depth in option.depth:
         ratios = option.at(depth)

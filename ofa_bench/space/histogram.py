@@ -10,7 +10,7 @@ from math import prod
 from typing import TYPE_CHECKING
 
 from ofa_bench.space.costs import Tally
-from ofa_bench.space.options import Options
+from ofa_bench.space.options import StageOptions
 from ofa_bench.space.terms import StageTerms
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class Histogram:
 
     def __init__(
         self,
-        options: Sequence[Options],
+        options: Sequence[StageOptions],
         blocks: Sequence[Sequence[int]],
         tally: Tally,
         measure: str,

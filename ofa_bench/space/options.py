@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from itertools import product
 from typing import Any
 
@@ -16,8 +16,8 @@ PerStage = Choices | Sequence[Choices]
 PerStageExpand = Choices | Coupling | Sequence[Choices | Coupling]
 
 
-@dataclass(frozen=True)
-class Options:
+@dataclass(frozen=True, repr=False)
+class StageOptions:
     """Kernels and depths of one stage, and the expand ratios its blocks have at each depth."""
 
     kernel: tuple[int, ...]
@@ -25,8 +25,13 @@ class Options:
     ratios: tuple[tuple[int, ...], ...]
     elastic: bool
 
+    def __repr__(self) -> str:
+        # Fingerprints of recorded spaces hash this spelling.
+        values = (f"{field.name}={getattr(self, field.name)!r}" for field in fields(self))
+        return f"Options({', '.join(values)})"
+
     @classmethod
-    def of(cls, row: Row) -> Options:
+    def of(cls, row: Row) -> StageOptions:
         """All that a table's row offers."""
         return cls(row.kernel, row.depth, (row.expand,) * len(row.depth), len(row.depth) > 1)
 
@@ -81,11 +86,11 @@ class Options:
 
 
 def narrowed(
-    options: Sequence[Options],
+    options: Sequence[StageOptions],
     kernel: PerStage | None,
     expand: PerStageExpand | None,
     depth: PerStage | None,
-) -> tuple[Options, ...]:
+) -> tuple[StageOptions, ...]:
     """The options with some axes narrowed; UsageError on a choice that is not there.
 
     One entry stands for all stages (for depth and for a coupling: for all elastic ones); a list
@@ -103,7 +108,7 @@ def narrowed(
 
 
 def described(stages: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
-    """What to ask of `narrowed` for stages that `Options.describe` told of."""
+    """What to ask of `narrowed` for stages that `StageOptions.describe` told of."""
 
     def ratios(expand: Any) -> Any:
         coupled = isinstance(expand, Mapping)
@@ -138,11 +143,11 @@ def _spread(axis: str, asked: Any, stages: int) -> Iterator[_Asked | None]:
 
 def _narrow(
     stage: int,
-    old: Options,
+    old: StageOptions,
     kernel: _Asked | None,
     expand: _Asked | None,
     depth: _Asked | None,
-) -> Options:
+) -> StageOptions:
     kernels = old.kernel if kernel is None else pick("kernel", stage, kernel.value, old.kernel)
     depths = old.depth
     if depth is not None and (old.elastic or not depth.everywhere):
@@ -153,10 +158,10 @@ def _narrow(
             ratios = tuple(_coupling(stage, expand.value, old, d) for d in depths)
     elif expand is not None:
         ratios = tuple(pick("expand", stage, expand.value, old.at(d)) for d in depths)
-    return Options(kernels, depths, ratios, old.elastic)
+    return StageOptions(kernels, depths, ratios, old.elastic)
 
 
-def _coupling(stage: int, wanted: Coupling, old: Options, depth: int) -> tuple[int, ...]:
+def _coupling(stage: int, wanted: Coupling, old: StageOptions, depth: int) -> tuple[int, ...]:
     if depth not in wanted:
         raise UsageError(
             f"expand says nothing about depth {depth}, which stage {stage} offers",

@@ -6,7 +6,7 @@ import random
 from typing import TYPE_CHECKING
 
 from ofa_bench.errors import UsageError
-from ofa_bench.space.options import Options
+from ofa_bench.space.options import StageOptions
 from ofa_bench.space.subnet import Subnet
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def _cut(space: Space, kernel: list[int], expand: list[int], depth: list[int]) -
     ]
 
 
-def _uniform_stage(rng: random.Random, option: Options) -> Blocks:
+def _uniform_stage(rng: random.Random, option: StageOptions) -> Blocks:
     """Each distinct stage with the same probability: a depth weighs as many as it has."""
     left = rng.randrange(option.count)
     for depth in option.depth:

@@ -11,14 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from ofa_bench.errors import UsageError
-from ofa_bench.keys import digest
+from ofa_bench.seeding import digest
 from ofa_bench.space.census import Census
 from ofa_bench.space.costs import Costs, Tally
 from ofa_bench.space.options import (
     Choices,
-    Options,
     PerStage,
     PerStageExpand,
+    StageOptions,
     described,
     narrowed,
     pick,
@@ -35,13 +35,13 @@ class Space:
     def __init__(
         self,
         table: Table,
-        options: Sequence[Options] | None = None,
+        options: Sequence[StageOptions] | None = None,
         resolutions: tuple[int, ...] | None = None,
     ) -> None:
         """All that the table offers, unless narrowed; see `only`."""
         self.table = table
         self.name = table.name
-        self.options = tuple(options or map(Options.of, table.rows))
+        self.options = tuple(options or map(StageOptions.of, table.rows))
         self.resolutions = resolutions or table.resolutions
         standing = tuple(size for size in table.listed if size in self.resolutions)
         self.listed = standing or self.resolutions

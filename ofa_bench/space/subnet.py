@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from ofa_bench.keys import digest
+from ofa_bench.seeding import digest
 
 
 @dataclass(frozen=True, slots=True)

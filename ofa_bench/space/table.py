@@ -11,7 +11,7 @@ from ofa_bench.errors import RecipeError, UnknownName, suggest
 from ofa_bench.sanitize import printable
 from ofa_bench.space.bounds import check
 from ofa_bench.space.entries import ACTS, Entries
-from ofa_bench.specs import load_toml, specs_root
+from ofa_bench.spec_files import load_toml, specs_root
 from ofa_bench.strict import shown
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from itertools import accumulate, product
 
 from ofa_bench.space.costs import Tally
-from ofa_bench.space.options import Options
+from ofa_bench.space.options import StageOptions
 
 Blocks = tuple[tuple[int, int], ...]
 
@@ -20,7 +20,7 @@ class StageTerms:
     more block; no arrangement is listed.
     """
 
-    def __init__(self, option: Options, slots: Sequence[int], tally: Tally) -> None:
+    def __init__(self, option: StageOptions, slots: Sequence[int], tally: Tally) -> None:
         self._option, self._slots, self._tally = option, slots, tally
         self._counts: dict[tuple[int, ...], list[Counter[int]]] = {}
         for depth in option.depth:

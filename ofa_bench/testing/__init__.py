@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from ofa_bench.testing.check import check_plugin, contract
-from ofa_bench.testing.verdict import Report, Verdict
+from ofa_bench.testing.verdict import ContractReport, Verdict
 
-__all__ = ["Report", "Verdict", "check_plugin", "contract"]
+__all__ = ["ContractReport", "Verdict", "check_plugin", "contract"]

@@ -10,22 +10,22 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from ofa_bench import api, keys
-from ofa_bench.catalogue import GROUP, Catalogue, Entry
+from ofa_bench import api, seeding
 from ofa_bench.draws import Draw
-from ofa_bench.engine.assemble import Assembly, assemble, space_of
-from ofa_bench.engine.policies import Bus
 from ofa_bench.errors import MisfitError, PolicyError
-from ofa_bench.hookspecs import Outcome
+from ofa_bench.hooks.bus import Bus
+from ofa_bench.hooks.catalogue import GROUP, Catalogue, Entry
+from ofa_bench.hooks.hookspecs import Outcome
+from ofa_bench.planning.assemble import Assembly, assemble, space_of
 from ofa_bench.recipe import Request
 from ofa_bench.schedule import Schedule, Step
 from ofa_bench.space import Subnet
-from ofa_bench.testing.pointing import draws_unaddressed, line_of, suspect
-from ofa_bench.testing.subject import Subject
+from ofa_bench.testing.source_lines import draws_unaddressed, line_of, suspect
+from ofa_bench.testing.target import Subject
 from ofa_bench.testing.verdict import Breach, DoesNotApply
 
 if TYPE_CHECKING:
-    from ofa_bench.testing.crew import Crew
+    from ofa_bench.testing.shared_trials import Crew
 
 FAMILIES = ("shrink", "lr", "distill")
 QUICK = ("evaluate.per_bucket=1", "evaluate.buckets=1", "evaluate.curve=0")
@@ -195,7 +195,7 @@ class Case:
 
 def probe(subnet: Subnet) -> float:
     """A label loss that depends on the subnet alone."""
-    return keys.rng("probe", str(subnet.to_json())).random()
+    return seeding.rng("probe", str(subnet.to_json())).random()
 
 
 def draws_of(bus: Bus, step: Step, asked: Callable[[Subnet], float] = probe) -> list[Draw]:

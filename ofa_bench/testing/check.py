@@ -6,23 +6,29 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from ofa_bench.engine.blame import place
 from ofa_bench.errors import BenchError
-from ofa_bench.testing import (
-    adding,
-    building,
-    distilling,
-    offering,
-    rating,
-    shrinking,
-    standing,
-    training,
-)
+from ofa_bench.hooks.tracebacks import place
 from ofa_bench.testing.case import FAMILIES, Case
-from ofa_bench.testing.crew import Crew
-from ofa_bench.testing.pointing import door_of, syntax_place
-from ofa_bench.testing.subject import Subject, find
-from ofa_bench.testing.verdict import CLAUSES, Breach, Clause, DoesNotApply, Report, Verdict, clause
+from ofa_bench.testing.clauses import distill as distilling
+from ofa_bench.testing.clauses import end_to_end as training
+from ofa_bench.testing.clauses import extra as adding
+from ofa_bench.testing.clauses import lr as rating
+from ofa_bench.testing.clauses import network as building
+from ofa_bench.testing.clauses import registration as standing
+from ofa_bench.testing.clauses import shrink as shrinking
+from ofa_bench.testing.clauses import space as offering
+from ofa_bench.testing.shared_trials import Crew
+from ofa_bench.testing.source_lines import door_of, syntax_place
+from ofa_bench.testing.target import Subject, find
+from ofa_bench.testing.verdict import (
+    CLAUSES,
+    Breach,
+    Clause,
+    ContractReport,
+    DoesNotApply,
+    Verdict,
+    clause,
+)
 
 PARTS = (standing, shrinking, rating, distilling, adding, offering, building, training)
 LOADS = "it is registered"
@@ -46,7 +52,7 @@ def it_fits_a_run(case: Case) -> None:
         raise case.unfit
 
 
-def check_plugin(target: Any, *, trains: bool = True) -> Report:
+def check_plugin(target: Any, *, trains: bool = True) -> ContractReport:
     """Hold a plugin to the contract, in under a minute on two cores.
 
     `target` is an installed plugin's name, a file's path, a module, a policy class or instance.
@@ -64,7 +70,7 @@ def check_plugin(target: Any, *, trains: bool = True) -> Report:
             clauses[0].case.crew.start()  # the other process works while this one asks
         verdicts += [held.verdict() for held in clauses]
     spent = time.monotonic() - began
-    return Report(subject.name, str(subject.origin), tuple(verdicts), spent)
+    return ContractReport(subject.name, str(subject.origin), tuple(verdicts), spent)
 
 
 def contract(target: Any, *, trains: bool = True) -> list[Held]:

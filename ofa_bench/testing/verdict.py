@@ -30,7 +30,7 @@ class Verdict:
 
 
 @dataclass(frozen=True)
-class Report:
+class ContractReport:
     """All verdicts on a plugin."""
 
     plugin: str

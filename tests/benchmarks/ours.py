@@ -8,19 +8,19 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from ofa_bench import api
-from ofa_bench.data.batch import Batch
+from ofa_bench.data.sources.batch import MicroBatch
 from ofa_bench.draws import Draw
-from ofa_bench.engine.devices import Devices
-from ofa_bench.engine.gradients import FlatGradients
-from ofa_bench.engine.machine import autocast
-from ofa_bench.engine.optimizer import Optimizer
-from ofa_bench.engine.passes import Passes
-from ofa_bench.engine.replay import blocks_of
-from ofa_bench.engine.teacher import FrozenTeacher
-from ofa_bench.hookspecs import Snapshot
+from ofa_bench.hooks.hookspecs import Snapshot
 from ofa_bench.losses import Losses
 from ofa_bench.nets.mbconv import MBConvNet
 from ofa_bench.nets.protocol import decays
+from ofa_bench.training.cuda.graphs import blocks_of
+from ofa_bench.training.devices import Devices
+from ofa_bench.training.forward_backward import Passes
+from ofa_bench.training.gradients import FlatGradients
+from ofa_bench.training.optimizer import Optimizer
+from ofa_bench.training.precision import autocast
+from ofa_bench.training.teacher import FrozenTeacher
 
 RATE = ("optim.name=sgd", "optim.lr=1e-4", "net.dropout=0", "optim.momentum=0.9")
 
@@ -66,5 +66,5 @@ class Ours:
             teach=self.teacher.on if self.teacher else None,
         )
         self.gradients.zero()
-        passes.run(Batch(images, labels), 0, 1.0, lambda draw: None)
+        passes.run(MicroBatch(images, labels), 0, 1.0, lambda draw: None)
         self.optimizer.step(1e-4)

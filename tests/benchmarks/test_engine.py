@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 
 from ofa_bench import api
-from ofa_bench.engine.carry import prepare, state_of
-from ofa_bench.engine.devices import open_devices
-from ofa_bench.engine.loop import Loop
-from ofa_bench.engine.observers import Silent
-from ofa_bench.engine.passes import Passes
-from ofa_bench.engine.signals import Stop
 from ofa_bench.errors import DataError
+from ofa_bench.runs.runner import prepare, state_of
+from ofa_bench.training.callbacks import Silent
+from ofa_bench.training.devices import open_devices
+from ofa_bench.training.forward_backward import Passes
+from ofa_bench.training.interrupts import Stop
+from ofa_bench.training.loop import Loop
 
 from .timing import FULL, Line, Table
 
@@ -54,7 +54,7 @@ def bare(name: str, folder: Path) -> float:
     schedule, bus = state.assembly.schedule, state.assembly.bus
     steps = [schedule.step(index) for index in range(schedule.steps)]
     plans = [(step, bus.draws(step, lambda net: 0.0), bus.lr_at(step)) for step in steps]
-    from ofa_bench.data.batch import Address
+    from ofa_bench.data.sources.batch import Address
 
     cuts = [schedule.cuts(step.index) for step in steps]
     stream = state.source.batches(Address(*cut) for each in cuts for cut in each)

@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 import torch
 
-from ofa_bench.data.batch import Address
-from ofa_bench.data.cache import prepare_cache
-from ofa_bench.data.datasets import load_spec
+from ofa_bench.data.discovery.datasets import load_spec
 from ofa_bench.data.open import open_source
-from ofa_bench.data.source import Source
+from ofa_bench.data.readers.pixel_cache import prepare_cache
+from ofa_bench.data.sources.batch import Address
+from ofa_bench.data.sources.source import BatchSource
 from ofa_bench.errors import DataError
 
 from .timing import Line, Table
@@ -27,7 +27,7 @@ ROOT = Path(os.environ.get("OFA_BENCH_DATA") or "data")
 PHOTOS = ROOT / "imagenet1k_sample" / "imagenet1k_sample.tar.gz"
 
 
-def opened(name: str, folder: Path, side: int, augment: dict[str, Any]) -> Source:
+def opened(name: str, folder: Path, side: int, augment: dict[str, Any]) -> BatchSource:
     return open_source(
         load_spec(name),
         folder,
@@ -48,7 +48,7 @@ def rate(batches: Iterable[Any], count: int) -> float:
     return images / (time.perf_counter() - began)
 
 
-def ours(source: Source, count: int) -> float:
+def ours(source: BatchSource, count: int) -> float:
     places = (Address(0, at * BATCH, (at + 1) * BATCH) for at in range(count + 1))
     return rate((batch.labels for batch in source.batches(places)), count)
 

@@ -19,7 +19,7 @@ from ofa_bench.cli.allocator import settle
 settle("cpu")
 from ofa_bench.hardware import peak_memory
 from tests.benchmarks import test_peer_evaluation as bench
-from ofa_bench.evaluate.score import score
+from ofa_bench.evaluation.score import score
 from ofa_bench.nets.mbconv import build
 from ofa_bench.space import load_space
 space = load_space("mobilenetv3-32")

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from ofa_bench import api
-from ofa_bench.data.batch import Batch
-from ofa_bench.evaluate.score import score
+from ofa_bench.data.sources.batch import MicroBatch
+from ofa_bench.evaluation.score import score
 from ofa_bench.space import Space, Subnet, load_space
 
 from .timing import FULL, Table, race
@@ -37,13 +37,13 @@ class Noise:
         self.images = drawn.contiguous(memory_format=torch.channels_last)
         self.labels = torch.randint(CLASSES, (IMAGES,), generator=generator)
 
-    def calibration(self, resolution: int) -> Iterator[Batch]:
+    def calibration(self, resolution: int) -> Iterator[MicroBatch]:
         """One batch."""
-        yield Batch(self.images, self.labels)
+        yield MicroBatch(self.images, self.labels)
 
-    def evaluation(self, split: str, resolution: int, chunk: int) -> Iterator[Batch]:
+    def evaluation(self, split: str, resolution: int, chunk: int) -> Iterator[MicroBatch]:
         """One chunk."""
-        yield Batch(self.images, self.labels)
+        yield MicroBatch(self.images, self.labels)
 
 
 def coupled(space: Space) -> list[Subnet]:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from tests.engine.stepping import twenty
+from tests.training.stepping import twenty
 
 from .timing import FULL, Line, Table
 

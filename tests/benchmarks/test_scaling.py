@@ -17,7 +17,7 @@ import pytest
 import torch
 
 from ofa_bench.draws import sandwich
-from ofa_bench.evaluate.score import score
+from ofa_bench.evaluation.score import score
 from ofa_bench.nets.mbconv import build
 from ofa_bench.space import load_space
 

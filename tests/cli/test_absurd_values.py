@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from ofa_bench.errors import BenchError
 from ofa_bench.recipe.layers import Layers
 from ofa_bench.space import load_space
-from ofa_bench.specs import load_toml
+from ofa_bench.spec_files import load_toml
 
 from .conftest import Bench
 

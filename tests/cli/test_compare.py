@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from ofa_bench import api
-from ofa_bench.cli import compare, console
+from ofa_bench.cli import console
+from ofa_bench.cli.commands.training import compare
 from ofa_bench.errors import DataError, Interrupted, TrainingDiverged
 from ofa_bench.recipe import Request
 from ofa_bench.records.store import Store

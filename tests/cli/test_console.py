@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from ofa_bench.cli import console
-from ofa_bench.numbers import count, duration, interval, money, percent, rate
+from ofa_bench.formatting import count, duration, interval, money, percent, rate
 
 
 class Terminal(io.StringIO):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ofa_bench.cli import plan
+from ofa_bench.cli.commands.training import plan
 from ofa_bench.errors import BenchError, Interrupted
 from tests.cli.conftest import Bench
 

@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 
 from ofa_bench import api
-from ofa_bench.cli import console, progress
-from ofa_bench.cli.progress import Log, Watch, watching
+from ofa_bench.cli import console
+from ofa_bench.cli.views import progress
+from ofa_bench.cli.views.progress import Log, ProgressView, watching
 from ofa_bench.draws import Draw, Role
-from ofa_bench.engine.assemble import Assembly
-from ofa_bench.hookspecs import Outcome
+from ofa_bench.hooks.hookspecs import Outcome
+from ofa_bench.planning.assemble import Assembly
 
 
 class Clock:
@@ -51,14 +52,14 @@ def outcome(assembly: Assembly, values: list[float]) -> Outcome:
     return Outcome(draws, losses, 0.1, [1.0] * len(draws), 64)
 
 
-def followed(watch: Watch, assembly: Assembly) -> Watch:
+def followed(watch: ProgressView, assembly: Assembly) -> ProgressView:
     watch.follow(assembly)
     return watch
 
 
 def test_it_moves_with_every_micro_batch(assembly: Assembly) -> None:
     clock = Clock()
-    watch = followed(Watch(clock), assembly)
+    watch = followed(ProgressView(clock), assembly)
     step = assembly.schedule.step(0)
     shares = []
     for done in (1, 2):
@@ -71,7 +72,7 @@ def test_it_moves_with_every_micro_batch(assembly: Assembly) -> None:
 
 def test_the_line_tells_all_there_is_to_tell(assembly: Assembly) -> None:
     clock = Clock()
-    watch = followed(Watch(clock), assembly)
+    watch = followed(ProgressView(clock), assembly)
     for index in range(20):
         step = assembly.schedule.step(index)
         for done in (1, 2):
@@ -86,7 +87,7 @@ def test_the_line_tells_all_there_is_to_tell(assembly: Assembly) -> None:
 
 
 def test_the_share_is_of_macs_and_ends_at_one(assembly: Assembly) -> None:
-    watch = followed(Watch(Clock()), assembly)
+    watch = followed(ProgressView(Clock()), assembly)
     shares = []
     for index in range(assembly.schedule.steps):
         watch.micro(assembly.schedule.step(index), 1, 1)
@@ -99,7 +100,7 @@ def test_the_share_is_of_macs_and_ends_at_one(assembly: Assembly) -> None:
 
 def test_losses_are_read_at_most_twice_a_second(assembly: Assembly) -> None:
     clock = Clock()
-    watch = followed(Watch(clock), assembly)
+    watch = followed(ProgressView(clock), assembly)
     Loss.read = 0
     for index in range(10):
         clock.now = index * 0.1
@@ -126,13 +127,13 @@ def test_a_log_has_a_line_every_ten_seconds(
 def test_work_off_the_schedule_is_borne(assembly: Assembly) -> None:
     """The files may hold more images than the data set's table says."""
     longer = api.plan(method="deps", space="toy", epochs=4)
-    watch = followed(Watch(Clock()), assembly)
+    watch = followed(ProgressView(Clock()), assembly)
     watch.micro(longer.schedule.step(longer.schedule.steps - 1), 1, 1)
     assert watch.share <= 1
 
 
 def test_the_sealed_pass_has_its_own_line(assembly: Assembly) -> None:
-    watch = followed(Watch(Clock()), assembly)
+    watch = followed(ProgressView(Clock()), assembly)
     watch.evaluating(3, 12)
     assert watch.share == 0.25 and watch.text().startswith("evaluation · 3 of 12 chunks")
     watch.clock.now += 8  # type: ignore[attr-defined]
@@ -156,7 +157,7 @@ def test_the_bar_draws_without_markup(capsys: pytest.CaptureFixture[str]) -> Non
 
 def test_waiting_for_images_is_told(assembly: Assembly) -> None:
     clock = Clock()
-    watch = followed(Watch(clock), assembly)
+    watch = followed(ProgressView(clock), assembly)
     step = assembly.schedule.step(0)
     watch.micro(step, 1, 2)
     assert "waiting" not in watch.text()

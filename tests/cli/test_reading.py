@@ -221,7 +221,7 @@ def test_data_that_is_absent_says_where_it_looked(bench: Bench, tmp_path: Path) 
 
 
 def test_data_prepare_links_the_classes(bench: Bench, tmp_path: Path) -> None:
-    from ofa_bench.data.datasets import load_spec
+    from ofa_bench.data.discovery.datasets import load_spec
 
     for part in ("train", "val"):
         for name in load_spec("imagenet100").usual_classes:

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from ofa_bench import api
-from ofa_bench.engine.prefix import Beginning, branch_points
+from ofa_bench.planning.shared_prefix import Beginning, branch_points
 from ofa_bench.records.schema import Record, plain, sealed
 from ofa_bench.records.store import Store
 

@@ -18,9 +18,9 @@ from pathlib import Path
 
 import pytest
 
-from ofa_bench.data.datasets import load_spec
-from ofa_bench.data.layout import locate
-from ofa_bench.data.listing import list_tree
+from ofa_bench.data.discovery.datasets import load_spec
+from ofa_bench.data.discovery.layout import locate
+from ofa_bench.data.discovery.tree import list_tree
 from ofa_bench.errors import BenchError, DataError
 
 SPEC = load_spec("folder")
@@ -29,8 +29,8 @@ LOOK = """
 import resource, sys
 from pathlib import Path
 resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
-from ofa_bench.data.datasets import load_spec
-from ofa_bench.data.layout import locate
+from ofa_bench.data.discovery.datasets import load_spec
+from ofa_bench.data.discovery.layout import locate
 from ofa_bench.errors import DataError
 try:
     locate(load_spec("folder"), Path(sys.argv[1]))

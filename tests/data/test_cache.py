@@ -14,20 +14,20 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from ofa_bench.data.batch import Address
-from ofa_bench.data.cache import Cached, prepare_cache
 from ofa_bench.data.check import check
-from ofa_bench.data.datasets import load_spec
-from ofa_bench.data.layout import INDEX
+from ofa_bench.data.discovery.datasets import load_spec
+from ofa_bench.data.discovery.layout import INDEX
+from ofa_bench.data.discovery.pixel_index import PIXELS
 from ofa_bench.data.open import open_source
-from ofa_bench.data.pixels import PIXELS
-from ofa_bench.data.source import Source
+from ofa_bench.data.readers.pixel_cache import Cached, prepare_cache
+from ofa_bench.data.sources.batch import Address
+from ofa_bench.data.sources.source import BatchSource
 from ofa_bench.errors import BenchError, DataError
 
 SPEC = load_spec("folder")
 
 
-def opened(root: Path, workers: int = 0) -> Source:
+def opened(root: Path, workers: int = 0) -> BatchSource:
     return open_source(
         SPEC,
         root,

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from PIL import Image, PngImagePlugin
 
-from ofa_bench.data.images import read_image
+from ofa_bench.data.readers.images import read_image
 from ofa_bench.errors import DataError
 
 from .odd_files import Odd, chunk, odd_files, png, written
@@ -41,7 +41,7 @@ def test_pixels_of_odd_files(odd: Odd, tmp_path: Path) -> None:
 FLIPPED = """
 import random, sys
 from pathlib import Path
-from ofa_bench.data.images import read_image
+from ofa_bench.data.readers.images import read_image
 from ofa_bench.errors import DataError
 folder, rng, refused = Path(sys.argv[1]), random.Random(5), 0
 for source in sorted(folder.glob("*.*")):
@@ -128,7 +128,8 @@ def limited(*paths: Path, **environment: str) -> list[str]:
     """`read_image` of each path, in a process that may take a gigabyte: what comes of it."""
     code = (
         "import resource, sys; from pathlib import Path; import torch; "
-        "from ofa_bench.data.images import read_image; from ofa_bench.errors import DataError\n"
+        "from ofa_bench.data.readers.images import read_image\n"
+        "from ofa_bench.errors import DataError\n"
         "used = int(Path('/proc/self/statm').read_text().split()[0]) * resource.getpagesize()\n"
         "resource.setrlimit(resource.RLIMIT_AS, (used + (1 << 30), -1))\n"
         "for path in sys.argv[1:]:\n"

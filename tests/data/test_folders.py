@@ -12,9 +12,9 @@ import torch
 from PIL import Image
 
 from ofa_bench.data.check import check
-from ofa_bench.data.datasets import load_spec
+from ofa_bench.data.discovery.datasets import load_spec
 from ofa_bench.data.open import open_source
-from ofa_bench.data.source import Source
+from ofa_bench.data.sources.source import BatchSource
 from ofa_bench.errors import DataError
 
 FOLDER = load_spec("folder")
@@ -25,7 +25,7 @@ def picture(path: Path, grey: int = 0) -> None:
     Image.new("L", (8, 8), grey).save(path, "PNG")
 
 
-def read(root: Path) -> Source:
+def read(root: Path) -> BatchSource:
     """The folder as a run reads it."""
     cpu = torch.device("cpu")
     return open_source(FOLDER, root, resolution=8, augment={}, select=2, seed=0, device=cpu)

@@ -22,14 +22,15 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from ofa_bench.cli.main import main
-from ofa_bench.data import manifest, mapped
-from ofa_bench.data.batch import Address
-from ofa_bench.data.cache import prepare_cache
-from ofa_bench.data.datasets import load_spec
-from ofa_bench.data.layout import INDEX, locate
+from ofa_bench.data.discovery import file_hashes as manifest
+from ofa_bench.data.discovery.datasets import load_spec
+from ofa_bench.data.discovery.layout import INDEX, locate
+from ofa_bench.data.discovery.pixel_index import PIXELS
 from ofa_bench.data.open import open_source
-from ofa_bench.data.pixels import PIXELS
-from ofa_bench.data.source import Source
+from ofa_bench.data.readers import mapped_pixels as mapped
+from ofa_bench.data.readers.pixel_cache import prepare_cache
+from ofa_bench.data.sources.batch import Address
+from ofa_bench.data.sources.source import BatchSource
 from ofa_bench.errors import BenchError, DataError
 
 SPEC = load_spec("folder")
@@ -54,7 +55,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "cache"
 
 
-def opened(root: Path, workers: int = 0) -> Source:
+def opened(root: Path, workers: int = 0) -> BatchSource:
     return open_source(
         SPEC,
         root,
@@ -67,7 +68,7 @@ def opened(root: Path, workers: int = 0) -> Source:
     )
 
 
-def read(source: Source) -> list[torch.Tensor]:
+def read(source: BatchSource) -> list[torch.Tensor]:
     train = [b.images for b in source.batches([Address(0, 0, source.sizes["train"])])]
     held = [b.images for part in ("select", "test") for b in source.evaluation(part, 16, 5)]
     return [*train, *held]

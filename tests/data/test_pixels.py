@@ -19,17 +19,17 @@ import torch
 from PIL import Image
 from PIL.Image import Image as Picture
 
-from ofa_bench.data.augment import Draws, crop_and_flip
-from ofa_bench.data.batch import Address, Batch
-from ofa_bench.data.cache import prepare_cache
-from ofa_bench.data.datasets import SPLIT_SEED, load_spec
+from ofa_bench.data.discovery.datasets import SPLIT_SEED, load_spec
 from ofa_bench.data.open import open_source
-from ofa_bench.data.resident import at_side
-from ofa_bench.data.transforms import Augmented, Plain
-from ofa_bench.keys import key
+from ofa_bench.data.readers.pixel_cache import prepare_cache
+from ofa_bench.data.sources.batch import Address, MicroBatch
+from ofa_bench.data.sources.resident import at_side
+from ofa_bench.data.transforms.augment import Draws, crop_and_flip
+from ofa_bench.data.transforms.per_sample import Augmented, Plain
 from ofa_bench.recipe.layers import recipe_files
 from ofa_bench.recipe.models import Augment
-from ofa_bench.specs import specs_root
+from ofa_bench.seeding import key
+from ofa_bench.spec_files import specs_root
 
 from .pillow import (
     Numbers,
@@ -187,7 +187,7 @@ def test_one_resize_of_a_resident_set(pictures: list[Picture]) -> None:
 def test_a_batch_at_another_resolution(size: int) -> None:
     """One crop of 224 becomes the step's resolution: bilinear and antialiased, in floats."""
     images = torch.randn(2, 3, 224, 224, generator=torch.Generator().manual_seed(5))
-    ours = Batch(images, torch.zeros(2)).at(size).images
+    ours = MicroBatch(images, torch.zeros(2)).at(size).images
     for image, other in zip(images.flatten(0, 1), ours.flatten(0, 1), strict=True):
         theirs = Image.fromarray(image.numpy()).resize((size, size), Image.Resampling.BILINEAR)
         assert np.abs(other.numpy() - np.asarray(theirs)).max() < 1e-3

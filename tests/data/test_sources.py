@@ -9,23 +9,23 @@ from typing import Any
 import pytest
 import torch
 
-from ofa_bench.data.batch import Address
-from ofa_bench.data.datasets import load_spec
+from ofa_bench.data.discovery.datasets import load_spec
 from ofa_bench.data.open import open_source
-from ofa_bench.data.source import Source
+from ofa_bench.data.sources.batch import Address
+from ofa_bench.data.sources.source import BatchSource
 
 CPU = torch.device("cpu")
 CROP = {"kind": "crop", "padding": 2, "flip": True}
 RRC = {"kind": "resized-crop", "flip": True, "jitter": "torch", "erasing": 0.5}
 
 
-def opened(name: str, folder: Path | None = None, **options: Any) -> Source:
+def opened(name: str, folder: Path | None = None, **options: Any) -> BatchSource:
     asked: dict[str, Any] = {"resolution": 8, "augment": CROP, "select": None, "seed": 0}
     asked |= {"device": CPU, **options}
     return open_source(load_spec(name), folder, **asked)
 
 
-def batch(source: Source, *address: int) -> Any:
+def batch(source: BatchSource, *address: int) -> Any:
     return next(iter(source.batches([Address(*address)])))
 
 

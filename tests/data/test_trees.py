@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 import torch
 
-from ofa_bench.data.batch import Address
 from ofa_bench.data.check import check
-from ofa_bench.data.datasets import load_spec
+from ofa_bench.data.discovery.datasets import load_spec
 from ofa_bench.data.open import open_source
-from ofa_bench.data.source import Source
+from ofa_bench.data.sources.batch import Address
+from ofa_bench.data.sources.source import BatchSource
 from ofa_bench.errors import DataError
 
 from .conftest import write_tree
@@ -24,7 +24,7 @@ HERE = Path(__file__).resolve().parents[2]
 REAL = Path(os.environ.get("OFA_BENCH_DATA") or HERE.parent / "shared" / "data")
 
 
-def opened(name: str, folder: Path, **options: Any) -> Source:
+def opened(name: str, folder: Path, **options: Any) -> BatchSource:
     asked: dict[str, Any] = {"resolution": 32, "augment": {"kind": "none"}, "select": None}
     asked |= {"seed": 0, "device": torch.device("cpu"), "workers": 0, **options}
     return open_source(load_spec(name), folder, **asked)

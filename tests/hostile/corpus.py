@@ -169,7 +169,7 @@ def _stopped_child(box: Box, at: int) -> None:
         for number in (1, 2):
             os.dup2(os.open(box.root / "stdout", os.O_CREAT | os.O_WRONLY | os.O_APPEND), number)
         from ofa_bench.cli.main import main
-        from ofa_bench.engine.policies import Bus
+        from ofa_bench.hooks.bus import Bus
 
         draws = Bus.draws
 

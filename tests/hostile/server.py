@@ -63,7 +63,7 @@ def _import() -> None:
     import torchvision.transforms.v2.functional
     from PIL import Image
 
-    from ofa_bench.catalogue import discover
+    from ofa_bench.hooks.catalogue import discover
 
     Image.init()
     discover()

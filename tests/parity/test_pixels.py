@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from ofa_bench.data.batch import Normalise
-from ofa_bench.data.transforms import Plain
+from ofa_bench.data.sources.batch import Normalise
+from ofa_bench.data.transforms.per_sample import Plain
 from ofa_bench.recipe.models import Augment
 from tests.data.pillow import Numbers, jitter, resized_crop
 from tests.data.test_pixels import drawn, tensor

@@ -17,16 +17,16 @@ import torch
 from torch import Tensor
 
 from ofa_bench import api
-from ofa_bench.data.batch import Batch
+from ofa_bench.data.sources.batch import MicroBatch
 from ofa_bench.deploy import official
 from ofa_bench.draws import Draw, Role
-from ofa_bench.engine.gradients import FlatGradients
-from ofa_bench.engine.optimizer import Optimizer
-from ofa_bench.engine.passes import Passes
-from ofa_bench.engine.teacher import FrozenTeacher
 from ofa_bench.losses import Losses
 from ofa_bench.nets.protocol import decays
 from ofa_bench.space import load_space
+from ofa_bench.training.forward_backward import Passes
+from ofa_bench.training.gradients import FlatGradients
+from ofa_bench.training.optimizer import Optimizer
+from ofa_bench.training.teacher import FrozenTeacher
 from tests.parity.test_network import BATCH, CLASSES, PIXELS, both, seed
 
 pytest.importorskip("ofa")
@@ -81,7 +81,7 @@ class Ours:
             teach=self.teacher.on if self.teacher else None,
         )
         self.gradients.zero()
-        passes.run(Batch(pictures, labels), 0, 1.0, lambda draw: None)
+        passes.run(MicroBatch(pictures, labels), 0, 1.0, lambda draw: None)
         self.optimizer.step(bus.lr_at(step))
         return draws
 

@@ -20,7 +20,7 @@ import pytest
 from ofa_bench import Catalogue, Duration
 from ofa_bench.recipe.layers import Layers, recipe_files
 from ofa_bench.recipe.models import Augment, Data, Evaluate, Net, Optim
-from ofa_bench.specs import specs_root
+from ofa_bench.spec_files import specs_root
 
 from .compared import COMPARED
 

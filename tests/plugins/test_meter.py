@@ -10,7 +10,7 @@ import torch
 from ofa_bench_basics.meter import blocks, compared
 
 from ofa_bench import api
-from ofa_bench.records.readings import read
+from ofa_bench.records.extra_metrics import read
 
 
 def test_ratio_and_cosine() -> None:

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from ofa_bench import Budget, Catalogue, MisfitError
-from ofa_bench.engine.fit import check_fit
+from ofa_bench.planning.compatibility import check_fit
 from ofa_bench.space import load_space
 
 SHRINKS = ("progressive", "coupled", "sandwich", "delayed")

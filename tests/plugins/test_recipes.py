@@ -6,7 +6,7 @@ import pytest
 
 from ofa_bench.recipe.layers import Layers, recipe_files
 from ofa_bench.recipe.models import Science
-from ofa_bench.specs import load_toml, specs_root
+from ofa_bench.spec_files import load_toml, specs_root
 
 CHOICE = {"name": "any"}
 HEAD = {"method": "any", "shrink": CHOICE, "lr": CHOICE, "distill": CHOICE}

@@ -16,17 +16,17 @@ import torch
 from torch import Tensor, nn
 
 from ofa_bench import Draw, Role, api
-from ofa_bench.data.batch import Batch
-from ofa_bench.engine.gradients import FlatGradients
-from ofa_bench.engine.optimizer import Optimizer
-from ofa_bench.engine.passes import Passes
-from ofa_bench.engine.teacher import FrozenTeacher
-from ofa_bench.hookspecs import Snapshot
+from ofa_bench.data.sources.batch import MicroBatch
+from ofa_bench.hooks.hookspecs import Snapshot
 from ofa_bench.losses import Losses
 from ofa_bench.nets.mbconv import build
 from ofa_bench.nets.protocol import decays
 from ofa_bench.recipe.models import Optim
 from ofa_bench.space import load_space
+from ofa_bench.training.forward_backward import Passes
+from ofa_bench.training.gradients import FlatGradients
+from ofa_bench.training.optimizer import Optimizer
+from ofa_bench.training.teacher import FrozenTeacher
 
 
 @cache
@@ -274,7 +274,7 @@ def logits_of(net: Any, assembled: Any, regularized: bool, seed: int = 0) -> Ten
         shares=[1.0],
     )
     images = torch.linspace(-1, 1, 16 * 3 * 64).reshape(16, 3, 8, 8)
-    passes.run(Batch(images, torch.zeros(16, dtype=torch.int64)), 0, 1.0, lambda draw: None)
+    passes.run(MicroBatch(images, torch.zeros(16, dtype=torch.int64)), 0, 1.0, lambda draw: None)
     return seen[0].detach()
 
 
@@ -344,7 +344,7 @@ def test_gradients_are_summed_by_their_shares():
         draws=[Draw(subnet, role) for subnet, role in zip(subnets, roles, strict=True)],
         shares=[1.0, 0.01, 0.01, 0.01],
     )
-    passes.run(Batch(images, labels), 0, 1.0, lambda draw: None)
+    passes.run(MicroBatch(images, labels), 0, 1.0, lambda draw: None)
     ours = gradients.flat.clone()
     target = torch.full((16, 10), 0.01)
     target[torch.arange(16), labels] += 0.9
@@ -366,12 +366,13 @@ def test_teachers_normalise_by_the_batch():
     images = torch.randn(8, 3, 8, 8, generator=torch.Generator().manual_seed(0))
     value = next(v for v in assembled.teachers.values() if v is not None)
     assert isinstance(value, Snapshot)
-    source = SimpleNamespace(calibration=lambda size: [Batch(images, torch.zeros(8))])
+    source = SimpleNamespace(calibration=lambda size: [MicroBatch(images, torch.zeros(8))])
     for mode, alike in ((value.mode, False), ("eval", True)):
         kind = Snapshot(net.space.largest, at=value.at, mode=mode)
         teacher = FrozenTeacher.taken(kind, net, source)
         whole, half = (
-            teacher.on(Batch(part, torch.zeros(len(part))))(8)[:4] for part in (images, images[:4])
+            teacher.on(MicroBatch(part, torch.zeros(len(part))))(8)[:4]
+            for part in (images, images[:4])
         )
         assert torch.allclose(whole, half, atol=1e-5) is alike
 

@@ -68,7 +68,7 @@ def test_mlflow(named: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 def test_a_resumed_run_has_each_step_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("tensorboard")
-    from ofa_bench.engine.loop import Loop
+    from ofa_bench.training.loop import Loop
 
     step, left = Loop._step, [25]
 

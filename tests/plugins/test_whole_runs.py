@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from ofa_bench import api
-from ofa_bench.engine.passes import Passes
-from ofa_bench.engine.state import State
+from ofa_bench.training.forward_backward import Passes
+from ofa_bench.training.state import State
 
 SMALL = ("evaluate.per_bucket=1", "evaluate.curve=0", "evaluate.buckets=1")
 

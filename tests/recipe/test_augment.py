@@ -10,11 +10,11 @@ import torch
 from torchvision.transforms import v2
 
 from ofa_bench import api
-from ofa_bench.data.transforms import Augmented
-from ofa_bench.keys import key
+from ofa_bench.data.transforms.per_sample import Augmented
 from ofa_bench.recipe import Request, recorded_recipe
 from ofa_bench.recipe.fingerprint import canonical
 from ofa_bench.recipe.models import Augment
+from ofa_bench.seeding import key
 
 OLD = {"kind", "padding", "flip", "jitter", "autoaugment", "erasing"}
 

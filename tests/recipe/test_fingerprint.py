@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ofa_bench.recipe.fingerprint import Source, source_of
+from ofa_bench.recipe.fingerprint import CodeSource, source_of
 
 FILES = {
     "__init__.py": "from ofa_bench import hookimpl\n",
@@ -48,7 +48,7 @@ def forget() -> None:
         del sys.modules[name]
 
 
-def source(folder: Path, file: str = "", old: str = "", new: str = "") -> Source:
+def source(folder: Path, file: str = "", old: str = "", new: str = "") -> CodeSource:
     """The source after one change."""
     forget()
     importlib.invalidate_caches()

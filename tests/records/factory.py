@@ -7,11 +7,11 @@ import random
 from functools import cache
 from typing import Any
 
-from ofa_bench.keys import digest, rng
 from ofa_bench.recipe.fingerprint import hashed_science, row_id, run_id
 from ofa_bench.records import Record, candidates_hash, sealed, summarise
-from ofa_bench.records.bits import counts, pack
+from ofa_bench.records.per_image import counts, pack
 from ofa_bench.records.schema import Bits, Score
+from ofa_bench.seeding import digest, rng
 from ofa_bench.space import Space, Subnet, load_space
 
 CLASSES = 10

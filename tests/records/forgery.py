@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ofa_bench.recipe.fingerprint import run_id
-from ofa_bench.records.render import spell
+from ofa_bench.records.json_text import spell
 from ofa_bench.records.schema import canonical
 
 RESULTS = Path(__file__).resolve().parents[2] / "results"

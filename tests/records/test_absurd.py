@@ -133,12 +133,12 @@ def test_a_report_leaves_it_out_and_says_so(
 def test_a_lawful_seed_of_two_billion_is_shown_with_its_gap(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from ofa_bench.records.rows import rows
-    from ofa_bench.records.store import Entry, Store
+    from ofa_bench.leaderboard.rows import rows
+    from ofa_bench.records.store import Store, StoredRecord
 
     store, start = Store(tmp_path), time.monotonic()
     record, bits = make("alpha", 2_000_000_000)
-    (row,) = rows([Entry(store.write(record, bits), record)])
+    (row,) = rows([StoredRecord(store.write(record, bits), record)])
     assert row.n == 1
     assert any("1999999980 more are missing" in note for note in row.notes)
     assert main(["board", "--results", str(tmp_path)]) == 0

@@ -216,8 +216,8 @@ def test_a_strangers_policy_is_checked_as_far_as_it_can_be(
 ) -> None:
     """Of a plugin that is not installed: `validate` says what it cannot recompute, and the sums
     that need no policy still refuse a ledger of one pass."""
-    from ofa_bench.records.identity import earlier
     from ofa_bench.records.schema import Record
+    from ofa_bench.records.validation.row_id import earlier
 
     def strange(values: Document) -> None:
         values["method"]["shrink"]["distribution"] = "ofa-bench-strange"

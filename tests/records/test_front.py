@@ -8,7 +8,7 @@ from random import Random
 import pytest
 
 from ofa_bench.errors import UsageError
-from ofa_bench.records.front import (
+from ofa_bench.records.pareto import (
     PAPER_NETS,
     Tread,
     covered,

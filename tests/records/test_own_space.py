@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from ofa_bench.cli.main import main
-from ofa_bench.specs import specs_root
+from ofa_bench.spec_files import specs_root
 from tests.records.forgery import sealed_text
 
 

@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
-from ofa_bench.records.published import mean_pareto, published
-from ofa_bench.specs import load_toml, specs_root
+from ofa_bench.leaderboard.published import mean_pareto, published
+from ofa_bench.spec_files import load_toml, specs_root
 
 
 def test_areas_and_dollars_are_those_printed() -> None:

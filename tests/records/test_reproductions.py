@@ -12,8 +12,8 @@ import torch
 
 from ofa_bench import api
 from ofa_bench.cli.main import main
-from ofa_bench.records.render import spell
-from ofa_bench.records.reproduced import _hash
+from ofa_bench.leaderboard.reproduced import _hash
+from ofa_bench.records.json_text import spell
 
 
 @pytest.fixture(scope="module")

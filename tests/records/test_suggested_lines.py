@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from ofa_bench import api
 from ofa_bench.cli import console
-from ofa_bench.records.board import again, boards
-from ofa_bench.records.shown import to_markdown
+from ofa_bench.leaderboard.board import again, boards
+from ofa_bench.leaderboard.export import to_markdown
 from ofa_bench.records.store import Store
 
 from .factory import fields, make

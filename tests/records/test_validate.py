@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from ofa_bench import api
-from ofa_bench.records.render import spell
-from ofa_bench.records.validate import Context, validate
+from ofa_bench.records.json_text import spell
+from ofa_bench.records.validation.validate import Context, validate
 
 CONTEXT = Context(load=api.load_space, expected=api.expected_candidates)
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from ofa_bench.cli.main import main
-from ofa_bench.records.board import Board, boards
+from ofa_bench.leaderboard.board import Board, boards
 from ofa_bench.records.schema import plain, sealed
 from ofa_bench.records.store import Store
 from ofa_bench.report import Sources, page

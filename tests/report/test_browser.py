@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from ofa_bench.records.board import boards
+from ofa_bench.leaderboard.board import boards
 from ofa_bench.records.store import Store
 from ofa_bench.report import page
 from ofa_bench.report.training import Rates

@@ -8,9 +8,9 @@ from itertools import pairwise
 
 import pytest
 
-from ofa_bench.numbers import count, percent
-from ofa_bench.records.board import Board, board
-from ofa_bench.records.published import published
+from ofa_bench.formatting import count, percent
+from ofa_bench.leaderboard.board import Board, board
+from ofa_bench.leaderboard.published import published
 from ofa_bench.records.store import Store
 from ofa_bench.records.track import tracks
 from ofa_bench.report import page

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from ofa_bench import api
-from ofa_bench.catalogue import Catalogue, Origin, discover
-from ofa_bench.cli.outlook import Outlook
-from ofa_bench.cli.rates import rates_of
-from ofa_bench.engine.assemble import Assembly
+from ofa_bench.cli.views.rates import rates_of
+from ofa_bench.hooks.catalogue import Catalogue, Origin, discover
+from ofa_bench.leaderboard.board import Board
+from ofa_bench.planning.assemble import Assembly
+from ofa_bench.planning.forecast import Outlook
 from ofa_bench.recipe.fingerprint import source_of
-from ofa_bench.records.board import Board
 from ofa_bench.records.schema import Record, sealed
 from ofa_bench.report import page
 from ofa_bench.report.meter import metered
@@ -89,7 +89,7 @@ def test_an_installed_policy_of_others_is_not_imported_either(
     catalogue = Catalogue(Origin("other", "ofa-bench-other"))
     catalogue.lr("strange", "evil_policy:Strange")
     catalogue.merge(discover().catalogue)
-    monkeypatch.setattr("ofa_bench.engine.planned.trusted", lambda: catalogue)
+    monkeypatch.setattr("ofa_bench.runs.recorded_plan.trusted", lambda: catalogue)
     told = ran(planned()).model_dump(mode="json", by_alias=True)
     told["science"]["lr"]["name"] = told["method"]["lr"]["name"] = "strange"
     assert "strange" in str(rates_of(sealed(told)))

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from ofa_bench import api
-from ofa_bench.records.boards import check_boards
-from ofa_bench.records.claims import findings, to_markdown
+from ofa_bench.leaderboard.board_files import check_boards
+from ofa_bench.leaderboard.claims import findings, to_markdown
 from ofa_bench.records.store import Store, read
-from ofa_bench.records.validate import Context, validate
+from ofa_bench.records.validation.validate import Context, validate
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "results"

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ofa_bench import BenchError, api
-from ofa_bench.records.boards import write_boards
+from ofa_bench.leaderboard.board_files import write_boards
 
 TINY: dict[str, Any] = {"method": "ofa", "dataset": "digits", "space": "toy", "epochs": 1}
 TINY |= {"set": ("evaluate.per_bucket=1", "evaluate.curve=0")}

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from ofa_bench import UsageError, api
-from ofa_bench.catalogue import discover
+from ofa_bench.hooks.catalogue import discover
 from ofa_bench.recipe import Request
 from ofa_bench.recipe.asked import CHECKS
 from ofa_bench.records.store import Store

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from ofa_bench.errors import UnknownName
-from ofa_bench.policy import Options, ShrinkPolicy
+from ofa_bench.hooks.policy import Options, ShrinkPolicy
 from ofa_bench.testing import check_plugin, contract
 
 

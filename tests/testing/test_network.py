@@ -10,7 +10,9 @@ import pytest
 
 from ofa_bench.testing import Report, check_plugin
 
-PLAIN = Path(__file__).resolve().parents[1] / "strangers" / "ofa-bench-plain" / "ofa_bench_plain"
+PLAIN = (
+    Path(__file__).resolve().parents[1] / "example_plugins" / "ofa-bench-plain" / "ofa_bench_plain"
+)
 
 
 def checked(

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ofa_bench.cli.main import main
-from ofa_bench.testing.template import new_plugin
+from ofa_bench.testing.scaffold import new_plugin
 
 from .broken import BROKEN
 
@@ -118,7 +118,7 @@ def test_an_author_sees_his_own_line(tmp_path: Path, capsys: Capture) -> None:
     assert "failed in shrink_draws at step 0 of phase 'all': KeyError: 'gone'" in told
     assert "{}['gone']" in told
     assert "docs/hooks.md" in told
-    assert "engine/policies.py" not in told
+    assert "hooks/bus.py" not in told
 
 
 def test_a_misspelt_hook_is_refused_before_a_run(tmp_path: Path, capsys: Capture) -> None:

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from ofa_bench.api import run
-from ofa_bench.catalogue import Catalogue, Discovery, Origin, discover
 from ofa_bench.errors import UsageError
+from ofa_bench.hooks.catalogue import Catalogue, Discovery, Origin, discover
 from ofa_bench.testing import check_plugin
-from ofa_bench.testing.template import KINDS, new_plugin
+from ofa_bench.testing.scaffold import KINDS, new_plugin
 
 SINGLE = ("shrink", "lr", "distill", "method", "extra")
 

@@ -127,7 +127,7 @@ def restated(rng: random.Random, path: Path) -> bytes:
     """The state saved again with an entry that does not belong."""
     import torch
 
-    from ofa_bench.engine.checkpoint import serialized
+    from ofa_bench.training.checkpoint import serialized
 
     state: Any = torch.load(path, weights_only=True, map_location="cpu")
     key = rng.choice([name for name in state if name != "parameters"] or list(state))

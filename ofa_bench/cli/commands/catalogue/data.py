@@ -1,0 +1,159 @@
+"""`ofa-bench data`: look at a data set before a long run depends on it."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ofa_bench.cli import console
+from ofa_bench.cli.options import RUN_OPTIONS, Name, json_option
+from ofa_bench.errors import UsageError
+from ofa_bench.sanitize import command_line
+
+SHOWN = 20  # broken files and groups of copies that are named one by one
+
+
+@click.group()
+def command() -> None:
+    """Check a data set, or prepare one."""
+
+
+@command.command()
+@click.argument("dataset", type=Name("dataset"))
+@RUN_OPTIONS["data_dir"]
+@click.option("--deep", is_flag=True, help="Hash everything anew; believe nothing that was kept.")
+@json_option
+@click.pass_context
+def check(
+    ctx: click.Context, dataset: str, data_dir: str | None, deep: bool, as_json: bool
+) -> None:
+    """Decode every image of DATASET, count, and look for copies; exit 1 if any is broken."""
+    from ofa_bench.data.check import check as examine
+    from ofa_bench.hooks.catalogue import discover
+    from ofa_bench.planning.assemble import spec_of
+    from ofa_bench.training.interrupts import listening
+
+    spec = spec_of(dataset, discover().catalogue)
+    folder = Path(data_dir) if data_dir else None
+    with listening() as stop:  # so that hashes are kept, whoever asks to stop
+        stop.hint = "the same line goes on with what was hashed"
+        report = examine(spec, folder, progress=_told(), deep=deep)
+    if as_json:
+        console.answer(report.to_json())
+    else:
+        _show(report)
+    ctx.exit(0 if report.ok else 1)
+
+
+def _told() -> Callable[[int, int], None]:
+    """A line on stderr every few seconds."""
+    last = time.monotonic()
+
+    def progress(done: int, of: int) -> None:
+        nonlocal last
+        if time.monotonic() - last >= (1.0 if sys.stderr.isatty() else 10.0):
+            last = time.monotonic()
+            console.tell(f"{done:,} of {of:,} files")
+
+    return progress
+
+
+def _show(report: Any) -> None:
+    images, sides = report.images, report.sides
+    pairs: list[tuple[str, object]] = [
+        ("data set", f"{report.dataset} in {report.root}"),
+        ("images", f"{images['train']:,} train, {images['test']:,} test"),
+        ("classes", f"{len(report.classes):,}"),
+    ]
+    pairs += [(f"{end} image", f"{w} × {h}") for end, (w, h) in sides.items()]
+    pairs.append(("broken", f"{len(report.broken):,}"))
+    pairs += [(f"copies in {where}", len(sets)) for where, sets in report.copies.items() if sets]
+    pairs += [("note", note) for note in report.notes]
+    console.facts(pairs)
+    for broken in report.broken[:SHOWN]:
+        console.say(f"broken: {broken.file}: {broken.reason}")
+    for sets in report.copies.values():
+        for group in sets[:SHOWN]:
+            console.say(f"copies: {', '.join(group)}")
+    if len(report.broken) > SHOWN:
+        console.say(f"and {len(report.broken) - SHOWN:,} more broken; --json names them all")
+
+
+@command.command()
+@click.argument("dataset", type=Name("dataset"))
+@click.option("--from", "source", metavar="DIR", help="ImageNet's folder, to link imagenet100 to.")
+@click.option("--to", metavar="DIR", help="The folder to make.")
+@click.option("--cache", is_flag=True, help="Decode all images once, into a folder of pixels.")
+@click.option("--short", type=click.IntRange(8), default=256, help="Their shorter side, at most.")
+@RUN_OPTIONS["data_dir"]
+@click.option("--yes", is_flag=True, help="Do not ask before writing pixels.")
+@json_option
+def prepare(
+    dataset: str,
+    source: str | None,
+    to: str | None,
+    cache: bool,
+    short: int,
+    data_dir: str | None,
+    yes: bool,
+    as_json: bool,
+) -> None:
+    """Make imagenet100 of links into ImageNet, or a folder of DATASET's pixels.
+
+    Links copy nothing. --cache spares every run the decoding: the size is told first.
+    """
+    if cache == (source is not None):
+        raise click.UsageError("Give either --from DIR (with --to DIR) or --cache.")
+    if cache:
+        _cache(dataset, data_dir, to, short, yes, as_json)
+        return
+    if dataset != "imagenet100":
+        raise UsageError(
+            f"{dataset!r} needs no links", "only imagenet100 is made of another data set"
+        )
+    if source is None or to is None:
+        raise click.UsageError("--from DIR needs --to DIR, the folder to make.")
+    from ofa_bench.data.discovery.prepare import prepare_imagenet100
+
+    done = prepare_imagenet100(Path(source), Path(to))
+    if as_json:
+        console.answer(done.to_json())
+    else:
+        console.say(f"{done.root}: {done.classes} classes, {done.links} new links")
+
+
+def _cache(
+    dataset: str, data_dir: str | None, to: str | None, short: int, yes: bool, as_json: bool
+) -> None:
+    from ofa_bench.data.readers.pixel_cache import prepare_cache
+    from ofa_bench.hooks.catalogue import discover
+    from ofa_bench.planning.assemble import spec_of
+    from ofa_bench.training.interrupts import listening
+
+    def agree(planned: Any) -> bool:
+        size = (
+            f"{planned.images:,} images, {planned.bytes / 1e9:,.2f} GB of pixels, into "
+            f"{planned.root}; {planned.scaled:,} of them scaled down to {short}"
+        )
+        if not yes and not sys.stdin.isatty():
+            raise UsageError(f"nobody can be asked whether to write {size}", "--yes writes them")
+        console.tell(size)
+        return yes or console.confirm("Write them?")
+
+    spec, folder = spec_of(dataset, discover().catalogue), Path(data_dir) if data_dir else None
+    home = Path(to) if to else None
+    with listening():  # so that what is half written goes away, whoever asks to stop
+        done = prepare_cache(spec, folder, home, short, agree, _told())
+    if as_json:
+        console.answer(done.to_json())
+        return
+    console.say(f"use it with {command_line('--data-dir', done.root)}")
+    if done.scaled:
+        console.say(
+            "its images are not the files' any more, so its runs stand on boards of their own"
+        )

@@ -1,0 +1,173 @@
+"""`ofa-bench list`: what may be named in a command."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ofa_bench.cli import console
+from ofa_bench.cli.options import json_option
+
+if TYPE_CHECKING:
+    from ofa_bench.hooks.catalogue import Discovery
+
+Row = dict[str, Any]
+
+
+@click.command()
+@click.argument(
+    "kind",
+    required=False,
+    metavar="[KIND]",
+    type=click.Choice(
+        [
+            "methods",
+            "shrink",
+            "lr",
+            "distill",
+            "extras",
+            "spaces",
+            "datasets",
+            "networks",
+            "plugins",
+        ]
+    ),
+)
+@click.option("--plugin", "plugins", multiple=True, metavar="FILE", help="A single-file plugin.")
+@json_option
+def command(kind: str | None, plugins: tuple[str, ...], as_json: bool) -> None:
+    """List what may be named in a command.
+
+    KIND: methods, shrink, lr, distill, extras, spaces, datasets, networks or plugins; all of them
+    without.
+    """
+    kinds = [kind] if kind else list(LISTS)
+    known = _known(plugins)
+    found = {name: LISTS[name](known) for name in kinds}
+    if as_json:
+        console.answer(found)
+        return
+    for place, (name, rows) in enumerate(found.items()):
+        if place:
+            console.say()
+        if not rows:
+            console.say(f"{name}: none")
+            continue
+        titles = list(rows[0])
+        console.table(titles, [[_cell(row[title]) for title in titles] for row in rows], name)
+
+
+def _cell(value: Any) -> object:
+    return ", ".join(map(str, value)) if isinstance(value, list) else value
+
+
+def _methods(known: Discovery) -> list[Row]:
+    return [
+        {
+            "name": entry.name,
+            **{family: entry.about[family] for family in ("shrink", "lr", "distill")},
+            "paper": entry.about["paper"],
+            "plugin": str(entry.origin),
+        }
+        for entry in _entries(known, "method")
+    ]
+
+
+def _policies(kind: str) -> Callable[[Discovery], list[Row]]:
+    def rows(known: Discovery) -> list[Row]:
+        return [
+            {"name": entry.name, "class": _target(entry.target), "plugin": str(entry.origin)}
+            for entry in _entries(known, kind)
+        ]
+
+    return rows
+
+
+def _target(target: Any) -> str:
+    if isinstance(target, str):
+        return target
+    return f"{target.__module__}:{getattr(target, '__qualname__', type(target).__name__)}"
+
+
+def _spaces(known: Discovery) -> list[Row]:
+    from ofa_bench.planning.assemble import space_of
+
+    rows = []
+    for entry in _entries(known, "space"):
+        space = space_of(entry.name, known.catalogue)
+        rows.append(
+            {
+                "name": entry.name,
+                "nets": space.count,
+                "resolutions": list(space.listed),
+                "summary": space.table.summary,
+            }
+        )
+    return rows
+
+
+def _datasets(known: Discovery) -> list[Row]:
+    from ofa_bench.planning.assemble import spec_of
+
+    rows = []
+    for entry in _entries(known, "dataset"):
+        spec = spec_of(entry.name, known.catalogue)
+        rows.append(
+            {
+                "name": spec.name,
+                "classes": spec.classes,
+                "train": spec.train_total,
+                "test": spec.test,
+                "space": spec.space,
+                "summary": spec.summary,
+            }
+        )
+    return rows
+
+
+def _plugins(known: Discovery) -> list[Row]:
+    return [
+        {
+            "name": found.origin.plugin,
+            "status": found.status,
+            "distribution": found.origin.distribution or found.origin.file,
+            "version": found.origin.version,
+            "reason": found.reason,
+        }
+        for found in known.found
+    ]
+
+
+def _known(files: tuple[str, ...]) -> Discovery:
+    """What is installed, and what single-file plugins add."""
+    from ofa_bench.hooks.catalogue import Catalogue, Discovery, discover
+    from ofa_bench.hooks.plugin_file import load_file
+
+    installed = discover()
+    if not files:
+        return installed
+    known = Discovery(Catalogue(), [*installed.found])
+    known.catalogue.merge(installed.catalogue)
+    for file in files:
+        known.admit(*load_file(Path(file)))
+    return known
+
+
+def _entries(known: Discovery, kind: str) -> list[Any]:
+    return [known.catalogue.get(kind, name) for name in known.catalogue.names(kind)]
+
+
+LISTS: dict[str, Callable[[Discovery], list[Row]]] = {
+    "methods": _methods,
+    "shrink": _policies("shrink"),
+    "lr": _policies("lr"),
+    "distill": _policies("distill"),
+    "extras": _policies("extra"),
+    "spaces": _spaces,
+    "datasets": _datasets,
+    "networks": _policies("supernet"),
+    "plugins": _plugins,
+}

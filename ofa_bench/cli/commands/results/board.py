@@ -1,0 +1,193 @@
+"""`ofa-bench board`: leaderboards, computed from records and nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ofa_bench.cli import console
+from ofa_bench.cli.options import json_option, results_option
+from ofa_bench.formatting import DASH
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ofa_bench.leaderboard.board import Board
+    from ofa_bench.leaderboard.published import Published
+    from ofa_bench.leaderboard.screening import Screened
+    from ofa_bench.records.store import Store, StoredRecord
+
+
+@click.command()
+@click.argument("which", required=False, metavar="[DATASET|TRACK]")
+@click.option("--check", is_flag=True, help="Compare the kept boards with the records; exit 1.")
+@click.option("--published", is_flag=True, help="What papers print on a data set, beside.")
+@click.option("--curve", is_flag=True, help="Accuracy against cost over several budgets.")
+@click.option(
+    "--reach", type=float, metavar="PERCENT", help="With --curve: what that accuracy costs."
+)
+@click.option("--claims", metavar="PAPER", help="A paper's claims, judged on the records.")
+@click.option(
+    "--format", "form", type=click.Choice(["table", "md", "json"]), default="table", help="How."
+)
+@results_option
+@json_option
+@click.pass_context
+def command(
+    ctx: click.Context,
+    /,
+    which: str | None,
+    check: bool,
+    published: bool,
+    curve: bool,
+    reach: float | None,
+    claims: str | None,
+    form: str,
+    results: str | None,
+    as_json: bool,
+) -> None:
+    """Show leaderboards: a data set's, a track's, or all.
+
+    They are computed from records, and kept in the results folder's boards/. --check writes
+    nothing: it exits with 1 where a kept board is not what the records say.
+    """
+    from ofa_bench import api
+    from ofa_bench.records.store import Store
+
+    store = Store(api.results_root(results))
+    form = "json" if as_json else form
+    if check:
+        ctx.exit(_check(store, form))
+    if claims:
+        _claims(store, claims, form)
+    elif curve or reach is not None:
+        _curves(store, which, reach, form)
+    else:
+        _boards(store, which, published, form)
+
+
+def _claims(store: Store, paper: str, form: str) -> None:
+    from ofa_bench import api
+    from ofa_bench.leaderboard.claims import findings, to_markdown
+
+    found = findings(store.results, paper, api.record_checks(candidates=False))
+    if form == "json":
+        console.answer({"claims": [asdict(each) for each in found]})
+    else:
+        console.raw(to_markdown(found))
+
+
+def _curves(store: Store, which: str | None, reach: float | None, form: str) -> None:
+    from ofa_bench.cli.views import board as standings
+    from ofa_bench.cli.views import cost_curves as curves
+    from ofa_bench.leaderboard.cost_curves import families
+    from ofa_bench.records.track import track_of
+
+    screened = _screened(store)
+    records: Sequence[StoredRecord] = screened.entries
+    if which:
+        records = [e for e in records if track_of(e.record).name.startswith(f"{which}-")]
+    found = families(records)
+    if form == "json":
+        unranked = standings.unranked_document(screened.unranked)
+        console.answer({"families": curves.document(found, reach), **unranked})
+    elif form == "md":
+        console.raw(curves.markdown(found, reach))
+    elif found:
+        curves.show(found, reach)
+    else:
+        console.say("no rows at two sizes of a budget; compare --curve makes them")
+    if form == "table":
+        standings.list_unranked(screened.unranked)
+
+
+def _boards(store: Store, which: str | None, published: bool, form: str) -> None:
+    from ofa_bench.cli.views import board as standings
+    from ofa_bench.leaderboard.board import boards_of
+    from ofa_bench.leaderboard.board_files import choose
+    from ofa_bench.leaderboard.export import to_markdown
+
+    screened = _screened(store)
+    boards = boards_of(screened)
+    papers = published_for(which, boards) if published else []
+    mine = [each for each in boards if not papers or each.track.name.startswith(f"{which}-")]
+    found = choose(mine, which if mine or (not papers and not screened.unranked) else None)
+    if found:
+        standings.refresh(store.results)
+    if form == "json":
+        more: dict[str, Any] = (
+            {"published": [asdict(paper) for paper in papers]} if published else {}
+        )
+        more |= standings.unranked_document(screened.unranked)
+        console.answer(standings.document(found, **more))
+    elif form == "md":
+        console.raw("\n".join(to_markdown(each) for each in found))
+    else:
+        for paper in papers:
+            show_paper(paper)
+        _show(found, store)
+        standings.list_unranked(screened.unranked)
+
+
+def _screened(store: Store) -> Screened:
+    from ofa_bench import api
+    from ofa_bench.leaderboard.screening import held
+
+    return held(store, context=api.record_checks(candidates=False))
+
+
+def _show(boards: list[Board], store: Store) -> None:
+    from ofa_bench.cli.views import board as standings
+
+    if not boards:
+        console.say(f"no records in {store.results}")
+    for place, each in enumerate(boards):
+        if place:
+            console.say()
+        standings.show(each, each.track.name)
+        for line in [*standings.caveats(each), *(f"more seeds: {line}" for line in each.more)]:
+            console.say(line)
+
+
+def published_for(which: str | None, boards: list[Board]) -> list[Published]:
+    """The papers' figures on the data set that was asked for, or those of the boards' own."""
+    from ofa_bench.leaderboard.published import published
+
+    datasets = [which] if which else sorted({each.track.name.partition("-")[0] for each in boards})
+    return [paper for dataset in datasets for paper in published(dataset)]
+
+
+def show_paper(paper: Published) -> None:
+    """A paper's rows; they are never ranked with measured ones."""
+    columns = ("published", ">mean Pareto, %", ">smallest", ">largest", ">epochs", ">GPU-h", ">$")
+    rows = [
+        [
+            row.method,
+            DASH if row.mean_pareto is None else f"{row.mean_pareto:.1f}",
+            *(DASH if value is None else value for value in (row.smallest, row.largest)),
+            *(DASH if value is None else value for value in (row.epochs, row.gpu_hours)),
+            DASH if row.dollars is None else row.dollars,
+        ]
+        for row in paper.rows
+    ]
+    console.table(columns, rows, "")
+    if paper.reference:
+        console.table(("single net", ">M MACs", ">top-1, %"), paper.reference, "")
+    for line in (f"source: {paper.source}", *paper.notes):
+        console.say(line)
+    console.say()
+
+
+def _check(store: Store, form: str) -> int:
+    from ofa_bench import api
+    from ofa_bench.leaderboard.board_files import check_boards
+
+    said = check_boards(store.results, api.record_checks(candidates=False))
+    if form == "json":
+        console.answer({"ok": not said, "differences": said})
+    else:
+        for line in said or [f"the boards in {store.results} are what the records say"]:
+            console.say(line)
+    return 1 if said else 0

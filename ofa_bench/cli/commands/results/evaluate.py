@@ -1,0 +1,68 @@
+"""`ofa-bench evaluate`: subnets of a finished run, calibrated and scored."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from ofa_bench.cli import console
+from ofa_bench.cli.options import (
+    RUN_OPTIONS,
+    json_option,
+    results_option,
+    space_option,
+    trust_option,
+)
+from ofa_bench.formatting import count, percent
+
+
+@click.command()
+@click.argument("run")
+@click.option(
+    "--subnet",
+    "subnets",
+    multiple=True,
+    required=True,
+    metavar="SUBNET",
+    help="largest, smallest, k7e4d3, a name that show prints, or JSON; repeatable.",
+)
+@RUN_OPTIONS["data_dir"]
+@RUN_OPTIONS["workers"]
+@RUN_OPTIONS["device"]
+@RUN_OPTIONS["recipe"]
+@space_option
+@RUN_OPTIONS["plugins"]
+@trust_option
+@results_option
+@json_option
+def command(
+    run: str, subnets: tuple[str, ...], results: str | None, as_json: bool, **values: Any
+) -> None:
+    """Score any subnets of a finished run.
+
+    Each is calibrated: it gets norm statistics of its own. Plugin files, recipes and space tables
+    that the run's folder names are used only where they are named here, or with --trust.
+    """
+    from ofa_bench import api
+    from ofa_bench.cli.allocator import settle
+    from ofa_bench.cli.views.progress import watching
+
+    settle(values["device"])
+    with watching() as watch:
+        scores = api.evaluate(run, subnets, results=results, progress=watch, **values)
+    if as_json:
+        console.answer({"run": run, "scores": [score.model_dump(mode="json") for score in scores]})
+        return
+    columns = ["subnet", ">MACs", ">params", ">top-1 select, %", ">top-1 test, %"]
+    rows = [
+        (
+            score.name,
+            count(score.macs),
+            count(score.params),
+            percent(score.top1_select),
+            percent(score.top1_test),
+        )
+        for score in scores
+    ]
+    console.table(columns, rows)

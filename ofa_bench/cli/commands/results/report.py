@@ -1,0 +1,110 @@
+"""`ofa-bench report`: records as one page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ofa_bench.cli import console
+from ofa_bench.cli.options import json_option, results_option
+
+if TYPE_CHECKING:
+    from ofa_bench.leaderboard.board import Board
+    from ofa_bench.leaderboard.screening import Screened
+    from ofa_bench.records.store import Store, StoredRecord
+
+
+@click.command()
+@click.argument("which", nargs=-1, metavar="[RECORD…|DATASET]")
+@click.option("-o", "--output", required=True, metavar="FILE.html", help="Where to write the page.")
+@results_option
+@json_option
+def command(which: tuple[str, ...], output: str, results: str | None, as_json: bool) -> None:
+    """Write records as one HTML page that needs no network and no server.
+
+    All records, those of a data set or track, or the ones named; two named records are also held
+    against each other, field by field.
+    """
+    from ofa_bench import api
+    from ofa_bench.cli.views.rates import rates_of
+    from ofa_bench.leaderboard.screening import held, screened
+    from ofa_bench.records.store import Store
+    from ofa_bench.report import Sources, page
+    from ofa_bench.report.meter import metered
+    from ofa_bench.report.page import showable
+
+    store = Store(api.results_root(results))
+    context = api.record_checks(candidates=False)
+    named = _named(store, which)
+    found = screened(named, context) if named else held(store, context=context)
+    boards = _boards(store, found, () if named else which)
+    for item in found.unranked:
+        console.complain(f"not ranked: {item}", "`ofa-bench validate` names every finding")
+    console.tell(f"{sum(place.row.n for each in boards for place in each.places)} records")
+    sources = Sources(rates_of, lambda record: metered(store.results, record), _card)
+    pair = (named[0].record, named[1].record) if len(named) == 2 else None
+    unread = [f"{item.file}: {item.reason}" for item in found.unranked]
+    boards, more = showable(boards, sources)
+    text = page(boards, sources, pair, [*unread, *more])
+    _write(Path(output), text)
+    if as_json:
+        names = [each.track.name for each in boards]
+        console.answer({"file": output, "tracks": names, "bytes": len(text.encode())})
+    else:
+        console.say(output)
+
+
+def _named(store: Store, which: tuple[str, ...]) -> list[StoredRecord]:
+    """The records named; none where a data set or track, or nothing, is meant."""
+    from ofa_bench.errors import UsageError
+
+    if len(which) > 1:
+        return [store.find(name) for name in which]
+    try:
+        return [store.find(name) for name in which]
+    except UsageError:
+        if which[0].endswith(".json"):
+            raise
+        return []
+
+
+def _boards(store: Store, found: Screened, which: tuple[str, ...]) -> list[Board]:
+    from ofa_bench.errors import UsageError
+    from ofa_bench.leaderboard.board import boards_of
+    from ofa_bench.leaderboard.board_files import choose
+
+    boards = boards_of(found)
+    if not boards:
+        if found.unranked:
+            raise UsageError(
+                f"no record holds: {found.unranked[0]}", "`ofa-bench validate` names every finding"
+            )
+        raise UsageError(
+            f"there are no records in {store.root}",
+            "make some with `ofa-bench run` or `ofa-bench compare`, or say where with --results",
+        )
+    return choose(boards, which[0] if which else None)
+
+
+def _card(method: str) -> str | None:
+    """A method's card, where a plugin that may be loaded for a record has one."""
+    from ofa_bench import api
+    from ofa_bench.errors import BenchError
+    from ofa_bench.hooks.catalogue import trusted
+
+    try:
+        return api.card(method, trusted()).read_text(encoding="utf-8")
+    except (BenchError, OSError, ValueError):
+        return None
+
+
+def _write(path: Path, text: str) -> None:
+    from ofa_bench.atomic_io import write_whole
+    from ofa_bench.errors import BenchError
+
+    try:
+        write_whole(path, text)
+    except BenchError as error:
+        raise BenchError(error.message, "name another file with -o") from error

@@ -1,0 +1,1 @@
+"""Commands that plan, train, resume and repeat runs."""

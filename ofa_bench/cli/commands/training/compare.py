@@ -1,0 +1,194 @@
+"""`ofa-bench compare`: every method and seed, and the one table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ofa_bench.cli import console
+from ofa_bench.cli.comparison import Names, Seeds, check_code, requests, sized, take_file
+from ofa_bench.cli.options import asked_of, json_option, run_options, trust_option
+from ofa_bench.cli.side import DeviceList
+from ofa_bench.errors import BenchError
+from ofa_bench.formatting import count, duration, money
+from ofa_bench.sanitize import command_line
+
+if TYPE_CHECKING:
+    from ofa_bench.planning.assemble import Assembly
+    from ofa_bench.recipe import Request
+    from ofa_bench.records.store import Store, StoredRecord
+
+ASK_FROM = 600.0  # seconds
+Outcomes = tuple[list["StoredRecord"], list[tuple[str, BenchError]]]
+SLOWEST = 2e9  # MACs a second of a slow core: only to judge whether asking is due
+
+
+@click.command()
+@click.argument("file", required=False, is_eager=True, expose_value=False, callback=take_file)
+@click.option("--methods", type=Names(), metavar="A,B,…", help="Which methods.")
+@click.option("--seeds", type=Seeds(), default="3", metavar="N|A,B,…", help="How many, or which.")
+@run_options(without=("method", "seed"))
+@click.option("--curve", is_flag=True, help="At a quarter, half, one and two of the budget.")
+@click.option("--devices", type=DeviceList(), metavar="0,1,…", help="Runs side by side on these.")
+@click.option("--yes", is_flag=True, help="Do not ask before a long comparison.")
+@trust_option
+@json_option
+@click.pass_context
+def command(
+    ctx: click.Context,
+    /,
+    methods: tuple[str, ...] | None,
+    seeds: tuple[int, ...],
+    curve: bool,
+    devices: tuple[str, ...] | None,
+    yes: bool,
+    trust: bool,
+    as_json: bool,
+    **values: Any,
+) -> None:
+    """Train every method and seed; show one table.
+
+    Finished runs are reused and begun ones go on. FILE.toml may declare a comparison: keys named
+    as these options, and [[rows]] instead of methods for rows that differ in more. A run that
+    fails is shown as failed, and the others go on; the exit code is then 1. Code that FILE.toml
+    names is run only where --plugin names it too, or with --trust.
+    """
+    check_code(ctx, trust)
+    every = requests(values, methods, seeds, ctx.meta.get("rows", []))
+    if curve:
+        conduct(ctx, list(sized(every)), seeds, yes, as_json, devices, _curves)
+    else:
+        conduct(ctx, every, seeds, yes, as_json, devices)
+
+
+def _curves(entries: list[StoredRecord]) -> None:
+    from ofa_bench.cli.views import cost_curves as curves
+    from ofa_bench.leaderboard.cost_curves import families
+
+    curves.show(families(entries), None)
+
+
+def conduct(
+    ctx: click.Context,
+    every: list[dict[str, Any]],
+    seeds: tuple[int, ...],
+    yes: bool,
+    as_json: bool,
+    devices: tuple[str, ...] | None = None,
+    after: Callable[[list[StoredRecord]], None] = lambda entries: None,
+) -> None:
+    """Say what a comparison will cost, ask where that is much, run it and show its table.
+
+    `after` is given the records, to show more of them.
+    """
+    from ofa_bench import api
+    from ofa_bench.cli import side
+    from ofa_bench.cli.allocator import settle
+    from ofa_bench.cli.views.board import refresh
+    from ofa_bench.leaderboard.board import again
+    from ofa_bench.records.store import Store
+    from ofa_bench.runs.comparison import forget_shared
+
+    runs = [_planned(each) for each in every]
+    store = Store(api.results_root(every[0]["results"]))
+    if not _foretold(runs, store) and not (yes or console.confirm("Start?")):
+        raise BenchError("nothing was started", "--yes starts without asking")
+    if devices:
+        entries, failures = side.carry_out(runs, store, devices)
+    else:
+        settle(every[0]["device"])
+        entries, failures = carry_out(runs, store)
+    forget_shared(store.results)
+    refresh(store.results)
+    _conclude(entries, failures, as_json)
+    if not as_json:
+        after(entries)
+    line = again(command_line("ofa-bench", *(ctx.obj or ())), len(seeds), _more(len(seeds)))
+    if line and not as_json:
+        console.say(f"more seeds: {line}")
+    ctx.exit(1 if failures else 0)
+
+
+def _foretold(runs: list[tuple[Request, Assembly]], store: Store) -> bool:
+    """Say what the runs will cost; whether that is little enough to start without asking."""
+    from ofa_bench.runs.recorded_throughput import speed_for
+
+    speed = speed_for(runs[0][1], store)
+    whole = sum(cost.total for _, assembly in runs for cost in assembly.cost)
+    macs = whole - saved([assembly for _, assembly in runs])
+    seconds, usd = speed.seconds(macs), speed.usd(macs)
+    told = f"{len(runs)} runs, {count(macs)} training MACs"
+    if seconds is not None:
+        told += f", about {duration(seconds)} on {speed.model}, $ {money(usd)}"
+    console.tell(f"{told}; what is finished already is not run again")
+    if macs < whole:
+        console.tell(
+            f"beginnings that runs share are trained once: {macs / whole:.2f} of {count(whole)} "
+            "MACs apart; each row is charged in full"
+        )
+    return (macs / SLOWEST if seconds is None else seconds) < ASK_FROM
+
+
+def saved(runs: list[Assembly]) -> float:
+    """Training MACs that runs with a beginning in common do not spend twice."""
+    from ofa_bench.planning.shared_prefix import Beginning, branch_points, saved_macs
+
+    points = branch_points([Beginning(assembly) for assembly in runs])
+    return sum(saved_macs(each, start) for each, (start, _) in zip(runs, points, strict=True))
+
+
+def _more(seeds: int) -> int:
+    return next((number for number in (3, 5, 10, 20) if number > seeds), 2 * seeds)
+
+
+def _planned(values: dict[str, Any]) -> tuple[Request, Assembly]:
+    from ofa_bench.runs.comparison import planned
+
+    return planned(asked_of(values))
+
+
+def carry_out(runs: list[tuple[Request, Assembly]], store: Store) -> Outcomes:
+    """As `runs.comparison.carry_out`, watched on the terminal."""
+    from ofa_bench import api
+    from ofa_bench.cli.views.progress import watching
+    from ofa_bench.cli.views.record import headline
+    from ofa_bench.runs import comparison
+
+    with watching() as watch:
+
+        def begin(assembly: Assembly) -> str:
+            watch.follow(assembly)
+            return headline(assembly)
+
+        return comparison.carry_out(runs, store, watch, begin=begin, run=api.run_request)
+
+
+def _conclude(
+    entries: list[StoredRecord], failures: list[tuple[str, BenchError]], as_json: bool
+) -> None:
+    from ofa_bench import api
+    from ofa_bench.cli.views import board as standings
+    from ofa_bench.cli.views import extra_metrics as readings
+    from ofa_bench.leaderboard.board import boards_of
+    from ofa_bench.leaderboard.screening import screened
+
+    found = screened(entries, api.record_checks(candidates=False))
+    boards = boards_of(found)
+    if as_json:
+        told = [{"run": title, "error": each.message} for title, each in failures]
+        measured = readings.document(boards)
+        unranked = standings.unranked_document(found.unranked)
+        console.answer(standings.document(boards, failures=told, readings=measured, **unranked))
+        return
+    for each in boards:
+        standings.show(each, each.track.name if len(boards) > 1 else "")
+        for line in standings.caveats(each):
+            console.say(line)
+    standings.list_unranked(found.unranked)
+    readings.show(boards)
+    told_already = {entry.record.error for entry in entries}
+    for title, error in failures:
+        if error.message not in told_already:
+            console.say(f"failed: {title}: {error.message}")

@@ -1,0 +1,130 @@
+"""`ofa-bench reproduce`: make a recorded run again and say whether it came out the same."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ofa_bench.cli import console
+from ofa_bench.cli.options import RUN_OPTIONS, json_option, results_option, space_option
+from ofa_bench.sanitize import command_line
+
+if TYPE_CHECKING:
+    from ofa_bench.leaderboard.reproduction import Reproduction
+    from ofa_bench.planning.assemble import Assembly
+    from ofa_bench.recipe import Request
+    from ofa_bench.records.store import StoredRecord
+    from ofa_bench.runs.reproduce import Rerun
+
+SCRATCH = "reproduced"  # below the runs' folder, so that it is never taken for a run
+
+
+@click.command()
+@click.argument("record")
+@RUN_OPTIONS["data_dir"]
+@RUN_OPTIONS["init"]
+@RUN_OPTIONS["teacher"]
+@space_option
+@RUN_OPTIONS["plugins"]
+@results_option
+@json_option
+@click.pass_context
+def command(
+    ctx: click.Context,
+    /,
+    record: str,
+    plugins: tuple[str, ...],
+    results: str | None,
+    as_json: bool,
+    **execution: Any,
+) -> None:
+    """Make a recorded run again; exit 1 where it comes out otherwise.
+
+    RECORD is a file, or a run's name. The run is made from the record's science and seed, with what
+    is installed here and never with code or a path of the record, and is thrown away after the
+    verdict: identical, within interval, or not reproduced; that is kept below reproductions/ of
+    the results folder, and boards mark the row. A space that is no shipped or installed one is
+    named with --space FILE.
+    """
+    from ofa_bench import api
+    from ofa_bench.cli.views import board as standings
+    from ofa_bench.cli.views.record import headline
+    from ofa_bench.leaderboard.reproduced import keep
+    from ofa_bench.planning.assemble import assemble
+    from ofa_bench.records.store import Store
+    from ofa_bench.runs.recorded_request import request_for
+
+    root = api.results_root(results)
+    entry = Store(root).find(record)
+    told = entry.record
+    catalogue = api.catalogue_for(api.request(plugins=plugins))
+    scratch = root / "runs" / SCRATCH / told.run_id[:16]
+    asked = request_for(told, catalogue, results=scratch, plugins=plugins, **execution)
+    assembly = assemble(asked, catalogue)
+    console.tell(headline(assembly))
+    again = _again(entry, asked, assembly)
+    found = _judged(entry, again)
+    kept = keep(root, told, again.entry.record, found)
+    again.give_up()
+    standings.refresh(root)
+    _show(entry, found, kept, as_json)
+    ctx.exit(1 if found.verdict == "not reproduced" else 0)
+
+
+def _again(entry: StoredRecord, asked: Request, assembly: Assembly) -> Rerun:
+    from ofa_bench import api
+    from ofa_bench.cli.allocator import settle
+    from ofa_bench.cli.views.progress import watching
+
+    settle(asked.device)
+    with watching() as watch:
+        watch.follow(assembly)
+        from ofa_bench.runs.reproduce import rerun
+
+        line = command_line("ofa-bench", "reproduce", entry.path)
+        return rerun(entry.record, asked, api.catalogue_for(asked), watch, line)
+
+
+def _judged(entry: StoredRecord, again: Rerun) -> Reproduction:
+    from ofa_bench.leaderboard.reproduction import reproduction
+    from ofa_bench.records.store import read_bits
+
+    raw = read_bits(again.entry.path, again.entry.record)
+    return reproduction(entry.record, again.entry.record, raw, _siblings(entry))
+
+
+def _siblings(entry: StoredRecord) -> list[Any]:
+    """The records beside the record's file, wherever it lies."""
+    from ofa_bench.errors import UsageError
+    from ofa_bench.records.store import read
+
+    found = []
+    for path in sorted(Path(entry.path).absolute().parent.glob("*.json")):
+        try:
+            found.append(read(path))
+        except UsageError:
+            continue
+    return found
+
+
+def _show(entry: StoredRecord, found: Reproduction, kept: Path, as_json: bool) -> None:
+    if as_json:
+        surroundings = [each._asdict() for each in found.surroundings]
+        told = {**asdict(found), "surroundings": surroundings}
+        files = {"record": str(entry.path), "reproduction": str(kept)}
+        console.answer({"run": entry.record.run.id, **files, **told})
+        return
+    rows = [
+        (field.name, field.recorded, field.rerun, "identical" if field.same else "differs")
+        for field in found.fields
+    ]
+    console.table(["result", "recorded", "now", ""], rows)
+    if found.surroundings:
+        console.say()
+        console.table(["other surroundings", "recorded", "now"], found.surroundings)
+    console.say()
+    console.say(f"{found.verdict}: {found.why}")
+    console.say(f"kept as {kept}")

@@ -1,0 +1,1 @@
+"""Everything that rich draws: records, boards, curves, progress."""

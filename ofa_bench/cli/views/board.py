@@ -1,0 +1,116 @@
+"""A board on the terminal and as JSON, and the boards kept beside the records."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from ofa_bench.cli import console
+from ofa_bench.errors import BenchError
+from ofa_bench.formatting import DASH, count, duration, interval, percent
+from ofa_bench.leaderboard.board import Board, Standing
+from ofa_bench.leaderboard.board_files import write_boards
+from ofa_bench.leaderboard.export import REPRODUCED, reproduced_lines, row_json, to_json
+from ofa_bench.leaderboard.screening import Unranked
+
+COLUMNS = (
+    ">rank",
+    "method",
+    ">n",
+    ">mean Pareto accuracy, %",
+    "95 % interval",
+    ">largest, %",
+    ">smallest, %",
+    ">training MACs",
+    ">device time",
+    ">$",
+)
+
+
+def document(boards: Sequence[Board], **more: Any) -> dict[str, Any]:
+    """All rows of the boards, each with its track, and what else the boards say."""
+    told = [to_json(board) for board in boards]
+    rows = [{"track": board["track"], **row} for board in told for row in board.pop("rows")]
+    return {**more, "rows": rows, "tracks": told}
+
+
+def show(board: Board, title: str = "") -> None:
+    """A board as a table, and what its rows need to have said of them."""
+    console.table(COLUMNS, [_cells(place) for place in board.places], title)
+    for place in board.places:
+        failed = place.row.failed
+        told = {f"seed {record.seed} {record.status}" for record in failed}
+        for line in reproduced_lines(place.row):
+            console.say(f"✓ {place.row.label}: {line}")
+        for note in place.row.notes:
+            if note not in told:
+                console.say(f"{place.row.label}: {note}")
+        for record in failed:
+            reason = f": {record.error}" if record.error else ""
+            console.say(f"{place.row.label}: seed {record.seed} {record.status}{reason}")
+
+
+def unranked_document(unranked: Iterable[Unranked]) -> dict[str, Any]:
+    """The same for a JSON answer; nothing where all records hold."""
+    items = [vars(item) for item in unranked]
+    return {"unranked": items} if items else {}
+
+
+def list_unranked(unranked: Iterable[Unranked]) -> None:
+    """Records that do not hold, below the tables that leave them out."""
+    lines = [f"  {item}" for item in unranked]
+    if lines:
+        console.say("not ranked, since these records do not hold:")
+        for line in lines:
+            console.say(line)
+
+
+def _cells(place: Standing) -> tuple[object, ...]:
+    row, accuracy = place.row, place.accuracy
+    if accuracy is None:
+        status = row.failed[0].status if row.failed else DASH
+        return (DASH, row.label, row.n, status, *[DASH] * (len(COLUMNS) - 4))
+    told = row_json(place)
+    cost = told["cost"]
+    return (
+        f"{place.rank}?" if place.provisional else place.rank,
+        row.label + (REPRODUCED if row.reproduced else ""),
+        row.n,
+        percent(accuracy.mean),
+        interval(accuracy.low, accuracy.high),
+        percent(told["largest_top1"]),
+        percent(told["smallest_top1"]),
+        count(cost["train_macs"]),
+        duration(cost["device_seconds"]),
+        DASH if cost["usd"] is None else cost["usd"],
+    )
+
+
+def caveats(board: Board) -> list[str]:
+    """What the number of seeds can and cannot show."""
+    ranked = [place for place in board.places if place.accuracy is not None]
+    lines = []
+    if any(place.provisional for place in ranked):
+        lines.append("? fewer than 3 seeds: the order is provisional")
+    if board.detectable is not None:
+        lines.append(
+            f"differences below {board.detectable:.2f} points cannot be told apart with these seeds"
+        )
+    elif ranked:
+        lines.append("one seed a row says nothing about what another seed would give")
+    return lines
+
+
+def refresh(results: Path) -> None:
+    """Write the boards anew; where that cannot be done, say so and go on."""
+    if not console.heard():
+        return
+    from ofa_bench import api
+
+    try:
+        write_boards(results, api.record_checks(candidates=False))
+    except BenchError as error:
+        console.tell(f"the boards are not written anew: {error.message}")
+    except OSError as error:
+        console.tell(f"the boards are not written anew: {error.filename}: {error.strerror}")

@@ -1,0 +1,206 @@
+"""How a run is watched: a live bar on a terminal, plain lines in a log."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from multiprocessing import parent_process
+from typing import TYPE_CHECKING
+
+from ofa_bench.cli import console
+from ofa_bench.formatting import duration
+
+if TYPE_CHECKING:
+    from ofa_bench.hooks.hookspecs import Outcome
+    from ofa_bench.planning.assemble import Assembly
+    from ofa_bench.schedule import Step
+
+READ_EVERY = 0.5  # seconds between readings of a loss, each of which waits for the device
+LINE_EVERY = 10.0  # seconds between lines of a log
+WINDOW = 60.0  # seconds over which speed is measured
+WAITING = 0.005  # share of waiting from which it is shown
+
+
+class ProgressRate:
+    """Speed over the last while, of work and of images, and the share of it spent waiting."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._seen: deque[tuple[float, float, float, float]] = deque()
+
+    def saw(self, work: float, images: float, waited: float = 0.0) -> None:
+        """So much is done by now, and so many seconds were waited."""
+        now = self._clock()
+        self._seen.append((now, work, images, waited))
+        while len(self._seen) > 2 and self._seen[0][0] < now - WINDOW:
+            self._seen.popleft()
+
+    def _speed(self, place: int) -> float | None:
+        if len(self._seen) < 2:
+            return None
+        first, last = self._seen[0], self._seen[-1]
+        seconds = last[0] - first[0]
+        return (last[place] - first[place]) / seconds if seconds > 0 else None
+
+    @property
+    def work(self) -> float | None:
+        """Share of the run a second."""
+        return self._speed(1)
+
+    @property
+    def images(self) -> float | None:
+        """Images a second."""
+        return self._speed(2)
+
+    @property
+    def waiting(self) -> float:
+        """Share of the time in which there were no images to train on."""
+        return self._speed(3) or 0.0
+
+
+class ProgressView:
+    """What is known of a run under way. `share` is by MACs, since phases differ in cost."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self.clock = clock
+        self.assembly: Assembly | None = None
+        self._reset()
+
+    def _reset(self) -> None:
+        self.phase, self.place, self.losses = "", "", {}
+        self.share, self.images, self.seconds_waited = 0.0, 0.0, 0.0
+        self.pace = ProgressRate(self.clock)
+        self._read = -READ_EVERY
+
+    losses: dict[str, float]
+
+    def follow(self, assembly: Assembly) -> None:
+        """The run that comes next."""
+        self.assembly = assembly
+        self._reset()
+
+    def begin(self, total_steps: int, done: int) -> None:
+        """Training begins, or goes on, at a step."""
+        if done:
+            self.note(f"going on after step {done:,} of {total_steps:,}")
+
+    def micro(self, step: Step, done: int, of: int) -> None:
+        """A micro-batch is done."""
+        if step.phase.name != self.phase:
+            self.phase = step.phase.name
+            first = step.index - step.phase_step
+            self.note(f"phase {self.phase}: {step.phase_steps:,} steps from step {first:,}")
+        part = done / of
+        self.share = self._share(step, part)
+        batch = self.assembly.science.optim.batch if self.assembly else 0
+        self.pace.saw(self.share, self.images + part * batch, self.seconds_waited)
+        epochs = f"{step.epoch + part / step.steps_per_epoch:.2f}/{step.budget.epochs:.4g}"
+        of_steps = f"{step.index + 1:,}/{self.steps:,}" if self.steps else f"{step.index + 1:,}"
+        self.place = f"epoch {epochs} · step {of_steps} · micro-batch {done}/{of}"
+        self.moved()
+
+    @property
+    def steps(self) -> int:
+        """Steps of the whole run, as far as known."""
+        return self.assembly.schedule.steps if self.assembly else 0
+
+    def _share(self, step: Step, part: float) -> float:
+        if self.assembly is None:
+            return 0.0
+        costs = self.assembly.cost
+        before = 0.0
+        for cost in costs:
+            if cost.name == step.phase.name:
+                before += cost.total * (step.phase_step + part) / step.phase_steps
+                break
+            before += cost.total
+        return min(1.0, before / sum(cost.total for cost in costs))
+
+    def step(self, step: Step, outcome: Outcome) -> None:
+        """A step is done."""
+        self.images += outcome.images
+        if step.index + 1 == self.steps:
+            self.phase, self.place, self.losses = "evaluation", "", {}
+            return
+        if self.clock() - self._read < READ_EVERY:
+            return
+        self._read = self.clock()
+        sums: dict[str, list[float]] = {}
+        for draw, loss in zip(outcome.draws, outcome.losses, strict=True):
+            sums.setdefault(draw.role.value, []).append(float(loss))
+        self.losses = {role: sum(found) / len(found) for role, found in sums.items()}
+
+    def evaluating(self, done: int, of: int) -> None:
+        """The sealed pass: chunks of images scored so far."""
+        if not self.place.endswith("chunks"):
+            self.pace = ProgressRate(self.clock)  # another kind of work, at a speed of its own
+        self.phase, self.share = "evaluation", done / of if of else 1.0
+        self.place, self.losses = f"{done:,} of {of:,} chunks", {}
+        self.pace.saw(self.share, 0.0)
+        self.moved()
+
+    def waited(self, seconds: float) -> None:
+        """Images were not there at once."""
+        self.seconds_waited += seconds
+
+    def note(self, text: str) -> None:
+        """Something a person should know."""
+        console.tell(text)
+
+    def moved(self) -> None:
+        """The run went on."""
+
+    def text(self) -> str:
+        """All of it in a line."""
+        parts = [self.phase, self.place]
+        if self.pace.images is not None and not self.place.endswith("chunks"):
+            parts.append(f"{self.pace.images:,.0f} images/s")
+        if self.pace.waiting >= WAITING:
+            parts.append(f"{self.pace.waiting:.0%} waiting for images")
+        if self.losses:
+            told = " ".join(f"{role} {loss:.3f}" for role, loss in self.losses.items())
+            parts.append(f"loss {told}")
+        if self.pace.work:
+            parts.append(f"{duration((1 - self.share) / self.pace.work)} left")
+        return " · ".join(part for part in parts if part)
+
+
+class Log(ProgressView):
+    """A line now and then, for files and for people who read them later."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__(clock)
+        self._last = clock()
+
+    def moved(self) -> None:
+        """A line, if the last one is old."""
+        if self.clock() - self._last >= LINE_EVERY:
+            self._last = self.clock()
+            console.tell(f"{self.share:4.0%} {self.text()}")
+
+
+class Bar(ProgressView):
+    """A live bar; notes are printed above it."""
+
+    def __init__(self, above: Callable[[str], None]) -> None:
+        super().__init__()
+        self._above = above
+
+    def note(self, text: str) -> None:
+        """A line above the bar."""
+        self._above(text)
+
+
+@contextmanager
+def watching() -> Iterator[ProgressView]:
+    """The watch that suits stderr; processes side by side share a terminal, and write lines."""
+    if not sys.stderr.isatty() or parent_process() is not None:
+        yield Log()
+        return
+    bars: list[Bar] = []
+    with console.live(lambda: (bars[0].share, bars[0].text()) if bars else (0.0, "")) as above:
+        bars.append(Bar(above))
+        yield bars[0]

@@ -1,0 +1,111 @@
+"""How one run's record is shown."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ofa_bench.cli import console
+from ofa_bench.formatting import DASH, count, duration, money, percent
+from ofa_bench.planning.assemble import Assembly
+from ofa_bench.records.pareto import front
+from ofa_bench.records.schema import Record, plain
+from ofa_bench.records.track import budget_label, table
+
+
+def headline(assembly: Assembly) -> str:
+    """What is about to run, in a line."""
+    science, schedule = assembly.science, assembly.schedule
+    macs = sum(cost.total for cost in assembly.cost)
+    return (
+        f"{science.method} on {science.dataset}, space {science.space}, "
+        f"seed {assembly.recipe.seed}: {length(assembly)}, {schedule.steps:,} steps, "
+        f"{count(macs)} MACs"
+    )
+
+
+def length(assembly: Assembly) -> str:
+    """The budget as people say it: `paper×0.037, 10 epochs`."""
+    budget = assembly.science.budget
+    epochs = f"{assembly.schedule.budget.epochs:.4g} epochs"
+    if budget.rule == "paper":
+        return f"paper×{assembly.published_share:.3g}, {epochs}"
+    if budget.rule == "matched":
+        return f"matched to {budget.epochs:.4g} full-net epochs, {epochs}"
+    return epochs
+
+
+def show(record: Record, path: Path | None, as_json: bool) -> None:
+    """A finished run: as JSON the whole record, else what a person wants to know of it."""
+    if as_json:
+        console.answer(plain(record))
+        return
+    console.facts(_facts(record, path))
+
+
+def show_fully(record: Record, path: Path | None, as_json: bool) -> None:
+    """As `show`, with phases and the nets a user would deploy."""
+    show(record, path, as_json)
+    if as_json:
+        return
+    console.say()
+    console.table(
+        ["phase", ">epochs", ">steps", ">passes", ">MACs", ">device time", ">waiting"],
+        [
+            (
+                phase.name,
+                f"{phase.epochs:.2f}",
+                f"{phase.steps:,}",
+                count(sum(phase.passes.values())),
+                count(sum(phase.macs.values())),
+                duration(phase.device_seconds),
+                f"{phase.waiting_share:.0%}",
+            )
+            for phase in record.cost.phases
+        ],
+    )
+    if record.scores:
+        console.say()
+        _front(record)
+
+
+def _front(record: Record) -> None:
+    scores = [record.scores[tread.candidate] for tread in front(record.scores)]
+    console.table(
+        ["deployed net", ">MACs", ">params", ">top-1 select", ">top-1 test"],
+        [
+            (
+                score.name,
+                count(score.macs),
+                count(score.params),
+                percent(score.top1_select),
+                percent(score.top1_test),
+            )
+            for score in scores
+        ],
+        f"Best on select for each budget, of {len(record.scores)} candidates",
+    )
+
+
+def _facts(record: Record, path: Path | None) -> list[tuple[str, object]]:
+    task, cost, summary = record.task, record.cost, record.summary
+    pairs: list[tuple[str, object]] = [
+        ("run", record.run.id),
+        ("status", record.status + (f": {record.error}" if record.error else "")),
+        ("method", f"{record.method.name} ({record.method.composition})"),
+        ("task", f"{task.dataset}, space {task.space.name}, seed {record.seed}"),
+        ("budget", budget_label(table(record.science, "budget"))),
+    ]
+    if summary is not None:
+        pairs += [
+            ("mean Pareto accuracy", f"{percent(summary.mean_pareto_accuracy)} %"),
+            ("largest net", f"{percent(summary.largest_top1)} %"),
+            ("smallest net", f"{percent(summary.smallest_top1)} %"),
+        ]
+    usd = DASH if cost.usd is None else money(cost.usd)
+    pairs += [
+        ("training", f"{count(cost.train_macs)} MACs, {duration(cost.device_seconds)}, $ {usd}"),
+        ("machine", f"{record.machine.model}, {record.machine.threads} threads"),
+    ]
+    if path is not None:
+        pairs.append(("record", path))
+    return pairs

@@ -1,0 +1,188 @@
+"""Archives of a data set: unpacked once, whole or not at all. Torch-free."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+import shutil
+import stat
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TypeVar
+
+from ofa_bench.atomic_io import make_folder
+from ofa_bench.data.discovery.datasets import DatasetSpec
+from ofa_bench.data.discovery.inflate import Enough, Unpacked
+from ofa_bench.data.discovery.tar import DAMAGE, Tar, TarMember
+from ofa_bench.errors import BenchError, DataError
+from ofa_bench.locks import exclusive
+from ofa_bench.seeding import digest
+
+SUFFIXES = (".tar.gz", ".tgz", ".tar", ".tar.xz", ".tar.bz2")
+SPLITS = ("train", "val", "test")
+PEEK = 8 << 20  # bytes that are unpacked at most, to see what an archive holds
+LAYOUT = 2  # of what is unpacked; 1 believed archives that were cut short
+UNFINISHED = ".unpacking-"
+Item = TypeVar("Item")
+
+
+def archives_in(folder: Path, spec: DatasetSpec) -> tuple[Path, ...]:
+    """The archives in a folder that hold (a part of) the data set, sorted.
+
+    Where some bear its name, the others are another data set's. DataError names what looks like
+    an archive by its name and is no regular file, where there is no other.
+    """
+    paths = [path for path in _named(folder, SUFFIXES) if not path.is_dir()]
+    regular = [path for path in paths if path.is_file()]
+    if paths and not regular:
+        raise DataError(
+            f"{paths[0]} is no regular file",
+            "put the archive itself there, or a link that leads to it",
+        )
+    name = re.compile(rf"(?<![a-z0-9]){re.escape(spec.name)}(?![0-9])", re.IGNORECASE)
+    fitting = [path for path in regular if _fits(path, spec)]
+    return tuple([path for path in fitting if name.search(path.name)] or fitting)
+
+
+def unpacked(
+    archives: Sequence[Path], cache: Path, tell: Callable[[str], None] | None = None
+) -> Path:
+    """The folder that holds the archives' members, made on first use.
+
+    Unpacking happens beside and ends with a rename, so what an interrupted one left is never
+    taken for the data. DataError names an archive that is damaged, cut short, or refused.
+    """
+    stamps = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in archives]
+    home = cache / f"unpacked-{digest(LAYOUT, *stamps)[:16]}"
+    if _made(home):
+        return home
+    try:
+        make_folder(cache.parent, cache)
+        with exclusive(cache / "unpack.lock", subject=str(cache), tell=tell) as alone:
+            if not _made(home):
+                if alone:
+                    _discard_leftovers(cache)
+                _unpack(archives, home)
+    except BenchError as error:
+        if isinstance(error, DataError):
+            raise
+        raise DataError(
+            f"cannot unpack archives into {cache}: {error.message}",
+            "set XDG_CACHE_HOME to a folder you may write",
+        ) from error
+    return home
+
+
+def _made(home: Path) -> bool:
+    try:
+        return stat.S_ISDIR(home.lstat().st_mode)  # a link is none of ours
+    except OSError:
+        return False
+
+
+def _named(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
+    try:
+        return sorted(path for path in folder.iterdir() if path.name.endswith(suffixes))
+    except OSError as error:
+        raise DataError(
+            f"cannot read the folder {folder}: {error.strerror or error}", "check its permissions"
+        ) from error
+
+
+def _fits(path: Path, spec: DatasetSpec) -> bool:
+    wanted = {*SPLITS, spec.pickles} - {""}
+    try:
+        with Unpacked(path, most=PEEK) as source:
+            members = itertools.islice(Tar(source).members(), 4)
+            return any(wanted & set(member.parts[:2]) for member in members)
+    except Enough:
+        return False
+    except (DataError, *DAMAGE):
+        return True  # Unpacking it will say what is wrong; leaving it out would lose images.
+
+
+def _unpack(archives: Sequence[Path], home: Path) -> None:
+    beside: Path | None = None
+    try:
+        beside = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=home.parent))
+        target = _Target(beside)
+        for path in archives:
+            with Unpacked(path) as source:
+                tar = Tar(source)
+                for member in _sound(path, tar.members()):
+                    target.take(path, member, _sound(path, tar.content()))
+        beside.chmod(0o755)
+        beside.rename(home)
+    except OSError as error:
+        if _made(home):  # by another process, where the file system has no locks
+            return
+        raise DataError(
+            f"cannot unpack below {home.parent}: {error.strerror or error}",
+            "free some space, or set XDG_CACHE_HOME to a folder that you may write, on a "
+            "larger disk",
+        ) from error
+    finally:
+        if beside is not None:
+            shutil.rmtree(beside, ignore_errors=True)
+
+
+def _sound(path: Path, items: Iterator[Item]) -> Iterator[Item]:
+    """What is read from an archive; DataError where it is damaged."""
+    try:
+        yield from items
+    except DAMAGE as error:
+        raise DataError(
+            f"{path} cannot be unpacked: it is damaged or cut short ({error})",
+            "fetch the archive again",
+        ) from error
+
+
+class _Target:
+    """A fresh folder that members are written into; nothing in it is ever a link."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._folders: set[tuple[str, ...]] = {()}
+
+    def take(self, archive: Path, member: TarMember, content: Iterator[memoryview]) -> None:
+        """Write a member. One that is there already is left if its bytes are the same."""
+        path = self._root.joinpath(*member.parts)
+        try:
+            self._make(member.parts if member.folder else member.parts[:-1])
+            if not member.folder:
+                _write(path, content)
+        except (FileExistsError, NotADirectoryError) as error:
+            if member.folder or not path.is_file() or not _same(path, content):
+                raise DataError(
+                    f"{archive}: {'/'.join(member.parts)!a} comes twice, with other content",
+                    "pack the archive anew; where names differ only in upper and lower case, on a "
+                    "file system that tells them apart",
+                ) from error
+
+    def _make(self, parts: tuple[str, ...]) -> None:
+        for count in range(1, len(parts) + 1):
+            if parts[:count] not in self._folders:
+                folder = self._root.joinpath(*parts[:count])
+                folder.mkdir(exist_ok=True)
+                folder.chmod(0o755)
+                self._folders.add(parts[:count])
+
+
+def _write(path: Path, content: Iterator[memoryview]) -> None:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
+    with open(os.open(path, flags, 0o600), "wb") as file:
+        for piece in content:
+            file.write(piece)
+    path.chmod(0o644)
+
+
+def _same(path: Path, content: Iterator[memoryview]) -> bool:
+    with open(path, "rb") as file:
+        return all(file.read(len(piece)) == piece for piece in content) and not file.read(1)
+
+
+def _discard_leftovers(cache: Path) -> None:
+    for leftover in cache.glob(f"{UNFINISHED}*"):
+        shutil.rmtree(leftover, ignore_errors=True)

@@ -1,0 +1,97 @@
+"""What is known of a data set without its files: enough to plan a run. Torch-free."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ofa_bench.errors import DataError, RecipeError, UnknownName
+from ofa_bench.spec_files import load_toml, specs_root
+
+SPLIT_SEED = 2147483647
+"""Seed of the hold-out and of the calibration list: a fact of the track, never of the run."""
+
+Select = int | float | None
+Channels = tuple[float, float, float]
+
+
+class DatasetSpec(BaseModel):
+    """One data set: its splits, statistics and layout.
+
+    `layout` is `embedded` (scikit-learn's digits) or `tree` (class folders under train/ and val/
+    or test/, or archives of such); `pickles` names the folder of torchvision's official form,
+    where there is one. `classes` and the counts are None where only the files tell. `balanced`
+    says that every class has equally many images, so that anything else is a half-extracted set.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    name: str
+    summary: str
+    layout: Literal["embedded", "tree"]
+    classes: int | None = Field(None, ge=2)
+    train_total: int | None = Field(None, ge=1)
+    test: int | None = Field(None, ge=1)
+    select: int | float = Field(ge=0)
+    select_most: int | None = None
+    least_steps: int = 0  # an epoch's: with fewer images, the recipe's batch is halved
+    balanced: bool = False
+    mean: Channels
+    std: Channels
+    space: str
+    wanted: str
+    get: str
+    pickles: str = ""
+    folders: tuple[str, ...] = ()
+    usual_classes: tuple[str, ...] = ()
+
+    def sizes(self, select: Select = None) -> dict[str, int]:
+        """Images in train, select and test; DataError where only the files can tell."""
+        if self.train_total is None or self.test is None:
+            raise DataError(
+                f"how many images {self.name} has is known only from its files",
+                "name the images with --data-dir DIR",
+            )
+        return self.cut(self.train_total, self.test, select)
+
+    def cut(self, train_total: int, test: int, select: Select = None) -> dict[str, int]:
+        """Images in train, select and test of a tree with that many; DataError if none is left."""
+        held = self.held_out(train_total, select)
+        if held >= train_total:
+            raise DataError(
+                f"data.select holds out {held} of the {train_total} training images of {self.name}",
+                "set data.select lower; a fraction such as 0.1 fits any size",
+            )
+        return {"train": train_total - held, "select": held, "test": test}
+
+    def held_out(self, train_total: int, select: Select = None) -> int:
+        """How many training images are set aside for `select`: a count, or a fraction below 1."""
+        asked = self.select if select is None else select
+        if asked < 0 or asked != asked or (asked >= 1 and asked != int(asked)):
+            raise DataError(
+                f"data.select is {asked}", "give a number of images, or a fraction below 1"
+            )
+        count = round(asked * train_total) if asked < 1 else int(asked)
+        capped = select is None and self.select_most is not None
+        return min(count, self.select_most) if capped and self.select_most else count
+
+
+def dataset_names(folder: Path | None = None) -> list[str]:
+    """Names of the shipped data sets."""
+    return sorted(path.stem for path in (folder or specs_root() / "datasets").glob("*.toml"))
+
+
+def load_spec(name: str, folder: Path | None = None) -> DatasetSpec:
+    """The data set of that name; UnknownName lists what exists, RecipeError a broken table."""
+    folder = folder or specs_root() / "datasets"
+    if name not in dataset_names(folder):
+        raise UnknownName("dataset", name, dataset_names(folder))
+    path = folder / f"{name}.toml"
+    try:
+        return DatasetSpec.model_validate({"name": name, **load_toml(path)})
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise RecipeError(first["msg"], file=str(path), key=where) from error

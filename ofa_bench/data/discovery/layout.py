@@ -1,0 +1,184 @@
+"""Where a data set's files are: looked for by name, recognised by shape. Torch-free."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from ofa_bench.data.discovery.archives import archives_in, unpacked
+from ofa_bench.data.discovery.datasets import DatasetSpec
+from ofa_bench.errors import DataError
+from ofa_bench.seeding import digest
+
+ENVIRONMENT = "OFA_BENCH_DATA"
+CACHE = ".ofa-bench"
+FOREIGN = (".zip", ".rar", ".7z", ".zst", ".lzma")
+UNREAD_ARCHIVES = "unpack it, or pack it as .tar or .tar.gz"
+SPELLINGS = {
+    **dict.fromkeys(("train", "training", "trainset"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
+    **dict.fromkeys(("test", "testing", "testset"), "test"),
+}
+INDEX = "images.safetensors"  # of a folder of pixels that `data prepare --cache` made
+
+
+@dataclass(frozen=True)
+class DataLocation:
+    """A data set's folder, how it is laid out, and the folder for what is derived from it."""
+
+    root: Path
+    kind: Literal["pickles", "tree", "pixels"]
+    cache: Path
+
+    @property
+    def hashes(self) -> Path:
+        """The file for its images' hashes. It is the user's own, never the data folder's: whoever
+        made that could say there what they like."""
+        return user_cache() / f"{self.root.name}-{_mark(self.root)}" / "hashes.jsonl"
+
+
+def locate(spec: DatasetSpec, data_dir: Path | None, cache: Path | None = None) -> DataLocation:
+    """Find a data set; archives are unpacked on the way.
+
+    `data_dir` may be the data set's own folder or its parent; without it, $OFA_BENCH_DATA and
+    ./data are searched. DataError says where was looked, what is wanted and how to get it.
+    """
+    bases = _bases(data_dir)
+    looked: list[Path] = []
+    for base in bases:
+        for folder in _candidates(base, spec):
+            looked.append(folder)
+            place = _recognise(folder, spec, cache) if folder.is_dir() else None
+            if place:
+                return place
+    where = ", ".join(str(path) for path in looked if path.parent in bases or path in bases)
+    near = [remark for folder in looked if folder.is_dir() for remark in _near_misses(folder)]
+    raise DataError(
+        f"there is no {spec.name} data set: looked in {where}" + "".join(f"; {n}" for n in near),
+        f"wanted: {spec.wanted}; to get it: {spec.get}; then name its folder with --data-dir DIR "
+        f"or ${ENVIRONMENT}",
+    )
+
+
+def cache_for(folder: Path, override: Path | None = None) -> Path:
+    """The folder for unpacked archives and hashes.
+
+    It is below the data, where that may be written, else in the user's cache.
+    """
+    inside = folder / CACHE
+    if override is None and os.access(inside if inside.is_dir() else folder, os.W_OK):
+        return inside
+    return (override or user_cache()) / f"{folder.name}-{_mark(folder)}"
+
+
+def user_cache() -> Path:
+    """The folder below the user's own cache, $XDG_CACHE_HOME."""
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ofa-bench"
+    except RuntimeError:
+        return Path(os.devnull) / "ofa-bench"  # a user without a home: nothing can be kept
+
+
+def _mark(folder: Path) -> str:
+    return digest(str(folder.resolve()))[:12]
+
+
+def _bases(data_dir: Path | None) -> list[Path]:
+    if data_dir is not None:
+        if not data_dir.is_dir():
+            raise DataError(
+                f"the data folder {data_dir} does not exist"
+                if not data_dir.exists()
+                else f"{data_dir} is a file, not a folder",
+                "give --data-dir the data set's folder, or the folder it is in"
+                + (f"; {UNREAD_ARCHIVES}" if data_dir.suffix.lower() in FOREIGN else ""),
+            )
+        return [data_dir]
+    named = os.environ.get(ENVIRONMENT)
+    if named and not Path(named).is_dir():
+        raise DataError(
+            f"${ENVIRONMENT} names {named}, which is not a folder",
+            f"set {ENVIRONMENT} to the folder of your data sets, or use --data-dir DIR",
+        )
+    return [*([Path(named)] if named else []), Path("data")]
+
+
+def _candidates(base: Path, spec: DatasetSpec) -> list[Path]:
+    inner = [base / name for name in spec.folders or (spec.name,)]
+    own = base.resolve().parent if spec.pickles and base.resolve().name == spec.pickles else base
+    return [*inner, own]
+
+
+def _recognise(folder: Path, spec: DatasetSpec, cache: Path | None) -> DataLocation | None:
+    home = cache_for(folder, cache)
+    place = _ready(folder, spec, home)
+    if place:
+        return place
+    archives = archives_in(folder, spec)
+    if archives:
+        return _in_archives(folder, unpacked(archives, home), spec, home)
+    if (folder / "train").is_dir():
+        near = "".join(f"; {remark}" for remark in _near_misses(folder))
+        raise DataError(
+            f"{folder} has train/ but neither val/ nor test/{near}", f"wanted: {spec.wanted}"
+        )
+    return None
+
+
+def _near_misses(folder: Path) -> Iterator[str]:
+    """What in a folder is nearly a data set: another spelling, an archive of a foreign kind."""
+    entries = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    for path in entries:
+        wanted = SPELLINGS.get(path.name.lower())
+        if path.is_dir() and wanted and wanted != path.name and not (folder / wanted).is_dir():
+            yield f"{path} must be called {wanted}/: rename it"
+    foreign = [path for path in entries if path.suffix.lower() in FOREIGN and path.is_file()]
+    if foreign:
+        more = f" (and {len(foreign) - 1} more)" if len(foreign) > 1 else ""
+        yield f"{foreign[0]}{more} is an archive of a kind that is not read: {UNREAD_ARCHIVES}"
+
+
+def _ready(folder: Path, spec: DatasetSpec, home: Path) -> DataLocation | None:
+    if (folder / INDEX).is_file():
+        return DataLocation(folder, "pixels", home)
+    if spec.pickles and (folder / spec.pickles).is_dir():
+        return DataLocation(folder, "pickles", home)
+    if (folder / "train").is_dir() and sealed_part(folder):
+        return DataLocation(folder, "tree", home)
+    return None
+
+
+def _in_archives(folder: Path, root: Path, spec: DatasetSpec, home: Path) -> DataLocation:
+    inner = sorted(path for path in root.iterdir() if path.is_dir())
+    for candidate in (root, *inner):
+        place = _ready(candidate, spec, home)
+        if place:
+            return place
+    held = ", ".join(f"{path.name}/" for path in inner) or "nothing"
+    raise DataError(
+        f"the archives in {folder} hold {held}, which is not the whole of {spec.name}",
+        f"wanted: {spec.wanted}",
+    )
+
+
+def sealed_part(root: Path) -> str | None:
+    """The name of the folder with the test images: `test` where it is, else `val`.
+
+    A `test` without any of the class folders of `train` (the unlabelled images of a competition,
+    or nothing) gives way to a `val` that has some.
+    """
+    present = [name for name in ("test", "val") if (root / name).is_dir()]
+    trained = _class_names(root / "train")
+    fitting = [name for name in present if trained & _class_names(root / name)]
+    return next(iter(fitting or present), None)
+
+
+def _class_names(folder: Path) -> set[str]:
+    try:
+        with os.scandir(folder) as entries:
+            return {e.name for e in entries if e.is_dir() and not e.name.startswith(".")}
+    except OSError:
+        return set()

@@ -1,0 +1,122 @@
+"""The index of a folder of pixels, decoded once. Torch-free.
+
+`images.bin` holds uint8 [H, W, 3] images one after the other; `images.safetensors` their heights
+and widths, labels and hashes, training images first, and the class names in its header. The hashes
+are two: that of the file an image was decoded from, which it stands for, and that of the pixels
+that are kept, by which a change of them is seen. Whether pixels are those of a file cannot be seen
+from them, so the first is believed only of an index that this user made.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from ofa_bench.atomic_io import open_regular, write_whole
+from ofa_bench.data.discovery.datasets import DatasetSpec
+from ofa_bench.data.discovery.decoder import decoder_of
+from ofa_bench.data.discovery.file_hashes import content_digest
+from ofa_bench.data.discovery.layout import INDEX, user_cache
+from ofa_bench.data.discovery.tree import ImageTree, Listing
+from ofa_bench.errors import BenchError, DataError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+PIXELS = "images.bin"
+ARRAYS = ("shapes", "labels", "digests", "contents")
+LONGEST = (1 << 16) - 1  # pixels of a side
+NO_INDEX = (ValueError, KeyError, TypeError, AttributeError)
+REMEDY = "remove the folder, and make it again with `ofa-bench data prepare DATASET --cache`"
+
+
+class Index(NamedTuple):
+    """What was prepared, as `list_tree` lists a folder (the files have no names of their own);
+    heights and widths, int64 [n, 2]; what images are known by, and of the pixels that are kept,
+    the hashes, uint8 [n, 16]."""
+
+    tree: ImageTree
+    shapes: NDArray[np.int64]
+    hashes: NDArray[np.uint8]
+    contents: NDArray[np.uint8]
+
+
+def index_of(
+    tree: ImageTree,
+    shapes: NDArray[np.int64],
+    digests: list[str],
+    contents: list[str],
+    notes: list[str],
+) -> bytes:
+    """The index of a tree's images: what they are known by, and shapes and hashes of the pixels
+    that were kept. It is noted in the user's cache as one that this user made."""
+    labels = np.array(tree.train.labels + tree.test.labels, dtype=np.int64)
+    hashes, kept = (
+        np.array([list(bytes.fromhex(text)) for text in texts], dtype=np.uint8)
+        for texts in (digests, contents)
+    )
+    header: dict[str, Any] = {"classes": list(tree.classes), "train": len(tree.train.files)}
+    header |= {"notes": notes, "decoder": tree.decoder}
+    arrays: dict[str, NDArray[Any]] = {"shapes": shapes, "labels": labels, "digests": hashes}
+    raw = save({**arrays, "contents": kept}, {"images": json.dumps(header)})
+    with suppress(BenchError):  # without a cache, its images are known by their pixels
+        write_whole(_witness(raw), "")
+    return raw
+
+
+def _witness(index: bytes) -> Path:
+    return user_cache() / "made" / content_digest(index)
+
+
+def read_index(root: Path, spec: DatasetSpec) -> Index:
+    """The index of a folder; DataError where it is damaged or another data set's."""
+    try:
+        with safe_open(root / INDEX, framework="numpy") as index:
+            header = json.loads(index.metadata()["images"])
+            if "contents" not in index.keys():  # noqa: SIM118
+                raise ValueError("an earlier version made it, without hashes of its pixels")
+            shapes, labels, hashes, contents = map(index.get_tensor, ARRAYS)
+        classes, notes = (tuple(map(str, header[key])) for key in ("classes", "notes"))
+        decoder = decoder_of(header.get("decoder"))
+        border = int(header["train"])
+        legal = all(_legal(shapes, labels, each, len(classes)) for each in (hashes, contents))
+        if not 0 < border < len(labels) or not legal:
+            raise ValueError("its index makes no sense")
+        raw = (root / INDEX).read_bytes()
+        with open_regular(root / PIXELS) as pixels:  # so that it is known to be readable
+            size = os.fstat(pixels.fileno()).st_size
+        if size != 3 * shapes.prod(1).sum():
+            raise ValueError("its two files do not fit each other")
+    except (OSError, SafetensorError, ArithmeticError, *NO_INDEX) as error:
+        raise DataError(f"{root} is damaged: {error}", REMEDY) from error
+    if spec.classes is not None and len(classes) != spec.classes:
+        raise DataError(
+            f"{root} holds {len(classes)} classes, {spec.name} has {spec.classes}",
+            "name the data set that it was prepared from",
+        )
+    others = int((hashes != contents).any(1).sum())
+    if others and not _witness(raw).is_file():
+        hashes = contents
+        notes += (f"{others} images are known by their pixels: another user prepared them",)
+    told = tuple(int(label) for label in labels)
+    train, test = (Listing(("",) * len(part), part) for part in (told[:border], told[border:]))
+    return Index(ImageTree(root, classes, train, test, notes, decoder), shapes, hashes, contents)
+
+
+def _legal(shapes: NDArray[Any], labels: NDArray[Any], hashes: NDArray[Any], classes: int) -> bool:
+    """Whether arrays from a file are what an index holds; sides are such that no size overflows."""
+    kinds = [str(each.dtype) for each in (shapes, labels, hashes)]
+    count = len(labels)
+    return bool(
+        kinds == ["int64", "int64", "uint8"]
+        and [each.shape for each in (shapes, labels, hashes)] == [(count, 2), (count,), (count, 16)]
+        and 0 < shapes.min() <= shapes.max() <= LONGEST
+        and 0 <= labels.min() <= labels.max() < classes
+    )

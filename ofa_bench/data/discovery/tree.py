@@ -1,0 +1,219 @@
+"""The images of a class-per-folder tree, listed and checked for shape. Torch-free."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+from ofa_bench.data.discovery.datasets import DatasetSpec
+from ofa_bench.data.discovery.decoder import SUFFIXES, Decoder, decoder, kind_of
+from ofa_bench.data.discovery.layout import DataLocation, sealed_part
+from ofa_bench.errors import DataError
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The image files of one part of a tree, by class and name; paths are relative to the root.
+
+    `unread` counts the other files below the class folders, by suffix.
+    """
+
+    files: tuple[str, ...]
+    labels: tuple[int, ...]
+    unread: tuple[tuple[str, int], ...] = ()
+
+
+@dataclass(frozen=True)
+class ImageTree:
+    """Both parts of a tree, its class names in label order, and remarks for the record.
+
+    `decoder`: what turns the files into pixels, or did; None where that was not written down.
+    """
+
+    root: Path
+    classes: tuple[str, ...]
+    train: Listing
+    test: Listing
+    notes: tuple[str, ...]
+    decoder: Decoder | None = None
+
+
+def list_place(place: DataLocation, spec: DatasetSpec) -> ImageTree:
+    """What lies in a data set's folder, be it files or pixels that were prepared."""
+    if place.kind == "pixels":
+        from ofa_bench.data.discovery.pixel_index import read_index
+
+        return read_index(place.root, spec).tree
+    return list_tree(place.root, spec)
+
+
+def list_tree(root: Path, spec: DatasetSpec) -> ImageTree:
+    """List a tree; DataError names what does not fit: classes, empty folders, uneven counts."""
+    tested = sealed_part(root) or "test"
+    classes, held = _class_folders(root, "train", spec), _class_folders(root, tested, spec)
+    if classes != held:
+        _refuse_unequal(root, tested, classes, held)
+    if spec.classes is not None and len(classes) != spec.classes:
+        raise DataError(
+            f"{root / 'train'} has {len(classes)} class folders, {spec.name} has {spec.classes}: "
+            "it is another data set, or half-extracted",
+            f"wanted: {spec.wanted}; for your own images use --dataset folder",
+        )
+    train, test = _listing(root, "train", classes), _listing(root, tested, classes)
+    if spec.balanced:
+        _refuse_uneven(root / "train", spec, classes, train)
+        _refuse_uneven(root / tested, spec, classes, test)
+    notes = _notes(root, tested, spec, classes, train, test)
+    return ImageTree(root, classes, train, test, notes, decoder())
+
+
+def _class_folders(root: Path, split: str, spec: DatasetSpec) -> tuple[str, ...]:
+    entries = _entries(root / split)
+    classes = sorted(e.name for e in entries if e.is_dir() and not e.name.startswith("."))
+    if len(classes) == 1:
+        raise DataError(
+            f"{root / split} has one class folder, {classes[0]}: a classifier tells two or more "
+            "classes apart",
+            f"wanted: {spec.wanted}",
+        )
+    if not classes:
+        loose = sum(Path(entry.name).suffix.lower() in SUFFIXES for entry in entries)
+        content = f"{loose} images but no class folders" if loose else "no class folders"
+        raise DataError(f"{root / split} has {content}", f"wanted: {spec.wanted}")
+    return tuple(classes)
+
+
+def _listing(root: Path, split: str, classes: tuple[str, ...]) -> Listing:
+    unread: Counter[str] = Counter()
+    per_class = [sorted(_images_below(root, f"{split}/{name}", unread)) for name in classes]
+    empty = [name for name, files in zip(classes, per_class, strict=True) if not files]
+    if empty:
+        more = f" (and {len(empty) - 1} more)" if len(empty) > 1 else ""
+        others = f"; in {split}/ are not read: {_counted(unread)}" if unread else ""
+        raise DataError(
+            f"the class folder {root / split / empty[0]}{more} has no images in it{others}",
+            "fill or remove it, in train/ and in val/ or test/ alike; files are read that end in "
+            + ", ".join(sorted(SUFFIXES)),
+        )
+    files = tuple(file for group in per_class for file in group)
+    labels = tuple(label for label, group in enumerate(per_class) for _ in group)
+    return Listing(files, labels, tuple(sorted(unread.items())))
+
+
+def _images_below(root: Path, folder: str, unread: Counter[str]) -> list[str]:
+    images: list[str] = []
+    for entry in _entries(root / folder):
+        name = f"{folder}/{entry.name}"
+        if entry.name.startswith("."):
+            continue
+        if entry.is_dir():
+            images += _images_below(root, name, unread)
+        elif Path(entry.name).suffix.lower() in SUFFIXES:
+            images.append(name)
+        else:
+            unread[Path(entry.name).suffix.lower() or "no suffix"] += 1
+    return images
+
+
+def _counted(unread: Mapping[str, int]) -> str:
+    """`12 .heic, 1 .txt`: the most frequent first."""
+    ranked = sorted(unread.items(), key=lambda item: (-item[1], item[0]))
+    more = f" and {len(ranked) - 5} other suffixes" if len(ranked) > 5 else ""
+    return ", ".join(f"{count:,} {suffix}" for suffix, count in ranked[:5]) + more
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            listed = list(entries)
+        for entry in listed:
+            if not (entry.is_dir() or entry.is_file() or entry.name.startswith(".")):
+                _refuse_entry(folder, entry)
+    except OSError as error:
+        raise DataError(
+            f"cannot read the folder {folder}: {error.strerror or error}",
+            "check its permissions, and that a link in it leads somewhere",
+        ) from error
+    return listed
+
+
+def _refuse_entry(folder: Path, entry: os.DirEntry[str]) -> NoReturn:
+    """What is left out without a word would shift the classes after it."""
+    path = folder / entry.name
+    try:
+        kind = kind_of(path.stat().st_mode)
+    except OSError:
+        kind = f"a link to {Path(entry.path).readlink()}, which cannot be followed"
+    raise DataError(
+        f"{path} is {kind}: neither a folder nor a file",
+        "mend or remove it; nothing is left out without a word",
+    )
+
+
+def _refuse_unequal(
+    root: Path, tested: str, classes: tuple[str, ...], held: tuple[str, ...]
+) -> NoReturn:
+    name = min(set(classes) ^ set(held))
+    here, there = ("train", tested) if name in classes else (tested, "train")
+    raise DataError(
+        f"{root} has the class {name} in {here}/ but not in {there}/ "
+        f"({len(classes)} classes in train/, {len(held)} in {tested}/)",
+        "both need the same class folders; a half-extracted set is to be extracted again",
+    )
+
+
+def _refuse_uneven(
+    folder: Path, spec: DatasetSpec, classes: tuple[str, ...], listing: Listing
+) -> None:
+    counts = Counter(listing.labels)
+    label, fewest = min(counts.items(), key=lambda item: (item[1], item[0]))
+    most = max(counts.values())
+    if fewest != most:
+        raise DataError(
+            f"{folder / classes[label]} has {fewest} images where other classes have {most}: "
+            f"{spec.name} has equally many of each, so this set is half-extracted",
+            "extract it again; for a set of your own use --dataset folder",
+        )
+
+
+def _notes(
+    root: Path,
+    tested: str,
+    spec: DatasetSpec,
+    classes: tuple[str, ...],
+    train: Listing,
+    test: Listing,
+) -> tuple[str, ...]:
+    notes = []
+    if spec.usual_classes and classes != spec.usual_classes:
+        own = len(set(classes) - set(spec.usual_classes))
+        notes.append(f"not the usual class list of {spec.name}: {own} of its classes are others")
+    counts = (len(train.files), len(test.files))
+    if spec.train_total and spec.test and counts != (spec.train_total, spec.test):
+        notes.append(
+            f"{counts[0]} training and {counts[1]} test images, where the usual {spec.name} has "
+            f"{spec.train_total} and {spec.test}"
+        )
+    unread = Counter(dict(train.unread)) + Counter(dict(test.unread))
+    if unread:
+        notes.append(f"files that are not read, by suffix: {_counted(unread)}")
+    loose = _loose(root, ("train", tested))
+    if loose:
+        notes.append(f"files beside the class folders, in no class: {loose:,}")
+    if (root / "val").is_dir() and tested == "test":
+        notes.append("test/ was used for the sealed test; val/ was left alone")
+    if (root / "test").is_dir() and tested == "val":
+        notes.append(
+            "val/ was used for the sealed test: test/ has none of the class folders of train/"
+        )
+    return tuple(notes)
+
+
+def _loose(root: Path, splits: tuple[str, ...]) -> int:
+    """Files directly in a part's folder."""
+    entries = [entry for split in splits for entry in _entries(root / split)]
+    return sum(entry.is_file() and not entry.name.startswith(".") for entry in entries)

@@ -1,0 +1,1 @@
+"""Images from files, archives and caches as tensors."""

@@ -1,0 +1,37 @@
+"""torchvision's official CIFAR folders, read by torchvision's own classes."""
+
+from __future__ import annotations
+
+import torch
+
+from ofa_bench.data.discovery.datasets import DatasetSpec
+from ofa_bench.data.discovery.layout import DataLocation
+from ofa_bench.data.readers.digits import pixel_digests
+from ofa_bench.data.readers.image_set import Collection, ImageSet
+from ofa_bench.data.readers.images import PixelImages
+from ofa_bench.errors import DataError
+
+
+def read_pickles(spec: DatasetSpec, place: DataLocation) -> Collection:
+    """Both parts of an official folder; DataError where a file of it is missing or damaged.
+
+    torchvision compares every file with its published checksum before it unpickles any.
+    """
+    from torchvision.datasets import CIFAR10, CIFAR100
+
+    reader = CIFAR100 if spec.pickles == CIFAR100.base_folder else CIFAR10
+    try:
+        parts = [reader(str(place.root), train=part, download=False) for part in (True, False)]
+    except (RuntimeError, OSError, EOFError, ValueError, KeyError) as error:
+        raise DataError(
+            f"{place.root / spec.pickles} is not the official folder: a file of it is missing, "
+            "half-extracted or damaged",
+            f"to get it: {spec.get}; re-encoded images go into train/ and test/ with a folder per "
+            "class",
+        ) from error
+    train, test = (_image_set(torch.from_numpy(part.data), part.targets) for part in parts)
+    return Collection(tuple(parts[0].classes), train, test)
+
+
+def _image_set(pixels: torch.Tensor, labels: list[int]) -> ImageSet:
+    return ImageSet(PixelImages(pixels), tuple(labels), tuple(pixel_digests(pixels)))

@@ -1,0 +1,96 @@
+"""Images by index, whether they lie in memory or in files, and one file's pixels."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ofa_bench.data.discovery.decoder import decode, read_bytes
+from ofa_bench.data.discovery.file_hashes import check_bytes
+from ofa_bench.data.discovery.threads import reading_threads
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+class Images(Protocol):
+    """A list of RGB images; `side` is their common height and width, None where they differ."""
+
+    side: int | None
+
+    def __len__(self) -> int: ...
+
+    def decode(self, index: int) -> Tensor:
+        """One image, uint8 [3, H, W]; DataError names a file that cannot be decoded."""
+
+    @property
+    def pixels(self) -> Tensor:
+        """All of them, uint8 [n, side, side, 3]."""
+
+
+class PixelImages:
+    """Square images that are already decoded, uint8 [n, side, side, 3]."""
+
+    def __init__(self, pixels: Tensor) -> None:
+        self.pixels = pixels
+        self.side: int | None = pixels.shape[1]
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def decode(self, index: int) -> Tensor:
+        return self.pixels[index].permute(2, 0, 1)
+
+
+class FileImages:
+    """Images in files below a root, whose bytes must still have the hashes they are known by."""
+
+    def __init__(
+        self, root: Path, paths: Sequence[str], side: int | None, digests: Sequence[str]
+    ) -> None:
+        self.root = root
+        # One flat array: a list of a million strings would be copied into every worker, page by
+        # page, as its reference counts are touched.
+        self.paths: NDArray[np.bytes_] = np.array([os.fsencode(path) for path in paths], dtype="S")
+        self.digests: NDArray[np.bytes_] = np.array(digests, dtype="S")
+        self.side = side
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def path(self, index: int) -> Path:
+        """Where an image lies."""
+        return self.root / os.fsdecode(self.paths[index])
+
+    def decode(self, index: int) -> Tensor:
+        return read_image(self.path(index), self.digests[index].decode())
+
+    @cached_property
+    def pixels(self) -> Tensor:
+        """All images, decoded once and kept."""
+        assert self.side is not None, "only images of one size fit into one tensor"
+        whole = torch.empty((len(self), self.side, self.side, 3), dtype=torch.uint8)
+
+        def fill(index: int) -> None:
+            whole[index] = self.decode(index).permute(1, 2, 0)
+
+        with reading_threads() as pool:
+            for _ in pool.imap_unordered(fill, range(len(self)), chunksize=64):
+                pass
+        return whole
+
+
+def read_image(path: Path, digest: str | None = None) -> Tensor:
+    """A file's pixels as RGB, uint8 [3, H, W]; DataError names a file that cannot be decoded, or
+    whose bytes do not have the hash they are known by."""
+    raw = read_bytes(path)
+    if digest is not None:
+        check_bytes(raw, digest, path)
+    return torch.from_numpy(decode(raw, path)).permute(2, 0, 1)

@@ -1,0 +1,193 @@
+"""`data prepare --cache`: a tree of image files decoded, scaled down and written once."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from ofa_bench.atomic_io import make_folder
+from ofa_bench.data.discovery.datasets import DatasetSpec
+from ofa_bench.data.discovery.file_hashes import FileHash, Progress, content_digest, manifest
+from ofa_bench.data.discovery.layout import INDEX, locate
+from ofa_bench.data.discovery.pixel_index import LONGEST, PIXELS, index_of
+from ofa_bench.data.discovery.threads import reading_threads
+from ofa_bench.data.discovery.tree import list_tree
+from ofa_bench.data.readers.images import read_image
+from ofa_bench.errors import BenchError, DataError
+
+UNFINISHED = ".caching-"
+AT_ONCE = 512  # images in memory between decoding and writing
+Decoded = tuple[Tensor, str, str]  # uint8 [3, H, W]; hashes: what it is known by, its pixels'
+
+
+@dataclass(frozen=True)
+class Cached:
+    """The folder that was made: images in it, how many were scaled down, bytes of pixels."""
+
+    root: str
+    images: int
+    scaled: int
+    bytes: int
+
+    def to_json(self) -> dict[str, Any]:
+        """The report as plain values."""
+        return asdict(self)
+
+
+def prepare_cache(
+    spec: DatasetSpec,
+    data_dir: Path | None,
+    to: Path | None,
+    short: int,
+    agree: Callable[[Cached], bool],
+    progress: Progress | None = None,
+) -> Cached:
+    """Decode a class-per-folder tree into `to`; sides keep their ratio, the shorter is `short`.
+
+    Images that are no larger stay as they are, with the hashes of their files: where none is
+    larger, a run on the cache is a run on the files, to the bit. Others are another data set, and
+    a note says so. `agree` is told what will be written, before it is. DataError where there are
+    no files to prepare, one cannot be decoded, or there is no room; BenchError if `agree` refuses.
+    """
+    place = locate(spec, data_dir) if spec.layout == "tree" else None
+    if place is None or place.kind != "tree":
+        raise DataError(f"{spec.name} is no folder of image files", "it needs no cache as it is")
+    tree = list_tree(place.root, spec)
+    files = tree.train.files + tree.test.files
+    entries = manifest(tree.root, files, place.hashes, progress)
+    home = to or place.cache / f"pixels-{short}"
+    shapes = [_fitted(entry.height, entry.width, short) for entry in entries]
+    _check_sides(files, shapes)
+    scaled = sum(min(entry.height, entry.width) > short for entry in entries)
+    planned = Cached(str(home), len(files), scaled, sum(3 * h * w for h, w in shapes))
+    _check_room(home, planned.bytes)
+    if not agree(planned):
+        raise BenchError("nothing was written", "--yes writes without asking")
+    notes = [*tree.notes, *([_note(scaled, short)] if scaled else [])]
+    decoded = _decoded(tree.root, files, entries, short, progress)
+    try:
+        with _beside(home, place.cache.parent if to is None else home.parent) as fresh:
+            sizes, digests, contents = _write(fresh / PIXELS, decoded)
+            shapes_kept = np.array(sizes, dtype=np.int64)
+            index = index_of(tree, shapes_kept, digests, contents, notes)
+            _write_through(fresh / INDEX, [index])
+            fresh.chmod(0o755)
+            fresh.rename(home)
+    except OSError as error:
+        raise BenchError(
+            f"cannot write {home}: {error.strerror or error}",
+            "give --to a folder that you may write, on a disk with room",
+        ) from error
+    return planned
+
+
+def _note(scaled: int, short: int) -> str:
+    return f"{scaled} images were scaled down beforehand, to a shorter side of {short} pixels"
+
+
+def _fitted(height: int, width: int, short: int) -> tuple[int, int]:
+    """Height and width, the shorter side at most `short`, rounded down as torchvision does."""
+    least = min(height, width)
+    if least <= short:
+        return height, width
+    return (short, short * width // least) if height == least else (short * height // least, short)
+
+
+def _check_sides(files: Sequence[str], shapes: Sequence[tuple[int, int]]) -> None:
+    for name, (height, width) in zip(files, shapes, strict=True):
+        if max(height, width) > LONGEST:
+            size = f"{width} pixels wide and {height} high"
+            raise DataError(f"{name} would be {size}: no side may exceed {LONGEST}", "leave it out")
+
+
+def _check_room(home: Path, needed: int) -> None:
+    if home.exists():
+        raise DataError(f"{home} is there already", "use it, or give --to another folder")
+    above = next(folder for folder in home.absolute().parents if folder.exists())
+    free = shutil.disk_usage(above).free
+    if needed > free:
+        left = next(home.parent.glob(f"{UNFINISHED}*"), None)
+        raise DataError(
+            f"{needed / 1e9:,.1f} GB of pixels do not fit below {above}: {free / 1e9:,.1f} GB free",
+            f"remove {left}, which an attempt that was killed left behind"
+            if left
+            else "give --to a larger disk, or a smaller --short side",
+        )
+
+
+def _decoded(
+    root: Path,
+    files: Sequence[str],
+    entries: Sequence[FileHash],
+    short: int,
+    progress: Progress | None,
+) -> Iterator[Decoded]:
+    with reading_threads() as pool:
+        for start in range(0, len(files), AT_ONCE):
+            part = slice(start, start + AT_ONCE)
+            paths = [root / name for name in files[part]]
+            known = [entry.digest for entry in entries[part]]
+            yield from pool.starmap(_scaled, zip(paths, known, [short] * len(paths), strict=True))
+            if progress:
+                progress(min(start + AT_ONCE, len(files)), len(files))
+
+
+def _scaled(path: Path, known: str, short: int) -> Decoded:
+    from torchvision.transforms.v2.functional import resize
+
+    image = read_image(path, known)
+    height, width = image.shape[1:]
+    small = min(height, width) <= short
+    if not small:
+        image = resize(image, list(_fitted(height, width, short)), antialias=True)
+    content = content_digest(image.permute(1, 2, 0).contiguous().numpy().data)
+    return image, known if small else content, content
+
+
+def _write(
+    path: Path, images: Iterator[Decoded]
+) -> tuple[list[tuple[int, int]], list[str], list[str]]:
+    sizes: list[tuple[int, int]] = []
+    digests: list[str] = []
+    contents: list[str] = []
+
+    def pixels() -> Iterator[memoryview]:
+        for image, known, content in images:
+            sizes.append((image.shape[1], image.shape[2]))
+            digests.append(known)
+            contents.append(content)
+            yield image.permute(1, 2, 0).contiguous().numpy().data
+
+    _write_through(path, pixels())
+    return sizes, digests, contents
+
+
+def _write_through(path: Path, parts: Iterable[bytes | memoryview]) -> None:
+    """Onto the disk, and readable by whoever may read the folder."""
+    with open(path, "wb") as file:
+        for part in parts:
+            file.write(part)
+        file.flush()
+        os.fsync(file.fileno())
+    path.chmod(0o644)
+
+
+@contextmanager
+def _beside(home: Path, root: Path) -> Iterator[Path]:
+    """A folder that is filled next to its place and goes away unless it was renamed; between that
+    and `root`, no link is followed."""
+    make_folder(root, home.parent)
+    fresh = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=home.parent))
+    try:
+        yield fresh
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)

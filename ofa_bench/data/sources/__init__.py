@@ -1,0 +1,1 @@
+"""Batches by address, from memory or streamed."""

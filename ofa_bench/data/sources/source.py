@@ -1,0 +1,50 @@
+"""Where batches come from: a protocol that the resident and the streamed source share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Literal, Protocol
+
+from ofa_bench.data.discovery.decoder import Decoder
+from ofa_bench.data.sources.batch import Address, MicroBatch
+from ofa_bench.data.sources.held_out import HeldOutImages
+
+CALIBRATION_IMAGES = 2000
+CALIBRATION_BATCH = 200
+
+HeldOut = Literal["select", "test"]
+
+
+class BatchSource(Protocol):
+    """A data set, cut, augmented and on the run's device."""
+
+    name: str
+    classes: int
+    sizes: dict[str, int]
+    """Images in train, select and test."""
+    resolution: int
+    """Side of the training images, in pixels: the largest the space draws."""
+    hash: str
+    """Of the bytes of all images, before the cut."""
+    splits_hash: dict[str, str]
+    calibration_hash: str
+    notes: tuple[str, ...]
+    """Remarks a record keeps, such as another list of classes than the usual one."""
+    class_names: tuple[str, ...]
+    """In label order."""
+    decoder: Decoder | None
+    """What turned files into pixels; None where no file was decoded."""
+    held_out: HeldOutImages
+    """Select and test images, to be decoded before training."""
+
+    def batches(self, addresses: Iterable[Address]) -> Iterator[MicroBatch]:
+        """Training batches, in the order of the addresses; DataError names a broken image."""
+
+    def evaluation(self, split: HeldOut, resolution: int, chunk: int) -> Iterator[MicroBatch]:
+        """A split in its fixed order, in batches of `chunk`, by the plain transform."""
+
+    def calibration(self, resolution: int) -> Iterator[MicroBatch]:
+        """Fixed training images in batches of 200, cropped and flipped as in training."""
+
+    def close(self) -> None:
+        """End what streams still hold, such as processes; batches may be asked for again."""

@@ -1,0 +1,162 @@
+"""A large set, decoded as it is needed, by worker processes or inline: the same batches always."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Generator, Iterable, Iterator
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from ofa_bench.data.discovery.datasets import SPLIT_SEED
+from ofa_bench.data.readers.image_set import ImageSplit
+from ofa_bench.data.sources.batch import Address, MicroBatch, Normalise
+from ofa_bench.data.sources.metadata import Facts
+from ofa_bench.data.sources.source import CALIBRATION_BATCH, HeldOut
+from ofa_bench.data.sources.workers import initialise, loaded
+from ofa_bench.data.transforms.augment import epoch_order
+from ofa_bench.data.transforms.per_sample import Augmented, Plain, Transform
+from ofa_bench.errors import DataError
+from ofa_bench.recipe.models import Augment
+
+# How many workers is the user's to say; the share of waiting tells what it does.
+warnings.filterwarnings("ignore", message="This DataLoader will create")
+
+KEPT_BYTES = 512 << 20
+Rendered = tuple[Tensor, Tensor]
+
+
+class Rendering(Dataset[Rendered | DataError]):
+    """Addresses to pixels uint8 [n, R, R, 3] and labels; shuffled by epoch where a seed is given.
+
+    A DataError is returned, not raised, since what crosses a process as an exception arrives as
+    the text of a traceback.
+    """
+
+    def __init__(
+        self, split: ImageSplit, transform: Transform, side: int, seed: int | None
+    ) -> None:
+        self.images, self.rows, self.labels = split.whole.images, split.row_index, split.labels
+        self.transform, self.side, self.seed = transform, side, seed
+        self._order: tuple[int, Tensor] = (-1, torch.empty(0))
+
+    def __getitem__(self, address: Address) -> Rendered | DataError:
+        chosen = self._epoch(address.epoch)[address.start : address.stop]
+        pixels = torch.empty((len(chosen), self.side, self.side, 3), dtype=torch.uint8)
+        try:
+            for place, index in enumerate(chosen.tolist()):
+                image = self.images.decode(int(self.rows[index]))
+                shown = self.transform(image, address.epoch, address.start + place)
+                pixels[place] = shown.permute(1, 2, 0)
+        except DataError as error:
+            return error
+        return pixels, self.labels[chosen]
+
+    def _epoch(self, epoch: int) -> Tensor:
+        if self.seed is None:
+            return torch.arange(len(self.rows))
+        if self._order[0] != epoch:
+            self._order = (epoch, epoch_order(self.seed, epoch, len(self.rows)))
+        return self._order[1]
+
+
+class Streamed(Facts):
+    """The source of large sets and of all augmentations that change colours.
+
+    Held-out and calibration images are kept on the device after their first pass, as long as
+    they take less than 512 MB in all.
+    """
+
+    def __init__(
+        self,
+        facts: Facts,
+        splits: dict[str, ImageSplit],
+        augment: Augment,
+        seed: int,
+        device: torch.device,
+        workers: int,
+    ) -> None:
+        super().__init__(**vars(facts))
+        self._splits, self._augment, self._seed = splits, augment, seed
+        self._device, self._workers = device, workers
+        self._normalise = Normalise(self.mean, self.std, device)
+        self._kept: dict[tuple[str, int], Rendered] = {}
+        self._live: set[Generator[Rendered | DataError]] = set()
+
+    def batches(self, addresses: Iterable[Address]) -> Iterator[MicroBatch]:
+        transform = Augmented(self._augment, self.resolution, self._seed, self.mean)
+        rendering = Rendering(self._splits["train"], transform, self.resolution, self._seed)
+        for pixels, labels in self._stream(rendering, addresses):
+            yield MicroBatch(self._normalise(pixels), labels)
+
+    def evaluation(self, split: HeldOut, resolution: int, chunk: int) -> Iterator[MicroBatch]:
+        transform = Plain(self._augment, resolution)
+        rendering = Rendering(self._splits[split], transform, resolution, None)
+        return self._fixed(split, rendering, self.sizes[split], chunk)
+
+    def calibration(self, resolution: int) -> Iterator[MicroBatch]:
+        transform = Augmented(self._augment.geometry(), self.resolution, SPLIT_SEED, self.mean)
+        rendering = Rendering(self._splits["train"], transform, self.resolution, SPLIT_SEED)
+        count = self.calibration_images
+        for batch in self._fixed("calibration", rendering, count, CALIBRATION_BATCH):
+            yield batch.at(resolution)
+
+    def _fixed(
+        self, name: str, rendering: Rendering, count: int, chunk: int
+    ) -> Iterator[MicroBatch]:
+        kept = self._kept.get((name, rendering.side))
+        if kept:
+            pieces: Iterable[Rendered] = zip(*(torch.split(p, chunk) for p in kept), strict=True)
+        else:
+            starts = range(0, count, chunk)
+            addresses = (Address(0, start, min(start + chunk, count)) for start in starts)
+            pieces = self._stream(rendering, addresses)
+            if self._may_keep(count, rendering.side):
+                pieces = self._keeping((name, rendering.side), pieces)
+        for pixels, labels in pieces:
+            yield MicroBatch(self._normalise(pixels), labels)
+
+    def _may_keep(self, count: int, side: int) -> bool:
+        held = sum(pixels.numel() for pixels, _ in self._kept.values())
+        return held + 3 * count * side**2 <= KEPT_BYTES
+
+    def _keeping(self, place: tuple[str, int], pieces: Iterable[Rendered]) -> Iterator[Rendered]:
+        seen = []
+        for piece in pieces:
+            seen.append(piece)
+            yield piece
+        if seen:
+            self._kept[place] = (
+                torch.cat([pixels for pixels, _ in seen]),
+                torch.cat([labels for _, labels in seen]),
+            )
+
+    def _stream(self, rendering: Rendering, addresses: Iterable[Address]) -> Iterator[Rendered]:
+        pinned = self._device.type == "cuda"
+        loader = DataLoader(
+            rendering,
+            batch_size=None,
+            sampler=addresses,
+            num_workers=self._workers,
+            pin_memory=pinned,
+            worker_init_fn=initialise,
+            generator=torch.Generator(),  # or the loader would draw from the global one
+        )
+        stream = loaded(loader)
+        self._live.add(stream)
+        try:
+            for rendered in stream:
+                if isinstance(rendered, DataError):
+                    raise rendered
+                pixels, labels = (part.to(self._device, non_blocking=pinned) for part in rendered)
+                yield pixels, labels
+        finally:
+            self._live.discard(stream)
+            stream.close()
+
+    def close(self) -> None:
+        """End the workers of all streams that were not read to their end."""
+        for stream in list(self._live):
+            stream.close()
+        self._live.clear()

@@ -1,0 +1,1 @@
+"""Candidates, batch-norm calibration, and scoring along a prefix tree."""

@@ -1,0 +1,119 @@
+"""Batch-norm statistics of one subnet, estimated anew from a fixed list of training images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+from ofa_bench.data.sources.batch import MicroBatch
+from ofa_bench.errors import UsageError
+from ofa_bench.evaluation.exact_math import undisturbed
+from ofa_bench.nets.protocol import Calibrates, Norm, Supernet
+from ofa_bench.space import Subnet
+
+Statistics = dict[str, tuple[Tensor, Tensor]]
+"""A norm's full name to mean and biased variance of its active channels, each [channels]."""
+
+Norms = Mapping[str, Norm]
+
+
+def calibrate(net: Supernet, subnet: Subnet, batches: Iterable[MicroBatch]) -> Statistics:
+    """The subnet's statistics over batches at its resolution; empty for a net without norms.
+
+    Means of the batches' means and of their biased variances, weighted by batch size, without a
+    variance between batches (once-for-all code; methods.md C.1). What the net's norms held before
+    does not matter and is put back; parameters and mode stay as they are.
+    """
+    blocks = [index for index in range(len(net.blocks)) if net.key(subnet, index) is not None]
+    norms = {index: norms_of(net, index) for index in blocks}
+    tally = NormAccumulator()
+    if any(norms.values()):
+        with undisturbed(net):
+            for batch in batches:
+                _observe(net, subnet, batch.images, norms, tally)
+    return tally.mean()
+
+
+@torch.inference_mode()
+def _observe(
+    net: Supernet, subnet: Subnet, x: Tensor, norms: Mapping[int, Norms], tally: NormAccumulator
+) -> None:
+    for index, own in norms.items():
+        x = tally.run(net, index, x, subnet, own)
+
+
+@contextmanager
+def calibrated(net: Supernet, subnet: Subnet, statistics: Statistics) -> Iterator[None]:
+    """Norms of the net normalise by the subnet's statistics here, and as before afterwards.
+
+    Activating the subnet is the caller's. Raises UsageError for another subnet's statistics.
+    """
+    norms: dict[str, Norm] = {}
+    for index in range(len(net.blocks)):
+        if net.key(subnet, index) is None:
+            continue
+        own = norms_of(net, index)
+        if own and own.keys().isdisjoint(statistics):
+            raise UsageError(
+                f"no statistics for block {index} of {subnet}", "calibrate this very subnet first"
+            )
+        norms.update(own)
+    strange = [name for name in statistics if name not in norms]
+    if strange:
+        raise UsageError(f"{subnet} has no norm {strange[0]}", "calibrate this very subnet first")
+    with attached(norms, statistics):
+        yield
+
+
+class NormAccumulator:
+    """What the norms of a block, or of a whole subnet, saw, added up over batches."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, tuple[Tensor, Tensor, int]] = {}
+
+    def run(self, net: Supernet, index: int, x: Tensor, subnet: Subnet, norms: Norms) -> Tensor:
+        """One block in batch statistics; its norms' are added, weighted by the images in `x`."""
+        with attached(norms):
+            for norm in norms.values():
+                norm.record = []
+            y = net.run(index, x, subnet, None)
+            for name, norm in norms.items():
+                for mean, variance in norm.record or ():
+                    self._add(name, mean, variance, len(x))
+        return y
+
+    def _add(self, name: str, mean: Tensor, variance: Tensor, weight: int) -> None:
+        sums = self._sums.get(name)
+        total = (mean * weight, variance * weight, weight)
+        if sums is not None:
+            total = (sums[0] + total[0], sums[1] + total[1], sums[2] + weight)
+        self._sums[name] = total
+
+    def mean(self) -> Statistics:
+        """The weighted means so far."""
+        return {
+            name: (mean / weight, variance / weight)
+            for name, (mean, variance, weight) in self._sums.items()
+        }
+
+
+def norms_of(net: Supernet, index: int) -> Norms:
+    """The norms of a block; none where the net does not tell of any."""
+    return net.norms(index) if isinstance(net, Calibrates) else {}
+
+
+@contextmanager
+def attached(norms: Norms, statistics: Statistics | None = None) -> Iterator[None]:
+    """Norms with these statistics, or the batch's where they have none; put back at the end."""
+    before = [(norm, norm.statistics, norm.record) for norm in norms.values()]
+    given = statistics or {}
+    try:
+        for name, norm in norms.items():
+            norm.statistics, norm.record = given.get(name), None
+        yield
+    finally:
+        for norm, held, record in before:
+            norm.statistics, norm.record = held, record

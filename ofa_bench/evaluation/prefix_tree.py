@@ -1,0 +1,98 @@
+"""Subnets as a tree of the blocks they have in common, walked with one path alive.
+
+Subnets whose block keys agree up to a block share its activations: the block runs once for all of
+them, on the very tensors it would see alone, so that sharing changes no bit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from ofa_bench.data.sources.batch import MicroBatch
+from ofa_bench.evaluation.calibration import NormAccumulator, Statistics, attached, norms_of
+from ofa_bench.nets.protocol import Supernet
+from ofa_bench.space import Subnet
+
+
+@dataclass(eq=False)
+class Node:
+    """A block as some subnets share it. `subnet`: any of them; `ends`: places of those it ends."""
+
+    index: int
+    subnet: Subnet
+    branches: dict[tuple[int, Hashable], Node] = field(default_factory=dict)
+    ends: list[int] = field(default_factory=list)
+    tally: NormAccumulator = field(default_factory=NormAccumulator)
+    statistics: Statistics = field(default_factory=dict)
+
+
+class PrefixTree:
+    """The subnets of a list by the blocks they run; `places` are positions in that list."""
+
+    def __init__(self, net: Supernet, subnets: Sequence[Subnet]) -> None:
+        self._net = net
+        self._norms = [norms_of(net, index) for index in range(len(net.blocks))]
+        self._roots: dict[tuple[int, Hashable], Node] = {}
+        for place, subnet in enumerate(subnets):
+            self._plant(place, subnet)
+
+    def _plant(self, place: int, subnet: Subnet) -> None:
+        branches, node = self._roots, None
+        for index in range(len(self._net.blocks)):
+            key = self._net.key(subnet, index)
+            if key is not None:
+                node = branches.setdefault((index, key), Node(index, subnet))
+                branches = node.branches
+        if node is None:
+            raise ValueError(f"{subnet} runs no block")
+        node.ends.append(place)
+
+    def nodes(self) -> Iterator[Node]:
+        """Every node, depth first: relatives stand together."""
+        waiting = list(reversed(self._roots.values()))
+        while waiting:
+            node = waiting.pop()
+            yield node
+            waiting.extend(reversed(node.branches.values()))
+
+    def places(self) -> list[int]:
+        """The subnets' places in the order of the tree."""
+        return [place for node in self.nodes() for place in node.ends]
+
+    def calibrate(self, batches: Iterable[MicroBatch]) -> None:
+        """Give each node the statistics that every subnet through it has; batches stay whole."""
+        if any(self._norms):
+            for batch in batches:
+                self._walk(batch.images, self._observe)
+        for node in self.nodes():
+            node.statistics, node.tally = node.tally.mean(), NormAccumulator()
+
+    def classify(self, images: Tensor, take: Callable[[int, Tensor], None]) -> None:
+        """Hand over each subnet's place and logits, normalised by its calibrated statistics."""
+
+        def run(node: Node, x: Tensor) -> Tensor:
+            with attached(self._norms[node.index], node.statistics):
+                y = self._net.run(node.index, x, node.subnet, None)
+            for place in node.ends:
+                take(place, y)
+            return y
+
+        self._walk(images, run)
+
+    def _observe(self, node: Node, x: Tensor) -> Tensor:
+        norms = self._norms[node.index]
+        with attached(norms):
+            return node.tally.run(self._net, node.index, x, node.subnet, norms)
+
+    @torch.inference_mode()
+    def _walk(self, images: Tensor, run: Callable[[Node, Tensor], Tensor]) -> None:
+        """Run every node on its parent's output, which lives until its last branch has begun."""
+        waiting = [(node, images) for node in reversed(self._roots.values())]
+        while waiting:
+            node, x = waiting.pop()
+            y = run(node, x)
+            waiting.extend((branch, y) for branch in reversed(node.branches.values()))

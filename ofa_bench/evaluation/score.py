@@ -1,0 +1,159 @@
+"""Which images each candidate gets right: calibrated, folded, fp32, alike alone or in company."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import accumulate, count
+from typing import TYPE_CHECKING, Any, Protocol
+
+import torch
+from torch import Tensor
+
+from ofa_bench.data.sources.batch import MicroBatch
+from ofa_bench.data.sources.source import BatchSource, HeldOut
+from ofa_bench.errors import UsageError
+from ofa_bench.evaluation.exact_math import undisturbed
+from ofa_bench.evaluation.prefix_tree import PrefixTree
+from ofa_bench.nets.protocol import Supernet
+from ofa_bench.space import Subnet
+
+if TYPE_CHECKING:
+    import numpy
+    from numpy.typing import NDArray
+
+CHUNK = 250  # images that one pass holds; what a pass needs grows with it and with nothing else
+
+
+class Ranks(Protocol):
+    """Who else scores, and how results come together."""
+
+    @property
+    def rank(self) -> int: ...
+    @property
+    def world(self) -> int: ...
+    def gather(self, value: Any) -> list[Any]: ...
+
+
+@dataclass(frozen=True)
+class Correctness:
+    """One subnet, and for each split whether it gets each image right, in the split's order."""
+
+    subnet: Subnet
+    correct: Mapping[str, NDArray[numpy.bool_]]
+
+    def top1(self, split: HeldOut) -> float:
+        """Percent of the images."""
+        hits = self.correct[split]
+        return 100.0 * int(hits.sum()) / len(hits)
+
+
+def score(
+    net: Supernet,
+    subnets: Sequence[Subnet],
+    source: BatchSource,
+    *,
+    splits: Sequence[HeldOut] = ("select", "test"),
+    chunk: int = CHUNK,
+    devices: Ranks | None = None,
+    tell: Callable[[int, int], None] | None = None,
+) -> list[Correctness]:
+    """Calibrate and score the subnets, in their order; net and mode stay as they are.
+
+    `tell(done, total)` hears of every chunk of images scored.
+
+    Ranks share out the subnets, never a calibration, and all return the whole list. The result of
+    one subnet does not depend on the others, on their order or on the number of ranks. Raises
+    UsageError where a split is empty.
+    """
+    for split in splits:
+        if not source.sizes[split]:
+            raise UsageError(
+                f"no images to score on: the {split} split is empty",
+                "hold images out with data.select",
+            )
+    mine = range(len(subnets)) if devices is None else share(net, subnets, devices)
+    by_resolution: dict[int, list[int]] = {}
+    for place in mine:
+        by_resolution.setdefault(subnets[place].resolution, []).append(place)
+    total = len(by_resolution) * sum(-(-source.sizes[split] // chunk) for split in splits)
+    told = _told(tell, total)
+    found: dict[int, dict[str, NDArray[numpy.bool_]]] = {}
+    with undisturbed(net):
+        for resolution, places in by_resolution.items():
+            company = [subnets[place] for place in places]
+            hits = _hits(net, company, source, resolution, splits, chunk, told)
+            for row, place in enumerate(places):
+                found[place] = {split: table[row].numpy() for split, table in hits.items()}
+    for part in [found] if devices is None else devices.gather(found):
+        found |= part
+    return [Correctness(subnet, found[place]) for place, subnet in enumerate(subnets)]
+
+
+def _told(tell: Callable[[int, int], None] | None, total: int) -> Iterator[None]:
+    """Each step tells one chunk more of the total."""
+    for done in count(1):
+        if tell is not None:
+            tell(done, total)
+        yield
+
+
+def top1(
+    net: Supernet,
+    subnets: Sequence[Subnet],
+    source: BatchSource,
+    split: HeldOut,
+    devices: Ranks | None = None,
+    *,
+    chunk: int = CHUNK,
+) -> list[float]:
+    """Top-1 accuracies in percent, in the order of the subnets."""
+    scored = score(net, subnets, source, splits=(split,), chunk=chunk, devices=devices)
+    return [each.top1(split) for each in scored]
+
+
+def share(net: Supernet, subnets: Sequence[Subnet], devices: Ranks) -> list[int]:
+    """The places that fall to this rank: relatives together, about the same MACs for each rank."""
+    places = PrefixTree(net, subnets).places()
+    costs = [net.space.macs(subnets[place], net.classes) for place in places]
+    total = sum(costs)
+    middles = [end - cost / 2 for end, cost in zip(accumulate(costs), costs, strict=True)]
+    return [
+        place
+        for place, middle in zip(places, middles, strict=True)
+        if int(devices.world * middle / total) == devices.rank
+    ]
+
+
+def _hits(
+    net: Supernet,
+    subnets: Sequence[Subnet],
+    source: BatchSource,
+    resolution: int,
+    splits: Sequence[HeldOut],
+    chunk: int,
+    told: Iterator[None],
+) -> dict[str, Tensor]:
+    """For each split a boolean table [subnets, images]; all subnets are of one resolution."""
+    tree = PrefixTree(net, subnets)
+    tree.calibrate(source.calibration(resolution))
+    hits: dict[str, Tensor] = {}
+    for split in splits:
+        marks = []
+        for batch in source.evaluation(split, resolution, chunk):
+            marks.append(_marks(tree, len(subnets), batch))
+            next(told)
+        hits[split] = torch.cat(marks, 1).cpu()
+    return hits
+
+
+def _marks(tree: PrefixTree, rows: int, batch: MicroBatch) -> Tensor:
+    """Whether each of `rows` subnets gets each image of a chunk right, [rows, images]."""
+    truth = batch.labels
+    marks = torch.zeros((rows, len(truth)), dtype=torch.bool, device=truth.device)
+
+    def mark(place: int, logits: Tensor) -> None:
+        torch.eq(logits.argmax(1), truth, out=marks[place])
+
+    tree.classify(batch.images, mark)
+    return marks

@@ -1,0 +1,281 @@
+"""The run's bus: chosen policies, extras and observers, behind one typed method per hook.
+
+The only caller of the relay. Every answer is checked where it is given, so that a policy's mistake
+is named with its hook, step and phase instead of surfacing deep in the loop.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import pluggy
+
+from ofa_bench.draws import Draw
+from ofa_bench.errors import BenchError, PluginError, PolicyError, suggest
+from ofa_bench.hooks.catalogue import Origin
+from ofa_bench.hooks.hookspecs import (
+    PROJECT,
+    Batch,
+    Criterion,
+    Seen,
+    Teacher,
+)
+from ofa_bench.hooks.marks import HOOKS, check_marks
+from ofa_bench.hooks.policy import Policy, families
+from ofa_bench.hooks.tracebacks import author_traceback, holder, place
+from ofa_bench.hooks.watchers import Announcer, Watchers, acting_part, at, relay
+from ofa_bench.schedule import Budget, Phase, Step
+from ofa_bench.space import Space, Subnet
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+T = TypeVar("T")
+
+
+class Bus(Announcer):
+    """One run's hooks. `policies` by family; extras and observers by name, of which `watchers`
+    only watch."""
+
+    def __init__(
+        self,
+        policies: Mapping[str, Policy[Any]],
+        extras: Mapping[str, object],
+        origins: Mapping[str, Origin],
+        watchers: frozenset[str] = frozenset(),
+    ) -> None:
+        self.policies = dict(policies)
+        self.extras = dict(extras)
+        self._origins = dict(origins)
+        self._relay = relay()
+        self.watchers = Watchers(self._who)
+        for name, plugin in [*policies.items(), *extras.items()]:
+            self._register(name, plugin, name in watchers)
+        self._check_owners()
+        self._hook = self._relay.hook
+
+    def _register(self, name: str, plugin: object, watches: bool = False) -> None:
+        check_marks(type(plugin), self._who(name))
+        try:
+            if watches:
+                self.watchers.add(name, plugin)
+            self._relay.register(acting_part(plugin) if watches else plugin, name)
+            self._relay.check_pending()
+        except pluggy.PluginValidationError as error:
+            marked = [n for n in dir(plugin) if hasattr(getattr(plugin, n), f"{PROJECT}_impl")]
+            wrong = next((n for n in marked if n not in HOOKS), "")
+            raise PluginError(
+                f"{self._who(name)}: {' '.join(str(error).split())}",
+                suggest(wrong, sorted(HOOKS), "the hooks are"),
+            ) from error
+
+    def _check_owners(self) -> None:
+        """Each family hook has exactly one answer, its owner's; a merge has at most one."""
+        owners = {hook: family for family, base in families().items() for hook in base.hooks}
+        for hook in HOOKS:
+            found = [
+                impl.plugin_name
+                for impl in getattr(self._relay.hook, hook).get_hookimpls()
+                if not (impl.hookwrapper or impl.wrapper)
+            ]
+            owner = owners.get(hook)
+            strangers = [name for name in found if name != owner] if owner else found[1:]
+            if owner and owner not in found:
+                raise PluginError(f"{self._who(owner)} does not define {hook}")
+            if strangers and (owner or hook == "merge_gradients"):
+                raise PluginError(
+                    f"{hook} is answered by both {self._who(owner or found[0])} and "
+                    f"{self._who(strangers[0])}",
+                    "only one may answer; the other can watch with @hookimpl(wrapper=True)",
+                )
+
+    @property
+    def wrappers(self) -> list[str]:
+        """Who wraps which hook, for the record."""
+        return sorted(
+            f"{impl.plugin_name}: {hook}"
+            for hook in HOOKS
+            for impl in self._impls(hook)
+            if impl.hookwrapper or impl.wrapper
+        )
+
+    def answers(self) -> list[tuple[str, str]]:
+        """Hook and the name of who answers it, wrappers apart."""
+        return [
+            (hook, impl.plugin_name)
+            for hook in sorted(HOOKS)
+            for impl in self._impls(hook)
+            if not (impl.hookwrapper or impl.wrapper)
+        ]
+
+    def _impls(self, hook: str) -> list[Any]:
+        apart = list(self.watchers.impls(hook))
+        return [*getattr(self._relay.hook, hook).get_hookimpls(), *apart]
+
+    @property
+    def merges(self) -> bool:
+        """Whether an extra merges gradients, which takes each draw's own."""
+        return bool(self._relay.hook.merge_gradients.get_hookimpls())
+
+    def observe(self, name: str, observer: object) -> None:
+        """Add an observer of the engine's own."""
+        self._register(name, observer)
+
+    def monitor(self, before: Any, after: Any) -> None:
+        """Call around every hook call, for tracing."""
+        self._relay.add_hookcall_monitoring(before, after)
+        self.watchers.monitor(before, after)
+
+    def _who(self, name: str) -> str:
+        plugin = self.policies.get(name) or self.extras.get(name)
+        label = f"{name} policy {type(plugin).__name__}" if name in self.policies else name
+        origin = self._origins.get(name)
+        return f"{label} ({origin})" if origin else label
+
+    def _ask(self, hook: str, where: str, call: Callable[[], T | None], owner: str) -> T:
+        answer = self._call(hook, where, call, owner)
+        if answer is None:
+            raise PolicyError(
+                f"{self._who(owner)} answered {hook} with None {where}", "return a value"
+            )
+        return answer
+
+    def _call(self, hook: str, where: str, call: Callable[[], T], owner: str) -> T:
+        try:
+            return call()
+        except BenchError:
+            raise
+        except Exception as error:
+            raise self._failed(hook, where, error, holder(error, self._plugins) or owner) from error
+
+    def _failed(self, hook: str, where: str, error: Exception, owner: str) -> PolicyError:
+        line = place(error)
+        failed = PolicyError(
+            f"{self._who(owner)} failed in {hook} {where}: {type(error).__name__}: {error}"
+            + (f" ({line})" if line else ""),
+            f"mend the plugin; docs/hooks.md says what {hook} is given and answers",
+        )
+        if lines := author_traceback(error):
+            failed.add_note(f"{lines}\n{type(error).__name__}: {error}")
+        return failed
+
+    @property
+    def _plugins(self) -> dict[str, object]:
+        return {**self.policies, **self.extras}
+
+    def phases(self, space: Space, budget: Budget) -> tuple[Phase, ...]:
+        """The run's phases; their epochs must sum to the budget."""
+        call = lambda: self._hook.shrink_phases(space=space, budget=budget)  # noqa: E731
+        phases = tuple(self._ask("shrink_phases", "at assembly", call, "shrink"))
+        for phase in phases:
+            if not isinstance(phase, Phase):
+                raise PolicyError(f"{self._who('shrink')}: {phase!r} is not a Phase")
+            if not 0 < phase.epochs < math.inf:
+                raise PolicyError(
+                    f"{self._who('shrink')}: phase {phase.name!r} lasts {phase.epochs} epochs",
+                    "lengths must be positive",
+                )
+        total = sum(phase.epochs for phase in phases)
+        if not math.isclose(total, budget.epochs, rel_tol=1e-6):
+            raise PolicyError(
+                f"{self._who('shrink')}: phases last {total:g} epochs of a budget of "
+                f"{budget.epochs:g}",
+                "phases must sum to budget.epochs; budget.scaled(n) scales published lengths",
+            )
+        if len({phase.name for phase in phases}) < len(phases):
+            raise PolicyError(f"{self._who('shrink')}: two phases have one name")
+        return phases
+
+    def draws(self, step: Step, probe: Callable[[Subnet], float]) -> list[Draw]:
+        """The step's subnets."""
+        call = lambda: self._hook.shrink_draws(step=step, probe=probe)  # noqa: E731
+        draws = list(self._ask("shrink_draws", at(step), call, "shrink"))
+        if not draws or not all(isinstance(draw, Draw) for draw in draws):
+            raise PolicyError(
+                f"{self._who('shrink')}: shrink_draws gave {draws!r} {at(step)}",
+                "return a list of Draw, at least one",
+            )
+        return draws
+
+    def lr_at(self, step: Step) -> float:
+        """The step's learning rate."""
+        call = lambda: self._hook.lr_at(step=step)  # noqa: E731
+        return self._rate("lr_at", step, self._ask("lr_at", at(step), call, "lr"))
+
+    def lr_share(self, step: Step, draw: Draw) -> float:
+        """A draw's share of the rate."""
+        call = lambda: self._hook.lr_share(step=step, draw=draw)  # noqa: E731
+        return self._rate("lr_share", step, self._ask("lr_share", at(step), call, "lr"))
+
+    def _rate(self, hook: str, step: Step, value: float) -> float:
+        if not isinstance(value, int | float) or not 0 <= value < math.inf:
+            raise PolicyError(
+                f"{self._who('lr')}: {hook} is {value!r} {at(step)}",
+                "rates are finite and not negative",
+            )
+        return float(value)
+
+    def teacher(self, phase: Phase, earlier: Sequence[Phase]) -> Teacher | None:
+        """The phase's frozen teacher, if any."""
+        where = f"for phase {phase.name!r}"
+        call = lambda: self._hook.distill_teacher(phase=phase, earlier=earlier)  # noqa: E731
+        teacher: Teacher | None = self._call("distill_teacher", where, call, "distill")
+        return teacher
+
+    def loss(
+        self,
+        step: Step,
+        draw: Draw,
+        logits: Tensor,
+        batch: Batch,
+        seen: Seen,
+        criterion: Criterion,
+    ) -> Tensor:
+        """A draw's loss on one micro-batch."""
+        call = lambda: self._hook.distill_loss(  # noqa: E731
+            step=step, draw=draw, logits=logits, batch=batch, seen=seen, criterion=criterion
+        )
+        loss: Tensor = self._ask("distill_loss", at(step), call, "distill")
+        if getattr(loss, "ndim", None) != 0 or not loss.requires_grad:
+            raise PolicyError(
+                f"{self._who('distill')}: the loss of {draw.role} {at(step)} is no scalar with a "
+                "gradient",
+                "return a mean over samples computed from `logits`",
+            )
+        return loss
+
+    def merge(
+        self,
+        step: Step,
+        draws: Sequence[Draw],
+        grads: Tensor,
+        active: Tensor,
+        shares: Sequence[float],
+    ) -> Tensor:
+        """The step's gradient from the draws' own and their shares of the rate."""
+        owner = self._relay.hook.merge_gradients.get_hookimpls()[0].plugin_name
+        call = lambda: self._hook.merge_gradients(  # noqa: E731
+            step=step, draws=draws, grads=grads, active=active, shares=shares
+        )
+        merged: Tensor = self._ask("merge_gradients", at(step), call, owner)
+        if merged.shape != grads.shape[1:]:
+            raise PolicyError(
+                f"{self._who(owner)}: the merged gradient has shape {tuple(merged.shape)} "
+                f"{at(step)}",
+                f"return one of shape {tuple(grads.shape[1:])}",
+            )
+        return merged
+
+    def _tell(self, hook: str, where: str, **values: Any) -> None:
+        """Call every observer; a mistake is that of the plugin whose frame it came through, and of
+        a watcher it is forgiven."""
+        try:
+            getattr(self._hook, hook)(**values)
+        except BenchError:
+            raise
+        except Exception as error:
+            culprit = holder(error, self._plugins) or "an observer"
+            raise self._failed(hook, where, error, culprit) from error
+        self.watchers.call(hook, where, values)

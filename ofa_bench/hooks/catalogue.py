@@ -1,0 +1,270 @@
+"""What exists: names given by plugins, and how plugins are found without letting one break all."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import importlib.metadata
+import importlib.util
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pluggy
+
+from ofa_bench.errors import PluginError, UnknownName
+from ofa_bench.hooks.hookspecs import PROJECT, CatalogueSpec
+from ofa_bench.spec_files import specs_root
+
+GROUP = "ofa_bench"
+OURS = "ofa-bench"  # the distribution that everything bundled is of
+API = "1"  # raised when a hook or a public name that was announced to go is gone
+NARROWED = "OFA_BENCH_PLUGINS"  # names, between commas, of the plugins or distributions to load
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a plugin comes from: its name, distribution and version, or the file it is."""
+
+    plugin: str
+    distribution: str = ""
+    version: str = ""
+    file: str = ""
+
+    def __str__(self) -> str:
+        if self.file:
+            return self.file
+        return f"{self.distribution} {self.version}".strip() or self.plugin
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A name in the catalogue. `target` is a class or factory, or where to import it from."""
+
+    kind: str
+    name: str
+    target: Any
+    origin: Origin
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+    def load(self) -> Any:
+        """The class or factory itself; PluginError names the plugin if it cannot be had."""
+        if not isinstance(self.target, str):
+            return self.target
+        module, _, attribute = self.target.partition(":")
+        try:
+            return getattr(importlib.import_module(module), attribute)
+        except Exception as error:
+            raise PluginError(
+                f"{self.kind} {self.name!r} of {self.origin} cannot be loaded from "
+                f"{self.target}: {type(error).__name__}: {error}",
+                "mend the plugin, or leave it out with OFA_BENCH_PLUGINS",
+            ) from error
+
+
+class Catalogue:
+    """Names by kind. A second registration of a name is an error naming both distributions."""
+
+    def __init__(self, origin: Origin | None = None) -> None:
+        self.origin = origin or Origin("notebook")
+        self.entries: dict[tuple[str, str], Entry] = {}
+        self.folders: list[tuple[Origin, Path]] = []
+
+    def shrink(self, name: str, target: Any) -> None:
+        """A shrink policy: "package.module:Class", or the class."""
+        self._add("shrink", name, target)
+
+    def lr(self, name: str, target: Any) -> None:
+        """A learning-rate policy."""
+        self._add("lr", name, target)
+
+    def distill(self, name: str, target: Any) -> None:
+        """A distillation policy."""
+        self._add("distill", name, target)
+
+    def method(
+        self,
+        name: str,
+        *,
+        shrink: str,
+        lr: str,
+        distill: str,
+        presets: Mapping[str, Any] | None = None,
+        paper: str = "",
+    ) -> None:
+        """A bundle of three policies and the recipe values that go with them."""
+        about = {"shrink": shrink, "lr": lr, "distill": distill}
+        self._add("method", name, None, {**about, "presets": presets or {}, "paper": paper})
+
+    def extra(self, name: str, target: Any, *, affects_training: bool = False) -> None:
+        """A tracker or gradient surgery, chosen with `--with NAME`."""
+        self._add("extra", name, target, {"affects_training": affects_training})
+
+    def space(self, name: str, table: str | Path) -> None:
+        """An architecture space: the path of its TOML table."""
+        self._add("space", name, Path(table))
+
+    def dataset(self, name: str, spec: str | Path) -> None:
+        """A data set: the path of its TOML spec, which says where its images lie."""
+        self._add("dataset", name, Path(spec))
+
+    def supernet(self, family: str, target: Any, *, costs: Any = None) -> None:
+        """A network for tables of a family: `build(space, classes, seed=…, **options)`.
+
+        `costs` counts the MACs and parameters of its subnets, see docs/own-network.md; a family
+        without it costs what the shipped one does.
+        """
+        self._add("supernet", family, target, {"costs": costs})
+
+    def specs(self, folder: str | Path) -> None:
+        """A folder shaped like `specs/`: its `spaces/`, `datasets/` and `recipes/` count too."""
+        root = Path(folder)
+        self.folders.append((self.origin, root))
+        for kind, place in (("space", "spaces"), ("dataset", "datasets")):
+            for path in sorted((root / place).glob("*.toml")):
+                self._add(kind, path.stem, path)
+
+    def _add(
+        self, kind: str, name: str, target: Any, about: Mapping[str, Any] | None = None
+    ) -> None:
+        if not name or not all(c.isalnum() or c in "-_." for c in name) or not name[0].isalnum():
+            raise PluginError(f"{self.origin} gives {kind} an illegal name: {name!r}")
+        self._insert(Entry(kind, name, target, self.origin, about or {}))
+
+    def _insert(self, entry: Entry) -> None:
+        place = (entry.kind, entry.name)
+        if place in self.entries:
+            other = self.entries[place].origin
+            raise PluginError(
+                f"{entry.kind} {entry.name!r} is given by both {other} and {entry.origin}",
+                f"uninstall one, or name the plugins to load: OFA_BENCH_PLUGINS={other.plugin}",
+            )
+        self.entries[place] = entry
+
+    def merge(self, other: Catalogue) -> None:
+        """Take over another catalogue's entries, all or none."""
+        before = dict(self.entries)
+        try:
+            for entry in other.entries.values():
+                self._insert(entry)
+        except PluginError:
+            self.entries = before
+            raise
+        self.folders += other.folders
+
+    def names(self, kind: str) -> list[str]:
+        """Sorted names of a kind."""
+        return sorted(name for k, name in self.entries if k == kind)
+
+    def get(self, kind: str, name: str) -> Entry:
+        """An entry; UnknownName lists what exists, nearest first."""
+        try:
+            return self.entries[kind, name]
+        except KeyError:
+            unknown = UnknownName(kind, name, self.names(kind))
+            if NARROWED in os.environ:
+                unknown.hint += f"; {NARROWED} narrows what is loaded"
+            raise unknown from None
+
+    def __iter__(self) -> Iterator[Entry]:
+        return iter(self.entries.values())
+
+
+@dataclass(frozen=True)
+class Found:
+    """A plugin that discovery met: loaded, broken (with the reason), or blocked by the user."""
+
+    origin: Origin
+    status: str
+    reason: str = ""
+
+
+@dataclass
+class Discovery:
+    """The catalogue and the story of how it came to be."""
+
+    catalogue: Catalogue = field(default_factory=Catalogue)
+    found: list[Found] = field(default_factory=list)
+
+    def admit(self, plugin: object, origin: Origin) -> None:
+        """Register a plugin into a scratch catalogue, merged only if it returns.
+
+        A plugin may say which `API` it is written for, as `ofa_bench_api`; PluginError if another.
+        """
+        wanted = getattr(plugin, "ofa_bench_api", API)
+        if wanted != API:
+            raise PluginError(
+                f"{origin} is written for plugin API {wanted!r}; this ofa-bench has API {API!r}",
+                "install versions of both that agree, or port it: docs/hooks.md says what changed",
+            )
+        scratch = Catalogue(origin)
+        manager = pluggy.PluginManager(PROJECT)
+        manager.add_hookspecs(CatalogueSpec)
+        manager.register(plugin, origin.plugin)
+        manager.check_pending()
+        if not manager.hook.register.get_hookimpls():
+            raise PluginError(
+                f"{origin} has no `register` marked @hookimpl",
+                "define `@hookimpl def register(catalogue): …` at the top of the module",
+            )
+        manager.hook.register.call_historic(kwargs={"catalogue": scratch})
+        self.catalogue.merge(scratch)
+        self.found.append(Found(origin, "loaded"))
+
+    def try_admit(self, load: Any, origin: Origin) -> None:
+        """As `admit`, but a plugin that fails becomes a row with its reason."""
+        try:
+            self.admit(load(), origin)
+        except (Exception, SystemExit) as error:
+            self.found.append(Found(origin, "broken", f"{type(error).__name__}: {error}"))
+
+
+@functools.cache
+def discover() -> Discovery:
+    """Every installed plugin, loaded one by one; a broken one is reported and skipped."""
+    allowed = os.environ.get(NARROWED)
+    return _loaded(
+        None if allowed is None else {n.strip() for n in allowed.split(",") if n.strip()}
+    )
+
+
+@functools.cache
+def trusted() -> Catalogue:
+    """What may be loaded because a record names it: what comes with ofa-bench, and the plugins that
+    the user names in OFA_BENCH_PLUGINS. A stranger's record has nothing imported on its word."""
+    return (discover() if NARROWED in os.environ else _loaded({OURS})).catalogue
+
+
+def _loaded(wanted: set[str] | None) -> Discovery:
+    """The plugins of these names or distributions; all of them for None."""
+    discovery = Discovery(_shipped())
+    points = importlib.metadata.entry_points(group=GROUP)
+    for point in sorted(points, key=_order):
+        dist = point.dist
+        origin = Origin(point.name, dist.name if dist else "", dist.version if dist else "")
+        if wanted is not None and not wanted & {point.name, origin.distribution}:
+            discovery.found.append(Found(origin, "blocked", f"not in {NARROWED}"))
+            continue
+        discovery.try_admit(point.load, origin)
+    origins = [each.origin for each in discovery.found]
+    met = {name for each in origins for name in (each.plugin, each.distribution)}
+    for name in sorted((wanted or set()) - met):
+        reason = f"{NARROWED} names it, but it is not installed"
+        discovery.found.append(Found(Origin(name), "absent", reason))
+    return discovery
+
+
+def _shipped() -> Catalogue:
+    """What comes with the project itself: its tables, and the network they are built by."""
+    catalogue = Catalogue(Origin("ofa_bench", OURS))
+    catalogue.specs(specs_root())
+    catalogue.supernet("mbconv", "ofa_bench.nets.mbconv:build")
+    return catalogue
+
+
+def _order(point: importlib.metadata.EntryPoint) -> tuple[bool, str, str]:
+    # Bundled plugins first, so that a stranger who takes their name is the one refused.
+    name = point.dist.name if point.dist else ""
+    return (name != OURS, name, point.name)

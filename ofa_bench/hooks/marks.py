@@ -1,0 +1,36 @@
+"""How a plugin's methods are marked as hooks, and what is nearly one."""
+
+from __future__ import annotations
+
+import difflib
+
+from ofa_bench.errors import PluginError
+from ofa_bench.hooks.hookspecs import PROJECT, TrainingSpec, hook_names
+
+HOOKS = hook_names(TrainingSpec)
+
+
+def check_marks(plugin: type, who: str) -> None:
+    """Refuse a misspelt hook, and one without its mark, by a PluginError that names the right."""
+    for odd, meant in misspelt(plugin).items():
+        raise PluginError(f"{who} defines {odd}, which is no hook", f"did you mean {meant}?")
+    for hook in HOOKS:
+        method = getattr(plugin, hook, None)
+        if method is not None and not hasattr(method, f"{PROJECT}_impl"):
+            raise PluginError(
+                f"{who} defines {hook} without marking it",
+                f"put @hookimpl above {hook}: unmarked hooks are never called",
+            )
+
+
+def misspelt(plugin: type) -> dict[str, str]:
+    """Public methods of a plugin's own that are nearly called like a hook, and that hook."""
+    own = {
+        name
+        for cls in plugin.__mro__
+        if not cls.__module__.startswith(("ofa_bench.", "builtins"))
+        for name, value in vars(cls).items()
+        if callable(value) and not name.startswith("_") and name not in HOOKS
+    }
+    near = {name: difflib.get_close_matches(name, HOOKS, 1, cutoff=0.85) for name in sorted(own)}
+    return {name: found[0] for name, found in near.items() if found}

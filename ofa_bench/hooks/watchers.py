@@ -1,0 +1,169 @@
+"""Extras that only watch: each is called apart from all others, and none of them ends a run.
+
+A tracker whose server is away costs its own curves and nothing else: the first mistake of each is
+shown with its plugin and line, all are counted, and the counts stand in the record's notes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import pluggy
+
+from ofa_bench.errors import BenchError, Interrupted
+from ofa_bench.hooks.hookspecs import PROJECT, Outcome, RunView, Scores, TrainingSpec
+from ofa_bench.hooks.tracebacks import place
+from ofa_bench.sanitize import plain_text
+from ofa_bench.schedule import Phase, Step
+
+OBSERVERS = frozenset({"run_start", "phase_start", "after_step", "after_eval", "run_end"})
+LONGEST = 300  # characters of a mistake that a record keeps
+
+
+def relay() -> pluggy.PluginManager:
+    """A fresh relay that knows the hooks of a run."""
+    manager = pluggy.PluginManager(PROJECT)
+    manager.add_hookspecs(TrainingSpec)
+    return manager
+
+
+class _View:
+    """Some of a plugin's methods; a class of its own, since pluggy takes equal plugins for one."""
+
+
+def acting_part(plugin: object) -> object:
+    """A view of a watcher with its hooks that act, such as wrappers, and not those that observe."""
+    marked = [n for n in dir(plugin) if hasattr(getattr(plugin, n, None), f"{PROJECT}_impl")]
+    view = _View()
+    vars(view).update({n: getattr(plugin, n) for n in marked if n not in OBSERVERS})
+    return view
+
+
+def at(step: Step) -> str:
+    """A step as messages name it."""
+    return f"at step {step.index} of phase {step.phase.name!r}"
+
+
+class Announcer:
+    """What observers are called for, one typed method per hook."""
+
+    def _tell(self, hook: str, where: str, **values: Any) -> None:
+        raise NotImplementedError
+
+    def run_start(self, run: RunView) -> None:
+        """Tell observers that the run begins."""
+        self._tell("run_start", "as the run begins", run=run)
+
+    def phase_start(self, phase: Phase, step: Step) -> None:
+        """Tell observers that a phase begins."""
+        self._tell("phase_start", at(step), phase=phase, step=step)
+
+    def after_step(self, step: Step, outcome: Outcome) -> None:
+        """Tell observers that a step is done."""
+        self._tell("after_step", at(step), step=step, outcome=outcome)
+
+    def after_eval(self, step: Step, scores: Scores) -> None:
+        """Tell observers a point of the curve."""
+        self._tell("after_eval", at(step), step=step, scores=scores)
+
+    def run_end(self, record: Mapping[str, Any]) -> None:
+        """Tell observers that the run is over."""
+        self._tell("run_end", "as the run ends", record=record)
+
+
+@dataclass
+class Mistakes:
+    """What went wrong in one watcher: how often, and the first of it."""
+
+    count: int
+    first: str
+
+
+class Watchers:
+    """The watchers of one run. `tell` shows a person the first mistake of each."""
+
+    def __init__(self, label: Callable[[str], str]) -> None:
+        self._label = label
+        self._relays: dict[str, pluggy.PluginManager] = {}
+        self.mistakes: dict[str, Mistakes] = {}
+        self.tell: Callable[[str], None] = lambda text: None
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._relays
+
+    def add(self, name: str, plugin: object) -> None:
+        """Take a watcher in; raises pluggy's PluginValidationError on a hook it misspells."""
+        manager = relay()
+        manager.register(plugin, name)
+        manager.check_pending()
+        self._relays[name] = manager
+
+    def impls(self, hook: str) -> Iterator[Any]:
+        """Who observes by this hook."""
+        if hook in OBSERVERS:
+            for manager in self._relays.values():
+                yield from getattr(manager.hook, hook).get_hookimpls()
+
+    def monitor(self, before: Any, after: Any) -> None:
+        """Call around every hook call, for tracing."""
+        for manager in self._relays.values():
+            manager.add_hookcall_monitoring(before, after)
+
+    def call(self, hook: str, where: str, values: Mapping[str, Any]) -> None:
+        """Call every watcher, the last one registered first."""
+        for name, manager in reversed(self._relays.items()):
+            caller = getattr(manager.hook, hook)
+            if caller.get_hookimpls():
+                self.forgiven(name, f"{hook} {where}", partial(caller, **values))
+
+    def forgiven(self, name: str, where: str, call: Callable[[], Any]) -> Any:
+        """A call's answer; None where it failed, which is then shown once and counted."""
+        try:
+            return call()
+        except Interrupted:
+            raise
+        except (Exception, SystemExit) as error:
+            self._failed(name, where, error)
+        return None
+
+    def _failed(self, name: str, where: str, error: BaseException) -> None:
+        if name in self.mistakes:
+            self.mistakes[name].count += 1
+            return
+        reason = error.message if isinstance(error, BenchError) else f"{error}"
+        line = place(error)
+        first = f"{where}: {type(error).__name__}: {reason}" + (f" ({line})" if line else "")
+        self.mistakes[name] = Mistakes(1, plain_text(first, LONGEST))
+        self.tell(
+            f"{self._label(name)} failed in {self.mistakes[name].first}; training goes on, and "
+            "further failures are counted"
+        )
+
+    def state_dict(self) -> dict[str, list[Any]]:
+        """The mistakes so far, for the checkpoint."""
+        return {name: [each.count, each.first] for name, each in self.mistakes.items()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from a checkpoint's mistakes; ValueError where they are none."""
+        mistakes = {}
+        for name, (count, first) in state.items():
+            if type(count) is not int or not 0 < count < 2**53 or not isinstance(first, str):
+                raise ValueError(f"mistakes of {name!r}")
+            mistakes[str(name)] = Mistakes(count, plain_text(first, LONGEST))
+        self.mistakes = mistakes
+
+    def merged(self, others: list[dict[str, list[Any]]]) -> tuple[str, ...]:
+        """Notes for the record, a watcher a line, over the `state_dict` of all ranks."""
+        counts: dict[str, int] = {}
+        first: dict[str, str] = {}
+        for mistakes in others:
+            for name, (count, text) in mistakes.items():
+                counts[name] = counts.get(name, 0) + count
+                first.setdefault(name, text)
+        return tuple(
+            f"extra {plain_text(name)} failed {counts[name]} times, first in {first[name]}"
+            for name in sorted(counts)
+        )

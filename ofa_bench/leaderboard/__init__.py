@@ -1,0 +1,1 @@
+"""Tracks, rows, fronts, statistics and claims, computed from records; free of torch."""

@@ -1,0 +1,229 @@
+"""A leaderboard: one track's rows, every pair's verdict, and the ranks that follow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from ofa_bench.errors import BenchError
+from ofa_bench.leaderboard.rows import BoardRow, rows
+from ofa_bench.leaderboard.screening import Screened, Unranked, held, unranked_entry
+from ofa_bench.leaderboard.stats import DELTA, FINEST, Estimate, Pair, compare, estimate, family
+from ofa_bench.leaderboard.test_set_error import standard_error
+from ofa_bench.records.spaces import budget_range
+from ofa_bench.records.store import Store, StoredRecord
+from ofa_bench.records.track import Track, tracks
+from ofa_bench.records.validation.validate import UNUSABLE, Context
+from ofa_bench.sanitize import LONGEST_LINE, command_line, command_words, plain_text
+
+ENOUGH = 3  # seeds; with fewer, a board is provisional
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A row and where it stands. `accuracy` is over the range that all rows cover; `greyed_by`
+    names rows that are no worse and cheaper; `front`: none is both more accurate and cheaper."""
+
+    row: BoardRow
+    accuracy: Estimate | None
+    with_failures: float | None
+    rank: int | None
+    provisional: bool
+    greyed_by: tuple[str, ...]
+    front: bool
+
+
+@dataclass(frozen=True)
+class Board:
+    """`range`: the budgets (MACs) that all rows cover; `pairs` by the two rows' ids; `unranked`:
+    records of the track that do not hold, which no row counts."""
+
+    track: Track
+    range: tuple[int, int]
+    delta: float
+    places: tuple[Standing, ...]
+    pairs: Mapping[tuple[str, str], Pair]
+    more: tuple[str, ...]
+    unranked: tuple[Unranked, ...] = ()
+
+    @property
+    def provisional(self) -> bool:
+        """Whether some row has fewer than three seeds."""
+        return any(place.provisional for place in self.places)
+
+    @property
+    def detectable(self) -> float | None:
+        """The largest of the pairs' detectable differences, in points."""
+        found = [pair.detectable for pair in self.pairs.values() if pair.detectable is not None]
+        return max(found, default=None)
+
+
+def board(
+    track: Track,
+    entries: Iterable[StoredRecord],
+    delta: float = DELTA,
+    unranked: Iterable[Unranked] = (),
+) -> Board:
+    """The board of one track's records; what is known to be unranked is listed with it."""
+    every = rows(entries)
+    able = [row for row in every if row.good]
+    low, high = _range(able or every)
+    values = {row.id: row.values(low, high) for row in able}
+    pairs = _pairs(able, high, values, delta)
+    cost = {row.id: row.mean("cost", "train_macs") or 0.0 for row in able}
+    places = [_place(row, values, pairs, cost, every) for row in every]
+    places.sort(key=_order)
+    mine = tuple(each for each in unranked if each.belongs(track))
+    return Board(track, (low, high), delta, tuple(places), pairs, _more(every), mine)
+
+
+def boards(store: Store, delta: float = DELTA, context: Context | None = None) -> list[Board]:
+    """The boards of all records that hold, by name; the others are listed with their track's."""
+    found = held(store, context=context)
+    return boards_of(found, delta)
+
+
+def boards_of(found: Screened, delta: float = DELTA) -> list[Board]:
+    """The boards of screened records, by name.
+
+    A record that breaks its board together with others, though it holds alone, is listed.
+    """
+    made = []
+    for track, entries in tracks(found.entries).items():
+        try:
+            made.append(_shown(track, entries, delta, found.unranked))
+        except (BenchError, *UNUSABLE):
+            kept, broken = _separated(track, entries, delta)
+            if kept:
+                made.append(_shown(track, kept, delta, (*found.unranked, *broken)))
+    return made
+
+
+def _shown(
+    track: Track, entries: Sequence[StoredRecord], delta: float, unranked: Iterable[Unranked]
+) -> Board:
+    """A board that was written once, so that it can be."""
+    from ofa_bench.leaderboard.export import to_json, to_markdown
+
+    made = board(track, entries, delta, unranked)
+    to_json(made)
+    to_markdown(made).encode()
+    return made
+
+
+def _separated(
+    track: Track, entries: Sequence[StoredRecord], delta: float
+) -> tuple[list[StoredRecord], list[Unranked]]:
+    kept: list[StoredRecord] = []
+    broken = []
+    for entry in entries:
+        try:
+            _shown(track, [*kept, entry], delta, ())
+            kept.append(entry)
+        except (BenchError, *UNUSABLE) as error:
+            broken.append(unranked_entry(entry, f"cannot be shown: {plain_text(repr(error))}"))
+    return kept, broken
+
+
+def _range(every: Sequence[BoardRow]) -> tuple[int, int]:
+    low, high = budget_range(every[0].any)
+    return max([low, *(row.low for row in every if row.good)]), high
+
+
+def _pairs(
+    able: Sequence[BoardRow], high: int, values: Mapping[str, Sequence[float]], delta: float
+) -> dict[tuple[str, str], Pair]:
+    shared = family(list(values.values()))
+    found = {}
+    for a in able:
+        for b in able:
+            if a.id == b.id:
+                continue
+            low = max(a.low, b.low)
+            found[a.id, b.id] = compare(
+                a.values(low, high),
+                b.values(low, high),
+                shared,
+                paired=branches(a, b),
+                resolution=resolution(a, b, low, high),
+                delta=delta,
+                able=not a.failed,
+            )
+    return found
+
+
+def branches(a: BoardRow, b: BoardRow) -> bool:
+    """Whether each seed of both rows branched from one common beginning: the rule for pairing."""
+    begun = [[entry.record.run.prefix for entry in row.good] for row in (a, b)]
+    return a.seeds == b.seeds and begun[0] == begun[1] and None not in begun[0]
+
+
+def resolution(a: BoardRow, b: BoardRow, low: int, high: int) -> float:
+    """The least difference worth a claim: 0.1 points, or the test set's standard error of it."""
+    ours, theirs = a.images(low, high), b.images(low, high)
+    if ours is None or theirs is None or len(ours[0]) != len(theirs[0]):
+        return FINEST
+    return max(FINEST, standard_error(ours, theirs))
+
+
+def _place(
+    row: BoardRow,
+    values: Mapping[str, Sequence[float]],
+    pairs: Mapping[tuple[str, str], Pair],
+    cost: Mapping[str, float],
+    every: Sequence[BoardRow],
+) -> Standing:
+    if not row.good:
+        return Standing(row, None, row.with_failures(()), None, True, (), False)
+    others = [other for other in every if other.good and other.id != row.id]
+    against = {other.id: pairs[other.id, row.id] for other in others}
+    beaten = sum(pair.verdict == "better" for pair in against.values())
+    cheaper = [other for other in others if cost[other.id] < cost[row.id]]
+    grey = [o.label for o in cheaper if against[o.id].verdict in ("better", "no worse")]
+    return Standing(
+        row=row,
+        accuracy=estimate(values[row.id]),
+        with_failures=row.with_failures(values[row.id]),
+        rank=1 + beaten,
+        provisional=len(row.good) < ENOUGH,
+        greyed_by=tuple(grey),
+        front=not any(against[other.id].difference >= 0 for other in cheaper),
+    )
+
+
+def _order(place: Standing) -> tuple[float, float, str]:
+    mean = place.accuracy.mean if place.accuracy else -1.0
+    return (place.rank or float("inf"), -mean, place.row.id)
+
+
+def _more(every: Sequence[BoardRow]) -> tuple[str, ...]:
+    lines: dict[str, None] = {}
+    for row in every:
+        wanted = next((n for n in (3, 5, 10, 20) if n > row.n), 2 * row.n)
+        line = again(row.any.run.command, row.n, wanted)
+        if line:
+            lines[line] = None
+    return tuple(lines)
+
+
+def again(command: str, seeds: int, wanted: int) -> str | None:
+    """The line that adds seeds to those a command made, safe to paste into a shell.
+
+    None where it was no command of ours, or where the line is longer than any view shows.
+    """
+    words = command_words(command)
+    if (
+        words is None
+        or len(words) < 2
+        or words[0] != "ofa-bench"
+        or words[1] not in ("run", "compare")
+    ):
+        return None
+    kept, skip = [], False
+    for word in words:
+        if not skip and not word.startswith(("--seed=", "--seeds=")):
+            kept += [] if word in ("--seed", "--seeds") else [word]
+        skip = not skip and word in ("--seed", "--seeds")
+    many = ["--seeds", str(wanted)] if words[1] == "compare" else ["--seed", str(seeds)]
+    line = command_line(*kept, *many)
+    return line if len(line) <= LONGEST_LINE else None

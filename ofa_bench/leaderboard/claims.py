@@ -1,0 +1,173 @@
+"""What papers claim, judged on records: confirmed here, or not, or not to be told."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from ofa_bench.errors import UnknownName
+from ofa_bench.leaderboard.board import board
+from ofa_bench.leaderboard.rows import rows
+from ofa_bench.leaderboard.screening import held
+from ofa_bench.leaderboard.stats import FINEST, Pair, compare, family
+from ofa_bench.records import extra_metrics as readings
+from ofa_bench.records.store import Store, StoredRecord
+from ofa_bench.records.track import tracks
+from ofa_bench.records.validation.validate import Context
+from ofa_bench.spec_files import load_toml, specs_root
+
+ACCURACY = "summary.mean_pareto_accuracy"
+COST = "cost."
+
+
+@dataclass(frozen=True)
+class Claim:
+    """`row` is said to beat `against` in `measure`; both are record filters."""
+
+    source: str
+    says: str
+    published: str
+    comparison: str
+    measure: str
+    row: tuple[str, ...]
+    against: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A name, a folder below the results root, and filters that all its records answer to."""
+
+    name: str
+    results: str
+    where: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ClaimVerdict:
+    """A claim in a setting: seeds of both rows, the figures of each, and what follows."""
+
+    claim: Claim
+    setting: str
+    n: tuple[int, int]
+    means: tuple[float, float]
+    pair: Pair | None
+    verdict: str
+
+
+def findings(results: Path, paper: str, context: Context | None = None) -> list[ClaimVerdict]:
+    """Every claim of a paper in every setting whose records are there and hold; UnknownName."""
+    folder = specs_root() / "claims"
+    if paper not in (known := [path.stem for path in folder.glob("*.toml")]):
+        raise UnknownName("paper", paper, known)
+    told = load_toml(folder / f"{paper}.toml")
+    claims = [Claim(**_tuples(each)) for each in told["claims"]]
+    settings = [Setting(**_tuples(each)) for each in told["settings"]]
+    return [found for claim in claims for found in _everywhere(claim, settings, results, context)]
+
+
+def _tuples(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: tuple(v) if isinstance(v, list) else v for key, v in values.items()}
+
+
+def _everywhere(
+    claim: Claim, settings: Sequence[Setting], results: Path, context: Context | None
+) -> Iterator[ClaimVerdict]:
+    for setting in settings:
+        store = Store(results / setting.results)
+        ours, theirs = (
+            _counted(held(store, (*setting.where, *some), context).entries)
+            for some in (claim.row, claim.against)
+        )
+        if ours and theirs:
+            yield _found(claim, setting.name, ours, theirs)
+
+
+def _counted(entries: Sequence[StoredRecord]) -> list[StoredRecord]:
+    """The good seeds, each once, as a board counts them."""
+    return [entry for row in rows(entries) for entry in row.good]
+
+
+def _found(
+    claim: Claim, setting: str, ours: list[StoredRecord], theirs: list[StoredRecord]
+) -> ClaimVerdict:
+    values = [_values(entries, claim.measure) for entries in (ours, theirs)]
+    counts, means = (len(ours), len(theirs)), (fmean(values[0]), fmean(values[1]))
+    if claim.measure.startswith(COST):
+        said = "confirmed" if means[0] < means[1] else "contradicted"
+        return ClaimVerdict(claim, setting, counts, means, None, said)
+    pairs = _on_one_board(ours, theirs) if claim.measure == ACCURACY else None
+    if pairs is None:
+        # A reading is a share of the gradient, better when smaller.
+        sign = 1 if claim.measure.startswith("summary.") else -1
+        a, b = ([sign * value for value in each] for each in values)
+        finest = FINEST if sign > 0 else 0.0
+        pairs = (
+            compare(a, b, family([a, b]), resolution=finest),
+            compare(b, a, family([a, b]), resolution=finest),
+        )
+    return ClaimVerdict(claim, setting, counts, means, pairs[0], _verdict(*pairs))
+
+
+def _on_one_board(ours: list[StoredRecord], theirs: list[StoredRecord]) -> tuple[Pair, Pair] | None:
+    """The two rows as a board of their own judges them; None where they are of two tracks."""
+    found = tracks([*ours, *theirs])
+    rows = {entries[0].record.row_id for entries in (ours, theirs)}
+    if len(found) != 1 or len(rows) != 2:
+        return None
+    ((track, entries),) = found.items()
+    pairs = board(track, entries).pairs
+    a, b = ours[0].record.row_id, theirs[0].record.row_id
+    return pairs[a, b], pairs[b, a]
+
+
+def _verdict(pair: Pair, back: Pair) -> str:
+    if pair.verdict == "better":
+        return "confirmed"
+    if back.verdict == "better":
+        return "contradicted"
+    return "not confirmed" if back.verdict == "no worse" else "cannot be told"
+
+
+def _values(entries: Sequence[StoredRecord], measure: str) -> list[float]:
+    if measure.partition(".")[0] in ("summary", "cost"):
+        records: list[Any] = [entry.record for entry in entries]
+        return [float(reduce(getattr, measure.split("."), record)) for record in records]
+    found = [readings.read(entry.path).get(measure) for entry in entries]
+    return [value for value in found if value is not None]
+
+
+def to_markdown(found: Sequence[ClaimVerdict]) -> str:
+    """A table a claim, a line a setting."""
+    lines: list[str] = []
+    for claim in dict.fromkeys(each.claim for each in found):
+        lines += [
+            f"### {claim.says[0].upper()}{claim.says[1:]}",
+            "",
+            f"{claim.source}; published: {claim.published}. "
+            f"`ofa-bench compare {claim.comparison}`, `{claim.measure}`.",
+            "",
+            "| where | n | measured | difference, 95 % | here |",
+            "|---|---|---|---|---|",
+            *(_line(each) for each in found if each.claim == claim),
+            "",
+        ]
+    return "\n".join(lines)
+
+
+def _line(found: ClaimVerdict) -> str:
+    a, b = found.means
+    n = " and ".join(str(count) for count in dict.fromkeys(found.n))
+    if found.pair is None:
+        said = f"{a / 1e9:.4g} against {b / 1e9:.4g} G MACs | {b / a:.2f} times less"
+        return f"| {found.setting} | {n} | {said} | {found.verdict} |"
+    low, high = found.pair.low, found.pair.high
+    sign = 1 if found.claim.measure.startswith("summary.") else -1
+    gap = f"{sign * found.pair.difference:+.3g}"
+    if low is not None and high is not None:
+        ends = sorted((sign * low, sign * high))
+        gap += f" ({ends[0]:+.3g} to {ends[1]:+.3g})"
+    return f"| {found.setting} | {n} | {a:.4g} against {b:.4g} | {gap} | {found.verdict} |"

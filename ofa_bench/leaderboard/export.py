@@ -1,0 +1,282 @@
+"""A board as JSON and as Markdown: what `results/boards/` holds."""
+
+from __future__ import annotations
+
+from math import floor
+from typing import Any
+
+from ofa_bench.leaderboard.board import Board, Standing
+from ofa_bench.leaderboard.rows import WAITING, BoardRow
+from ofa_bench.leaderboard.stats import Estimate, Pair
+from ofa_bench.records.json_text import cell
+from ofa_bench.records.store import slug
+from ofa_bench.sanitize import code_span
+
+DASH = "–"
+REPRODUCED = " ✓"  # after the name of a row of which a rerun reproduced a seed
+_HEADS = (
+    "rank",
+    "method",
+    "composition",
+    "ok/n",
+    "mean Pareto accuracy, % (95 %)",
+    "over its own range",
+    "largest",
+    "smallest",
+    "coverage",
+    "training MACs",
+    "device-hours",
+    "$",
+    "min/epoch",
+    "waiting",
+    "selection bonus",
+)
+
+
+def to_json(board: Board) -> dict[str, Any]:
+    """The board as JSON values; accuracies in percent to four decimals, so machines agree."""
+    unranked = [{"record": each.name, "reason": each.reason} for each in board.unranked]
+    return {
+        **({"unranked": unranked} if unranked else {}),
+        "track": board.track.name,
+        "track_id": board.track.id,
+        "dataset": board.track.dataset,
+        "space": board.track.space,
+        "budget": board.track.budget,
+        "range": list(board.range),
+        "delta": board.delta,
+        "detectable": _fine(board.detectable),
+        "provisional": board.provisional,
+        "rows": [row_json(place) for place in board.places],
+        "pairs": [
+            {"row": a, "against": b, **pair_json(pair)} for (a, b), pair in board.pairs.items()
+        ],
+        "more": list(board.more),
+    }
+
+
+def row_json(place: Standing) -> dict[str, Any]:
+    """One row as JSON values."""
+    row = place.row
+    reproduced = [
+        {"seed": seed, "machines": list(machines)} for seed, machines in row.reproduced.items()
+    ]
+    return {
+        "row_id": row.id,
+        "label": row.label,
+        "method": row.any.method.name,
+        "composition": row.any.method.composition,
+        "ok": len(row.good),
+        "n": row.n,
+        "seeds": list(row.seeds),
+        "failed": [{"seed": r.seed, "status": r.status, "error": r.error} for r in row.failed],
+        "mean_pareto_accuracy": estimate_json(place.accuracy),
+        "own_range": estimate_json(row.own() if row.good else None),
+        "failures_as_chance": _fine(place.with_failures),
+        **{
+            name: _fine(row.mean("summary", name))
+            for name in (
+                "mean_pareto_accuracy_paper",
+                "largest_top1",
+                "smallest_top1",
+                "selection_bonus",
+            )
+        },
+        "coverage": {
+            name: _fine(row.mean("summary", "coverage", name)) for name in ("low", "high", "share")
+        },
+        "cost": cost_json(row),
+        "rank": place.rank,
+        "provisional": place.provisional,
+        "front": place.front,
+        "greyed_by": list(place.greyed_by),
+        "notes": list(row.notes),
+        **({"reproduced": reproduced} if reproduced else {}),
+    }
+
+
+def cost_json(row: BoardRow) -> dict[str, Any]:
+    """What a run of this row cost, on average over its good seeds; $ whole, rounded down."""
+    device, epochs = row.mean("cost", "device_seconds"), _epochs(row)
+    usd, waiting = row.mean("cost", "usd"), row.mean("cost", "waiting_share")
+    return {
+        "train_macs": _whole(row.mean("cost", "train_macs")),
+        "subnet_passes": _whole(row.mean("cost", "subnet_passes")),
+        "images": _whole(row.mean("cost", "images")),
+        "device_seconds": _fine(device),
+        "device_hours": None if device is None else float(f"{device / 3600:.6g}"),
+        "wall_seconds": _fine(row.mean("cost", "wall_seconds")),
+        "usd": None if usd is None else floor(usd + 1e-9),
+        "epochs": _fine(epochs),
+        "minutes_per_epoch": _fine(device / 60 / epochs) if device and epochs else None,
+        "waiting_share": _fine(waiting),
+        "comparable_hours": waiting is not None and waiting <= WAITING,
+        "peak_bytes": _whole(row.mean("cost", "peak_bytes")),
+        "device": sorted({entry.record.machine.model for entry in row.good}),
+    }
+
+
+def estimate_json(estimate: Estimate | None) -> dict[str, float | None]:
+    """Mean and interval; nulls where there is none."""
+    if estimate is None:
+        return {"mean": None, "low": None, "high": None}
+    return {
+        "mean": _fine(estimate.mean),
+        "low": _fine(estimate.low),
+        "high": _fine(estimate.high),
+    }
+
+
+def pair_json(pair: Pair) -> dict[str, Any]:
+    """One comparison as JSON values."""
+    return {
+        "verdict": pair.verdict,
+        "difference": _fine(pair.difference),
+        "low": _fine(pair.low),
+        "high": _fine(pair.high),
+        "paired": pair.paired,
+        "resolution": _fine(pair.resolution),
+        "detectable": _fine(pair.detectable),
+    }
+
+
+def to_markdown(board: Board) -> str:
+    """The board as a Markdown page; texts from records are shown, never interpreted."""
+    rows = [_table_row(_cells(place)) for place in board.places]
+    parts = [
+        f"# {cell(board.track.name)}",
+        _preface(board),
+        "\n".join([_table_row(_HEADS), _table_row(["---"] * len(_HEADS)), *rows]),
+        _verdicts(board),
+        _notes(board),
+        _unranked(board),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _preface(board: Board) -> str:
+    low, high = (value / 1e6 for value in board.range)
+    seen = "no two rows have two seeds each: nothing can be told apart"
+    if board.detectable is not None:
+        seen = f"differences under {board.detectable:.2f} points can go unseen"
+    return (
+        f"Mean Pareto accuracy over budgets {low:.4g} to {high:.4g} M MACs, the range that all "
+        f"rows cover. Rank = 1 + the rows that beat it; {seen}. Claims are about this test set, "
+        f"and must exceed its own noise. No worse: a loss of less than {board.delta:g} points "
+        "is sure. Made by `ofa-bench board` from records; do not edit."
+    )
+
+
+def _cells(place: Standing) -> list[str]:
+    row, told = place.row, row_json(place)
+    cost, share = told["cost"], told["coverage"]["share"]
+    rank = DASH if place.rank is None else f"{place.rank}{'?' if place.provisional else ''}"
+    name = cell(row.label) + (REPRODUCED if row.reproduced else "")
+    hours = _text(cost["device_hours"], ".3g") + ("" if cost["comparable_hours"] else " †")
+    return [
+        rank,
+        f"*{name}* (greyed)" if place.greyed_by else name,
+        cell(told["composition"]),
+        f"{told['ok']}/{told['n']}",
+        _estimate_text(place.accuracy),
+        _text(told["own_range"]["mean"], ".2f"),
+        _text(told["largest_top1"], ".2f"),
+        _text(told["smallest_top1"], ".2f"),
+        _text(share, ".0%"),
+        _text(cost["train_macs"], ".3e"),
+        hours if row.good else DASH,
+        _text(cost["usd"], "d"),
+        _text(cost["minutes_per_epoch"], ".3g"),
+        _text(cost["waiting_share"], ".1%"),
+        _text(told["selection_bonus"], "+.2f"),
+    ]
+
+
+def _verdicts(board: Board) -> str:
+    able = [place.row for place in board.places if place.row.good]
+    if len(able) < 2:
+        return ""
+    lines = [_table_row(["row against column", *(cell(row.label) for row in able)])]
+    lines.append(_table_row(["---"] * (len(able) + 1)))
+    for a in able:
+        said = [DASH if a.id == b.id else _pair_text(board.pairs[a.id, b.id]) for b in able]
+        lines.append(_table_row([cell(a.label), *said]))
+    return "\n".join(lines)
+
+
+def _pair_text(pair: Pair) -> str:
+    if pair.low is None or pair.high is None:
+        return f"{pair.difference:+.2f}, undecided"
+    paired = ", paired" if pair.paired else ""
+    return f"{pair.verdict}: {pair.difference:+.2f} ({pair.low:+.2f} to {pair.high:+.2f}{paired})"
+
+
+def _notes(board: Board) -> str:
+    lines = []
+    if board.provisional:
+        lines.append("?: fewer than 3 seeds, provisional.")
+    for place in board.places:
+        name = cell(place.row.label)
+        lines += [f"{name}: {cell(note)}." for note in place.row.notes]
+        if place.with_failures is not None:
+            lines.append(
+                f"{name}: {place.with_failures:.2f} % with failed seeds counted as chance; "
+                "a row with failed seeds beats none."
+            )
+        lines += [f"✓ {name}: {cell(line)}." for line in reproduced_lines(place.row)]
+        if place.greyed_by:
+            by = ", ".join(cell(label) for label in place.greyed_by)
+            lines.append(f"{name} is greyed: {by} is no worse and cheaper.")
+        if place.row.good and not cost_json(place.row)["comparable_hours"]:
+            lines.append(f"† {name} waited for data: its hours are not comparable.")
+    methods = [place.row.any.method for place in board.places]
+    # A mere composition has no card, and a stranger's name may be anything.
+    named = {m.name for m in methods if m.name != m.composition and slug(m.name) == m.name}
+    cards = ", ".join(f"`ofa-bench show --card {name}`" for name in sorted(named))
+    lines += [f"How faithful each method is to its paper: {cards}."] if cards else []
+    lines += [f"More seeds: {code_span(line)}" for line in board.more]
+    return "\n".join(f"* {line}" for line in lines)
+
+
+def reproduced_lines(row: BoardRow) -> list[str]:
+    """Which seeds of a row were reproduced, and where."""
+    return [
+        f"seed {seed} was reproduced on {', '.join(machines)}"
+        for seed, machines in row.reproduced.items()
+    ]
+
+
+def _unranked(board: Board) -> str:
+    if not board.unranked:
+        return ""
+    lines = [f"* {cell(each.name)}: {cell(each.reason)}" for each in board.unranked]
+    return "\n".join(["Not ranked, since these records do not hold:", "", *lines])
+
+
+def _epochs(row: BoardRow) -> float | None:
+    totals = [sum(p.epochs for p in entry.record.cost.phases) for entry in row.good]
+    return sum(totals) / len(totals) if totals else None
+
+
+def _estimate_text(estimate: Estimate | None) -> str:
+    if estimate is None:
+        return DASH
+    if estimate.low is None or estimate.high is None:
+        return f"{estimate.mean:.2f}"
+    return f"{estimate.mean:.2f} ({estimate.low:.2f} to {estimate.high:.2f})"
+
+
+def _table_row(cells: Any) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _text(value: float | None, form: str) -> str:
+    return DASH if value is None else format(value, form)
+
+
+def _fine(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)
+
+
+def _whole(value: float | None) -> int | None:
+    return None if value is None else round(value)

@@ -1,0 +1,177 @@
+"""One row of a board: the seeds of one row id, and what they amount to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from statistics import fmean
+from typing import Any
+
+from ofa_bench.errors import UsageError
+from ofa_bench.leaderboard.row_labels import labels
+from ofa_bench.leaderboard.stats import Estimate, estimate
+from ofa_bench.leaderboard.test_set_error import per_image
+from ofa_bench.records.pareto import mean_pareto_accuracy
+from ofa_bench.records.per_image import fits
+from ofa_bench.records.schema import Record
+from ofa_bench.records.store import StoredRecord, read_bits
+
+MOST_MISSING = 20  # seeds that a note names
+WAITING = 0.05  # above this share of waiting for data, hours are not comparable
+
+
+@dataclass(frozen=True)
+class BoardRow:
+    """The records of one row id; `good` are the seeds with numbers, in seed order."""
+
+    id: str
+    label: str
+    good: tuple[StoredRecord, ...]
+    failed: tuple[Record, ...]
+    notes: tuple[str, ...]
+    _images: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
+
+    @property
+    def any(self) -> Record:
+        """A record that stands for what all seeds share."""
+        return self.good[0].record if self.good else self.failed[0]
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """The seeds with numbers."""
+        return tuple(entry.record.seed for entry in self.good)
+
+    @property
+    def n(self) -> int:
+        """All seeds, failed ones too."""
+        return len(self.good) + len(self.failed)
+
+    @property
+    def low(self) -> int:
+        """MACs from which on every seed has something to deploy."""
+        return max(min(score.macs for score in entry.record.scores) for entry in self.good)
+
+    def values(self, low: int, high: int) -> tuple[float, ...]:
+        """Mean Pareto accuracy of each good seed over a range of budgets."""
+        return tuple(mean_pareto_accuracy(entry.record.scores, low, high) for entry in self.good)
+
+    def images(self, low: int, high: int) -> list[Any] | None:
+        """Per-image accuracies of each good seed over a range; None where bits are missing."""
+        if (low, high) not in self._images:
+            self._images[low, high] = _images(self.good, low, high)
+        found: list[Any] | None = self._images[low, high]
+        return found
+
+    @property
+    def reproduced(self) -> dict[int, tuple[str, ...]]:
+        """Seeds that a rerun reproduced, and on which machines."""
+        return {entry.record.seed: entry.machines for entry in self.good if entry.machines}
+
+    def own(self) -> Estimate:
+        """Over the whole range of the row's own nets, as its records state it."""
+        return estimate(self.of("summary", "mean_pareto_accuracy"))
+
+    def of(self, *path: str) -> list[float]:
+        """A number of every good seed, by attribute path."""
+        values: list[Any] = [entry.record for entry in self.good]
+        for name in path:
+            values = [getattr(value, name) for value in values]
+        return [value for value in values if value is not None]
+
+    def mean(self, *path: str) -> float | None:
+        """The mean of `of`; None where a seed lacks the number."""
+        found = self.of(*path)
+        return fmean(found) if found and len(found) == len(self.good) else None
+
+    def with_failures(self, values: Sequence[float]) -> float | None:
+        """The mean when failed seeds count as chance; None where none failed."""
+        chance = 100.0 / self.any.task.classes
+        return fmean([*values, *(chance for _ in self.failed)]) if self.failed else None
+
+
+def rows(entries: Iterable[StoredRecord]) -> list[BoardRow]:
+    """One row a row id; rows of one method are named by what they differ in."""
+    groups: dict[str, list[StoredRecord]] = {}
+    for entry in sorted(entries, key=lambda entry: str(entry.path)):
+        groups.setdefault(entry.record.row_id, []).append(entry)
+    named = labels({row: group[0].record for row, group in groups.items()})
+    return [_row(row, named[row], group) for row, group in groups.items()]
+
+
+def _row(row: str, label: str, group: list[StoredRecord]) -> BoardRow:
+    seeds: dict[int, list[StoredRecord]] = {}
+    for entry in group:
+        seeds.setdefault(entry.record.seed, []).append(entry)
+    good: dict[int, StoredRecord] = {}
+    failed: dict[int, Record] = {}
+    notes = []
+    for seed, entries in sorted(seeds.items()):
+        first, *others = sorted(entries, key=_standing)
+        if first.record.good and first.record.status != "diverged":
+            good[seed] = first
+        else:
+            failed[seed] = first.record
+        notes += [_again(first, other.record) for other in others]
+    missing, count = _missing({*good, *failed})
+    if count:
+        more = f" and {count - len(missing)} more" if count > len(missing) else ""
+        notes.append(f"seeds {', '.join(map(str, missing))}{more} are missing")
+    notes += [f"seed {seed} {failed[seed].status}" for seed in sorted(failed)]
+    ordered = tuple(good[seed] for seed in sorted(good))
+    return BoardRow(
+        row, label, ordered, tuple(failed[seed] for seed in sorted(failed)), tuple(notes)
+    )
+
+
+def _standing(entry: StoredRecord) -> tuple[bool, bool, bool, float, str, str]:
+    """Which of several records of one run stands, by what they hold and never by a date.
+
+    One with results before one without, which anybody could write; one that was reproduced before
+    one that was not; then the lowest accuracy, so that no repetition raises a row.
+    """
+    record = entry.record
+    accuracy = record.summary.mean_pareto_accuracy if record.summary else 0.0
+    good = record.good and record.status != "diverged"
+    return (
+        not good,
+        not entry.machines,
+        record.status != "diverged",
+        accuracy,
+        record.weights_sha256 or "",
+        record.sha256,
+    )
+
+
+def _missing(seeds: set[int]) -> tuple[list[int], int]:
+    """The first seeds under the highest that are not there, and how many there are in all."""
+    count = max(seeds) + 1 - len(seeds)
+    gaps = (seed for seed in range(max(seeds) + 1) if seed not in seeds)
+    return list(islice(gaps, min(count, MOST_MISSING))), count
+
+
+def _again(standing: StoredRecord, second: Record) -> str:
+    first, seed = standing.record, standing.record.seed
+    how = "the reproduced one" if standing.machines else "the lower one"
+    if first.good and second.good:
+        if first.weights_sha256 == second.weights_sha256 and first.scores == second.scores:
+            return f"seed {seed} was run twice, identical"
+        return f"seed {seed} was run twice, with another result; {how} counts"
+    return f"seed {seed} also {second.status} once"
+
+
+def _images(entries: Sequence[StoredRecord], low: int, high: int) -> list[Any] | None:
+    found = []
+    for entry in entries:
+        try:
+            raw = read_bits(entry.path, entry.record)
+        except UsageError:
+            return None
+        scores, told = entry.record.scores, entry.record.bits
+        if raw is None or told is None or told.layout.rows != len(scores):
+            return None
+        if not fits(raw, told.layout):
+            return None
+        found.append(per_image(scores, raw, told.layout, low, high))
+    sizes = {len(values) for values in found}
+    return found if len(sizes) == 1 else None

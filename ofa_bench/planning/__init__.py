@@ -1,0 +1,1 @@
+"""A run before it runs: assembly, compatibility, cost, shared beginnings; free of torch."""

@@ -1,0 +1,246 @@
+"""From a request to a run that is known to fit: parts, bus, phases, schedule, predicted cost.
+
+Nothing here touches data or imports torch, so that planning is instant.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ofa_bench.data.discovery.datasets import DatasetSpec, load_spec
+from ofa_bench.data.discovery.layout import locate
+from ofa_bench.data.discovery.tree import list_place
+from ofa_bench.errors import MisfitError, PolicyError, UsageError
+from ofa_bench.hooks.bus import Bus
+from ofa_bench.hooks.catalogue import Catalogue, Entry, Origin
+from ofa_bench.hooks.hookspecs import File, Teacher
+from ofa_bench.hooks.policy import Policy
+from ofa_bench.planning.compatibility import check_fit
+from ofa_bench.planning.cost_model import ExpectedCost, macs_per_image, predict
+from ofa_bench.recipe import Recipe, Request, Science, fitted, load_recipe, recorded_recipe
+from ofa_bench.schedule import Budget, Phase, Schedule
+from ofa_bench.space import Space, Table, Tally, load_space
+
+Facts = tuple[int, dict[str, int]]  # classes, and images per split
+
+
+@dataclass(frozen=True)
+class Assembly:
+    """A run ready to begin. `trained` is the space of its last phase, which it is judged on."""
+
+    recipe: Recipe
+    spec: DatasetSpec
+    sizes: Mapping[str, int]
+    classes: int
+    space: Space
+    bus: Bus
+    schedule: Schedule
+    teachers: Mapping[str, Teacher | None]
+    origins: Mapping[str, Origin]
+    cost: tuple[ExpectedCost, ...]
+    network: Entry
+    watchers: frozenset[str] = frozenset()  # extras that change nothing, and no identity
+
+    @property
+    def science(self) -> Science:
+        """What enters the run's identity."""
+        return self.recipe.science
+
+    @property
+    def trained(self) -> Space:
+        """The subnets this run trains to be used."""
+        return self.schedule.phases[-1].space
+
+    @property
+    def published_share(self) -> float:
+        """Run length over the published length on this data set."""
+        budget = self.schedule.budget
+        return budget.epochs / budget.reference / self.science.budget.published
+
+
+def assemble(request: Request, catalogue: Catalogue, found: Facts | None = None) -> Assembly:
+    """Resolve, check and lay out a run; raises UsageError and its kin.
+
+    `found` is what the files turned out to hold, where they have been read.
+    """
+    recipe = recipe_of(request, catalogue)
+    spec = spec_of(recipe.science.dataset, catalogue)
+    classes, sizes = found or count(spec, recipe)
+    recipe = fitted(recipe, request, sizes["train"], spec.least_steps)
+    science = recipe.science
+    space = space_of(science.space, catalogue)
+    origins = _origins(request, recipe, catalogue)
+    watchers = frozenset(n for n in science.extras if not _acts(catalogue.get("extra", n)))
+    bus = Bus(recipe.policies, _extras(science, catalogue), origins, watchers)
+    reference = _reference(recipe, space, catalogue)
+    phases, budget, teachers = _lay_out(recipe, bus, space, classes, reference)
+    optim = science.optim
+    schedule = Schedule(
+        phases=phases,
+        budget=budget,
+        images=sizes["train"],
+        batch=optim.batch,
+        norm_batch=optim.norm_batch,
+        base_lr=optim.base_lr,
+        seed=recipe.seed,
+        warmup=optim.warmup,
+    )
+    check_fit(science, recipe.policies, phases, teachers)
+    cost = predict(schedule, teachers, classes, measure_of(recipe.policies["shrink"]))
+    return Assembly(
+        recipe,
+        spec,
+        sizes,
+        classes,
+        space,
+        bus,
+        schedule,
+        teachers,
+        origins,
+        tuple(cost),
+        catalogue.get("supernet", space.table.family),
+        watchers,
+    )
+
+
+def _acts(extra: Entry) -> bool:
+    return bool(extra.about["affects_training"])
+
+
+def recipe_of(request: Request, catalogue: Catalogue) -> Recipe:
+    """The recipe a request resolves to: what a record holds, or names and layers."""
+    if request.recorded is not None:
+        return recorded_recipe(request, catalogue)
+    return load_recipe(request, catalogue, lambda name: spec_of(name, catalogue).space)
+
+
+def spec_of(name: str, catalogue: Catalogue) -> DatasetSpec:
+    """A data set's spec, from whoever gives it."""
+    path: Path = catalogue.get("dataset", name).target
+    return load_spec(path.stem, path.parent)
+
+
+def space_of(name: str, catalogue: Catalogue) -> Space:
+    """A space by name, or by the path of a TOML table."""
+    families = {
+        each: _costs(catalogue.get("supernet", each)) for each in catalogue.names("supernet")
+    }
+    if name.endswith(".toml"):
+        return load_space(name, None, families)
+    path: Path = catalogue.get("space", name).target
+    return load_space(path.stem, path.parent, families)
+
+
+def _costs(network: Entry) -> Callable[[Table, int | None], Tally] | None:
+    """What counts a family's subnets, imported when it first counts; None for the shipped rule."""
+    if network.about["costs"] is None:
+        return None
+    counts = replace(network, target=network.about["costs"])
+    return lambda table, resolution: counts.load()(table, resolution)
+
+
+def selected(recipe: Recipe) -> int | float | None:
+    """The hold-out a recipe asks for; None where the data set's own applies."""
+    return recipe.science.data.select if "data.select" in recipe.origins else None
+
+
+def count(spec: DatasetSpec, recipe: Recipe) -> Facts:
+    """Classes and images per split: from the spec, or from the tree where only that tells."""
+    if spec.classes is not None and spec.train_total is not None:
+        return spec.classes, spec.sizes(selected(recipe))
+    folder = recipe.execution.data_dir
+    tree = list_place(locate(spec, Path(folder) if folder else None), spec)
+    train, test = len(tree.train.files), len(tree.test.files)
+    return len(tree.classes), spec.cut(train, test, selected(recipe))
+
+
+def _origins(request: Request, recipe: Recipe, catalogue: Catalogue) -> dict[str, Origin]:
+    science = recipe.science
+    origins = {}
+    for family in ("shrink", "lr", "distill"):
+        name = getattr(science, family).name
+        known = name in catalogue.names(family)
+        origins[family] = catalogue.get(family, name).origin if known else Origin("notebook")
+    return origins | {name: catalogue.get("extra", name).origin for name in science.extras}
+
+
+def _extras(science: Science, catalogue: Catalogue) -> dict[str, object]:
+    return {name: catalogue.get("extra", name).load()() for name in science.extras}
+
+
+def measure_of(shrink: Policy[Any]) -> str:
+    """How a policy says it samples, where it says so."""
+    return str(getattr(shrink.options, "measure", "dims"))
+
+
+def _reference(recipe: Recipe, space: Space, catalogue: Catalogue) -> float:
+    """Published epochs: the shrink policy's own, else the recipe's, else those of the shrink
+    policy of the method that lent its presets; the length asked for where nothing is published."""
+    table = recipe.science.budget
+    own = recipe.policies["shrink"].reference_epochs(space) or table.reference
+    if own is None:
+        lent = catalogue.get("method", recipe.base).about["shrink"]
+        own = catalogue.get("shrink", lent).load()().reference_epochs(space) or table.epochs
+    if own is None:
+        raise UsageError(
+            f"nothing says how many epochs {recipe.science.method} takes",
+            "give --epochs N, or budget.reference in a recipe",
+        )
+    return float(own)
+
+
+def _lay_out(
+    recipe: Recipe, bus: Bus, space: Space, classes: int, reference: float
+) -> tuple[tuple[Phase, ...], Budget, dict[str, Teacher | None]]:
+    """Phases at the length the budget's rule gives."""
+    table = recipe.science.budget
+    epochs = reference * table.factor * table.scale
+    if table.epochs is not None:
+        epochs = table.epochs
+    if table.rule == "matched":
+        # Phases scale with the budget, so their cost is linear in it: one trial gives the length.
+        trial = Budget(reference, reference)
+        phases = bus.phases(space, trial)
+        teachers = _teachers(recipe, bus, phases)
+        spent = _macs(recipe, phases, teachers, classes)
+        full = 3 * _largest_macs(space, classes) * epochs
+        epochs = reference * full / spent
+    budget = Budget(epochs, reference)
+    phases = bus.phases(space, budget)
+    return phases, budget, _teachers(recipe, bus, phases)
+
+
+def _teachers(recipe: Recipe, bus: Bus, phases: tuple[Phase, ...]) -> dict[str, Teacher | None]:
+    file, distill = recipe.execution.teacher, recipe.policies["distill"]
+    if file is not None and not distill.needs_teacher:
+        raise MisfitError(
+            f"distill {recipe.science.distill.name!r} learns from no teacher of another run",
+            "leave --teacher out, or choose --distill frozen",
+        )
+    if file is not None:
+        return {p.name: File(Path(file), p.space.largest, "eval") for p in phases}
+    return {p.name: bus.teacher(p, phases[:i]) for i, p in enumerate(phases)}
+
+
+def _macs(
+    recipe: Recipe,
+    phases: tuple[Phase, ...],
+    teachers: Mapping[str, Teacher | None],
+    classes: int,
+) -> float:
+    measure = measure_of(recipe.policies["shrink"])
+    total = sum(
+        phase.epochs * sum(macs_per_image(phase, teachers[phase.name], classes, measure).values())
+        for phase in phases
+    )
+    if total <= 0:
+        raise PolicyError("the phases declare no passes, so no budget can be matched")
+    return total
+
+
+def _largest_macs(space: Space, classes: int) -> float:
+    sizes = space.resolutions
+    return sum(space.macs(space.largest.at(size), classes) for size in sizes) / len(sizes)

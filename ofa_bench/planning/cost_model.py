@@ -1,0 +1,82 @@
+"""The ledger foretold: passes and MACs of each phase, exactly in expectation, by role."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from ofa_bench.draws import Role
+from ofa_bench.hooks.hookspecs import Teacher
+from ofa_bench.schedule import Phase, Schedule
+from ofa_bench.space import Space, Subnet
+
+TRAINED_PASS = 3  # a trained pass costs three forward passes: one forward, two backward
+FORWARD_ONLY = frozenset({Role.TEACHER, Role.PROBE})
+
+
+@dataclass(frozen=True)
+class ExpectedCost:
+    """What a phase will do: epochs, steps, images; passes (subnets × images) and MACs by role."""
+
+    name: str
+    epochs: float
+    steps: int
+    images: int
+    passes: Mapping[Role, int]
+    macs: Mapping[Role, float]
+
+    @property
+    def total(self) -> float:
+        """MACs in all."""
+        return sum(self.macs.values())
+
+
+def macs_per_image(
+    phase: Phase, teacher: Teacher | None, classes: int, measure: str
+) -> dict[Role, float]:
+    """Expected MACs for one training image in a step of the phase, by role."""
+    space = phase.space
+    each: dict[Role, float] = {
+        Role.LARGEST: _over_resolutions(space, space.largest, classes),
+        Role.SMALLEST: _over_resolutions(space, space.smallest, classes),
+        Role.SAMPLED: space.mean_macs(classes, measure),
+        Role.PROBE: space.mean_macs(classes, measure),
+    }
+    costs = {
+        role: count * each[role] * (1 if role in FORWARD_ONLY else TRAINED_PASS)
+        for role, count in phase.passes.items()
+        if count
+    }
+    if teacher is not None:
+        costs[Role.TEACHER] = _over_resolutions(space, teacher.subnet, classes)
+    return costs
+
+
+def _over_resolutions(space: Space, subnet: Subnet, classes: int) -> float:
+    """MACs of an architecture, averaged over the resolutions that training may draw."""
+    sizes = space.resolutions
+    return sum(space.macs(subnet.at(size), classes) for size in sizes) / len(sizes)
+
+
+def predict(
+    schedule: Schedule, teachers: Mapping[str, Teacher | None], classes: int, measure: str
+) -> list[ExpectedCost]:
+    """What each phase of a schedule will cost."""
+    costs = []
+    for number, phase in enumerate(schedule.phases):
+        first, last = schedule.edges[number], schedule.edges[number + 1]
+        images = _images(schedule, last) - _images(schedule, first)
+        teacher = teachers.get(phase.name)
+        passes = {role: count * images for role, count in phase.passes.items() if count}
+        if teacher is not None:
+            passes[Role.TEACHER] = images
+        each = macs_per_image(phase, teacher, classes, measure)
+        macs = {role: images * cost for role, cost in each.items()}
+        costs.append(ExpectedCost(phase.name, phase.epochs, last - first, images, passes, macs))
+    return costs
+
+
+def _images(schedule: Schedule, index: int) -> int:
+    """Images seen before a step."""
+    epochs, place = divmod(index, schedule.steps_per_epoch)
+    return epochs * (schedule.images - schedule.left_out) + place * schedule.batch

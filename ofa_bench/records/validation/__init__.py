@@ -1,0 +1,1 @@
+"""Recomputing what can be recomputed of a record."""

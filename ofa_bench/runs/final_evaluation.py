@@ -1,0 +1,61 @@
+"""The sealed pass: candidates calibrated, scored on select and, once, on test."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from ofa_bench.data.sources.source import BatchSource
+from ofa_bench.evaluation.candidates import candidates
+from ofa_bench.evaluation.score import score
+from ofa_bench.planning.assemble import Assembly
+from ofa_bench.records.per_image import pack
+from ofa_bench.records.schema import Layout, Score
+from ofa_bench.space import Subnet
+from ofa_bench.training.callbacks import Progress
+from ofa_bench.training.devices import Devices
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """Scores by candidate, their packed per-image bits, and how long the pass took."""
+
+    scores: tuple[Score, ...]
+    bits: bytes
+    layout: Layout
+    subnets: tuple[Subnet, ...]
+    seconds: float
+
+
+def judge(
+    assembly: Assembly, net: Any, source: BatchSource, devices: Devices, progress: Progress
+) -> Judgement:
+    """Score every candidate of the trained space."""
+    began = time.perf_counter()
+    table = assembly.science.evaluate
+    subnets = candidates(
+        assembly.space,
+        assembly.trained,
+        per_bucket=table.per_bucket,
+        buckets=table.buckets,
+        classes=assembly.classes,
+    )
+    progress.note(f"evaluating {len(subnets)} subnets, each with norm statistics of its own")
+    found = score(
+        net, subnets, source, chunk=table.chunk, devices=devices, tell=progress.evaluating
+    )
+    space, classes = assembly.space, assembly.classes
+    scores = tuple(
+        Score(
+            subnet=subnet.to_json(),
+            name=str(subnet),
+            macs=space.macs(subnet, classes),
+            params=space.params(subnet, classes),
+            top1_select=result.top1("select"),
+            top1_test=result.top1("test"),
+        )
+        for subnet, result in zip(subnets, found, strict=True)
+    )
+    raw, layout = pack([result.correct["test"].tolist() for result in found])
+    return Judgement(scores, raw, layout, tuple(subnets), time.perf_counter() - began)

@@ -1,0 +1,293 @@
+"""A run's folder: what `run.json` says of the run that began there, and whether this is that run.
+
+A folder may come from somebody else. Nothing in it is executed, nothing that it names is written
+to, and every value is checked before it is used. Torch-free.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr, ValidationError
+
+from ofa_bench.atomic_io import sha256_file, write_whole
+from ofa_bench.errors import ResumeError, UsageError
+from ofa_bench.hooks.policy import Policy
+from ofa_bench.limits import advice, limit
+from ofa_bench.planning.identity import RunIdentity
+from ofa_bench.recipe import Request, Science, given
+from ofa_bench.recipe.fingerprint import difference
+from ofa_bench.sanitize import plain_text
+
+NAMES = ("data_dir", "init", "teacher", "recipe")  # options that are paths
+LISTED = 3  # files that an error names, of those that changed
+ANEW = "start anew with --fresh"
+Name = Annotated[StrictStr, Field(max_length=1000)]
+Digest = Annotated[StrictStr, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class Hashes(BaseModel):
+    """What the run's id was hashed from, part by part; `named` has the files of code and tables
+    that its command named, by absolute path."""
+
+    model_config = ConfigDict(frozen=True)
+
+    data: Name
+    splits: dict[Name, Name] = {}
+    code: tuple[Name, ...] = ()
+    files: dict[Name, Digest] = {}
+    numerics: Name = ""
+    named: dict[Name, Digest] = {}
+
+
+class Begun(BaseModel):
+    """A begun run, as its `run.json` has it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    run: Name
+    run_id: Digest
+    command: Annotated[StrictStr, Field(max_length=100_000)]
+    request: dict[Name, Any]
+    science: dict[Name, Any]
+    seed: Annotated[StrictInt, Field(ge=0, lt=2**31)]
+    threads: Annotated[StrictInt, Field(ge=1, le=4096)]
+    started: Annotated[StrictStr, Field(pattern=r"^[0-9T:.+Z-]{10,40}$")]
+    hashes: Hashes | None = None
+
+
+def read_begun(folder: Path) -> Begun:
+    """A folder's `run.json`; ResumeError names the file and what is wrong with it."""
+    path = folder / "run.json"
+    try:
+        found = json.loads(_text(path))
+        begun = Begun.model_validate(found)
+        datetime.fromisoformat(begun.started)
+        # Lone surrogates stand for bytes of a path that are no UTF-8; no file takes any others.
+        json.dumps(found, ensure_ascii=False).encode(errors="surrogateescape")
+    except FileNotFoundError as error:
+        raise ResumeError(
+            f"{folder} does not hold a begun run", "`ofa-bench runs` lists what there is"
+        ) from error
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the file"
+        reason = f"{plain_text(where)}: {plain_text(first['msg'])}"
+        raise ResumeError(f"{path}: {reason}", f"the file was changed; {ANEW}") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise ResumeError(
+            f"{path} cannot be read: {plain_text(str(error))}", f"the file was changed; {ANEW}"
+        ) from error
+    return begun
+
+
+def _text(path: Path) -> str:
+    """A small regular file's text; a link, a pipe or a file without an end is not read."""
+    about = path.lstat()
+    if not stat.S_ISREG(about.st_mode):
+        raise ValueError("it is a link, or no regular file")
+    if about.st_size > limit("run-file-bytes"):
+        raise ResumeError(
+            f"{path} holds {about.st_size:,} bytes, over the bound of {limit('run-file-bytes'):,}",
+            advice("run-file-bytes", about.st_size),
+        )
+    return path.read_text(encoding="utf-8")
+
+
+def own_files(folder: Path) -> None:
+    """ResumeError where a run's folder, or what is written in it, is a link to somewhere else."""
+    inner = [folder / name for name in ("checkpoint", "events.jsonl", "lock", "run.json")]
+    for path in (folder, *inner, folder / "weights.safetensors"):
+        if path.is_symlink():
+            raise ResumeError(
+                f"{path} is a link: what is written there would land elsewhere",
+                "copy the files themselves into the run's folder",
+            )
+
+
+def write_begun(
+    folder: Path,
+    request: Request,
+    science: Science,
+    identity: RunIdentity,
+    splits: Mapping[str, str],
+    **facts: Any,
+) -> None:
+    """`run.json` of a run that begins: what `resume` needs, and what it compares with."""
+    hashed = identity.hashed
+    hashes = {
+        "data": identity.data,
+        "splits": dict(splits),
+        "code": list(hashed.code),
+        "files": dict(hashed.files),
+        "numerics": hashed.numerics,
+        "named": {path: sha256_file(Path(path)) for path in named_files(request)},
+    }
+    values = {
+        "run": identity.name,
+        "run_id": identity.run,
+        "request": requested(request),
+        "science": science.model_dump(mode="json"),
+        **facts,
+        "hashes": hashes,
+    }
+    write_whole(folder / "run.json", json.dumps(values, indent=1) + "\n")
+
+
+def named_files(request: Request) -> Iterator[str]:
+    """The files of code and tables that a request names, by absolute path."""
+    tables = [name for name in (request.recipe, request.space) if name is not None]
+    for name in (*request.plugins, *tables):
+        if str(name).endswith((".py", ".toml")) or name is request.recipe:
+            yield str(Path(name).absolute())
+
+
+def requested(request: Request) -> dict[str, Any]:
+    """A request as JSON, so that it can be made again from any folder: paths are absolute.
+
+    A policy that is an instance, from a notebook, is kept by its class's name alone.
+    """
+    values: dict[str, Any] = {}
+    for name, value in vars(request).items():
+        if not given(value) or name == "recorded":
+            continue
+        if isinstance(value, Policy):
+            values[name] = {"class": type(value).__name__}
+        elif name in NAMES or (name == "space" and str(value).endswith(".toml")):
+            values[name] = str(Path(value).absolute())
+        elif name == "plugins":
+            values[name] = [str(Path(file).absolute()) for file in value]
+        elif isinstance(value, tuple):
+            values[name] = list(value)
+        else:
+            values[name] = value if isinstance(value, int | float) else str(value)
+    return values
+
+
+def check_same(
+    begun: Begun,
+    folder: Path,
+    science: Science,
+    identity: RunIdentity,
+    splits: Mapping[str, str],
+    origins: Sequence[str] = (),
+) -> None:
+    """ResumeError with the difference where a run is not the one that began in a folder.
+
+    `origins` names what to look at: files that changed since the run began.
+    """
+    if begun.run_id == identity.run:
+        return
+    lines = list(_differences(begun, science, identity, splits))
+    lines = lines or ["its data, plugin files or starting weights are not what they were"]
+    lines += [f"changed since: {plain_text(path)}" for path in origins]
+    raise ResumeError(
+        f"{folder} holds another run than this would be: {'; '.join(lines)}",
+        "bring back what it began with, or begin a new run with `ofa-bench run`",
+    )
+
+
+def _differences(
+    begun: Begun, science: Science, identity: RunIdentity, splits: Mapping[str, str]
+) -> Iterator[str]:
+    ours = science.model_dump(mode="json")
+    theirs = dict(begun.science)
+    for each in (ours, theirs):
+        each.pop("space", None)  # where a table lies is no part of what it says; its hash is below
+    yield from (plain_text(line) for line in difference(ours, theirs))
+    hashes = begun.hashes
+    if hashes is None:
+        return
+    if hashes.data != identity.data:
+        changed = [name for name, value in splits.items() if hashes.splits.get(name) != value]
+        yield f"the images differ (split {', '.join(changed)})" if changed else "the images differ"
+    then = dict(part.partition(":")[::2] for part in hashes.code)
+    now = dict(part.partition(":")[::2] for part in identity.hashed.code)
+    for name in sorted({*then, *now}):
+        if then.get(name) != now.get(name):
+            label = {n: f"the {n}" for n in ("network", "space", "decoder")}.get(name, name)
+            yield f"the code or table of {plain_text(label)} differs"
+    for name in sorted({*hashes.files, *identity.hashed.files}):
+        if hashes.files.get(name) != identity.hashed.files.get(name):
+            yield f"the weights of --{plain_text(name)} differ"
+    if hashes.numerics != identity.hashed.numerics:
+        yield "this version of ofa-bench computes otherwise"
+
+
+def changed_since(started: str, places: Sequence[Path]) -> list[str]:
+    """The first few files, at or below these places, that were written after a time."""
+    since = datetime.fromisoformat(started).timestamp()
+    found: list[str] = []
+    for path in (file for place in places for file in _below(place)):
+        try:
+            if path.stat().st_mtime > since:
+                found.append(str(path))
+        except OSError:
+            continue
+        if len(found) == LISTED:
+            break
+    return found
+
+
+def _below(place: Path) -> Iterator[Path]:
+    if place.is_file():
+        yield place
+    for parent, folders, files in os.walk(place):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        yield from (Path(parent) / name for name in sorted(files))
+
+
+def named_again(begun: Begun, folder: Path, trust: bool, **options: Any) -> dict[str, Any]:
+    """The values of the request that began a run, as far as its folder may say them.
+
+    Code and tables are taken from `options`, which the person named now, or with `trust` from
+    where the folder says, if they hash to what the folder says. UsageError names the file, the key
+    and the option otherwise.
+    """
+    values = dict(begun.request)
+    if "recorded" in values:
+        raise ResumeError(
+            f"{folder / 'run.json'}: request.recorded is not a run's to say", "the file was changed"
+        )
+    for family in ("shrink", "lr", "distill"):
+        if isinstance(values.get(family), dict):
+            raise ResumeError(
+                f"{folder.name} began with a {family} policy from Python",
+                "go on by making the same call again",
+            )
+    for name, value in options.items():
+        if given(value):
+            values[name] = value
+    for name, flag in (("plugins", "--plugin"), ("recipe", "--recipe"), ("space", "--space")):
+        said = begun.request.get(name)
+        if not given(said) or given(options.get(name)):
+            continue
+        files = said if isinstance(said, list) else [said]
+        if name == "space" and not str(said).endswith(".toml"):
+            continue
+        for file in files:
+            _trusted(begun, folder, name, flag, str(file), trust)
+    return values
+
+
+def _trusted(begun: Begun, folder: Path, key: str, flag: str, file: str, trust: bool) -> None:
+    where = f"{folder / 'run.json'}: request.{key} names {plain_text(file)}"
+    if not trust:
+        raise UsageError(
+            f"{where}, which is used only if you name it yourself",
+            f"add {flag} {plain_text(file)}, or --trust if you trust this folder",
+        )
+    known = begun.hashes.named.get(file) if begun.hashes else None
+    if not Path(file).is_file():
+        raise UsageError(f"{where}, which is not there", f"name it with {flag} FILE")
+    if known != sha256_file(Path(file)):
+        raise UsageError(
+            f"{where}, which is not the file that the run began with",
+            f"bring that one back, or name it with {flag} FILE",
+        )

@@ -1,0 +1,122 @@
+"""From a record back to the request that makes its run again. Torch-free."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from ofa_bench.errors import UsageError
+from ofa_bench.hooks.catalogue import Catalogue
+from ofa_bench.planning.assemble import space_of
+from ofa_bench.recipe import Request
+from ofa_bench.records.schema import PolicyRecord, Record, own_hash
+from ofa_bench.sanitize import command_line, command_words, plain_text
+from ofa_bench.spec_files import load_toml, specs_root
+
+Part = tuple[str, str, PolicyRecord | None]
+
+
+def request_for(record: Record, catalogue: Catalogue, **execution: Any) -> Request:
+    """A request for the record's own science and seed, on the kind of device it ran on.
+
+    `execution` gives what a record cannot: `results`, `data_dir`, `init`, `teacher`, and the table
+    of a `space` that is not installed. Names are looked up among what is installed; no code or path
+    of the record is used. Raises UsageError on a record that was changed or imported, on a missing
+    plugin, and where starting weights or a table are due.
+    """
+    _check_repeatable(record)
+    science = _with_table(record, execution.pop("space", None), catalogue)
+    for kind, name, policy in _parts(record, science):
+        if name not in catalogue.names(kind):
+            raise _missing(kind, name, policy)
+    for name in ("init", "teacher"):
+        if record.execution.get(name) and not execution.get(name):
+            raise UsageError(
+                "the run began with weights of its own: "
+                f"{command_line(f'--{name}', record.execution[name])}",
+                f"say where they lie here with --{name} FILE",
+            )
+    return Request(
+        method=_lender(record, catalogue),
+        seed=record.seed,
+        device="cpu" if record.machine.device == "cpu" else "auto",
+        deterministic=record.execution.get("deterministic") is True,
+        init_head="fresh" if record.execution.get("init_head") == "fresh" else None,
+        recorded={"science": science, "origins": record.origins},
+        **execution,
+    )
+
+
+def _check_repeatable(record: Record) -> None:
+    if own_hash(record) != record.sha256:
+        raise UsageError(
+            f"the record of {record.run.id} was changed after it was written",
+            "`ofa-bench validate` names the field",
+        )
+    if record.status == "imported":
+        raise UsageError(
+            f"{record.run.id} was imported: there is no run to make again",
+            "name a record of a run of ofa-bench",
+        )
+
+
+def _with_table(record: Record, table: str | None, catalogue: Catalogue) -> dict[str, Any]:
+    """The science with a table that the person names in place of the path that the record has."""
+    if table is not None:
+        fingerprint = space_of(table, catalogue).fingerprint()
+        if fingerprint != record.task.space.fingerprint:
+            raise UsageError(
+                f"--space {table} is not the space of the record",
+                f"the record's is {plain_text(record.task.space.name)}, "
+                f"{plain_text(record.task.space.fingerprint)[:12]}",
+            )
+        return {**record.science, "space": table}
+    path = str(record.science.get("space"))
+    if path.endswith(".toml"):
+        raise UsageError(
+            f"science.space of the record is {plain_text(path)}: no path of a record is read",
+            "name its table here with --space FILE",
+        )
+    return record.science
+
+
+def _parts(record: Record, science: dict[str, Any]) -> Iterator[Part]:
+    """What the run needs of the catalogue: kind, name, and what the record says of its maker."""
+    method = record.method
+    yield "dataset", str(science.get("dataset")), None
+    if not str(science.get("space")).endswith(".toml"):
+        yield "space", str(science.get("space")), None
+    for family in ("shrink", "lr", "distill"):
+        yield family, getattr(method, family).name, getattr(method, family)
+    yield from (("extra", extra.name, extra) for extra in method.extras)
+    if method.name != method.composition:
+        yield "method", method.name, None
+
+
+def _missing(kind: str, name: str, policy: PolicyRecord | None) -> UsageError:
+    maker = f" of {policy.distribution} {policy.version}" if policy is not None else ""
+    return UsageError(
+        f"the record needs the {kind} {plain_text(name)!r}{plain_text(maker)}, "
+        "which is not installed here",
+        "install it from where you trust it, or name its file with --plugin FILE",
+    )
+
+
+def _lender(record: Record, catalogue: Catalogue) -> str:
+    """The method whose published length a composition borrows: as its command named it."""
+    known = catalogue.names("method")
+    if record.method.name in known:
+        return record.method.name
+    words = command_words(record.run.command) or []
+    named = [after for word, after in pairwise(words) if word == "--method"]
+    if named and named[-1] in known:
+        return named[-1]
+    return str(load_toml(specs_root() / "defaults.toml")["run"]["method"])
+
+
+def store_of(path: Path) -> Path | None:
+    """The results folder that a record's file lies in, where it lies in one."""
+    parents = path.absolute().parents
+    return parents[3] if len(parents) > 3 and parents[2].name == "records" else None

@@ -1,0 +1,280 @@
+"""Carrying out one run from open data to a stored record."""
+
+from __future__ import annotations
+
+import os
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ofa_bench.atomic_io import write_whole
+from ofa_bench.data.open import open_source
+from ofa_bench.data.sources.source import BatchSource
+from ofa_bench.errors import DataError, PluginError, RankFailed, TrainingDiverged
+from ofa_bench.hooks.catalogue import Catalogue
+from ofa_bench.planning.assemble import Assembly, assemble, selected
+from ofa_bench.planning.identity import RunIdentity, alike, identify
+from ofa_bench.planning.shared_prefix import SHARED, Beginning, Shared
+from ofa_bench.recipe import Request
+from ofa_bench.recipe.fingerprint import decoder_id
+from ofa_bench.records.extra_metrics import beside, gathered
+from ofa_bench.records.schema import Record
+from ofa_bench.records.store import Store
+from ofa_bench.runs.build_record import record_of
+from ofa_bench.runs.folder import own_files, read_begun, write_begun
+from ofa_bench.runs.readiness import make_ready
+from ofa_bench.training.callbacks import EventLog, Progress, Trace
+from ofa_bench.training.checkpoint import Checkpoints, lock
+from ofa_bench.training.cost_ledger import Ledger
+from ofa_bench.training.devices import Devices
+from ofa_bench.training.interrupts import Stop
+from ofa_bench.training.loop import Loop
+from ofa_bench.training.precision import settle_threads
+from ofa_bench.training.state import State
+from ofa_bench.training.training_curve import TrainingCurve
+from ofa_bench.training.weights import load_weights, save_weights, start_from
+
+
+@dataclass
+class RunContext:
+    """A run that is about to begin: assembled on real data, with an identity and a folder."""
+
+    request: Request
+    assembly: Assembly
+    devices: Devices
+    source: BatchSource
+    identity: RunIdentity
+    folder: Path
+    store: Store
+    shared: Shared | None = None
+
+    @property
+    def finished(self) -> Record | None:
+        """The record of this very run, if it ended; a divergence stands as it is. The first rank
+        looks for all."""
+        found: Record | None = self.devices.share(self._recorded() if self.devices.first else None)
+        return found
+
+    def _recorded(self) -> Record | None:
+        for entry in self.store.list(broken=lambda error: None):
+            record = entry.record
+            if record.run_id == self.identity.run and record.status in ("ok", "diverged"):
+                return record
+        return None
+
+    def check_free(self) -> None:
+        """BenchError, before any training, where the record could not be stored at the end, or the
+        run's folder would be written through a link."""
+        if not self.devices.first:
+            return
+        science = self.assembly.science
+        own_files(self.folder)
+        self.store.check_free(science.dataset, science.method, self.identity.name)
+
+
+def prepare(
+    request: Request,
+    catalogue: Catalogue,
+    devices: Devices,
+    leave: frozenset[int] | None = None,
+) -> RunContext:
+    """Assemble, open the data, assemble again on what it holds, and name the run.
+
+    `leave`: steps at which to leave the state for runs that begin alike; None shares nothing.
+    """
+    assembly, source = opened(request, catalogue, devices)
+    files = {name: start_from(path, head) for name, path, head in _starts(request)}
+    decoder = decoder_id(*source.decoder) if source.decoder else None
+    identity = identify(assembly, source.hash, files, decoder)
+    results = Path(assembly.recipe.execution.results)
+    folder = results / "runs" / identity.name
+    shared = None
+    if leave is not None:
+        salt = f"{source.hash} {files} {torch.get_num_threads()}"
+        shared = Shared(results / "runs" / SHARED, Beginning(assembly), salt, leave)
+    devices.agree(alike(assembly, source, identity, files))
+    store = Store(results)
+    return RunContext(request, assembly, devices, source, identity, folder, store, shared)
+
+
+def opened(
+    request: Request, catalogue: Catalogue, devices: Devices
+) -> tuple[Assembly, BatchSource]:
+    """Assemble, open the data, and assemble again on what it holds; choose the threads."""
+    assembly = assemble(request, catalogue)
+    execution, science = assembly.recipe.execution, assembly.science
+    source = open_source(
+        assembly.spec,
+        Path(execution.data_dir) if execution.data_dir else None,
+        resolution=max(assembly.space.resolutions),
+        augment=science.augment,
+        select=selected(assembly.recipe),
+        seed=assembly.recipe.seed,
+        device=devices.device,
+        workers=execution.workers,
+    )
+    if not source.sizes["select"]:
+        raise DataError(
+            "data.select is 0, but choices and the curve need held-out images",
+            "set data.select to a count, or to a share such as 0.1",
+        )
+    if (source.classes, source.sizes) != (assembly.classes, assembly.sizes):
+        assembly = assemble(request, catalogue, (source.classes, source.sizes))
+    largest = assembly.space.macs(assembly.space.largest, assembly.classes)
+    settle_threads(largest * science.optim.norm_batch)
+    return assembly, source
+
+
+def _starts(request: Request) -> list[tuple[str, str | Path, str]]:
+    starts = (("init", request.init, request.init_head), ("teacher", request.teacher, None))
+    return [(name, path, head or "file") for name, path, head in starts if path]
+
+
+def carry_out(
+    prepared: RunContext, catalogue: Catalogue, stop: Stop, progress: Progress, command: str
+) -> Record:
+    """Train from wherever the run stands, evaluate, and store one record.
+
+    Raises Interrupted (state saved), TrainingDiverged or PluginError (a record of the failure is
+    stored), ResumeError.
+    """
+    with ExitStack() as held:
+        if prepared.devices.first:
+            held.enter_context(lock(prepared.folder, progress.note))
+        held.callback(prepared.source.close)
+        try:
+            return _locked(prepared, catalogue, stop, progress, command)
+        except (DataError, RankFailed) as error:  # lost on the way; what is saved stays
+            error.hint = "; ".join(filter(None, (error.hint, stop.hint)))
+            raise
+
+
+def _locked(
+    prepared: RunContext, catalogue: Catalogue, stop: Stop, progress: Progress, command: str
+) -> Record:
+    started = _describe_run(prepared, command)
+    make_ready(prepared, progress)
+    state, curve = state_of(prepared, catalogue, stop, progress)
+    log = EventLog(prepared.folder / "events.jsonl", draws=not _pure(prepared))
+    if prepared.devices.first:
+        prepared.assembly.bus.observe("event log", log)
+    if os.environ.get("OFA_BENCH_TRACE", "") not in ("", "0"):
+        trace = Trace(lambda hook, who, micros: progress.note(f"{hook} of {who}: {micros:.0f} µs"))
+        prepared.assembly.bus.monitor(trace.before, trace.after)
+    prepared.assembly.bus.watchers.tell = progress.note
+    told = {"started": started, "command": command}
+    try:
+        Loop(state, curve).run()
+    except TrainingDiverged as error:
+        _store(prepared, record_of(prepared, state, told, "diverged", error=error), None)
+        raise
+    except PluginError as error:
+        _store(prepared, record_of(prepared, state, told, "failed", error=error), None)
+        raise
+    finally:
+        log.close()
+    return _finish(prepared, state, told, progress)
+
+
+def _finish(prepared: RunContext, state: State, told: dict[str, str], progress: Progress) -> Record:
+    from ofa_bench.runs.final_evaluation import judge
+
+    if prepared.devices.first:
+        save_weights(
+            state.net, prepared.folder / "weights.safetensors", prepared.source.class_names
+        )
+    judgement = judge(prepared.assembly, state.net, prepared.source, prepared.devices, progress)
+    record = record_of(prepared, state, told, "ok", judgement=judgement)
+    _store(prepared, record, judgement.bits)
+    prepared.assembly.bus.run_end(record.model_dump(mode="json", by_alias=True))
+    if prepared.devices.first:
+        if readings := gathered(prepared.folder):
+            write_whole(beside(prepared.store.path(record)), readings)
+        state.checkpoints.clear()
+    return record
+
+
+def _store(prepared: RunContext, record: Record, bits: bytes | None) -> None:
+    if prepared.devices.first:
+        prepared.store.write(record, bits)
+
+
+def _pure(prepared: RunContext) -> bool:
+    return all(policy.pure for policy in prepared.assembly.recipe.policies.values())
+
+
+def _describe_run(prepared: RunContext, command: str) -> str:
+    """Write `run.json`, or take the thread count from it; returns when the run began.
+
+    Bits hold for a thread count, so a run goes on with the one it began with.
+    """
+    folder, assembly = prepared.folder, prepared.assembly
+    if (folder / "run.json").exists() and not prepared.request.fresh:
+        begun = read_begun(folder)
+        if begun.run_id == prepared.identity.run:
+            torch.set_num_threads(prepared.devices.share(begun.threads))
+            return begun.started
+    # A rank that sees no such file goes on with the first one's count all the same.
+    torch.set_num_threads(prepared.devices.share(torch.get_num_threads()))
+    started = datetime.now(UTC).isoformat(timespec="seconds")
+    if not prepared.devices.first:
+        return started
+    if prepared.request.fresh:
+        Checkpoints(folder / "checkpoint", 0).clear()
+    write_begun(
+        folder,
+        prepared.request,
+        assembly.science,
+        prepared.identity,
+        prepared.source.splits_hash,
+        command=command,
+        seed=assembly.recipe.seed,
+        threads=torch.get_num_threads(),
+        started=started,
+    )
+    return started
+
+
+def state_of(
+    prepared: RunContext, catalogue: Catalogue, stop: Stop, progress: Progress
+) -> tuple[State, TrainingCurve]:
+    """A prepared run as it begins: its network, its optimizer, and its curve to come."""
+    assembly, devices = prepared.assembly, prepared.devices
+    execution = assembly.recipe.execution
+    net = build_net(assembly, catalogue, devices)
+    if execution.init and (note := load_weights(net, execution.init, execution.init_head)):
+        progress.note(note)
+    curve = TrainingCurve(assembly, net, prepared.source, devices)
+    state = State(
+        assembly=assembly,
+        devices=devices,
+        net=net,
+        source=prepared.source,
+        folder=prepared.folder,
+        run_id=prepared.identity.run,
+        checkpoints=Checkpoints(
+            prepared.folder / "checkpoint",
+            execution.checkpoint_seconds,
+            exactly="checkpoint_seconds" in execution.model_fields_set,
+        ),
+        ledger=Ledger(assembly.space, assembly.classes),
+        stop=stop,
+        progress=progress,
+        curve_points=curve.points,
+        shared=prepared.shared,
+    )
+    if execution.teacher:
+        state.give_teacher(build_net(assembly, catalogue, devices), execution.teacher)
+    return state, curve
+
+
+def build_net(assembly: Assembly, catalogue: Catalogue, devices: Devices) -> Any:
+    """The supernet of the space's family, on the device."""
+    build = catalogue.get("supernet", assembly.space.table.family).load()
+    options = assembly.science.net.model_dump()
+    net = build(assembly.space, assembly.classes, seed=assembly.recipe.seed, **options)
+    return net.to(devices.device)

@@ -1,0 +1,159 @@
+"""How fast this machine trains a run's steps: a few of each phase, timed on noise."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import count, islice
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ofa_bench.data.open import open_source
+from ofa_bench.data.sources.batch import Address, MicroBatch
+from ofa_bench.errors import DataError
+from ofa_bench.hooks.catalogue import Catalogue
+from ofa_bench.losses import Losses
+from ofa_bench.nets.protocol import decays
+from ofa_bench.planning.assemble import Assembly, selected
+from ofa_bench.runs.runner import build_net
+from ofa_bench.schedule import Phase
+from ofa_bench.training.cuda.graphs import Blocks, blocks_of
+from ofa_bench.training.devices import Devices, open_devices
+from ofa_bench.training.forward_backward import Passes
+from ofa_bench.training.gradients import FlatGradients
+from ofa_bench.training.optimizer import Optimizer
+from ofa_bench.training.precision import autocast, settle_threads
+from ofa_bench.training.teacher import FrozenTeacher
+
+TIMED = 3  # micro-batches, after those that warm up
+INPUT_BATCHES = 8  # micro-batches of images that are fetched, more with many workers
+
+
+@dataclass(frozen=True)
+class MeasuredRate:
+    """Seconds of a step by phase on one device, and images a second of the input (None where there
+    is no data to try)."""
+
+    steps: dict[str, float]
+    input_rate: float | None
+
+    def seconds(self, assembly: Assembly) -> float:
+        """Device time of the whole run's training."""
+        return sum(self.steps[cost.name] * cost.steps for cost in assembly.cost)
+
+
+def measure(assembly: Assembly, catalogue: Catalogue) -> MeasuredRate:
+    """Time the steps of a run's phases with its own draws, passes and optimizer.
+
+    Needs torch but no data; where the data is found, fetching it is timed too. A policy that
+    probes is told a loss of zero. Raises UsageError where the device is absent.
+    """
+    science = assembly.science
+    largest = assembly.space.macs(assembly.space.largest, assembly.classes)
+    settle_threads(largest * science.optim.norm_batch)
+    with open_devices(assembly.recipe.execution.device) as devices:
+        bench = _Bench(assembly, catalogue, devices)
+        steps = {phase.name: bench.step(phase) for phase in assembly.schedule.phases}
+        return MeasuredRate(steps, _input_rate(assembly, devices))
+
+
+class _Bench:
+    def __init__(self, assembly: Assembly, catalogue: Catalogue, devices: Devices) -> None:
+        self.assembly, self.devices = assembly, devices
+        self.net = build_net(assembly, catalogue, devices)
+        self.blocks = self._over(self.net)
+        named = dict(self.net.named_parameters())
+        self.gradients = FlatGradients(named.items())
+        self.optimizer = Optimizer(assembly.science.optim, named, decays)
+        self.optimizer.join(self.net.reachable(assembly.space))
+        side, count = max(assembly.space.resolutions), assembly.schedule.norm_batch
+        noise = torch.Generator().manual_seed(0)
+        images = torch.randn(count, 3, side, side, generator=noise).to(devices.device)
+        labels = torch.randint(assembly.classes, (count,), generator=noise).to(devices.device)
+        self.batch = MicroBatch(images.contiguous(memory_format=torch.channels_last), labels)
+
+    def _over(self, net: Any) -> Blocks:
+        science, bus = self.assembly.science, self.assembly.bus
+        precise = autocast(science.precision, self.devices)
+        return blocks_of(net, self.devices.device, precise, bool(bus.merges))
+
+    def step(self, phase: Phase) -> float:
+        """Seconds of a step in the middle of a phase: its micro-batches and its update."""
+        schedule, bus = self.assembly.schedule, self.assembly.bus
+        number = schedule.phases.index(phase)
+        step = schedule.step((schedule.edges[number] + schedule.edges[number + 1]) // 2)
+        draws = bus.draws(step, lambda subnet: 0.0)
+        value = self.assembly.teachers.get(phase.name)
+        teacher = None if value is None else FrozenTeacher.taken(value, self.net, self, self._over)
+        passes = Passes(
+            net=self.net,
+            bus=bus,
+            criterion=Losses(self.assembly.science.optim.label_smoothing),
+            step=step,
+            draws=draws,
+            shares=[1.0] * len(draws),
+            blocks=self.blocks,
+            teach=teacher.on if teacher else None,
+        )
+        self.gradients.zero()
+        micro = self._timed(lambda: passes.run(self.batch, 0, 1.0, _nobody))
+        update = self._timed(lambda: self.optimizer.step(0.0))  # at rate 0, so nothing moves
+        return len(schedule.cuts(step.index)) * micro + update
+
+    def _timed(self, work: Callable[[], None]) -> float:
+        """Seconds of a piece of work: the median, once it is warm."""
+        spent = []
+        for _ in range(self.blocks.warm + TIMED):
+            self.devices.synchronize()
+            began = time.perf_counter()
+            work()
+            self.devices.synchronize()
+            spent.append(time.perf_counter() - began)
+        return statistics.median(spent[-TIMED:])
+
+    def calibration(self, resolution: int) -> Iterator[MicroBatch]:
+        """A teacher's statistics, of noise too."""
+        yield self.batch.at(resolution)
+
+
+def _nobody(draw: int) -> None:
+    """No extra is told which draw comes next."""
+
+
+def _input_rate(assembly: Assembly, devices: Devices) -> float | None:
+    execution = assembly.recipe.execution
+    source = None
+    try:
+        source = open_source(
+            assembly.spec,
+            Path(execution.data_dir) if execution.data_dir else None,
+            resolution=max(assembly.space.resolutions),
+            augment=assembly.science.augment,
+            select=selected(assembly.recipe),
+            seed=assembly.recipe.seed,
+            device=devices.device,
+            workers=execution.workers,
+        )
+        stream = source.batches(_places(assembly.schedule.norm_batch, source.sizes["train"]))
+        ahead = 2 * execution.workers  # batches that workers hold ready when the clock starts
+        for _ in islice(stream, 1 + ahead):
+            pass
+        began = time.perf_counter()
+        images = sum(len(batch.labels) for batch in islice(stream, INPUT_BATCHES + 2 * ahead))
+        return images / (time.perf_counter() - began)
+    except DataError:
+        return None
+    finally:
+        if source is not None:
+            source.close()
+
+
+def _places(size: int, images: int) -> Iterator[Address]:
+    """Whole batches, epoch after epoch."""
+    for epoch in count():
+        for at in range(0, max(1, images - size + 1), size):
+            yield Address(epoch, at, min(at + size, images))

@@ -1,0 +1,1 @@
+"""The contract's clauses: one file for each kind of plugin part."""

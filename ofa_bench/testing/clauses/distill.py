@@ -1,0 +1,240 @@
+"""Clauses on distillation policies: teachers, and the loss of every draw on a real network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from ofa_bench.draws import Draw, Role
+from ofa_bench.schedule import Step
+from ofa_bench.testing.case import Case, draws_of, no_dice, only
+from ofa_bench.testing.source_lines import edits_in_place, suspect
+from ofa_bench.testing.verdict import Breach, clause
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ofa_bench.losses import Losses
+
+TEACHER, LOSS = "distill_teacher", "distill_loss"
+IMAGES = 16
+
+
+@dataclass
+class Shown:
+    """Logits a policy may look at: the teacher's, and those of the roles that it names."""
+
+    needs: frozenset[Role]
+    teacher: Tensor | None
+    logits: Mapping[Role, Tensor]
+
+    def __getitem__(self, role: Role) -> Tensor:
+        if role not in self.needs | {Role.LARGEST}:
+            raise KeyError(f"{role!r} is not in the policy's `needs`")
+        return self.logits[role]
+
+    def twice(self) -> Shown:
+        """The same of every image shown twice."""
+        teacher = None if self.teacher is None else _doubled(self.teacher)
+        return replace(
+            self, teacher=teacher, logits={r: _doubled(x) for r, x in self.logits.items()}
+        )
+
+
+@dataclass
+class Lesson:
+    """One draw on one micro-batch, as the engine hands it to the loss."""
+
+    case: Case
+    step: Step
+    draw: Draw
+    logits: Tensor
+    batch: Any
+    seen: Shown
+    criterion: Losses
+    net: Any
+
+    def loss(self) -> Tensor:
+        """The policy's answer, checked as the engine checks it."""
+        with self.case.step(self.step.index):
+            return self.case.assembly.bus.loss(
+                self.step, self.draw, self.logits, self.batch, self.seen, self.criterion
+            )
+
+
+def lessons(case: Case) -> Iterator[Lesson]:
+    """Each draw of each phase's first step, in training order, on random images."""
+    import torch
+
+    from ofa_bench.losses import Losses
+    from ofa_bench.runs.runner import build_net
+    from ofa_bench.training.devices import Devices
+
+    assembly = case.assembly
+    net = build_net(assembly, case.catalogue, Devices(torch.device("cpu")))
+    batch = _batch(max(assembly.space.resolutions), assembly.classes)
+    criterion = Losses(assembly.science.optim.label_smoothing)
+    needs = assembly.recipe.policies["distill"].needs
+    for first in case.schedule.edges[:-1]:
+        step = case.schedule.step(first)
+        teacher = assembly.teachers.get(step.phase.name)
+        shown: dict[Role, Tensor] = {}
+        for draw in draws_of(assembly.bus, step):
+            size = draw.subnet.resolution
+            taught = None if teacher is None else _run(net, teacher.subnet.at(size), batch).detach()
+            logits = _run(net, draw.subnet, batch)
+            seen = Shown(needs, taught, dict(shown))
+            yield Lesson(case, step, draw, logits, batch, seen, criterion, net)
+            shown[draw.role] = logits.detach().clone()
+
+
+def _run(net: Any, subnet: Any, batch: Any) -> Tensor:
+    net.activate(subnet)
+    logits: Tensor = net(batch.at(subnet.resolution).images)
+    return logits
+
+
+def _batch(resolution: int, classes: int) -> Any:
+    import torch
+
+    from ofa_bench.data.sources.batch import MicroBatch
+
+    generator = torch.Generator().manual_seed(1)
+    images = torch.randn(IMAGES, 3, resolution, resolution, generator=generator)
+    return MicroBatch(images, torch.randint(classes, (IMAGES,), generator=generator))
+
+
+def _doubled(tensor: Tensor) -> Tensor:
+    import torch
+
+    return torch.cat([tensor, tensor])
+
+
+@clause(
+    "teachers are pure", "distill", hook=TEACHER, expected="the same teacher whenever it is asked"
+)
+def teachers_are_pure(case: Case) -> None:
+    """Teachers are named anew by plans and resumes."""
+    phases = case.schedule.phases
+    again = case.again().bus
+    with no_dice(case):
+        for place, phase in enumerate(phases):
+            if again.teacher(phase, phases[:place]) != case.assembly.teachers[phase.name]:
+                raise Breach(f"for phase {phase.name!r} it names another when asked again")
+
+
+@clause("losses teach", "distill", hook=LOSS, expected="a finite scalar with a gradient to logits")
+def losses_teach(case: Case) -> None:
+    """The gradient reaches the very logits the policy was given."""
+    import torch
+
+    for lesson in lessons(case):
+        loss, at = lesson.loss(), lesson.step.index
+        if not torch.isfinite(loss):
+            raise Breach(f"the loss of {lesson.draw.role} is {float(loss.detach())}", step=at)
+        (gradient,) = torch.autograd.grad(loss, lesson.logits, allow_unused=True)
+        if gradient is None or not gradient.any():
+            raise Breach(f"the loss of {lesson.draw.role} sends no gradient to logits", step=at)
+        if not torch.isfinite(gradient).all():
+            raise Breach(f"the gradient of {lesson.draw.role} is not finite", step=at)
+
+
+@clause(
+    "losses are means",
+    "distill",
+    hook=LOSS,
+    expected="the mean over samples: every image twice gives the same loss",
+)
+def losses_are_means(case: Case) -> None:
+    """A sum would change the rate with the size of the micro-batch."""
+    import torch
+
+    from ofa_bench.data.sources.batch import MicroBatch
+
+    for lesson in lessons(case):
+        twice = replace(
+            lesson,
+            logits=_doubled(lesson.logits),
+            batch=MicroBatch(_doubled(lesson.batch.images), _doubled(lesson.batch.labels)),
+            seen=lesson.seen.twice(),
+        )
+        one, two = lesson.loss(), twice.loss()
+        if not torch.isclose(one, two, rtol=1e-4, atol=1e-6):
+            raise Breach(
+                f"the loss of {lesson.draw.role} is {float(one.detach()):.6g} on {IMAGES} images, "
+                f"{float(two.detach()):.6g} with each of them twice",
+                step=lesson.step.index,
+            )
+
+
+@clause(
+    "nothing is edited",
+    "distill",
+    hook=LOSS,
+    expected="logits, images, labels and weights stay as they were (no `x += y`, no `x.mul_(y)`)",
+)
+def nothing_is_edited(case: Case) -> None:
+    """A policy answers with a value; others read the same tensors after it."""
+    for lesson in lessons(case):
+        watched = dict(lesson.net.named_parameters()) | {
+            "logits": lesson.logits,
+            "images": lesson.batch.images,
+            "labels": lesson.batch.labels,
+            **{f"seen[{role}]": logits for role, logits in lesson.seen.logits.items()},
+        }
+        if lesson.seen.teacher is not None:
+            watched["seen.teacher"] = lesson.seen.teacher
+        before = {name: (t._version, t.detach().clone()) for name, t in watched.items()}
+        lesson.loss()
+        for name, tensor in watched.items():
+            version, value = before[name]
+            if tensor._version != version or not tensor.detach().equal(value):
+                where = suspect(case.cls, edits_in_place)
+                raise Breach(f"{name} was changed", step=lesson.step.index, where=where)
+
+
+@clause(
+    "losses are pure",
+    "distill",
+    hook=LOSS,
+    expected="the same loss for the same logits, without randomness of its own",
+)
+def losses_are_pure(case: Case) -> None:
+    """A loss has nowhere to take randomness from."""
+    only(case.pure, "the policy says that it learns")
+    for lesson in lessons(case):
+        with no_dice(case, lesson.step.index):
+            one = float(lesson.loss().detach())
+        two = float(lesson.loss().detach())
+        if one != two:
+            raise Breach(
+                f"the loss of {lesson.draw.role} was {one:.6g} at first, {two:.6g} then",
+                step=lesson.step.index,
+            )
+
+
+@clause(
+    "labels_only is true",
+    "distill",
+    hook=LOSS,
+    expected="the plain criterion, criterion.hard(logits, labels), for roles in `labels_only`, and "
+    "where a policy that needs a teacher has none yet",
+)
+def labels_only_is_true(case: Case) -> None:
+    """Runs share a beginning on the word of `labels_only` and `needs_teacher`."""
+    import torch
+
+    policy = case.assembly.recipe.policies["distill"]
+    roles, needs = policy.labels_only, policy.needs_teacher
+    only(bool(roles) or needs, "no role is said to learn from labels only")
+    for lesson in lessons(case):
+        if lesson.draw.role in roles or (needs and lesson.seen.teacher is None):
+            plain = lesson.criterion.hard(lesson.logits, lesson.batch.labels)
+            loss = lesson.loss()
+            if not torch.equal(plain, loss):
+                raise Breach(
+                    f"the loss of {lesson.draw.role} is {float(loss.detach()):.6g}, the criterion "
+                    f"{float(plain.detach()):.6g}",
+                    step=lesson.step.index,
+                )

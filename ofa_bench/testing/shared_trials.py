@@ -1,0 +1,138 @@
+"""Trials that clauses share, and the second process that runs beside the first."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import weakref
+from contextlib import suppress
+from functools import cached_property
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from ofa_bench.testing.short_run import MOVING, RESTING, Trial, attempt, short
+
+if TYPE_CHECKING:
+    from ofa_bench.testing.case import Case
+
+LISTED = ("shrink", "lr", "distill", "extra", "supernet")
+HALTS = (0, 3)  # the steps after which a run is stopped and taken up again
+
+
+class Crew:
+    """What is trained, and asked elsewhere, for one plugin: each thing once, when first wanted.
+
+    `cases` may be handed to another process; `training` are those of them that train.
+    """
+
+    def __init__(self) -> None:
+        self.cases: list[Case] = []
+        self.training: list[Case] = []
+        self.places: list[str] = []
+        self._place = tempfile.TemporaryDirectory()
+        self._told: dict[str, str] = {}
+        self._trials: dict[tuple[str, str], Trial] = {}
+
+    def join(self, case: Case, trains: bool) -> None:
+        """A case of the plugin; `trains` says whether clauses that train are asked of it."""
+        if case.entry.kind in LISTED and case.place not in ("", *self.places):
+            self.places.append(case.place)
+        if case.entry.kind in (*LISTED, "method") and case.movable:
+            self.cases.append(case)
+            if trains:
+                self.training.append(case)
+
+    def whole(self, case: Case) -> Trial:
+        """An undisturbed run."""
+        return self._trial(case, "whole", MOVING)
+
+    def cut(self, case: Case) -> Trial:
+        """The same, stopped twice and taken up again."""
+        return self._trial(case, "cut", MOVING, HALTS)
+
+    def alone(self, case: Case) -> Trial:
+        """A run whose weights stay, on this process alone."""
+        return self._trial(case, "alone", RESTING)
+
+    def _trial(self, case: Case, kind: str, rate: float, halts: tuple[int, ...] = ()) -> Trial:
+        key = (str(case), kind)
+        if key not in self._trials:
+            folder = self.folder / f"{case.entry.kind}-{case.entry.name}" / kind
+            asked = short(case.asked(), case.schedule, folder, rate)
+            self._trials[key] = attempt(asked, case.catalogue, halts)
+        return self._trials[key]
+
+    @property
+    def folder(self) -> Path:
+        """Where all of it lies."""
+        return Path(self._place.name)
+
+    def elsewhere(self, case: Case, kind: str) -> tuple[str, list[Path]]:
+        """What went wrong with a case's "plan" or "train" in the other process ("" if nothing),
+        and the files that it left."""
+        self.start()
+        number = self._numbers[str(case)]
+        trouble = self._hear(f"{kind} {number}")
+        files = sorted(self.folder.glob(f"{number}.json" if kind == "plan" else f"{number}-*.pt"))
+        return trouble, files
+
+    def imported(self, place: str) -> str:
+        """What another process tells of importing a module or file: the heavy libraries that came
+        in with it, or why it failed."""
+        self.start()
+        return self._hear(f"import {place}")
+
+    def start(self) -> None:
+        """Set the other process to work, if it is not already."""
+        assert self._stream
+
+    @cached_property
+    def _numbers(self) -> dict[str, int]:
+        return {str(case): n for n, case in enumerate(c for c in self.cases if c.unfit is None)}
+
+    @cached_property
+    def _stream(self) -> IO[str]:
+        plans = [_plain(case.asked()) for case in self.cases if case.unfit is None]
+        trains = [self._numbers[str(c)] for c in self.training if str(c) in self._numbers]
+        jobs = {"imports": self.places, "plans": plans, "trains": trains}
+        (self.folder / "jobs.json").write_text(json.dumps(jobs), encoding="utf-8")
+        command = [sys.executable, "-m", "ofa_bench.testing.second_process", str(self.folder)]
+        process = subprocess.Popen(
+            command,
+            env={**os.environ, "PYTHONHASHSEED": "7", "LOCAL_RANK": "1"},
+            stdout=subprocess.PIPE,
+            stderr=(self.folder / "stderr.txt").open("wb"),
+            text=True,
+            start_new_session=True,  # so that its ranks end with it
+        )
+        weakref.finalize(self, _end, process, self._place)
+        assert process.stdout is not None
+        return process.stdout
+
+    def _hear(self, what: str) -> str:
+        while what not in self._told:
+            line = self._stream.readline()
+            if not line:
+                errors = (self.folder / "stderr.txt").read_text(errors="replace").split("\n")
+                told = next((each for each in reversed(errors) if each.strip()), "it ended")
+                return f"failed: {told}"
+            name, _, rest = line.rstrip("\n").partition(": ")
+            self._told[name.rstrip(":")] = rest
+        return self._told[what]
+
+
+def _plain(asked: Any) -> dict[str, Any]:
+    return {name: value for name, value in vars(asked).items() if value not in (None, (), False)}
+
+
+def _end(process: subprocess.Popen[str], place: tempfile.TemporaryDirectory[str]) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    if process.stdout is not None:
+        process.stdout.close()
+    place.cleanup()

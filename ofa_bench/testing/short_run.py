@@ -1,0 +1,99 @@
+"""A few steps of a composition, kept step by step: what was answered, and what was learned."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ofa_bench.errors import Interrupted
+from ofa_bench.hooks.bus import Bus
+from ofa_bench.hooks.hookspecs import Outcome, hookimpl
+from ofa_bench.schedule import Schedule, Step
+from ofa_bench.testing.case import draws_of
+from ofa_bench.training.callbacks import Silent
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ofa_bench.hooks.catalogue import Catalogue
+    from ofa_bench.recipe import Request
+    from ofa_bench.training.interrupts import Stop
+    from ofa_bench.training.state import State
+
+MOVING = 1e-3  # a rate at which the weights go somewhere
+RESTING = 1e-30  # one at which they stay where they began, to the bit
+
+
+@dataclass
+class Trial:
+    """`answers`: each step's number, draws, rate and shares as JSON values. `gradients`: its flat
+    gradient, reduced over ranks and merged. `weights`: those at the end."""
+
+    answers: list[list[Any]] = field(default_factory=list)
+    gradients: list[Tensor] = field(default_factory=list)
+    weights: dict[str, Tensor] = field(default_factory=dict)
+
+
+def short(asked: Request, schedule: Schedule, folder: Path, rate: float) -> Request:
+    """A run of six steps, or of two a phase where that is more; its files in a folder."""
+    epochs = max(6, 2 * len(schedule.phases)) / schedule.steps_per_epoch
+    small = (f"optim.lr={rate}",)
+    return replace(asked, epochs=epochs, results=str(folder), set=(*asked.set, *small))
+
+
+def attempt(asked: Request, catalogue: Catalogue, halts: tuple[int, ...] = ()) -> Trial:
+    """Train a run; with `halts`, stop after each of these steps and take it up anew."""
+    from ofa_bench.runs.runner import prepare, state_of
+    from ofa_bench.training.devices import open_devices
+    from ofa_bench.training.interrupts import Stop
+    from ofa_bench.training.loop import Loop
+
+    trial = Trial()
+    with open_devices("cpu") as devices:
+        for halt in (*halts, None):
+            prepared, stop = prepare(asked, catalogue, devices), Stop()
+            state, curve = state_of(prepared, catalogue, stop, Halting(stop, halt))
+            prepared.assembly.bus.observe("the contract", Watch(state, trial))
+            with suppress(Interrupted):
+                Loop(state, curve).run()
+    trial.weights = {name: value.detach() for name, value in state.net.named_parameters()}
+    return trial
+
+
+class Halting(Silent):
+    """Asks for a stop once some step is done."""
+
+    def __init__(self, stop: Stop, at: int | None) -> None:
+        self.stop, self.at = stop, at
+
+    def step(self, step: Step, outcome: Outcome) -> None:
+        """Ask."""
+        self.stop.requested = step.index == self.at
+
+
+class Watch:
+    """Keeps each step's answers and gradient."""
+
+    def __init__(self, state: State, trial: Trial) -> None:
+        self.state, self.trial = state, trial
+
+    @hookimpl
+    def after_step(self, step: Step, outcome: Outcome) -> None:
+        """Once the update is made; the gradient stays until the next step clears it."""
+        told = [[draw.role.value, draw.subnet.to_json()] for draw in outcome.draws]
+        self.trial.answers.append([step.index, told, outcome.lr, list(outcome.shares)])
+        self.trial.gradients.append(self.state.gradients.flat.detach().clone())
+
+
+def answers(bus: Bus, schedule: Schedule) -> list[list[Any]]:
+    """What pure policies answer at every step, as a trial keeps it."""
+    found = []
+    for index in range(schedule.steps):
+        step = schedule.step(index)
+        draws = draws_of(bus, step)
+        told = [[draw.role.value, draw.subnet.to_json()] for draw in draws]
+        shares = [bus.lr_share(step, draw) for draw in draws]
+        found.append([index, told, bus.lr_at(step), shares])
+    return found

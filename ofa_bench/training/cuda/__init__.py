@@ -1,0 +1,1 @@
+"""What only a CUDA device does: recorded graphs and quicker kernels."""

@@ -1,0 +1,293 @@
+"""Where a run computes, and with whom: the only module that knows of other ranks."""
+
+from __future__ import annotations
+
+import gc
+import io
+import os
+import socket
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import torch
+
+from ofa_bench.errors import BenchError, RankFailed, UsageError
+from ofa_bench.hardware import peak_memory
+from ofa_bench.training.failures import reported
+
+TELL_AFTER = 10.0  # seconds of waiting after which missing ranks are named
+GIVE_UP = 1800.0
+CONNECT = 2.0  # seconds a try to reach the store may take, during which no signal is heard
+ANSWER = 60.0
+POLL = 0.1
+
+
+@dataclass(frozen=True)
+class Devices:
+    """A device, and this process's place in a world of ranks; a plain start is a world of one."""
+
+    device: torch.device
+    rank: int = 0
+    world: int = 1
+
+    @property
+    def first(self) -> bool:
+        """Whether this rank speaks and writes."""
+        return self.rank == 0
+
+    def broadcast(self, tensor: torch.Tensor) -> None:
+        """Give every rank the first rank's values, in place."""
+        if self.world > 1:
+            with _collective():
+                torch.distributed.broadcast(tensor, 0)
+
+    def sum(self, tensor: torch.Tensor) -> None:
+        """Sum over ranks, in place."""
+        if self.world > 1:
+            with _collective():
+                torch.distributed.all_reduce(tensor)
+
+    def any(self, flag: bool) -> bool:
+        """Whether the flag is set on any rank."""
+        if self.world == 1:
+            return flag
+        # On the host, so that asking does not wait for the accelerator.
+        flags = torch.tensor([int(flag)])
+        with _collective():
+            torch.distributed.all_reduce(flags, torch.distributed.ReduceOp.MAX)
+        return bool(flags.item())
+
+    def gather(self, value: Any) -> list[Any]:
+        """Every rank's value, in rank order, on every rank."""
+        if self.world == 1:
+            return [value]
+        values: list[Any] = [None] * self.world
+        with _collective():
+            torch.distributed.all_gather_object(values, value)
+        return values
+
+    def share(self, value: Any) -> Any:
+        """The first rank's value, on every rank."""
+        return self.gather(value if self.first else None)[0]
+
+    def share_state(self, state: dict[str, Any] | None) -> dict[str, Any] | None:
+        """The first rank's tensors and plain values, on every rank; None where it has none."""
+        if self.world == 1:
+            return state
+        buffer = io.BytesIO()
+        if self.first and state is not None:
+            torch.save(state, buffer)
+        raw = buffer.getvalue()
+        size = int(self.share(len(raw)))
+        if not size:
+            return None
+        held = torch.frombuffer(bytearray(raw or bytes(size)), dtype=torch.uint8)
+        self.broadcast(held)
+        stream = io.BytesIO(held.numpy().tobytes())
+        shared: dict[str, Any] = torch.load(stream, map_location=self.device, weights_only=True)
+        return state if self.first else shared
+
+    def agree(self, facts: Mapping[str, str]) -> None:
+        """Refuse, on all ranks alike, ranks that are about to train something else than the first:
+        UsageError names the first such rank and the first fact that differs."""
+        everything = self.gather({**facts, "host": socket.gethostname()})
+        for rank, theirs in enumerate(everything):
+            for fact, value in everything[0].items():
+                if fact != "host" and theirs[fact] != value:
+                    error = UsageError(
+                        f"rank {rank} on {theirs['host']} has other {fact} than rank 0 on "
+                        f"{everything[0]['host']}: {theirs[fact]}, not {value}",
+                        "all ranks read the same images, recipes, weights and code",
+                    )
+                    error.on_all_ranks = True
+                    raise error
+
+    def synchronize(self) -> None:
+        """Wait for the accelerator, so that a clock read next is honest."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+
+    @property
+    def peak_bytes(self) -> int:
+        """The most memory this run has held on the accelerator, or this process on a CPU."""
+        if self.device.type == "cuda":
+            return torch.cuda.max_memory_reserved(self.device)  # with what recorded blocks keep
+        return peak_memory()
+
+
+def resolve_device(name: str, local_rank: int = 0) -> torch.device:
+    """The device a user named; UsageError if this machine does not have it."""
+    if name == "auto":
+        name = f"cuda:{local_rank}" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise UsageError(f"--device {name} is no device", "auto, cpu, cuda or cuda:N") from error
+    if device.type not in ("cpu", "cuda"):
+        raise UsageError(f"--device {name} is not supported", "auto, cpu, cuda or cuda:N")
+    if device.type == "cuda":
+        count = torch.cuda.device_count()
+        said = name.partition(":")[2]  # torch itself counts no further than 255
+        number = int(said) if said else local_rank
+        if number >= count:
+            raise UsageError(
+                f"--device {name}: this machine has {count} CUDA devices", "use --device cpu"
+            )
+        device = torch.device("cuda", number)
+    return device
+
+
+@contextmanager
+def open_devices(name: str) -> Iterator[Devices]:
+    """This process's devices; under `torchrun`, its place among the ranks it started."""
+    threads = torch.get_num_threads()
+    try:
+        yield from _opened(name)
+    finally:
+        torch.set_num_threads(threads)  # a run may choose its own
+
+
+def _number(variable: str, usual: int | None = None) -> int:
+    """What a launcher set; UsageError where that is absent or no number."""
+    value = os.environ.get(variable, "" if usual is None else str(usual))
+    if not value.isdecimal():
+        wrong = f"{variable} is {value!r}, which is no number" if value else f"{variable} is absent"
+        world = os.environ.get("WORLD_SIZE", "")
+        raise UsageError(
+            wrong if variable == "WORLD_SIZE" else f"WORLD_SIZE is {world}, but {wrong}",
+            "torchrun sets both; start ranks by torchrun, or unset WORLD_SIZE",
+        )
+    return int(value)
+
+
+def _opened(name: str) -> Iterator[Devices]:
+    world, local = _number("WORLD_SIZE", 1), _number("LOCAL_RANK", 0)
+    device = resolve_device(name, local)
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+        gc.collect()  # the run before, in the same process
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats(device)
+    if world <= 1:
+        yield Devices(device)
+        return
+    rank = _number("RANK")
+    store = rendezvous(rank, world)
+    backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
+    try:
+        with _collective():
+            torch.distributed.init_process_group(backend, store=store, rank=rank, world_size=world)
+        yield Devices(device, rank, world)
+    except Exception as error:
+        failure = reported(error, store, rank)
+        if failure is error:
+            raise
+        raise failure from error
+    finally:
+        if torch.distributed.is_initialized():
+            torch.distributed.destroy_process_group()
+
+
+@contextmanager
+def _collective() -> Iterator[None]:
+    """Where ranks wait for each other: one that is gone is no bug of this one."""
+    try:
+        yield
+    except RuntimeError as error:
+        raise RankFailed(
+            "another rank is gone, so this one stops",
+            "see its own message; without one it was killed, as the kernel does when memory ends",
+        ) from error
+
+
+def rendezvous(rank: int, world: int) -> Any:
+    """The store through which ranks meet, once all of them are there.
+
+    Says who is missing after ten seconds; any signal ends the waiting. UsageError where the port is
+    taken, BenchError where a rank does not come.
+    """
+    store, waiting = None, _Waiting(rank)
+    while store is None:
+        store = _store(rank, world, CONNECT)
+        if store is None:
+            waiting.go_on("rank 0", f"at {os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}")
+    store.set(f"here/{rank}", "1")
+    while missing := [n for n in range(world) if not store.check([f"here/{n}"])]:
+        waiting.go_on(f"rank{'s' * (len(missing) > 1)} {listed(missing)}", f"of {world}")
+    return store
+
+
+def _opens(rank: int) -> bool:
+    """Whether this rank keeps the store, which torchrun's own process does otherwise."""
+    return rank == 0 and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True"
+
+
+def _store(rank: int, world: int, seconds: float) -> Any | None:
+    """The launcher's store, or the one rank 0 opens; None where nobody answers in time."""
+    if not os.environ.get("MASTER_ADDR"):
+        raise UsageError(
+            f"WORLD_SIZE is {world}, but MASTER_ADDR is absent",
+            "torchrun sets both; start ranks by torchrun, or unset WORLD_SIZE",
+        )
+    host, port = os.environ["MASTER_ADDR"], _number("MASTER_PORT")
+    distributed: Any = torch.distributed  # which does not list its stores
+    try:
+        store = distributed.TCPStore(
+            host, port, world, _opens(rank), timedelta(seconds=seconds), wait_for_workers=False
+        )
+    except RuntimeError as error:
+        if "EADDRINUSE" in str(error) or "address already in use" in str(error).lower():
+            raise UsageError(
+                f"port {port} of {host} is taken by another program",
+                "name another one: MASTER_PORT, or torchrun --master-port",
+            ) from error
+        return None
+    store.set_timeout(timedelta(seconds=ANSWER))
+    attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+    return distributed.PrefixStore(f"ofa-bench/{attempt}", store)
+
+
+def failure_outside(error: BenchError) -> BenchError:
+    """As `failures.reported`, for an error met before the ranks had met: one that only one rank
+    meets is shown, and one that all meet is shown once."""
+    try:
+        rank, world = _number("RANK", 0), _number("WORLD_SIZE", 1)
+        store = None if _opens(rank) else _store(rank, world, CONNECT)
+        found = reported(error, store, rank)
+    except UsageError:  # left-over variables of a launcher: nobody else would show it
+        error.rank = -1
+        return error
+    return found if isinstance(found, BenchError) else error
+
+
+class _Waiting:
+    """Waiting for other ranks, in steps that a signal can end."""
+
+    def __init__(self, rank: int) -> None:
+        self._rank, self._began, self._silent = rank, time.monotonic(), True
+
+    def go_on(self, awaited: str, where: str) -> None:
+        waited = time.monotonic() - self._began
+        if waited > GIVE_UP:
+            raise BenchError(
+                f"{awaited} {where} did not come within {GIVE_UP / 60:.0f} minutes",
+                "start all ranks; torchrun does on one machine",
+            )
+        if waited > TELL_AFTER and self._silent:
+            self._silent = False
+            # Not through the console, which is silent on all ranks but the first.
+            with suppress(OSError, ValueError, AttributeError):
+                text = f"rank {self._rank} waits for {awaited} {where}\n"
+                sys.__stderr__.write(text)  # type: ignore[union-attr]
+                sys.__stderr__.flush()  # type: ignore[union-attr]
+        time.sleep(POLL)
+
+
+def listed(numbers: list[int]) -> str:
+    """The first few of many."""
+    return ", ".join(map(str, numbers[:8])) + (", …" if len(numbers) > 8 else "")

@@ -1,0 +1,237 @@
+"""The only training loop.
+
+Policies answer; this module acts. The gradient of a step is Σ_d share_d · ∇ mean_x loss_d(x): a sum
+over draws, a mean over the samples of the global batch, however ranks and micro-batches cut it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+
+from ofa_bench.data.sources.batch import Address, MicroBatch
+from ofa_bench.draws import Draw, Role
+from ofa_bench.errors import DataError, Interrupted, TrainingDiverged
+from ofa_bench.hooks.hookspecs import Outcome
+from ofa_bench.planning.compatibility import check_draws
+from ofa_bench.planning.identity import safe
+from ofa_bench.schedule import Step
+from ofa_bench.space import Subnet
+from ofa_bench.training.forward_backward import Passes
+from ofa_bench.training.state import State
+from ofa_bench.training.training_curve import TrainingCurve
+from ofa_bench.training.weights import save_weights
+
+LOOK_EVERY = 16  # steps between readings of the divergence flag, each of which waits for the device
+
+
+class Loop:
+    """Trains a `State` to the end of its schedule, from wherever it stands."""
+
+    def __init__(self, state: State, curve: TrainingCurve) -> None:
+        self.state = state
+        self.curve = curve
+        self.bus, self.schedule = state.assembly.bus, state.assembly.schedule
+        self.devices, self.ledger, self.stop = state.devices, state.ledger, state.stop
+
+    def run(self) -> None:
+        """All steps that are left, whatever ends them without processes that go on loading images.
+
+        On a signal: abandon the step under way, save, raise Interrupted. On divergence: raise
+        TrainingDiverged on every rank. Where an image or a worker is lost: save, raise DataError.
+        """
+        state = self.state
+        cursor = state.restore()
+        with self.stop.gently():
+            try:
+                self._stream = state.source.batches(self._mine(cursor))
+                self.bus.run_start(state.view())
+                state.progress.begin(self.schedule.steps, cursor)
+                self._train(cursor)
+            except DataError:
+                self.ledger.pause()
+                state.save()
+                raise
+            finally:
+                state.source.close()
+
+    def _train(self, cursor: int) -> None:
+        self._catch_up(cursor)
+        for index in range(cursor, self.schedule.steps):
+            step = self.schedule.step(index)
+            if step.phase_step == 0:
+                self.state.begin_phase(step)
+                self.bus.phase_start(step.phase, step)
+            self.ledger.enter(step.phase.name)
+            self._step(step)
+            self.state.cursor = index + 1
+            self._after(step)
+        if self.devices.any(self.stop()):
+            self._abandon()  # asked for after the last step looked
+        self.ledger.pause()
+        self.state.save()
+
+    def _mine(self, cursor: int) -> Iterator[Address]:
+        """This rank's micro-batches of all steps to come."""
+        for index in range(cursor, self.schedule.steps):
+            cuts = self.schedule.cuts(index)
+            for cut in cuts[self.devices.rank :: self.devices.world]:
+                yield Address(*cut)
+
+    def _step(self, step: Step) -> None:
+        state, cuts = self.state, self.schedule.cuts(step.index)
+        samples = sum(stop - start for _, start, stop in cuts)
+        numbers = range(self.devices.rank, len(cuts), self.devices.world)
+        batch = self._next() if numbers else None
+        lr = self.bus.lr_at(step)
+        probes: list[Subnet] = []
+        draws = self._draws(step, batch, probes)
+        shares = [self.bus.lr_share(step, draw) for draw in draws]
+        passes = self._passes(step, draws, shares)
+        state.gradients.zero()
+        for number in numbers:
+            if number != numbers[0]:
+                batch = self._next()
+            assert batch is not None
+            passes.run(batch, number, len(batch.labels) / samples, state.attend)
+            state.progress.micro(step, number + 1, len(cuts))
+            if self.stop():
+                break
+        if self.devices.any(self.stop()):
+            self._abandon()
+        self._update(step, draws, shares, lr)
+        self.ledger.charge(draws, samples)
+        self._charge_forward(step, passes, probes, samples)
+        mine = sum(cuts[number][2] - cuts[number][1] for number in numbers)
+        losses = [loss * (samples / mine) for loss in passes.losses]  # means over what is mine
+        self._outcome = Outcome(draws, losses or state.no_losses(draws), lr, shares, samples)
+
+    def _next(self) -> MicroBatch:
+        began = time.perf_counter()
+        batch = next(self._stream)
+        waited = time.perf_counter() - began
+        self.ledger.row.waiting_seconds += waited
+        self.state.progress.waited(waited)
+        return batch
+
+    def _draws(self, step: Step, batch: MicroBatch | None, probes: list[Subnet]) -> Sequence[Draw]:
+        def probe(subnet: Subnet) -> float:
+            probes.append(subnet)
+            return self.state.probe(subnet, batch)
+
+        draws = self.bus.draws(step, probe)
+        if step.phase_step == 0:
+            check_draws(step, draws, self.state.assembly.science)
+        return draws
+
+    def _passes(self, step: Step, draws: Sequence[Draw], shares: Sequence[float]) -> Passes:
+        state = self.state
+        teacher = state.teacher_of(step.phase)
+        return Passes(
+            net=state.net,
+            bus=self.bus,
+            criterion=state.criterion,
+            step=step,
+            draws=draws,
+            shares=shares,
+            blocks=state.blocks,
+            teach=teacher.on if teacher else None,
+            scale=state.scale,
+            stop=self.stop,
+            shared=state.shares_prefixes,
+        )
+
+    def _update(
+        self, step: Step, draws: Sequence[Draw], shares: Sequence[float], lr: float
+    ) -> None:
+        """Reduce over ranks once, merge, clip, move."""
+        state = self.state
+        state.reduce(step, draws, shares)
+        state.unscale()
+        if (clip := state.assembly.science.optim.clip) is not None:
+            state.gradients.clip(clip)
+        state.update(lr)
+
+    def _charge_forward(
+        self, step: Step, passes: Passes, probes: Sequence[Subnet], samples: int
+    ) -> None:
+        teacher = self.state.assembly.teachers.get(step.phase.name)
+        if teacher is not None and passes.taught:
+            for size in sorted(passes.taught):
+                self.ledger.charge_forward(Role.TEACHER, teacher.subnet.at(size), samples)
+        first = self.schedule.cuts(step.index)[0]
+        for subnet in probes:
+            self.ledger.charge_forward(Role.PROBE, subnet, first[2] - first[1])
+
+    def _after(self, step: Step) -> None:
+        """Observers, the divergence flag, the curve, the checkpoint."""
+        state = self.state
+        last = step.phase_step == step.phase_steps - 1
+        state.watch(self._outcome.losses)
+        on_curve = self.curve.due(step, last)
+        due = self._due(step)
+        if step.index % LOOK_EVERY == LOOK_EVERY - 1 or last or on_curve or due:
+            self._look(step)
+        self.bus.after_step(step, self._outcome)
+        state.progress.step(step, self._outcome)
+        if on_curve:
+            self._measure(step)
+        state.leave()
+        kept = last and state.assembly.recipe.execution.keep == "phase"
+        if due or kept:
+            state.save()
+        if kept and self.devices.first:
+            self._keep(step)
+
+    def _keep(self, step: Step) -> None:
+        """Let the state and the weights at a phase's end stay, in the run's folder."""
+        state = self.state
+        number = self.schedule.phases.index(step.phase) + 1
+        path = state.folder / "phases" / f"{number}-{safe(step.phase.name)}"
+        state.checkpoints.copy_newest(path.with_name(f"{path.name}.pt"))
+        weights = path.with_name(f"{path.name}.safetensors")
+        save_weights(state.net, weights, state.source.class_names)
+
+    def _due(self, step: Step) -> bool:
+        """Whether it is time to save, on all ranks alike."""
+        every = self.state.assembly.recipe.execution.checkpoint_steps
+        if every is not None:
+            return (step.index + 1) % every == 0
+        return self.devices.any(self.devices.first and self.state.checkpoints.due)
+
+    def _catch_up(self, cursor: int) -> None:
+        """Measure the curve's point whose measurement an interruption cut off."""
+        step = self.schedule.step(max(0, cursor - 1))
+        due = self.curve.due(step, step.phase_step == step.phase_steps - 1)
+        if cursor and due and all(point["step"] != cursor for point in self.curve.points):
+            self.ledger.enter(step.phase.name)
+            self._measure(step)
+
+    def _measure(self, step: Step) -> None:
+        self.ledger.pause()
+        try:
+            with self.stop.gently(False):
+                self.bus.after_eval(step, self.curve.measure(step))
+        except Interrupted:
+            self._abandon()
+        self.ledger.go_on()
+
+    def _look(self, step: Step) -> None:
+        if not self.state.diverged:
+            return
+        raise TrainingDiverged(
+            f"the loss stopped being finite by step {step.index} of phase {step.phase.name!r} "
+            f"(rate {self._outcome.lr:.4g}, draws: "
+            f"{', '.join(str(draw.role) for draw in self._outcome.draws)})",
+            f"lower optim.lr, or set optim.clip; last good step: {self.state.saved}",
+        )
+
+    def _abandon(self) -> None:
+        """Throw the step under way away and keep the last completed update."""
+        self.ledger.pause()
+        self.state.save()
+        interrupted = Interrupted(
+            f"interrupted after step {self.state.cursor}; state is saved", self.stop.hint
+        )
+        interrupted.on_all_ranks = True
+        raise interrupted

@@ -1,0 +1,69 @@
+"""What machine this is, and the choices made on it that could change bits."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
+
+import torch
+
+from ofa_bench.hardware import cpu_model
+from ofa_bench.training.cuda.depthwise import QuickerKernels
+from ofa_bench.training.cuda.graphs import replays
+from ofa_bench.training.devices import Devices
+
+CONTAINERS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+SMALL = 1e8  # MACs of a micro-batch's largest pass, under which a second thread gains nothing
+
+
+def settle_threads(macs: float) -> None:
+    """Choose this process's CPU threads, by how many MACs the largest net takes a micro-batch.
+
+    Bits depend on the count, so it is a rule and stands in the record. Two threads on the smallest
+    nets gain nothing on a quiet machine and cost tenfold on a busy one, where they wait for each
+    other. OMP_NUM_THREADS, where it is set, is the user's word.
+    """
+    if "OMP_NUM_THREADS" not in os.environ and macs < SMALL:
+        torch.set_num_threads(1)
+
+
+def autocast(precision: str, devices: Devices) -> Callable[[], AbstractContextManager[object]]:
+    """The context that a network's blocks run under, each in one of its own: a block uses a weight
+    once, so that nothing is worth remembering."""
+    dtype, kind = CONTAINERS[precision], devices.device.type
+    if dtype is None:
+        return nullcontext
+
+    @contextmanager
+    def half() -> Iterator[None]:
+        quicker = QuickerKernels() if kind == "cuda" else nullcontext()
+        with torch.autocast(kind, dtype, cache_enabled=False), quicker:
+            yield
+
+    return half
+
+
+def describe(devices: Devices, merges: bool) -> dict[str, Any]:
+    """The machine as a record tells it, of a run whose gradients an extra merges or not."""
+    gpu = torch.cuda.get_device_name(devices.device) if devices.device.type == "cuda" else None
+    return {
+        "device": devices.device.type,
+        "cpu": cpu_model(),
+        "gpu": gpu,
+        "gpus": devices.world if gpu else 0,
+        "cores": os.cpu_count() or 1,
+        "threads": torch.get_num_threads(),
+        "memory_format": "channels_last",
+        "allocator": os.environ.get("OFA_BENCH_ALLOCATOR", "default"),
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "platform": platform.platform(terse=True),
+        "details": {
+            "world": devices.world,
+            "graphs": replays(devices.device, merges),
+            **({"deterministic": True} if torch.are_deterministic_algorithms_enabled() else {}),
+        },
+    }

@@ -1,0 +1,270 @@
+"""What a checkpoint holds of a run, and how it is checked before it is taken up.
+
+A checkpoint may come from somebody else's folder, with a hash that is right: whatever no run of
+this recipe leaves behind raises ValueError, or any other of `checkpoint.DAMAGED`.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import time
+from collections.abc import Mapping, Sequence
+from functools import partial
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from ofa_bench.draws import Role
+from ofa_bench.errors import PolicyError
+from ofa_bench.hooks.hookspecs import Snapshot
+from ofa_bench.planning.cost_model import FORWARD_ONLY, TRAINED_PASS
+from ofa_bench.records.schema import CurvePoint
+from ofa_bench.sanitize import plain_text
+from ofa_bench.schedule import Schedule
+from ofa_bench.space import Space
+from ofa_bench.training.callbacks import HEARTBEAT, lost_seconds
+from ofa_bench.training.cost_ledger import PhaseLedger
+
+if TYPE_CHECKING:
+    from ofa_bench.training.state import State
+
+LONGEST_STEPS = 10  # steps of mean length that one step, or a checkpoint's own writing, may take
+LONGEST_RUN = 1e10  # seconds
+MOST = 2**62
+
+
+def memory(state: State) -> dict[str, Any]:
+    """A run's state between two updates, as tensors and plain values."""
+    watchers = state.assembly.bus.watchers
+    kept = {n: plugin for n, plugin in _plugins(state).items() if remembers(plugin)}
+    recalled = {n: _recall(state, n, plugin) for n, plugin in kept.items()}
+    return {
+        "run_id": state.run_id,
+        "step": state.cursor,
+        "prefix": state.prefix,
+        "parameters": state.net.state_dict(),
+        "optimizer": state.optimizer.state_dict(),
+        "scaler": state.scaler.state_dict() if state.scaler else None,
+        "teachers": {at: teacher.weights() for at, teacher in state.teachers.items()},
+        "ledger": state.ledger.state_dict(),
+        "at": time.time(),
+        "interval": state.checkpoints.interval,
+        "curve": state.curve_points,
+        "policies": {n: value for n, value in recalled.items() if n not in watchers},
+        "watchers": {n: v for n, v in recalled.items() if n in watchers and v is not None},
+        "mistakes": watchers.state_dict(),
+        "notes": list(state.notes),
+        "world": state.devices.world,
+    }
+
+
+def remembers(plugin: object) -> bool:
+    """Whether a policy or extra keeps a state of its own."""
+    return hasattr(plugin, "state_dict") and hasattr(plugin, "load_state_dict")
+
+
+def _plugins(state: State) -> dict[str, Any]:
+    return {**state.assembly.recipe.policies, **state.assembly.bus.extras}
+
+
+def _recall(state: State, name: str, plugin: Any) -> Any:
+    """A plugin's own state; PolicyError where a checkpoint could not be read with it in. What a
+    watcher cannot give is left out."""
+    bus = state.assembly.bus
+
+    def recall() -> Any:
+        value, buffer = plugin.state_dict(), io.BytesIO()
+        torch.save(value, buffer)
+        buffer.seek(0)
+        torch.load(buffer, weights_only=True)
+        return value
+
+    where = f"after {state.cursor} steps"
+    if name in bus.watchers:
+        return bus.watchers.forgiven(name, f"state_dict {where}", recall)
+    try:
+        return recall()
+    except Exception as error:
+        raise PolicyError(
+            f"{name}: state_dict {where} gives what a checkpoint cannot keep: "
+            f"{type(error).__name__}: {plain_text(str(error))}",
+            "give tensors, numbers, texts, and lists and dicts of them",
+        ) from error
+
+
+def take_up(state: State, memory: Mapping[str, Any]) -> None:
+    """Check a memory, and go on from it."""
+    schedule = state.assembly.schedule
+    step = memory["step"]
+    if type(step) is not int or not 0 <= step <= schedule.steps:
+        raise ValueError(f"it is of step {step!r} of {schedule.steps}")
+    rows = [PhaseLedger(**row) for row in memory["ledger"]]
+    check_ledger(rows, schedule, step, _bounds(state))
+    curve = [CurvePoint.model_validate(point).model_dump() for point in memory["curve"]]
+    if any(b["step"] <= a["step"] for a, b in pairwise(curve)):
+        raise ValueError("its curve does not rise in steps")
+    if curve and curve[-1]["step"] > step:
+        raise ValueError("its curve goes beyond its step")
+    prefix = memory["prefix"]
+    if not (prefix is None or (isinstance(prefix, str) and prefix.isalnum() and len(prefix) < 65)):
+        raise ValueError("its beginning has no name")
+    since, interval = memory["at"], memory["interval"]
+    if not all(type(n) is float and math.isfinite(n) and n >= 0 for n in (since, interval)):
+        raise ValueError("it was written at no time")
+    notes = [plain_text(note) for note in memory["notes"]] + _other_world(state, memory)
+    _check_tensors(memory["parameters"], state.net.state_dict())
+    _check_teachers(state, memory["teachers"], step)
+    _check_policies(state, memory["policies"])
+    foreign = memory.get("run_id") != state.run_id  # a run that began alike
+    mistakes = {} if foreign else memory["mistakes"]
+    state.assembly.bus.watchers.load_state_dict(mistakes)
+    _load_networks(state, memory, step)
+    _load_plugins(state, memory["policies"], {} if foreign else memory["watchers"])
+    state.ledger.rows = rows
+    state.curve_points[:] = curve
+    state.cursor = state.saved = step
+    state.prefix, state.notes = prefix, notes
+
+
+def _other_world(state: State, memory: Mapping[str, Any]) -> list[str]:
+    """The remark on a run that goes on with another number of ranks, which is told, too."""
+    before, now = memory.get("world", state.devices.world), state.devices.world
+    if type(before) is not int or before < 1:
+        raise ValueError("it was trained on no number of ranks")
+    if before == now:
+        return []
+    note = (
+        f"the number of ranks changed: {now} from step {memory['step']} on, {before} before; "
+        "the bits are not those of one number of ranks"
+    )
+    state.progress.note(note)
+    return [note]
+
+
+def _load_networks(state: State, memory: Mapping[str, Any], step: int) -> None:
+    state.net.load_state_dict(memory["parameters"])
+    state.optimizer.load_state_dict(memory["optimizer"])
+    if state.scaler is not None:
+        state.scaler.load_state_dict(memory["scaler"])
+    joined = {name for cohort in state.optimizer.cohorts for name in cohort}
+    number = state.assembly.schedule.phase_number(max(step - 1, 0))
+    reached = state.net.reachable(state.assembly.schedule.phases[number].space)
+    if step and not set(reached) <= joined:
+        raise ValueError("its optimizer lacks parameters that were trained")
+    for value in state.assembly.teachers.values():
+        if isinstance(value, Snapshot) and value.at in memory["teachers"]:
+            teacher = state.take(value)
+            teacher.load(memory["teachers"][value.at])
+            state.teachers[value.at] = teacher
+
+
+def _load_plugins(state: State, policies: Mapping[str, Any], watchers: Mapping[str, Any]) -> None:
+    plugins, bus = _plugins(state), state.assembly.bus
+    for name, value in watchers.items():
+        if name in bus.watchers and remembers(plugins[name]):
+            load = plugins[name].load_state_dict
+            bus.watchers.forgiven(name, "load_state_dict", partial(load, value))
+    for name, value in policies.items():
+        try:
+            plugins[name].load_state_dict(value)
+        except Exception as error:
+            raise PolicyError(
+                f"{name}: load_state_dict failed: {type(error).__name__}: {plain_text(str(error))}",
+                "mend the plugin; it is given what its state_dict gave; or start anew with --fresh",
+            ) from error
+
+
+def _check_policies(state: State, policies: Mapping[str, Any]) -> None:
+    watchers = state.assembly.bus.watchers
+    kept = {n for n, p in _plugins(state).items() if remembers(p) and n not in watchers}
+    if set(policies) != kept:
+        raise ValueError("its policies' memories are not those of this run")
+
+
+def _check_tensors(values: Mapping[str, Any], ours: Mapping[str, Tensor]) -> None:
+    if set(values) != set(ours):
+        raise ValueError("its parameters are not those of the network")
+    for name, tensor in ours.items():
+        value = values[name]
+        same = isinstance(value, Tensor) and value.layout == torch.strided
+        if not same or (value.shape, value.dtype) != (tensor.shape, tensor.dtype):
+            raise ValueError(f"parameter {name} is of another shape or kind")
+
+
+def _check_teachers(state: State, teachers: Mapping[str, Any], step: int) -> None:
+    schedule = state.assembly.schedule
+    for phase, edge in zip(schedule.phases, schedule.edges, strict=False):
+        value = state.assembly.teachers.get(phase.name)
+        if edge < step and isinstance(value, Snapshot) and value.at not in teachers:
+            raise ValueError(f"it lacks the teacher taken as phase {value.at!r} began")
+    for weights in teachers.values():
+        _check_tensors(weights, state.net.state_dict())
+
+
+def _bounds(state: State) -> tuple[int, int]:
+    """MACs of the cheapest and the dearest pass of the space."""
+    space: Space = state.assembly.space
+    classes, sizes = state.assembly.classes, space.resolutions
+    low = space.macs(space.smallest.at(min(sizes)), classes)
+    return low, space.macs(space.largest.at(max(sizes)), classes)
+
+
+def check_ledger(
+    rows: Sequence[PhaseLedger], schedule: Schedule, step: int, macs: tuple[int, int]
+) -> None:
+    """ValueError where a ledger is not one of `step` completed steps."""
+    wanted = [
+        (phase.name, min(step, last) - first, _images(schedule, min(step, last), first))
+        for phase, (first, last) in zip(schedule.phases, pairwise(schedule.edges), strict=True)
+        if first < step
+    ]
+    begun = [row for row in rows if row.steps]
+    if [(row.name, row.steps, row.images) for row in begun] != wanted or len(rows) > len(begun) + 1:
+        raise ValueError("its ledger is not that of its step")
+    for row in rows:
+        seconds = (row.wall_seconds, row.waiting_seconds)
+        if not all(isinstance(s, int | float) and 0 <= s < LONGEST_RUN for s in seconds):
+            raise ValueError("its ledger has no time that can be")
+        if set(row.passes) != set(row.macs) or not set(row.passes) <= {str(role) for role in Role}:
+            raise ValueError("its ledger has passes of no role")
+        for role, passes in row.passes.items():
+            _check_role(row, Role(role), passes, macs)
+        if sum(n for role, n in row.passes.items() if Role(role) not in FORWARD_ONLY) < row.images:
+            raise ValueError("its ledger lacks passes")
+
+
+def _check_role(row: PhaseLedger, role: Role, passes: Any, macs: tuple[int, int]) -> None:
+    cost, factor = row.macs[role.value], 1 if role in FORWARD_ONLY else TRAINED_PASS
+    whole = all(type(value) is int and 0 <= value < MOST for value in (passes, cost))
+    if not whole or not passes * macs[0] * factor <= cost <= passes * macs[1] * factor:
+        raise ValueError("its ledger has MACs that its passes cannot take")
+
+
+def _images(schedule: Schedule, stop: int, start: int) -> int:
+    """Images of the steps from `start` to `stop`."""
+    return _until(schedule, stop) - _until(schedule, start)
+
+
+def _until(schedule: Schedule, step: int) -> int:
+    epochs, rest = divmod(step, schedule.steps_per_epoch)
+    each = min(schedule.images, schedule.steps_per_epoch * schedule.batch)
+    return epochs * each + min(rest * schedule.batch, schedule.images)
+
+
+def charge_lost(state: State, memory: Mapping[str, Any]) -> None:
+    """Charge the training that a kill threw away, as far as a checkpoint's interval explains it."""
+    since, interval = memory["at"], memory["interval"]
+    steps = [row.wall_seconds / row.steps for row in state.ledger.rows if row.steps]
+    bound = interval + 2 * HEARTBEAT + LONGEST_STEPS * max(steps, default=0.0)
+    lost, beyond = lost_seconds(state.folder / "events.jsonl", since, bound)
+    state.ledger.charge_lost(lost)
+    if beyond:
+        note = (
+            f"after step {state.cursor} the clock says {lost + beyond:.4g} s were lost to a kill, "
+            f"which a checkpoint every {interval:.3g} s cannot explain: {lost:.4g} s are charged"
+        )
+        state.notes.append(note)
+        state.progress.note(note)

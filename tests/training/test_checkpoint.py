@@ -1,0 +1,236 @@
+"""A checkpoint is taken up whole or not at all; what no run leaves behind is left out."""
+
+from __future__ import annotations
+
+import copy
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from ofa_bench import api
+from ofa_bench.errors import BenchError, ResumeError
+from ofa_bench.hooks.bus import Bus
+from ofa_bench.training.checkpoint import Checkpoints, deserialized, serialized
+
+TINY: dict[str, Any] = {"method": "deps", "dataset": "digits", "space": "toy", "epochs": 0.6}
+TINY |= {"set": ("evaluate.per_bucket=1", "evaluate.curve=2")}
+CPU = torch.device("cpu")
+MOMENT = 8  # the step that is killed; the last checkpoint but one is of one step earlier
+
+
+class Killed(BaseException):
+    """Nothing may catch it, as nothing catches a SIGKILL."""
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    torch.set_num_threads(1)
+    return api.run(**TINY, results=tmp_path_factory.mktemp("whole"))
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A run's folder with two checkpoints, of a process that was killed."""
+    tell = Bus.after_step
+
+    def kill(bus: Bus, step: Any, outcome: Any) -> None:
+        if step.index == MOMENT:
+            raise Killed
+        tell(bus, step, outcome)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Bus, "after_step", kill)
+        patch.setattr(Checkpoints, "due", property(lambda self: True))
+        with pytest.raises(Killed):
+            api.run(**TINY, results=tmp_path)
+    (run,) = (tmp_path / "runs").iterdir()
+    assert len(list((run / "checkpoint").glob("*.pt"))) == 2
+    return run
+
+
+def test_a_flipped_bit_is_never_taken_up(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path, 0)
+    state = {"run_id": "a", "step": 1, "weights": torch.arange(2000.0), "ledger": [{"steps": 1}]}
+    checkpoints.save(1, state)
+    checkpoints.save(2, {**state, "step": 2})
+    newest = tmp_path / "000000002.pt"
+    raw, source = newest.read_bytes(), random.Random(0)
+    for place in (source.randrange(8 * len(raw)) for _ in range(400)):
+        damaged = bytearray(raw)
+        damaged[place // 8] ^= 1 << place % 8
+        newest.write_bytes(bytes(damaged))
+        found = checkpoints.load("a", CPU)
+        assert found is not None
+        assert found["step"] == 1, place
+    newest.write_bytes(raw)
+    assert checkpoints.load("a", CPU)["step"] == 2  # type: ignore[index]
+
+
+def test_a_run_goes_on_from_the_older_checkpoint(folder: Path, whole: Any) -> None:
+    newest = sorted((folder / "checkpoint").glob("*.pt"))[-1]
+    raw = bytearray(newest.read_bytes())
+    raw[len(raw) // 2] ^= 1
+    newest.write_bytes(bytes(raw))
+    again = api.resume(str(folder))
+    assert again.weights_sha256 == whole.weights_sha256
+    assert again.cost.train_macs == whole.cost.train_macs
+    assert again.curve == whole.curve
+
+
+Change = Callable[[dict[str, Any]], None]
+
+
+def _put(*path: Any, value: Any) -> Change:
+    def change(state: dict[str, Any]) -> None:
+        inner: Any = state
+        for part in path[:-1]:
+            inner = inner[part]
+        inner[path[-1]] = value
+
+    return change
+
+
+def _drop(*path: Any) -> Change:
+    def change(state: dict[str, Any]) -> None:
+        inner: Any = state
+        for part in path[:-1]:
+            inner = inner[part]
+        del inner[path[-1]]
+
+    return change
+
+
+def _first(state: dict[str, Any]) -> str:
+    return str(next(iter(state["parameters"])))
+
+
+CHANGES: dict[str, Change] = {
+    "no ledger": _drop("ledger"),
+    "an empty ledger": _put("ledger", value=[]),
+    "a ledger that cost nothing": lambda s: s["ledger"][0]["macs"].clear(),
+    "passes that cost nothing": lambda s: s["ledger"][0]["macs"].update(largest=0),
+    "no passes": lambda s: s["ledger"][0].update(passes={}, macs={}),
+    "endless time": _put("ledger", 0, "wall_seconds", value=float("inf")),
+    "no time": _put("ledger", 0, "wall_seconds", value=float("nan")),
+    "fewer steps": _put("ledger", 0, "steps", value=1),
+    "huge passes": _put("ledger", 0, "images", value=10**30),
+    "a step beyond the end": _put("step", value=10**6),
+    "a step before the start": _put("step", value=-1),
+    "a step of another file": _put("step", value=3),
+    "a step that is no number": _put("step", value="8"),
+    "a junk curve": _put("curve", value=[{"step": 10**30, "junk": 1}]),
+    "a curve of the future": _put("curve", value=[{"step": 10**6, "epoch": 1.0, "phase": "x"}]),
+    "a curve that is no list": _put("curve", value=7),
+    "no parameters": _drop("parameters"),
+    "a parameter too few": lambda s: s["parameters"].pop(_first(s)),
+    "a parameter of another shape": lambda s: s["parameters"].update({_first(s): torch.ones(3)}),
+    "parameters of integers": lambda s: s["parameters"].update(
+        {_first(s): s["parameters"][_first(s)].long()}
+    ),
+    "no optimizer": _put("optimizer", value={"cohorts": [], "torch": None}),
+    "an optimizer of strangers": _put("optimizer", "cohorts", value=[["nobody"]]),
+    "another weight decay": _put("optimizer", "torch", "param_groups", 0, "weight_decay", value=9),
+    "another momentum": _put("optimizer", "torch", "param_groups", 0, "momentum", value=0.1),
+    "no policies": _put("policies", value={"stranger": {}}),
+    "no time of writing": _put("at", value="now"),
+    "an endless interval": _put("interval", value=float("inf")),
+    "a beginning that is a path": _put("prefix", value="../../x"),
+    "notes that are none": _put("notes", value=3),
+    "mistakes that are none": _put("mistakes", value={"x": [10**40, 3]}),
+    "no keys": lambda s: s.clear(),
+}
+
+
+def test_what_no_run_leaves_behind_falls_back(
+    folder: Path, whole: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the newest holds, the older one is taken; if both do, that is a sentence."""
+    older, newest = sorted((folder / "checkpoint").glob("*.pt"))
+    good = deserialized(newest, CPU)
+    kept = {path: path.read_bytes() for path in (older, newest)}
+    steps: list[int] = []
+
+    class Enough(BaseException):
+        pass
+
+    def look(self: Any, cursor: int) -> None:
+        steps.append(cursor)
+        raise Enough
+
+    monkeypatch.setattr("ofa_bench.training.loop.Loop._catch_up", look)
+    for name, change in CHANGES.items():
+        state = copy.deepcopy(good)
+        run_id = state["run_id"]
+        change(state)
+        state["run_id"] = run_id
+        newest.write_bytes(serialized(state))
+        with pytest.raises(Enough):
+            api.resume(str(folder))
+        assert steps[-1] == int(older.stem), name
+        older.write_bytes(serialized(state) if "another file" in name else newest.read_bytes())
+        with pytest.raises(ResumeError, match="can be used") as caught:
+            api.resume(str(folder))
+        assert "--fresh" in caught.value.hint, name
+        older.write_bytes(kept[older])
+    newest.write_bytes(kept[newest])
+    monkeypatch.undo()
+    assert api.resume(str(folder)).weights_sha256 == whole.weights_sha256
+
+
+def test_another_runs_checkpoint_is_a_sentence(folder: Path) -> None:
+    newest = sorted((folder / "checkpoint").glob("*.pt"))[-1]
+    newest.write_bytes(serialized({**deserialized(newest, CPU), "run_id": "f" * 64}))
+    with pytest.raises(ResumeError, match="not"):
+        api.resume(str(folder))
+
+
+def test_a_stranger_among_the_checkpoints_is_left_out(folder: Path, whole: Any) -> None:
+    """A link to a file without an end, and a name that is no number of a step."""
+    (folder / "checkpoint" / "999999999.pt").symlink_to("/dev/zero")
+    (folder / "checkpoint" / "1x.pt").write_bytes(b"x")
+    try:
+        again = api.resume(str(folder))
+    except BenchError as error:
+        assert "checkpoint" in error.message
+    else:
+        assert again.weights_sha256 == whole.weights_sha256
+
+
+EVENTS = [
+    '{"at": Infinity, "event": "step"}',
+    '{"at": NaN, "event": "step"}',
+    '{"at": 1' + "0" * 400 + ', "event": "step"}',
+    '{"at": 1' + "0" * 5000 + ', "event": "step"}',
+    '{"at": "x", "event": "step"}',
+    "[" * 100_000,
+    "null",
+    '{"at": -1e300, "event": "start"}',
+    "\x00\xff",
+]
+
+
+@pytest.mark.parametrize("ahead", [3.15e7, 5.0], ids=["a year ahead", "seconds"])
+def test_lost_time_is_what_a_checkpoint_explains(ahead: float, folder: Path, whole: Any) -> None:
+    newest = deserialized(sorted((folder / "checkpoint").glob("*.pt"))[-1], CPU)
+    lines = [*EVENTS, f'{{"at": {newest["at"] + ahead}, "event": "step"}}']
+    with (folder / "events.jsonl").open("a", encoding="utf-8") as stream:
+        stream.write("\n".join(lines) + "\n")
+    again = api.resume(str(folder))
+    spent = sum(row["wall_seconds"] for row in newest["ledger"])
+    assert again.weights_sha256 == whole.weights_sha256
+    clock = [note for note in again.task.notes if "clock" in note]
+    if ahead > 100:
+        assert spent < again.cost.wall_seconds < spent + 120
+        assert clock
+    else:
+        assert again.cost.wall_seconds > spent + ahead
+        assert not clock

@@ -1,0 +1,139 @@
+"""A run stopped at an awkward moment, politely or not, ends with an undisturbed one's bits."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from ofa_bench import api
+from ofa_bench.errors import Interrupted
+from ofa_bench.hooks.bus import Bus
+from ofa_bench.training.training_curve import TrainingCurve
+
+SMALL: dict[str, Any] = {"dataset": "digits", "space": "toy", "epochs": 1}
+SMALL |= {"set": ("evaluate.per_bucket=1", "evaluate.curve=1")}
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+def stop(number: int = signal.SIGTERM) -> None:
+    os.kill(os.getpid(), number)
+
+
+def went_on(method: str, folder: Path) -> Any:
+    """Resume until nothing interrupts any more."""
+    (run,) = (folder / "runs").iterdir()
+    for _ in range(20):
+        try:
+            return api.resume(run.name, folder)
+        except Interrupted as told:
+            assert f"ofa-bench resume {run.name}" in told.hint
+    raise AssertionError("interrupted for ever")
+
+
+@pytest.mark.parametrize("method", ["ofa", "compofa", "bignas", "bignas-port", "deps"])
+def test_stopped_in_the_first_and_last_step_of_every_phase(
+    method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = api.run(method=method, results=tmp_path / "whole", **SMALL)
+    edges = api.plan(method=method, **SMALL).schedule.edges
+    moments = {*edges[:-1], *(edge - 1 for edge in edges[1:])}
+    draw = Bus.draws
+
+    def once(bus: Bus, step: Any, probe: Any) -> Any:
+        if step.index in moments:
+            moments.remove(step.index)
+            stop()
+        return draw(bus, step, probe)
+
+    monkeypatch.setattr(Bus, "draws", once)
+    with pytest.raises(Interrupted):
+        api.run(method=method, results=tmp_path / "cut", **SMALL)
+    again = went_on(method, tmp_path / "cut")
+    assert not moments
+    assert again.weights_sha256 == whole.weights_sha256
+    assert again.scores == whole.scores
+    assert again.curve == whole.curve
+
+
+def test_stopped_while_the_curve_is_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = api.run(method="deps", results=tmp_path / "whole", **SMALL)
+    measure, stopped = TrainingCurve.measure, set()
+
+    def once(curve: TrainingCurve, step: Any) -> Any:
+        if step.index not in stopped:
+            stopped.add(step.index)
+            stop()
+        return measure(curve, step)
+
+    monkeypatch.setattr(TrainingCurve, "measure", once)
+    with pytest.raises(Interrupted):
+        api.run(method="deps", results=tmp_path / "cut", **SMALL)
+    again = went_on("deps", tmp_path / "cut")
+    assert again.weights_sha256 == whole.weights_sha256
+    assert [p.step for p in again.curve] == [p.step for p in whole.curve]
+    assert again.curve == whole.curve
+
+
+DYING = """
+import os, signal, sys
+from ofa_bench import api, files
+from ofa_bench.training.checkpoint import Checkpoints
+from ofa_bench.training.optimizer import Optimizer
+
+moment, folder = sys.argv[1:]
+Checkpoints.due = property(lambda self: True)
+die = lambda: os.kill(os.getpid(), signal.SIGKILL)
+count = 0
+if moment == "in an update":
+    step = Optimizer.step
+    def update(self, lr):
+        global count
+        count += 1
+        if count == 9:
+            with __import__("torch").no_grad():
+                for parameter in list(self._parameters.values())[::2]:
+                    parameter.add_(1)
+            die()
+        step(self, lr)
+    Optimizer.step = update
+else:
+    replace = os.replace
+    def half(source, target, **more):
+        global count
+        count += str(target).endswith(".pt")
+        if count == 7:
+            die()
+        replace(source, target, **more)
+    os.replace = half
+set_ = ("evaluate.per_bucket=1", "evaluate.curve=1")
+api.run(method="deps", dataset="digits", space="toy", epochs=1, set=set_, results=folder)
+"""
+
+
+@pytest.mark.parametrize("moment", ["in an update", "in a checkpoint"])
+def test_killed_and_resumed_from_the_shell(moment: str, tmp_path: Path) -> None:
+    whole = api.run(method="deps", results=tmp_path / "whole", **SMALL)
+    cut = tmp_path / "cut"
+    words = [sys.executable, "-c", DYING, moment, str(cut)]
+    died = subprocess.run(words, capture_output=True, text=True, timeout=120)
+    assert died.returncode == -signal.SIGKILL, died.stderr[-2000:]
+    (run,) = (cut / "runs").iterdir()
+    words = [sys.executable, "-m", "ofa_bench", "resume", run.name, "--results", str(cut)]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr[-2000:]
+    weights = [(d / "runs" / run.name / "weights.safetensors") for d in (cut, tmp_path / "whole")]
+    assert weights[0].read_bytes() == weights[1].read_bytes()
+    assert whole.run.id == run.name

@@ -1,0 +1,130 @@
+"""A run with loader workers ends, whatever happens to it, and takes them along."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from ofa_bench import api
+from ofa_bench.training.checkpoint import lock
+from tests.running import (
+    ENDLESS,
+    GUARD,
+    descendants,
+    gone,
+    kill,
+    pictures,
+    started,
+    training,
+    until,
+    words,
+)
+
+SHORT = ("--space", "toy", "--epochs", "2", "--set", "evaluate.per_bucket=1")
+
+
+def line(tmp_path: Path, *more: str, command: str = "run") -> list[str]:
+    images = tmp_path / "images"
+    if not images.is_dir():
+        pictures(images)
+    where = ("--dataset", "folder", "--data-dir", images, "--results", tmp_path / "results")
+    return words(command, *where, "--workers", 2, *more)
+
+
+def loaders(pid: int) -> list[int]:
+    """The processes that load images for a run."""
+    until(lambda: len(descendants(pid)) >= 2, "two workers")
+    return descendants(pid)
+
+
+@pytest.mark.parametrize(
+    ("kind", "group"), [("INT", True), ("TERM", False), ("HUP", False), ("USR1", True)]
+)
+def test_a_signal_saves_the_state_and_ends_the_run(kind: str, group: bool, tmp_path: Path) -> None:
+    with started(line(tmp_path, *ENDLESS, "--method", "ofa")) as run:
+        training(run, tmp_path / "results")
+        workers = loaders(run.pid)
+        number = getattr(signal, f"SIG{kind}")
+        (os.killpg if group else os.kill)(run.pid, number)
+        _, err = run.communicate(timeout=GUARD)
+    assert run.returncode == 130, err
+    assert "state is saved" in err and "ofa-bench resume" in err
+    assert "Traceback" not in err
+    assert gone(workers)
+
+
+def test_a_killed_worker_ends_the_run(tmp_path: Path) -> None:
+    with started(line(tmp_path, *ENDLESS, "--method", "ofa")) as run:
+        training(run, tmp_path / "results")
+        workers = loaders(run.pid)
+        kill(workers[0])
+        _, err = run.communicate(timeout=GUARD)
+    assert run.returncode == 2, err
+    assert "loads images was killed" in err and "--workers 0" in err
+    assert "ofa-bench resume" in err and "Traceback" not in err
+    assert gone(workers)
+
+
+def test_all_workers_killed_at_once(tmp_path: Path) -> None:
+    with started(line(tmp_path, *ENDLESS, "--method", "ofa")) as run:
+        training(run, tmp_path / "results")
+        for worker in loaders(run.pid):
+            kill(worker)
+        _, err = run.communicate(timeout=GUARD)
+    assert run.returncode == 2, err
+    assert "loads images was killed" in err and "bug" not in err
+
+
+def test_workers_end_with_a_killed_run_which_can_be_resumed_at_once(tmp_path: Path) -> None:
+    with started(line(tmp_path, *ENDLESS, "--method", "ofa")) as run:
+        training(run, tmp_path / "results")
+        workers = loaders(run.pid)
+        kill(run.pid)
+        run.wait(GUARD)
+        (folder,) = (tmp_path / "results" / "runs").iterdir()
+        with lock(folder):  # though its workers may live for a moment yet
+            until(lambda: gone(workers), "the workers' end")
+
+
+def test_a_run_that_diverges_ends(tmp_path: Path) -> None:
+    hot = ("--set", "optim.lr=1e30", "--method", "ofa", *SHORT)
+    codes = []
+    for _ in range(2):  # the second time its record is there
+        with started(line(tmp_path, *hot)) as run:
+            _, err = run.communicate(timeout=GUARD)
+        codes.append(run.returncode)
+        assert "stopped being finite" in err and "Traceback" not in err
+    assert codes == [1, 1]
+
+
+def test_ranks_end_at_a_signal_to_their_launcher(tmp_path: Path) -> None:
+    launch = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
+    asked = line(tmp_path, *ENDLESS, "--method", "ofa")
+    with started([asked[0], *launch, *asked[1:]]) as run:
+        training(run, tmp_path / "results")
+        company = descendants(run.pid)
+        run.send_signal(signal.SIGTERM)
+        _, err = run.communicate(timeout=GUARD)
+    assert "state is saved" in err
+    assert "SIGKILL" not in err
+    until(lambda: gone(company), "the ranks' and their workers' end")
+
+
+def test_resumed_with_workers_to_the_same_bits(tmp_path: Path) -> None:
+    asked = ("--space", "toy", "--epochs", "60", "--set", "evaluate.per_bucket=1")
+    asked += ("--set", "evaluate.curve=0", "--method", "ofa", "--json")
+    with started(line(tmp_path, *asked)) as run:
+        training(run, tmp_path / "results")
+        run.send_signal(signal.SIGTERM)
+        run.communicate(timeout=GUARD)
+    cut = subprocess.run(line(tmp_path, *asked), capture_output=True, text=True, timeout=GUARD)
+    whole = api.run(
+        dataset="folder", data_dir=tmp_path / "images", results=tmp_path / "whole", method="ofa",
+        space="toy", epochs=60, workers=0, set=("evaluate.per_bucket=1", "evaluate.curve=0"),
+    )  # fmt: skip
+    assert json.loads(cut.stdout)["weights_sha256"] == whole.weights_sha256
