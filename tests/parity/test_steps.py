@@ -174,6 +174,7 @@ def test_ten_steps_of_a_sandwich(name: str, seed: int) -> None:
     # A rate at which random weights do not fly apart: rounding would grow a thousandfold by step.
     chosen = ("net.dropout=0", "optim.name=sgd", "optim.lr=0.0001", "optim.lr_batch=2048")
     chosen += ("net.shortcuts=identity", "optim.weight_decay=3e-5", "optim.nesterov=true")
+    chosen += ("optim.warmup=0",)  # so that every step moves
     plan = api.plan(method="bignas", dataset="imagenet", space=name, set=chosen)
     ours = Ours(net, plan, 0)
 

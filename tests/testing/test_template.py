@@ -69,7 +69,7 @@ def test_it_trains_as_generated(kind: str, tmp_path: Path, monkeypatch: pytest.M
     discovery = Discovery(Catalogue())
     discovery.catalogue.merge(discover().catalogue)
     discovery.admit(module, Origin(f"whole-{kind}", f"ofa-bench-whole-{kind}", "0.1.0"))
-    monkeypatch.setattr("ofa_bench.api.discover", lambda: discovery)
+    monkeypatch.setattr("ofa_bench.runs.requests.discover", lambda: discovery)
     asked = {"extra": {"extras": (f"whole-{kind}",)}}.get(kind, {kind: f"whole-{kind}"})
     if kind == "shrink":
         asked |= {"lr": "cosine", "distill": "labels"}
