@@ -9,6 +9,7 @@ from ofa_bench.planning.assemble import Assembly
 from ofa_bench.recipe.fingerprint import (
     NUMERICS,
     CodeSource,
+    canonical,
     hashed_science,
     package_hash,
     row_id,
@@ -66,7 +67,7 @@ def alike(
     first; `files` hashes weights it starts from."""
     counts = f"{source.sizes['train']} for training, {source.sizes['test']} for the test"
     starts = {f"{name} weights": hashed[:12] for name, hashed in files.items()}
-    recipe = digest(assembly.science.model_dump_json())[:12]
+    recipe = digest(canonical(assembly.science.model_dump(mode="json")))[:12]
     code = {f"code of {name}": part.hash[:12] for name, part in identity.sources.items()}
     return {
         "images": f"{source.hash[:12]} ({counts})",

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from ofa_bench.errors import UsageError
 from ofa_bench.records.parts import Part
+from ofa_bench.sanitize import printable
 from ofa_bench.space import Space
 from ofa_bench.space.bounds import check
 from ofa_bench.space.table import First, Head, Row, Stem, Table, load_table, table_names
@@ -81,7 +82,7 @@ def carried(space: Space) -> dict[str, Any] | None:
     if name in table_names() and load_table(name) == space.table:
         return None
     fields = asdict(space.table)
-    texts = {key: fields[key][:LONGEST] for key in ("summary", "source")}
+    texts = {key: printable(fields[key])[:LONGEST] for key in ("summary", "source")}
     return {k: v for k, v in fields.items() if k not in ("name", "costs")} | texts
 
 
