@@ -176,7 +176,7 @@ EVIL = "open({canary!r} + '/executed-plugin', 'w').close()\n".replace("{canary!r
 
 def words(rng: random.Random, box: Box, corpus: Corpus) -> Case:
     """Any command with odd words."""
-    frozen = (ROOT / "tests" / "house" / "cli.txt").read_text(encoding="utf-8").splitlines()
+    frozen = (ROOT / "tests" / "repo_rules" / "cli.txt").read_text(encoding="utf-8").splitlines()
     lines = [line.split()[1:] for line in frozen if not line.startswith(NEVER)]
     line = rng.choice([line for line in lines if line])
     command = [word for word in line if not word.startswith("-")][:2]
