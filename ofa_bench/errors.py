@@ -122,8 +122,8 @@ def suggest(name: str, known: Iterable[str], listing: str = "there are") -> str:
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """The known name that a typist most likely meant, or None."""
-    found = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
-    return found[0] if found else None
+    matches = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return matches[0] if matches else None
 
 
 def nearest_first(name: str, known: Iterable[str]) -> list[str]:

@@ -279,8 +279,8 @@ class Schedule:
         Norm layers see exactly one micro-batch, so the cut is a fact of the recipe: a full batch
         in parts of `norm_batch`, a short last one in nearly equal parts.
         """
-        epoch, place = divmod(index, self.steps_per_epoch)
-        first = place * self.batch
+        epoch, step_in_epoch = divmod(index, self.steps_per_epoch)
+        first = step_in_epoch * self.batch
         count = min(self.batch, self.images - first)
         parts = -(-count // self.norm_batch)
         bounds = [first + count * part // parts for part in range(parts + 1)]

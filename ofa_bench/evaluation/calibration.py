@@ -41,8 +41,8 @@ def calibrate(net: Supernet, subnet: Subnet, batches: Iterable[MicroBatch]) -> S
 def _observe(
     net: Supernet, subnet: Subnet, x: Tensor, norms: Mapping[int, Norms], tally: NormAccumulator
 ) -> None:
-    for index, own in norms.items():
-        x = tally.run(net, index, x, subnet, own)
+    for index, block_norms in norms.items():
+        x = tally.run(net, index, x, subnet, block_norms)
 
 
 @contextmanager
@@ -55,12 +55,12 @@ def calibrated(net: Supernet, subnet: Subnet, statistics: Statistics) -> Iterato
     for index in range(len(net.blocks)):
         if net.key(subnet, index) is None:
             continue
-        own = norms_of(net, index)
-        if own and own.keys().isdisjoint(statistics):
+        block_norms = norms_of(net, index)
+        if block_norms and block_norms.keys().isdisjoint(statistics):
             raise UsageError(
                 f"no statistics for block {index} of {subnet}", "calibrate this very subnet first"
             )
-        norms.update(own)
+        norms.update(block_norms)
     strange = [name for name in statistics if name not in norms]
     if strange:
         raise UsageError(f"{subnet} has no norm {strange[0]}", "calibrate this very subnet first")
@@ -109,10 +109,10 @@ def norms_of(net: Supernet, index: int) -> Norms:
 def attached(norms: Norms, statistics: Statistics | None = None) -> Iterator[None]:
     """Norms with these statistics, or the batch's where they have none; put back at the end."""
     before = [(norm, norm.statistics, norm.record) for norm in norms.values()]
-    given = statistics or {}
+    by_name = statistics or {}
     try:
         for name, norm in norms.items():
-            norm.statistics, norm.record = given.get(name), None
+            norm.statistics, norm.record = by_name.get(name), None
         yield
     finally:
         for norm, held, record in before:

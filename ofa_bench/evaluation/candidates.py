@@ -22,10 +22,10 @@ def candidates(
     all nets there being equally likely; all of them where there are no more. No run's seed matters.
     """
     named = [space.smallest, space.largest, *space.uniform()]
-    found = {trained.smallest, trained.largest, *(net for net in named if net in trained)}
+    nets = {trained.smallest, trained.largest, *(net for net in named if net in trained)}
     for number, (low, high) in enumerate(bounds(space, buckets, classes)):
-        found.update(_inside(trained, low, high, per_bucket, classes, number))
-    return sorted(found, key=lambda net: (space.macs(net, classes), json.dumps(net.to_json())))
+        nets.update(_inside(trained, low, high, per_bucket, classes, number))
+    return sorted(nets, key=lambda net: (space.macs(net, classes), json.dumps(net.to_json())))
 
 
 def bounds(space: Space, buckets: int, classes: int) -> list[tuple[int, int]]:

@@ -74,23 +74,23 @@ def score(
             )
     mine = range(len(subnets)) if devices is None else share(net, subnets, devices)
     by_resolution: dict[int, list[int]] = {}
-    for place in mine:
-        by_resolution.setdefault(subnets[place].resolution, []).append(place)
+    for position in mine:
+        by_resolution.setdefault(subnets[position].resolution, []).append(position)
     total = len(by_resolution) * sum(-(-source.sizes[split] // chunk) for split in splits)
-    told = _told(tell, total)
-    found: dict[int, dict[str, NDArray[numpy.bool_]]] = {}
+    progress = _progress(tell, total)
+    results: dict[int, dict[str, NDArray[numpy.bool_]]] = {}
     with undisturbed(net):
-        for resolution, places in by_resolution.items():
-            company = [subnets[place] for place in places]
-            hits = _hits(net, company, source, resolution, splits, chunk, told)
-            for row, place in enumerate(places):
-                found[place] = {split: table[row].numpy() for split, table in hits.items()}
-    for part in [found] if devices is None else devices.gather(found):
-        found |= part
-    return [Correctness(subnet, found[place]) for place, subnet in enumerate(subnets)]
+        for resolution, positions in by_resolution.items():
+            group = [subnets[position] for position in positions]
+            hits = _hits(net, group, source, resolution, splits, chunk, progress)
+            for row, position in enumerate(positions):
+                results[position] = {split: table[row].numpy() for split, table in hits.items()}
+    for part in [results] if devices is None else devices.gather(results):
+        results |= part
+    return [Correctness(subnet, results[position]) for position, subnet in enumerate(subnets)]
 
 
-def _told(tell: Callable[[int, int], None] | None, total: int) -> Iterator[None]:
+def _progress(tell: Callable[[int, int], None] | None, total: int) -> Iterator[None]:
     """Each step tells one chunk more of the total."""
     for done in count(1):
         if tell is not None:
@@ -109,18 +109,19 @@ def top1(
 ) -> list[float]:
     """Top-1 accuracies in percent, in the order of the subnets."""
     scored = score(net, subnets, source, splits=(split,), chunk=chunk, devices=devices)
-    return [each.top1(split) for each in scored]
+    return [result.top1(split) for result in scored]
 
 
 def share(net: Supernet, subnets: Sequence[Subnet], devices: Ranks) -> list[int]:
-    """The places that fall to this rank: relatives together, about the same MACs for each rank."""
-    places = PrefixTree(net, subnets).places()
-    costs = [net.space.macs(subnets[place], net.classes) for place in places]
+    """Positions of the subnets that this rank scores: neighbours in the prefix tree stay together,
+    and ranks get about equal MACs."""
+    positions = PrefixTree(net, subnets).positions()
+    costs = [net.space.macs(subnets[position], net.classes) for position in positions]
     total = sum(costs)
     middles = [end - cost / 2 for end, cost in zip(accumulate(costs), costs, strict=True)]
     return [
-        place
-        for place, middle in zip(places, middles, strict=True)
+        position
+        for position, middle in zip(positions, middles, strict=True)
         if int(devices.world * middle / total) == devices.rank
     ]
 
@@ -132,7 +133,7 @@ def _hits(
     resolution: int,
     splits: Sequence[HeldOut],
     chunk: int,
-    told: Iterator[None],
+    progress: Iterator[None],
 ) -> dict[str, Tensor]:
     """For each split a boolean table [subnets, images]; all subnets are of one resolution."""
     tree = PrefixTree(net, subnets)
@@ -142,7 +143,7 @@ def _hits(
         marks = []
         for batch in source.evaluation(split, resolution, chunk):
             marks.append(_marks(tree, len(subnets), batch))
-            next(told)
+            next(progress)
         hits[split] = torch.cat(marks, 1).cpu()
     return hits
 
@@ -152,8 +153,8 @@ def _marks(tree: PrefixTree, rows: int, batch: MicroBatch) -> Tensor:
     truth = batch.labels
     marks = torch.zeros((rows, len(truth)), dtype=torch.bool, device=truth.device)
 
-    def mark(place: int, logits: Tensor) -> None:
-        torch.eq(logits.argmax(1), truth, out=marks[place])
+    def mark(position: int, logits: Tensor) -> None:
+        torch.eq(logits.argmax(1), truth, out=marks[position])
 
     tree.classify(batch.images, mark)
     return marks

@@ -24,7 +24,7 @@ from ofa_bench.hooks.hookspecs import (
 )
 from ofa_bench.hooks.marks import HOOKS, check_marks
 from ofa_bench.hooks.policy import Policy, families
-from ofa_bench.hooks.tracebacks import author_traceback, holder, place
+from ofa_bench.hooks.tracebacks import author_traceback, holder, source_line
 from ofa_bench.hooks.watchers import Announcer, Watchers, acting_part, at, relay
 from ofa_bench.schedule import Budget, Phase, Step
 from ofa_bench.space import Space, Subnet
@@ -75,18 +75,18 @@ class Bus(Announcer):
         """Each family hook has exactly one answer, its owner's; a merge has at most one."""
         owners = {hook: family for family, base in families().items() for hook in base.hooks}
         for hook in HOOKS:
-            found = [
+            answering = [
                 impl.plugin_name
                 for impl in getattr(self._relay.hook, hook).get_hookimpls()
                 if not (impl.hookwrapper or impl.wrapper)
             ]
             owner = owners.get(hook)
-            strangers = [name for name in found if name != owner] if owner else found[1:]
-            if owner and owner not in found:
+            strangers = [name for name in answering if name != owner] if owner else answering[1:]
+            if owner and owner not in answering:
                 raise PluginError(f"{self._who(owner)} does not define {hook}")
             if strangers and (owner or hook == "merge_gradients"):
                 raise PluginError(
-                    f"{hook} is answered by both {self._who(owner or found[0])} and "
+                    f"{hook} is answered by both {self._who(owner or answering[0])} and "
                     f"{self._who(strangers[0])}",
                     "only one may answer; the other can watch with @hookimpl(wrapper=True)",
                 )
@@ -151,7 +151,7 @@ class Bus(Announcer):
             raise self._failed(hook, where, error, holder(error, self._plugins) or owner) from error
 
     def _failed(self, hook: str, where: str, error: Exception, owner: str) -> PolicyError:
-        line = place(error)
+        line = source_line(error)
         failed = PolicyError(
             f"{self._who(owner)} failed in {hook} {where}: {type(error).__name__}: {error}"
             + (f" ({line})" if line else ""),

@@ -122,8 +122,8 @@ class Catalogue:
         """A folder shaped like `specs/`: its `spaces/`, `datasets/` and `recipes/` count too."""
         root = Path(folder)
         self.folders.append((self.origin, root))
-        for kind, place in (("space", "spaces"), ("dataset", "datasets")):
-            for path in sorted((root / place).glob("*.toml")):
+        for kind, subfolder in (("space", "spaces"), ("dataset", "datasets")):
+            for path in sorted((root / subfolder).glob("*.toml")):
                 self._add(kind, path.stem, path)
 
     def _add(
@@ -134,14 +134,14 @@ class Catalogue:
         self._insert(Entry(kind, name, target, self.origin, about or {}))
 
     def _insert(self, entry: Entry) -> None:
-        place = (entry.kind, entry.name)
-        if place in self.entries:
-            other = self.entries[place].origin
+        key = (entry.kind, entry.name)
+        if key in self.entries:
+            other = self.entries[key].origin
             raise PluginError(
                 f"{entry.kind} {entry.name!r} is given by both {other} and {entry.origin}",
                 f"uninstall one, or name the plugins to load: OFA_BENCH_PLUGINS={other.plugin}",
             )
-        self.entries[place] = entry
+        self.entries[key] = entry
 
     def merge(self, other: Catalogue) -> None:
         """Take over another catalogue's entries, all or none."""
@@ -173,7 +173,7 @@ class Catalogue:
 
 
 @dataclass(frozen=True)
-class Found:
+class PluginStatus:
     """A plugin that discovery met: loaded, broken (with the reason), or blocked by the user."""
 
     origin: Origin
@@ -186,7 +186,7 @@ class Discovery:
     """The catalogue and the story of how it came to be."""
 
     catalogue: Catalogue = field(default_factory=Catalogue)
-    found: list[Found] = field(default_factory=list)
+    plugins: list[PluginStatus] = field(default_factory=list)
 
     def admit(self, plugin: object, origin: Origin) -> None:
         """Register a plugin into a scratch catalogue, merged only if it returns.
@@ -211,14 +211,14 @@ class Discovery:
             )
         manager.hook.register.call_historic(kwargs={"catalogue": scratch})
         self.catalogue.merge(scratch)
-        self.found.append(Found(origin, "loaded"))
+        self.plugins.append(PluginStatus(origin, "loaded"))
 
     def try_admit(self, load: Any, origin: Origin) -> None:
         """As `admit`, but a plugin that fails becomes a row with its reason."""
         try:
             self.admit(load(), origin)
         except (Exception, SystemExit) as error:
-            self.found.append(Found(origin, "broken", f"{type(error).__name__}: {error}"))
+            self.plugins.append(PluginStatus(origin, "broken", f"{type(error).__name__}: {error}"))
 
 
 @functools.cache
@@ -245,14 +245,14 @@ def _loaded(wanted: set[str] | None) -> Discovery:
         dist = point.dist
         origin = Origin(point.name, dist.name if dist else "", dist.version if dist else "")
         if wanted is not None and not wanted & {point.name, origin.distribution}:
-            discovery.found.append(Found(origin, "blocked", f"not in {NARROWED}"))
+            discovery.plugins.append(PluginStatus(origin, "blocked", f"not in {NARROWED}"))
             continue
         discovery.try_admit(point.load, origin)
-    origins = [each.origin for each in discovery.found]
-    met = {name for each in origins for name in (each.plugin, each.distribution)}
+    origins = [plugin.origin for plugin in discovery.plugins]
+    met = {name for origin in origins for name in (origin.plugin, origin.distribution)}
     for name in sorted((wanted or set()) - met):
         reason = f"{NARROWED} names it, but it is not installed"
-        discovery.found.append(Found(Origin(name), "absent", reason))
+        discovery.plugins.append(PluginStatus(Origin(name), "absent", reason))
     return discovery
 
 

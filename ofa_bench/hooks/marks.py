@@ -25,12 +25,14 @@ def check_marks(plugin: type, who: str) -> None:
 
 def misspelt(plugin: type) -> dict[str, str]:
     """Public methods of a plugin's own that are nearly called like a hook, and that hook."""
-    own = {
+    methods = {
         name
         for cls in plugin.__mro__
         if not cls.__module__.startswith(("ofa_bench.", "builtins"))
         for name, value in vars(cls).items()
         if callable(value) and not name.startswith("_") and name not in HOOKS
     }
-    near = {name: difflib.get_close_matches(name, HOOKS, 1, cutoff=0.85) for name in sorted(own)}
-    return {name: found[0] for name, found in near.items() if found}
+    near = {
+        name: difflib.get_close_matches(name, HOOKS, 1, cutoff=0.85) for name in sorted(methods)
+    }
+    return {name: matches[0] for name, matches in near.items() if matches}

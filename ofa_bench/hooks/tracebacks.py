@@ -38,15 +38,15 @@ def holder(error: BaseException, plugins: Mapping[str, object]) -> str:
     """The name of the plugin whose method an error came through; "" if of none."""
     trace = error.__traceback__
     while trace is not None:
-        own = trace.tb_frame.f_locals.get("self")
+        receiver = trace.tb_frame.f_locals.get("self")
         for name, plugin in plugins.items():
-            if own is plugin:
+            if receiver is plugin:
                 return name
         trace = trace.tb_next
     return ""
 
 
-def place(error: BaseException) -> str:
+def source_line(error: BaseException) -> str:
     """The author's innermost line as "file.py:12 in shrink_draws"; "" where none is theirs."""
     frames = author_frames(error)
     if not frames:

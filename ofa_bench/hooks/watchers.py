@@ -15,7 +15,7 @@ import pluggy
 
 from ofa_bench.errors import BenchError, Interrupted
 from ofa_bench.hooks.hookspecs import PROJECT, Outcome, RunView, Scores, TrainingSpec
-from ofa_bench.hooks.tracebacks import place
+from ofa_bench.hooks.tracebacks import source_line
 from ofa_bench.sanitize import plain_text
 from ofa_bench.schedule import Phase, Step
 
@@ -134,7 +134,7 @@ class Watchers:
             self.mistakes[name].count += 1
             return
         reason = error.message if isinstance(error, BenchError) else f"{error}"
-        line = place(error)
+        line = source_line(error)
         first = f"{where}: {type(error).__name__}: {reason}" + (f" ({line})" if line else "")
         self.mistakes[name] = Mistakes(1, plain_text(first, LONGEST))
         self.tell(
@@ -144,7 +144,7 @@ class Watchers:
 
     def state_dict(self) -> dict[str, list[Any]]:
         """The mistakes so far, for the checkpoint."""
-        return {name: [each.count, each.first] for name, each in self.mistakes.items()}
+        return {name: [mistakes.count, mistakes.first] for name, mistakes in self.mistakes.items()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on from a checkpoint's mistakes; ValueError where they are none."""

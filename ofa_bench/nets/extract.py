@@ -129,15 +129,15 @@ class _Copy:
             layers |= {"mix": _conv(block.mix, block.mix.weight), "mix_act": type(block.act)()}
         linear = block.classifier
         classifier = nn.Linear(linear.in_features, linear.out_features, device="meta")
-        classifier.weight, classifier.bias = _own(linear.weight), _own(linear.bias)
+        classifier.weight, classifier.bias = _parameter(linear.weight), _parameter(linear.bias)
         return _sequence({**layers, "flatten": nn.Flatten(), "classifier": classifier})
 
     def norm(self, norm: ElasticNorm, channels: int) -> nn.BatchNorm2d:
         plain = nn.BatchNorm2d(
             channels, eps=norm.eps, track_running_stats=self.statistics is not None, device="meta"
         )
-        plain.weight = _own(take(norm.weight, channels))
-        plain.bias = _own(take(norm.bias, channels))
+        plain.weight = _parameter(take(norm.weight, channels))
+        plain.bias = _parameter(take(norm.bias, channels))
         if self.statistics is not None:
             name = self.norms[norm]
             if name not in self.statistics:
@@ -161,9 +161,9 @@ def _conv(conv: nn.Conv2d, weight: Tensor) -> nn.Conv2d:
         bias=conv.bias is not None,
         device="meta",
     )
-    plain.weight = _own(weight)
+    plain.weight = _parameter(weight)
     if conv.bias is not None:
-        plain.bias = _own(take(conv.bias, outputs))
+        plain.bias = _parameter(take(conv.bias, outputs))
     return plain
 
 
@@ -178,7 +178,7 @@ def _around(shortcut: Shortcut | None, inputs: int, body: nn.Sequential) -> nn.M
     return Residual(body, _sequence(way) if way else nn.Identity())
 
 
-def _own(tensor: Tensor) -> nn.Parameter:
+def _parameter(tensor: Tensor) -> nn.Parameter:
     return nn.Parameter(tensor.detach().clone())
 
 

@@ -24,16 +24,18 @@ def channel_order(
     s = the number of ratios − 2, so two ratios make one group and three make two. Squeeze channels
     are sorted as a whole. Ties keep their order.
     """
-    found: list[Permutation] = []
+    permutations: list[Permutation] = []
     for name, block in blocks:
         importance = block.project.weight.abs().sum((0, 2, 3))
         bounds = _bounds(block, expands) if mode == "grouped" else []
         index = descending(importance, bounds)
-        found += [Permutation(f"{name}.{leaf}", dim, index) for leaf, dim in _middle(block)]
+        permutations += [Permutation(f"{name}.{leaf}", dim, index) for leaf, dim in _middle(block)]
         if block.se is not None:
             squeeze = descending(block.se.expand.weight.abs().sum((0, 2, 3)), [])
-            found += [Permutation(f"{name}.se.{leaf}", dim, squeeze) for leaf, dim in _SQUEEZE]
-    return found
+            permutations += [
+                Permutation(f"{name}.se.{leaf}", dim, squeeze) for leaf, dim in _SQUEEZE
+            ]
+    return permutations
 
 
 @torch.no_grad()

@@ -61,14 +61,14 @@ class Assembly:
         return budget.epochs / budget.reference / self.science.budget.published
 
 
-def assemble(request: Request, catalogue: Catalogue, found: Facts | None = None) -> Assembly:
+def assemble(request: Request, catalogue: Catalogue, facts: Facts | None = None) -> Assembly:
     """Resolve, check and lay out a run; raises UsageError and its kin.
 
-    `found` is what the files turned out to hold, where they have been read.
+    `facts` is what the files turned out to hold, where they have been read.
     """
     recipe = recipe_of(request, catalogue)
     spec = spec_of(recipe.science.dataset, catalogue)
-    classes, sizes = found or count(spec, recipe)
+    classes, sizes = facts or count(spec, recipe)
     recipe = fitted(recipe, request, sizes["train"], spec.least_steps)
     science = recipe.science
     space = space_of(science.space, catalogue)
@@ -126,7 +126,7 @@ def spec_of(name: str, catalogue: Catalogue) -> DatasetSpec:
 def space_of(name: str, catalogue: Catalogue) -> Space:
     """A space by name, or by the path of a TOML table."""
     families = {
-        each: _costs(catalogue.get("supernet", each)) for each in catalogue.names("supernet")
+        family: _costs(catalogue.get("supernet", family)) for family in catalogue.names("supernet")
     }
     if name.endswith(".toml"):
         return load_space(name, None, families)
@@ -180,16 +180,16 @@ def _reference(recipe: Recipe, space: Space, catalogue: Catalogue) -> float:
     """Published epochs: the shrink policy's own, else the recipe's, else those of the shrink
     policy of the method that lent its presets; the length asked for where nothing is published."""
     table = recipe.science.budget
-    own = recipe.policies["shrink"].reference_epochs(space) or table.reference
-    if own is None:
+    epochs = recipe.policies["shrink"].reference_epochs(space) or table.reference
+    if epochs is None:
         lent = catalogue.get("method", recipe.base).about["shrink"]
-        own = catalogue.get("shrink", lent).load()().reference_epochs(space) or table.epochs
-    if own is None:
+        epochs = catalogue.get("shrink", lent).load()().reference_epochs(space) or table.epochs
+    if epochs is None:
         raise UsageError(
             f"nothing says how many epochs {recipe.science.method} takes",
             "give --epochs N, or budget.reference in a recipe",
         )
-    return float(own)
+    return float(epochs)
 
 
 def _lay_out(

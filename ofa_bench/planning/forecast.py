@@ -95,18 +95,18 @@ class Outlook:
 
     def turns(self) -> list[tuple[str, int]]:
         """Steps at which something changes: phase edges, ends of warm-ups and of ramps."""
-        found: list[tuple[str, int]] = []
+        events: list[tuple[str, int]] = []
         for number, phase in enumerate(self.schedule.phases):
             first, last = self.schedule.edges[number], self._last(number)
-            found.append((f"{phase.name} begins", first))
+            events.append((f"{phase.name} begins", first))
             step = self.schedule.step(first)
             if step.segment_step == 0 and 0 < step.warmup_steps <= last - first:
-                found.append(("warm-up is over", first + step.warmup_steps))
+                events.append(("warm-up is over", first + step.warmup_steps))
             settled = self._settles(first, last)
             if settled is not None:
-                found += [("ramp's last step", settled - 1), ("ramp is over", settled)]
-            found.append((f"{phase.name} ends", last))
-        return list({index: (what, index) for what, index in reversed(found)}.values())[::-1]
+                events += [("ramp's last step", settled - 1), ("ramp is over", settled)]
+            events.append((f"{phase.name} ends", last))
+        return list({index: (what, index) for what, index in reversed(events)}.values())[::-1]
 
     def _settles(self, first: int, last: int) -> int | None:
         """The step from which the shares are what they are at the phase's end."""

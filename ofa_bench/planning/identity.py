@@ -15,11 +15,11 @@ from ofa_bench.recipe.fingerprint import (
     run_id,
     source_of,
 )
-from ofa_bench.records.schema import Identity as Hashed
+from ofa_bench.records.schema import Identity
 from ofa_bench.seeding import digest
 
 if TYPE_CHECKING:
-    from ofa_bench.data.sources.source import BatchSource as Images
+    from ofa_bench.data.sources.source import BatchSource
 
 NETWORK = "ofa_bench.nets"
 
@@ -33,7 +33,7 @@ class RunIdentity:
     run: str
     name: str
     sources: dict[str, CodeSource]
-    hashed: Hashed
+    hashed: Identity
     data: str
 
 
@@ -55,12 +55,12 @@ def identify(
     run = run_id(row, assembly.recipe.seed)
     seed = f"s{assembly.recipe.seed}"
     label = "-".join([science.method, science.dataset, assembly.space.name, seed])
-    hashed = Hashed(code=tuple(code), files=files, numerics=NUMERICS)
+    hashed = Identity(code=tuple(code), files=files, numerics=NUMERICS)
     return RunIdentity(row, run, f"{safe(label)}-{run[:10]}", sources, hashed, data_hash)
 
 
 def alike(
-    assembly: Assembly, source: Images, identity: RunIdentity, files: dict[str, str]
+    assembly: Assembly, source: BatchSource, identity: RunIdentity, files: dict[str, str]
 ) -> dict[str, str]:
     """What must be the same on all ranks of a run, in words and short hashes, the most telling
     first; `files` hashes weights it starts from."""

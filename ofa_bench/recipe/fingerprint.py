@@ -56,28 +56,28 @@ def source_of(thing: object) -> CodeSource:
 def package_hash(name: str) -> str:
     """The hash of a package's syntax trees, without importing it."""
     spec = importlib.util.find_spec(name)
-    places = list(spec.submodule_search_locations or []) if spec else []
-    files = [path for place in places for path in sorted(Path(place).rglob("*.py"))]
+    roots = list(spec.submodule_search_locations or []) if spec else []
+    files = [path for root in roots for path in sorted(Path(root).rglob("*.py"))]
     return sha256("\n".join(syntax(path.read_text(encoding="utf-8")) for path in files))
 
 
 def neighbours(modules: Iterable[str]) -> dict[str, Path]:
     """The files of modules and of those in their packages that they import, however indirectly."""
-    found: dict[str, Path] = {}
+    files: dict[str, Path] = {}
     waiting = list(modules)
     while waiting:
         name = waiting.pop()
         path = _file(name)
-        if name in found or path is None:
+        if name in files or path is None:
             continue
-        found[name] = path
+        files[name] = path
         package = name if path.name == "__init__.py" else name.rpartition(".")[0]
         tree = ast.parse(path.read_text(encoding="utf-8"))
         for base, part in _imported(tree, package):
             if _beside(base, name):
                 inner = f"{base}.{part}"
                 waiting.append(inner if part and _file(inner) else base)
-    return dict(sorted(found.items()))
+    return dict(sorted(files.items()))
 
 
 def _file(module: str) -> Path | None:

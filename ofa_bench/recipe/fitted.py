@@ -26,9 +26,9 @@ def fitted(recipe: Recipe, request: Request, images: int, least_steps: int) -> R
         return recipe
     norm_batch = min(optim.norm_batch, batch)
     smaller = optim.model_copy(update={"batch": batch, "norm_batch": norm_batch})
-    told = f"fitted to {images:,} training images"
+    origin = f"fitted to {images:,} training images"
     return replace(
         recipe,
         science=recipe.science.model_copy(update={"optim": smaller}),
-        origins={**recipe.origins, "optim.batch": told},
+        origins={**recipe.origins, "optim.batch": origin},
     )

@@ -28,14 +28,14 @@ class Layers:
 
     def _merge(self, under: Tree, over: Mapping[str, Any], origin: str, path: str) -> None:
         for name, value in over.items():
-            place = f"{path}{name}"
+            key = f"{path}{name}"
             if isinstance(value, Mapping):
                 if not isinstance(under.get(name), dict):
                     under[name] = {}
-                self._merge(under[name], value, origin, f"{place}.")
+                self._merge(under[name], value, origin, f"{key}.")
             else:
                 under[name] = value
-                self.origins[place] = origin
+                self.origins[key] = origin
 
     def set(self, assignment: str, origin: str) -> None:
         """Lay one `path=value`."""

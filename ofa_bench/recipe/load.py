@@ -73,7 +73,7 @@ class Recipe:
     base: str = ""  # the method whose presets and files were laid
 
 
-def given(value: object) -> bool:
+def is_set(value: object) -> bool:
     """Whether an option says something; 0 does."""
     return value is not None and value is not False and value != ()
 
@@ -236,7 +236,7 @@ def execution_of(request: Request) -> Execution:
     """How and where a request is to be carried out."""
     import os
 
-    said = {
+    settings = {
         "device": request.device,
         "workers": request.workers,
         "data_dir": str(request.data_dir) if request.data_dir else None,
@@ -248,7 +248,7 @@ def execution_of(request: Request) -> Execution:
         "keep": request.keep,
         **checkpoint_interval(request.checkpoint_every),
     }
-    values = {k: v for k, v in said.items() if v is not None}
+    values = {k: v for k, v in settings.items() if v is not None}
     return validated(Execution, values, "", dict.fromkeys(values, "flags"))
 
 

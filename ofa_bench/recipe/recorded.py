@@ -18,8 +18,8 @@ def recorded_recipe(request: Request, catalogue: Catalogue) -> Recipe:
     takes its default, and shows in the science. Raises RecipeError on a value that cannot be meant,
     UnknownName on a policy that nobody offers.
     """
-    told = dict(request.recorded or {})
-    science = validated(Science, with_omitted(told.get("science", {})), "", {})
+    recorded = dict(request.recorded or {})
+    science = validated(Science, with_omitted(recorded.get("science", {})), "", {})
     policies: dict[str, Policy[Any]] = {}
     chosen: dict[str, Any] = {}
     for family in FAMILIES:
@@ -34,7 +34,7 @@ def recorded_recipe(request: Request, catalogue: Catalogue) -> Recipe:
         execution=execution_of(request),
         seed=request.seed,
         policies=policies,
-        origins=dict(told.get("origins", {})),
+        origins=dict(recorded.get("origins", {})),
         base=request.method or science.method,
     )
 

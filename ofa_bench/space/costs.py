@@ -143,14 +143,14 @@ def _params(table: Table) -> Tally:
 
 def _surroundings(table: Table, side: int) -> list[_Block]:
     """One entry per slot, for stage inputs that begin `side` pixels wide."""
-    found = []
+    blocks = []
     before = table.first.width
     for row in table.rows:
         for position in range(max(row.depth)):
             after = _halved(side, row.stride if position == 0 else 1)
-            found.append(_Block(before, row.width, side, after, row.se))
+            blocks.append(_Block(before, row.width, side, after, row.se))
             before, side = row.width, after
-    return found
+    return blocks
 
 
 def _keys(table: Table) -> list[BlockKey]:

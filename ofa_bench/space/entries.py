@@ -65,11 +65,11 @@ class Entries:
         nested = isinstance(value, list) and any(isinstance(entry, list) for entry in value)
         entries = value if nested else [value] * count
         self._expect(key, entries, count)
-        found = tuple(self._choices_in(key, entry) for entry in entries)
-        even = [value for choices in found for value in choices if odd and value % 2 == 0]
+        stages = tuple(self._choices_in(key, entry) for entry in entries)
+        even = [value for choices in stages for value in choices if odd and value % 2 == 0]
         if even:
             raise self._wrong(key, f"holds {even[0]}, but kernels are odd")
-        return found
+        return stages
 
     def resolutions(self, key: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Those of training, and the listed: one number, or {from, to, step, listed}."""
@@ -129,10 +129,10 @@ class Entries:
         return tuple(self.integer_in(key, entry) for entry in value)
 
     def _choices_in(self, key: str, value: Any) -> tuple[int, ...]:
-        found = self._integers_in(key, value)
-        if len(set(found)) != len(found):
+        values = self._integers_in(key, value)
+        if len(set(values)) != len(values):
             raise self._wrong(key, f"is {shown(value)}, which says a choice twice")
-        return tuple(sorted(found))
+        return tuple(sorted(values))
 
     def _expect(self, key: str, entries: list[Any], count: int) -> None:
         if len(entries) != count:

@@ -138,21 +138,21 @@ class Histogram:
         low, high = np.interp(places, np.arange(len(heaps)), heaps)
         return float(high - low)
 
-    def climb(self, rng: random.Random, window: Window, place: int) -> Leaf | None:
-        """A random leaf of the bin at `place`, by weight; None if the range itself is missed."""
+    def climb(self, rng: random.Random, window: Window, index: int) -> Leaf | None:
+        """A random leaf of the bin at `index`, by weight; None if the range itself is missed."""
         import numpy as np
 
         leaf: Leaf = []
         total = 0
         for stage in reversed(range(len(self.stages))):
             rows, upto = self._rows[stage], self._upto[stage]
-            rest = place - rows.bin
+            rest = index - rows.bin
             fits = (rest >= 0) & (rest < len(upto))
             weight = np.where(fits, rows.weight * upto[np.where(fits, rest, 0)], 0.0).cumsum()
             row = int(np.searchsorted(weight, rng.random() * weight[-1], side="right"))
             leaf.append((int(rows.depth[row]), int(rows.value[row]) + self._least[stage]))
             total += int(rows.value[row])
-            place -= int(rows.bin[row])
+            index -= int(rows.bin[row])
         return leaf[::-1] if window.low <= total <= window.high else None
 
     def leaves(self, low: int, high: int) -> Iterator[Leaf | None]:
@@ -198,7 +198,7 @@ def _convolved(upto: Floats, rows: _Rows) -> Floats:
     """Shift and add, never by FFT: its noise would drown the rare ends, which hold one net each."""
     import numpy as np
 
-    found = np.zeros(len(upto) + int(rows.bin.max()))
+    convolved = np.zeros(len(upto) + int(rows.bin.max()))
     bins, where = np.unique(rows.bin, return_inverse=True)
     weights = np.bincount(where, rows.weight)
     spare = np.empty(TILE)
@@ -208,5 +208,5 @@ def _convolved(upto: Floats, rows: _Rows) -> Floats:
         scaled = spare[: len(tile)]
         for shift, weight in terms:
             np.multiply(tile, weight, out=scaled)
-            found[start + shift : start + shift + len(tile)] += scaled
-    return found
+            convolved[start + shift : start + shift + len(tile)] += scaled
+    return convolved

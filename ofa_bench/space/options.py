@@ -70,9 +70,9 @@ class StageOptions:
         ratios = self.at(depth)
         return all(
             kernel in self.kernel and expand in ratios
-            if place < depth
+            if position < depth
             else kernel is None and expand is None
-            for place, (kernel, expand) in enumerate(blocks)
+            for position, (kernel, expand) in enumerate(blocks)
         )
 
     def describe(self) -> dict[str, object]:
@@ -112,7 +112,7 @@ def described(stages: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
 
     def ratios(expand: Any) -> Any:
         coupled = isinstance(expand, Mapping)
-        return {int(depth): found for depth, found in expand.items()} if coupled else expand
+        return {int(depth): ratios for depth, ratios in expand.items()} if coupled else expand
 
     return {
         "kernel": [stage["kernel"] for stage in stages],
