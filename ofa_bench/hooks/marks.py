@@ -1,4 +1,4 @@
-"""How a plugin's methods are marked as hooks, and what is nearly one."""
+"""Checks that a plugin's hook methods are marked and spelled correctly."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ HOOKS = hook_names(TrainingSpec)
 
 
 def check_marks(plugin: type, who: str) -> None:
-    """Refuse a misspelt hook, and one without its mark, by a PluginError that names the right."""
+    """Raise PluginError, naming the fix, on a misspelt hook or a hook method without its marker."""
     for odd, meant in misspelt(plugin).items():
         raise PluginError(f"{who} defines {odd}, which is no hook", f"did you mean {meant}?")
     for hook in HOOKS:
@@ -24,7 +24,7 @@ def check_marks(plugin: type, who: str) -> None:
 
 
 def misspelt(plugin: type) -> dict[str, str]:
-    """Public methods of a plugin's own that are nearly called like a hook, and that hook."""
+    """Public methods defined by a plugin whose name is close to a hook's, with that hook."""
     methods = {
         name
         for cls in plugin.__mro__

@@ -1,4 +1,4 @@
-"""From flags and files to one frozen description of a run, each value remembering its origin."""
+"""From flags and files to one frozen run configuration; each value records its origin."""
 
 from ofa_bench.recipe.fitted import fitted
 from ofa_bench.recipe.load import Recipe, Request, is_set, load_recipe

@@ -1,4 +1,4 @@
-"""A request's values, checked from Python as the command line checks its words."""
+"""Requests from Python, validated as the command line validates its options."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A recipe's batch on fewer images than it is made for."""
+"""Reduce a recipe's batch size for small data sets."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ SMALLEST = 16  # images: batch norm needs a few
 
 
 def fitted(recipe: Recipe, request: Request, images: int, least_steps: int) -> Recipe:
-    """The recipe with its batch halved until an epoch has so many steps, the smallest batch aside.
+    """Halve the batch until an epoch has `least_steps` steps or the batch is at its minimum.
 
-    The rate follows the batch, as everywhere. A batch that the user names, or that a record holds,
-    stays.
+    The learning rate scales with the batch. A batch size set by the user or a record is kept.
     """
     optim = recipe.science.optim
     origin = recipe.origins.get("optim.batch", "")
