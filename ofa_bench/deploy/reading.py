@@ -1,4 +1,4 @@
-"""Weights files of strangers: bounded, nothing in them executed, which of several sets is taken."""
+"""Reading of untrusted weights files: size limits, no code execution, choice among several sets."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Weights:
     others: tuple[str, ...] = ()
 
     def note(self, file: Path) -> str | None:
-        """What to tell where the file holds a choice; None where there is none."""
+        """A note on which set was chosen; None if the file holds only one."""
         if not self.others:
             return None
         others = " or ".join(f"{file}::{name}" for name in self.others)
@@ -64,7 +64,7 @@ def read_weights(file: Path, key: str = "", parameters: int | None = None) -> We
 
 
 def stripped(state: State, names: Collection[str] = ()) -> dict[str, Tensor]:
-    """The state without what wrappers put before all names (`module.`, `_orig_mod.`, `model.`).
+    """Remove the prefixes that wrappers add to all names (`module.`, `_orig_mod.`, `model.`).
 
     `names`: the network's names, whose first part stays.
     """
@@ -124,7 +124,8 @@ def _pickled(file: Path) -> Any:
 
 
 def _refuse_inflating(file: Path) -> None:
-    """torch stores tensors as they are; what is packed, or lies in the file twice, inflates."""
+    """Raise UsageError on compressed or overlapping zip members: torch writes neither, and both
+    can expand without bound."""
     with zipfile.ZipFile(file) as archive:
         members = archive.infolist()
     packed = [member for member in members if member.compress_type != zipfile.ZIP_STORED]

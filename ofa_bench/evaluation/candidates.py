@@ -1,4 +1,4 @@
-"""The nets a method is judged by: a fact of the space and of the part of it that was trained."""
+"""The subnets evaluated for a method; they depend on the space and its trained part only."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PATIENCE = 64  # draws per wanted net before a bucket counts as exhausted
 def candidates(
     space: Space, trained: Space, *, per_bucket: int, buckets: int = 6, classes: int
 ) -> list[Subnet]:
-    """Distinct nets of `trained` at its listed resolutions, by MACs (benchmark.md 4).
+    """Distinct nets of `trained` at its listed resolutions, by MACs (docs/evaluation-protocol.md).
 
     The ends and the uniform nets of `space` as far as they are trained, the ends of `trained`, and
     from each of `buckets` equal parts of the MACs of `space`, `per_bucket` nets drawn inside it,

@@ -1,7 +1,7 @@
-"""Subnets as a tree of the blocks they have in common, walked with one path alive.
+"""Subnets merged into a tree by common leading blocks; only one path's activations are in memory.
 
-Subnets whose block keys agree up to a block share its activations: the block runs once for all of
-them, on the very tensors it would see alone, so that sharing changes no bit.
+Subnets whose block keys agree up to a block share its activations: the block runs once, on the
+same tensors as without sharing, so results are bit-identical.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class PrefixTree:
         node.ends.append(position)
 
     def nodes(self) -> Iterator[Node]:
-        """Every node, depth first: relatives stand together."""
+        """Every node, depth first."""
         waiting = list(reversed(self._roots.values()))
         while waiting:
             node = waiting.pop()
@@ -73,7 +73,7 @@ class PrefixTree:
             node.statistics, node.tally = node.tally.mean(), NormAccumulator()
 
     def classify(self, images: Tensor, take: Callable[[int, Tensor], None]) -> None:
-        """Hand over each subnet's position and logits, normalised by its calibrated statistics."""
+        """Call `take(position, logits)` for each subnet, with its calibrated statistics."""
 
         def run(node: Node, x: Tensor) -> Tensor:
             with attached(self._norms[node.index], node.statistics):

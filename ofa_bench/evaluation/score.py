@@ -1,4 +1,5 @@
-"""Which images each candidate gets right: calibrated, folded, fp32, alike alone or in company."""
+"""Per-image correctness in fp32 with recalibrated, folded batch norm; independent of which other
+subnets are scored."""
 
 from __future__ import annotations
 
@@ -26,7 +27,7 @@ CHUNK = 250  # images that one pass holds; what a pass needs grows with it and w
 
 
 class Ranks(Protocol):
-    """Who else scores, and how results come together."""
+    """The ranks that score together, and how to gather their results."""
 
     @property
     def rank(self) -> int: ...
@@ -37,13 +38,13 @@ class Ranks(Protocol):
 
 @dataclass(frozen=True)
 class Correctness:
-    """One subnet, and for each split whether it gets each image right, in the split's order."""
+    """One subnet's per-image correctness by split, a boolean array in the split's order."""
 
     subnet: Subnet
     correct: Mapping[str, NDArray[numpy.bool_]]
 
     def top1(self, split: HeldOut) -> float:
-        """Percent of the images."""
+        """Top-1 accuracy in percent."""
         hits = self.correct[split]
         return 100.0 * int(hits.sum()) / len(hits)
 
@@ -60,11 +61,11 @@ def score(
 ) -> list[Correctness]:
     """Calibrate and score the subnets, in their order; net and mode stay as they are.
 
-    `tell(done, total)` hears of every chunk of images scored.
+    `tell(done, total)` is called after every chunk of images.
 
-    Ranks share out the subnets, never a calibration, and all return the whole list. The result of
-    one subnet does not depend on the others, on their order or on the number of ranks. Raises
-    UsageError where a split is empty.
+    Ranks divide the subnets among them and all return the whole list. The result of one subnet does
+    not depend on the others, on their order or on the number of ranks. Raises UsageError if a split
+    is empty.
     """
     for split in splits:
         if not source.sizes[split]:
@@ -91,7 +92,7 @@ def score(
 
 
 def _progress(tell: Callable[[int, int], None] | None, total: int) -> Iterator[None]:
-    """Each step tells one chunk more of the total."""
+    """Call `tell(done, total)` at each iteration, with `done` counting from 1."""
     for done in count(1):
         if tell is not None:
             tell(done, total)

@@ -1,4 +1,4 @@
-"""A subnet on its own: ordinary torch layers with the weights it uses, and nothing of the space."""
+"""Extraction of a subnet as a plain torch module with copies of its weights."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Layers = dict[str, nn.Module]
 
 
 class Residual(nn.Module):
-    """A body and the way around it."""
+    """A body and its shortcut."""
 
     def __init__(self, body: nn.Sequential, shortcut: nn.Module) -> None:
         super().__init__()
@@ -30,7 +30,7 @@ class Residual(nn.Module):
 
 
 class Gated(nn.Module):
-    """Features scaled by what a gate makes of them (squeeze and excite)."""
+    """Features multiplied by a gate computed from them (squeeze and excite)."""
 
     def __init__(self, gate: nn.Sequential) -> None:
         super().__init__()
@@ -72,7 +72,7 @@ def extract(
 
 
 class _Copy:
-    """Copies layers; knows the statistics that their norms get."""
+    """Copies layers, with statistics for their norms."""
 
     def __init__(self, statistics: Mapping[str, Statistics] | None) -> None:
         self.statistics = statistics

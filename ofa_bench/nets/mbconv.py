@@ -21,8 +21,8 @@ from ofa_bench.space import Space, Subnet
 class MBConvNet(nn.Module):
     """All subnets of a space over one set of weights: trunk, one block per slot, head.
 
-    A parameter's name says what it does: `blocks.3.depthwise.matrix_7to5`. `module_names` says
-    which block is which: trunk, stage1_block1, stage1_block2, …, head.
+    Parameters have names such as `blocks.3.depthwise.matrix_7to5`. `module_names` names the blocks:
+    trunk, stage1_block1, stage1_block2, …, head.
     """
 
     def __init__(
@@ -148,8 +148,8 @@ def build(
     `zero_gamma`: the last norm of every block with a shortcut starts at γ = 0 (BigNAS).
     `shortcuts`: "everywhere" adds parameter-free ones where stride or width change.
     `channels_last` forces that layout on any images; without it the layout is that of the images,
-    at no cost: only the stem's kernels lie differently in memory. Raises UsageError on an option
-    that means nothing.
+    at no cost: only the stem's kernels lie differently in memory. Raises UsageError on an unknown
+    or invalid option.
     """
     _refuse_unknown("init", init, get_args(Init))
     _refuse_unknown("shortcuts", shortcuts, get_args(Shortcuts))

@@ -1,4 +1,4 @@
-"""Channel sorting (Cai et al. 2020, "elastic width"): the order is one thing, the move another."""
+"""Channel sorting (Cai et al. 2020, "elastic width"): compute permutations, then apply them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ofa_bench.nets.protocol import Permutation, SortMode
 def channel_order(
     blocks: Iterable[tuple[str, MBConv]], mode: SortMode, expands: tuple[int, ...]
 ) -> list[Permutation]:
-    """Permutations that bring each block's important middle channels to the front.
+    """Permutations that sort each block's middle channels by falling importance.
 
     A middle channel's importance is the L1 norm of the projection's weights that read it, a
     squeeze channel's that of the gate's. `grouped` sorts only within the groups that ratios

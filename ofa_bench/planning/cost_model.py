@@ -1,4 +1,4 @@
-"""The ledger foretold: passes and MACs of each phase, exactly in expectation, by role."""
+"""Predicted cost: passes and expected MACs of each phase, by role."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FORWARD_ONLY = frozenset({Role.TEACHER, Role.PROBE})
 
 @dataclass(frozen=True)
 class ExpectedCost:
-    """What a phase will do: epochs, steps, images; passes (subnets × images) and MACs by role."""
+    """A phase's predicted epochs, steps, images; passes (subnets × images) and MACs by role."""
 
     name: str
     epochs: float
@@ -27,7 +27,7 @@ class ExpectedCost:
 
     @property
     def total(self) -> float:
-        """MACs in all."""
+        """MACs of all roles."""
         return sum(self.macs.values())
 
 
@@ -61,7 +61,7 @@ def _over_resolutions(space: Space, subnet: Subnet, classes: int) -> float:
 def predict(
     schedule: Schedule, teachers: Mapping[str, Teacher | None], classes: int, measure: str
 ) -> list[ExpectedCost]:
-    """What each phase of a schedule will cost."""
+    """The predicted cost of each phase of a schedule."""
     costs = []
     for number, phase in enumerate(schedule.phases):
         first, last = schedule.edges[number], schedule.edges[number + 1]

@@ -1,4 +1,4 @@
-"""Counting a space by MACs, and drawing from it exactly inside a range of them."""
+"""Counting subnets by MACs, and exact sampling within a MACs range."""
 
 from __future__ import annotations
 
@@ -51,14 +51,14 @@ class _Part:
 
 @dataclass(frozen=True)
 class _Range:
-    """Where a range's nets lie; `few` lists them with cumulated weights, where they are few."""
+    """A prepared range; `few`: its nets with cumulative weights, if at most FEW."""
 
     parts: list[_Part]
     few: tuple[list[Subnet], list[float]] | None
 
 
 class Census:
-    """The histograms of one space, by resolution and measure, made when first asked for."""
+    """The histograms of one space, by resolution and measure, computed on first use."""
 
     def __init__(self, space: Space) -> None:
         self._space = space
@@ -73,7 +73,7 @@ class Census:
         classes: int,
         resolutions: tuple[int, ...],
     ) -> Subnet:
-        """A net by `measure`, given that it costs what `macs` allows; see `Space.sample`."""
+        """Sample a net by `measure`, conditioned on its MACs; see `Space.sample`."""
         prepared = self._range(measure, macs, classes, resolutions)
         if prepared.few is not None:
             nets, heaps = prepared.few

@@ -26,7 +26,7 @@ class Tally:
     blocks: dict[BlockKey, int]
 
     def fixed(self, classes: int) -> int:
-        """What every subnet costs, whatever it chooses."""
+        """The cost common to all subnets."""
         return self.base + self.per_class * classes
 
 
@@ -58,7 +58,7 @@ class _Block:
 
 
 class Costs:
-    """The tallies of one table; MACs per resolution, made when first asked for."""
+    """The tallies of one table; MACs per resolution, computed on first use."""
 
     def __init__(self, table: Table) -> None:
         self._table = table

@@ -1,4 +1,4 @@
-"""A space at one resolution counted by MACs: the stages' terms, convolved in narrow bins."""
+"""Histogram of a space's MACs at one resolution: the stages' costs, convolved in narrow bins."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ class Histogram:
 
     @property
     def heaviest(self) -> float:
-        """The most that one net weighs: a total weight holds at least total / heaviest nets."""
+        """The largest weight of a single net: total / heaviest is a lower bound on the count."""
         if self._measure == "archs":
             return 1.0
         return prod(
@@ -119,7 +119,7 @@ class Histogram:
         return self._upto[-1][window.first : max(window.first, window.last + 1)]
 
     def surely(self, window: Window) -> float:
-        """The weight of the bins that lie in the range whole."""
+        """The weight of the bins that lie entirely in the range: a lower bound."""
         first = max(0, -(-window.low // self.width))
         last = (window.high - len(self.stages) * (self.width - 1)) // self.width
         return float(self._upto[-1][first : max(first, last + 1)].sum())
@@ -180,7 +180,7 @@ class Histogram:
             yield from self._leaves(left - 1, low - value, high - value, [here, *above])
 
     def closest(self, edge: int, *, below: bool, leads: int) -> int | None:
-        """The nearest cost at or below (or above) an edge, among so many leads; None if none is."""
+        """The nearest cost at or below (or above) an edge, searching at most `leads` leaves."""
         least, most = self.base, self.base + self.span
         edge = min(edge, most) if below else max(edge, least)
         step = self.width
@@ -195,7 +195,8 @@ class Histogram:
 
 
 def _convolved(upto: Floats, rows: _Rows) -> Floats:
-    """Shift and add, never by FFT: its noise would drown the rare ends, which hold one net each."""
+    """Convolve by shift and add: an FFT's rounding errors exceed the counts at the ends, which hold
+    one net each."""
     import numpy as np
 
     convolved = np.zeros(len(upto) + int(rows.bin.max()))

@@ -1,4 +1,4 @@
-"""A space of subnets: what may be chosen, what it costs, and how to draw from it."""
+"""A space of subnets: choices, exact costs, counting and sampling."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ class Space:
         return tuple(sorted(values))
 
     def subnet(self, spec: str | Mapping[str, Any]) -> Subnet:
-        """The subnet that a name, JSON text or mapping means.
+        """Parse a subnet from a name, JSON text or mapping.
 
         Names: `largest`, `smallest`, uniform `k7e4d3`, each with an optional resolution `r160`. An
         axis that the space fixes may be left out; the resolution is then the largest. Raises
@@ -268,7 +268,7 @@ class Space:
 
     @classmethod
     def from_description(cls, table: Table, description: Mapping[str, Any]) -> Space:
-        """The subspace of `table` that `describe` told of; UsageError if it is not one."""
+        """The subspace of `table` in the form `describe` returns. Raises UsageError."""
         if description.get("space") != table.name:
             raise UsageError(
                 f"a description of {description.get('space')!r} does not fit {table.name!r}",
@@ -283,7 +283,7 @@ class Space:
             ) from error
 
     def fingerprint(self) -> str:
-        """Hex digest of all that the networks depend on; texts are left out."""
+        """Hex digest of everything that the networks depend on; summary and source are excluded."""
         table = self.table
         body = (table.family, table.stem, table.first, table.rows, table.head, table.norm_eps)
         axes = (table.transforms, table.listed, self.options, self.resolutions)

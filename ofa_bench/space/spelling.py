@@ -1,4 +1,4 @@
-"""How subnets are written: names, JSON text, mappings."""
+"""Parsing of subnets: names, JSON text, mappings."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _HOW = 'write largest, smallest, k7e4d3, or {"kernel": […], "expand": […], "
 
 
 def read(space: Space, spec: str | Mapping[str, Any]) -> Subnet:
-    """The subnet a name, JSON text or mapping means; UsageError says what it cannot mean."""
+    """Parse a subnet from a name, JSON text or mapping. Raises UsageError."""
     if isinstance(spec, str):
         text = spec.strip()
         return _parsed(space, text) if text.startswith(("{", "[", '"')) else _named(space, text)
