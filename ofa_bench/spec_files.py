@@ -41,10 +41,10 @@ def load_toml(path: Path) -> dict[str, Any]:
         hint = "give a text file, in UTF-8, that may be read"
         raise RecipeError(f"cannot be read ({error})", file=str(path), hint=hint) from error
     except tomllib.TOMLDecodeError as error:
-        hint = "mend that line; strings must be quoted"
+        hint = "fix that line; strings must be quoted"
         raise RecipeError(f"is not valid TOML: {error}", file=str(path), hint=hint) from error
     for key, reason in strange(values):
-        raise RecipeError(reason, file=str(path), key=key, hint="write a value that can be meant")
+        raise RecipeError(reason, file=str(path), key=key, hint="write a valid value")
     return values
 
 

@@ -82,13 +82,13 @@ class Bus(Announcer):
                 if not (impl.hookwrapper or impl.wrapper)
             ]
             owner = owners.get(hook)
-            strangers = [name for name in answering if name != owner] if owner else answering[1:]
+            others = [name for name in answering if name != owner] if owner else answering[1:]
             if owner and owner not in answering:
                 raise PluginError(f"{self._who(owner)} does not define {hook}")
-            if strangers and (owner or hook == "merge_gradients"):
+            if others and (owner or hook == "merge_gradients"):
                 raise PluginError(
                     f"{hook} is answered by both {self._who(owner or answering[0])} and "
-                    f"{self._who(strangers[0])}",
+                    f"{self._who(others[0])}",
                     "only one may answer; the other can watch with @hookimpl(wrapper=True)",
                 )
 
@@ -156,7 +156,7 @@ class Bus(Announcer):
         failed = PolicyError(
             f"{self._who(owner)} failed in {hook} {where}: {type(error).__name__}: {error}"
             + (f" ({line})" if line else ""),
-            f"mend the plugin; docs/hooks.md says what {hook} is given and answers",
+            f"fix the plugin; docs/hooks.md lists the arguments and return value of {hook}",
         )
         if lines := author_traceback(error):
             failed.add_note(f"{lines}\n{type(error).__name__}: {error}")

@@ -61,7 +61,7 @@ class Entry:
             raise PluginError(
                 f"{self.kind} {self.name!r} of {self.origin} cannot be loaded from "
                 f"{self.target}: {type(error).__name__}: {error}",
-                "mend the plugin, or leave it out with OFA_BENCH_PLUGINS",
+                "fix the plugin, or leave it out with OFA_BENCH_PLUGINS",
             ) from error
 
 
@@ -266,6 +266,6 @@ def _shipped() -> Catalogue:
 
 
 def _order(point: importlib.metadata.EntryPoint) -> tuple[bool, str, str]:
-    # Bundled plugins first, so that a stranger who takes their name is the one refused.
+    # Bundled plugins first, so that a plugin that reuses their name is the one refused.
     name = point.dist.name if point.dist else ""
     return (name != OURS, name, point.name)

@@ -40,7 +40,7 @@ def load_file(path: Path) -> tuple[object, Origin]:
         sys.modules.pop(name, None)
         raise UsageError(
             f"plugin file {path} does not import: {type(error).__name__}: {error}",
-            "mend it; OFA_BENCH_DEBUG=1 shows where it fails",
+            "fix it; OFA_BENCH_DEBUG=1 shows where it fails",
         ) from error
     _LOADED[known] = module
     return module, Origin(name, file=str(path))

@@ -48,7 +48,7 @@ def extract(
     """The subnet as a plain module with copies of its weights, kernels taken after the matrices.
 
     `statistics` (norm's name in the supernet → mean and biased variance of its active channels)
-    become the running statistics, and the module is handed over in evaluation mode; without them
+    become the running statistics, and the module is returned in evaluation mode; without them
     its norms use the batch's, as the supernet's do. Logits equal the supernet's to the bit in
     double precision. Raises UsageError where the statistics of an active norm are missing.
     """

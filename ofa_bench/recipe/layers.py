@@ -49,7 +49,7 @@ class Layers:
         for name in reversed(names):
             value = {name: value}
         for key, reason in strange(value):
-            raise RecipeError(reason, file=origin, key=key, hint="write a value that can be meant")
+            raise RecipeError(reason, file=origin, key=key, hint="write a valid value")
         self.lay(value, origin)
 
 

@@ -129,7 +129,7 @@ def _lay_flags(layers: Layers, request: Request) -> None:
     budget: Tree = {}
     if request.budget == "matched" and request.scale is not None:
         raise UsageError(
-            "--scale means nothing with --budget matched", "give --epochs N: N full-net epochs"
+            "--scale has no effect with --budget matched", "give --epochs N: N full-net epochs"
         )
     if request.budget == "matched" and request.epochs is None:
         raise UsageError("--budget matched needs a size", "add --epochs N: N full-net epochs")
@@ -258,7 +258,7 @@ def validated(
     """Build a model; the first validation error becomes a RecipeError with key, origin and hint."""
     for key, reason in misplaced(model, values):
         key = f"{prefix}.{key}" if prefix else key
-        raise RecipeError(reason, file=_origin(origins, key), key=key, hint="mend the value")
+        raise RecipeError(reason, file=_origin(origins, key), key=key, hint="fix the value")
     try:
         return model(**values)
     except ValidationError as error:
@@ -290,7 +290,7 @@ def _origin(origins: Mapping[str, str], key: str) -> str:
 
 def _suggestion(model: type[BaseModel], first: Any, path: list[str]) -> str:
     if first["type"] != "extra_forbidden":
-        return "mend the value"
+        return "fix the value"
     for part in path[:-1]:
         inner = model.model_fields[part].annotation if part in model.model_fields else None
         if isinstance(inner, type) and issubclass(inner, BaseModel):

@@ -218,5 +218,5 @@ class Execution(RecipeTable):
     @model_validator(mode="after")
     def _head_of_something(self) -> Execution:
         if self.init_head == "fresh" and self.init is None:
-            raise ValueError("--init-head fresh means nothing without --init FILE")
+            raise ValueError("--init-head fresh needs --init FILE")
         return self
