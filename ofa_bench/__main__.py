@@ -8,7 +8,7 @@ from typing import Any
 
 
 def main() -> int:
-    """Carry out the command line; returns the exit code."""
+    """Run the command line; return its exit code."""
     from ofa_bench.cli.main import main as carry_out
 
     sys.unraisablehook = _ignored
@@ -16,8 +16,8 @@ def main() -> int:
 
 
 def _ignored(unraisable: Any) -> None:
-    """torch's loader of images, where it could not be made, fails once more as it is deleted: the
-    first error was told."""
+    """Suppress the second error of a torch data loader: one whose construction failed raises again
+    when it is deleted, after the first error was reported."""
     half_made = "DataLoaderIter" in getattr(unraisable.object, "__qualname__", "")
     if not half_made or os.environ.get("OFA_BENCH_DEBUG", "") not in ("", "0"):
         sys.__unraisablehook__(unraisable)

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all."""
+"""Atomic file writes, and checks against symbolic links in folders that the tool writes to."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from ofa_bench.errors import BenchError
 def write_whole(
     path: Path, data: bytes | str, *, exclusive: bool = False, root: Path | None = None
 ) -> None:
-    """Write beside, fsync, rename; readers see the old file or the new one, never a part.
+    """Write a file atomically: temporary file, fsync, rename. Readers never see a partial file.
 
-    With `exclusive`, an existing file is left alone and FileExistsError raised. With `root`, a
-    folder that somebody named, no link below it is followed. Raises BenchError when the disk is
-    full or the folder may not be written.
+    With `exclusive`, an existing file is kept and FileExistsError raised. With `root`, symbolic
+    links below that folder are not followed. Raises BenchError if the disk is full or the folder is
+    not writable.
     """
     raw = data.encode() if isinstance(data, str) else data
     beside: Path | None = None
@@ -49,10 +49,10 @@ def write_whole(
 
 
 def make_folder(root: Path, folder: Path) -> None:
-    """Make a folder of ours, below a root that somebody named; what is there already stays.
+    """Create a folder below a root that the user named; existing folders are kept.
 
-    The root may be reached through links. Below it none is followed: whoever gave us the tree may
-    have put one where ours belongs. BenchError names it, or says that the folder cannot be made.
+    The root itself may be a symbolic link; links below it are refused, since they may come with an
+    untrusted tree. Raises BenchError on a link, or if the folder cannot be created.
     """
     try:
         root.mkdir(parents=True, exist_ok=True)
@@ -68,7 +68,7 @@ def make_folder(root: Path, folder: Path) -> None:
 
 
 def check_folder(path: Path, error: OSError | None = None) -> None:
-    """BenchError where something other than a folder stands where one of ours belongs."""
+    """Raise BenchError if the path is a link or a file where a folder is expected."""
     mode = path.lstat().st_mode
     if not stat.S_ISDIR(mode):
         kind = "a link, which is not followed" if stat.S_ISLNK(mode) else "no folder"
@@ -76,8 +76,8 @@ def check_folder(path: Path, error: OSError | None = None) -> None:
 
 
 def refuse_links(folder: Path) -> None:
-    """BenchError where a link lies in a folder that only we fill: a stranger put it there, and
-    whatever is written to it would be written elsewhere."""
+    """Raise BenchError if a folder that only this tool writes to contains a symbolic link: writing
+    through it would change files elsewhere."""
     for parent, folders, names in os.walk(folder):
         for name in (*folders, *names):
             path = Path(parent, name)
@@ -86,7 +86,7 @@ def refuse_links(folder: Path) -> None:
 
 
 def append(path: Path, text: str) -> None:
-    """Add to a file's end in one write, without following a link; OSError where it cannot be."""
+    """Append to a file in one write, without following a link. Raises OSError."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | getattr(os, "O_CLOEXEC", 0)
     handle = os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o644)
     try:
@@ -96,9 +96,9 @@ def append(path: Path, text: str) -> None:
 
 
 def open_regular(path: Path) -> BinaryIO:
-    """Open a file for reading, as bytes; OSError where it is a pipe, a device or a folder.
+    """Open a regular file for reading bytes. Raises OSError for a pipe, a device or a folder.
 
-    A link is followed: it may lead to another disk, but to nothing that would hang or never end.
+    Links are followed, so that data may be on another disk; their target must be regular too.
     """
     flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0)
     handle = os.open(path, flags | getattr(os, "O_BINARY", 0))
@@ -109,7 +109,7 @@ def open_regular(path: Path) -> BinaryIO:
 
 
 def unwritable(path: Path, error: OSError) -> BenchError:
-    """What to say where the disk is full or the folder may not be written."""
+    """The error for a full disk or a folder that is not writable."""
     return BenchError(
         f"cannot write {path}: {error.strerror or error}",
         "free some space or choose another folder with --results DIR",

@@ -10,7 +10,7 @@ from ofa_bench.space import Space, Subnet
 
 
 class Role(StrEnum):
-    """Why a subnet is run; the ledger counts passes by role."""
+    """Why a subnet is run; the cost ledger counts passes by role."""
 
     LARGEST = "largest"
     SMALLEST = "smallest"

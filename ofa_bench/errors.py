@@ -22,7 +22,7 @@ from typing import Any
 
 
 class BenchError(Exception):
-    """A run or check failed; `hint` says what would mend it."""
+    """A run or check failed; `hint` says how to fix it."""
 
     exit_code = 1
     on_all_ranks = False
@@ -55,7 +55,7 @@ class UsageError(BenchError):
 
 
 class UnknownName(UsageError):
-    """A name that nothing answers to; the message lists what exists, nearest first."""
+    """An unknown name; the hint lists the known names, nearest first."""
 
     def __init__(self, kind: str, name: str, known: Iterable[str], hint: str = "") -> None:
         ranked = nearest_first(name, known)
@@ -65,7 +65,7 @@ class UnknownName(UsageError):
 
 
 class RecipeError(UsageError):
-    """A recipe or table file says something that cannot be meant."""
+    """A recipe or table file holds an invalid value."""
 
     def __init__(self, reason: str, *, file: str = "", key: str = "", hint: str = "") -> None:
         where = ": ".join(part for part in (file, key) if part)
@@ -74,7 +74,7 @@ class RecipeError(UsageError):
 
 
 class DataError(UsageError):
-    """A data set is absent, damaged, or laid out in a way nobody can read."""
+    """A data set is absent, damaged, or in an unknown layout."""
 
 
 class MisfitError(UsageError):
@@ -108,22 +108,22 @@ class TrainingDiverged(BenchError):
 
 
 class Interrupted(BenchError):
-    """A signal asked to stop; what was done so far is saved."""
+    """The run was stopped by a signal; its state is saved."""
 
     exit_code = 130
 
 
 def suggest(name: str, known: Iterable[str], listing: str = "there are") -> str:
-    """A hint for a name that nothing answers to: the nearest one, if any is near, and all."""
+    """The hint for an unknown name: the nearest known one, if any is close, and all known names."""
     names = list(known)
     guess = nearest(name, names)
     return (f"did you mean {guess}? " if guess else "") + f"{listing}: {', '.join(names)}"
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The known name that a typist most likely meant, or None."""
-    found = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
-    return found[0] if found else None
+    """The known name closest in spelling, or None if none is similar."""
+    matches = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+    return matches[0] if matches else None
 
 
 def nearest_first(name: str, known: Iterable[str]) -> list[str]:

@@ -1,4 +1,4 @@
-"""What this machine calls its processors, asked of the system alone. Torch-free."""
+"""Processor names and peak memory, read from the operating system. Torch-free."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 
 def cpu_model() -> str:
-    """The processor's name, as it calls itself."""
+    """The CPU's model name."""
     if sys.platform == "linux":
         try:
             for line in _lines("/proc/cpuinfo"):
@@ -21,7 +21,7 @@ def cpu_model() -> str:
 
 
 def gpu_model() -> str | None:
-    """The first NVIDIA GPU's name, as its driver tells it; None where there is none."""
+    """The first NVIDIA GPU's model name as its driver reports it; None without one."""
     for path in sorted(Path("/proc/driver/nvidia/gpus").glob("*/information")):
         for line in _lines(path):
             if line.startswith("Model:"):
@@ -30,9 +30,9 @@ def gpu_model() -> str | None:
 
 
 def peak_memory() -> int:
-    """The most bytes of memory this process has held.
+    """Peak resident memory of this process in bytes.
 
-    Linux's `getrusage` would tell the peak of the process that started this one, if it was larger.
+    On Linux read from /proc, since `getrusage` also counts the peak of the parent process.
     """
     try:
         for line in _lines("/proc/self/status"):
@@ -47,12 +47,12 @@ def peak_memory() -> int:
 
 
 def _lines(path: str | Path) -> list[str]:
-    """The system's own lines; names in them may be cut within a letter."""
+    """Lines of a system file; a truncated name may end inside a UTF-8 character."""
     return Path(path).read_text(encoding="utf-8", errors="replace").splitlines()
 
 
 def on_gpu(device: str | None) -> bool:
-    """Whether a run asked for like this will compute on a GPU, as far as the driver tells."""
+    """Whether a run with this `--device` value will use a GPU, judged by the driver alone."""
     if device in (None, "auto"):
         if os.environ.get("CUDA_VISIBLE_DEVICES") in ("", "-1"):
             return False

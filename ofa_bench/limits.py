@@ -1,6 +1,6 @@
-"""Bounds on what a file from somebody else may make this program spend. Torch-free.
+"""Resource limits for untrusted files. Torch-free.
 
-Every bound stands in `LIMITS`; `--limit name=value` and `OFA_BENCH_LIMITS=name=value,…` replace it.
+`LIMITS` lists every limit; `--limit name=value` and `OFA_BENCH_LIMITS=name=value,…` override it.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ LIMITS: dict[str, Limit] = {
 
 
 def limit(name: str) -> int:
-    """The bound in force: the environment's, else the table's."""
+    """The limit in force: from the environment, else from `LIMITS`."""
     return overrides().get(name, LIMITS[name].value)
 
 
@@ -66,12 +66,12 @@ def advice(name: str, needed: int | None = None) -> str:
 
 
 def overrides() -> dict[str, int]:
-    """The bounds that the environment replaces; UsageError names the one that cannot be read."""
+    """The limits set in the environment. Raises UsageError on one that cannot be parsed."""
     return parse(filter(None, os.environ.get(VARIABLE, "").split(",")))
 
 
 def parse(settings: Iterable[str]) -> dict[str, int]:
-    """`name=value` settings as numbers; values may be written 4e8. Raises UsageError."""
+    """Parse `name=value` settings; 4e8 is a valid value. Raises UsageError."""
     values = {}
     for setting in settings:
         name, _, text = setting.strip().partition("=")
@@ -91,6 +91,6 @@ def parse(settings: Iterable[str]) -> dict[str, int]:
 
 
 def override(settings: Iterable[str]) -> None:
-    """Replace bounds for this process and those it starts; raises UsageError."""
+    """Override limits for this process and its children. Raises UsageError."""
     values = overrides() | parse(settings)
     os.environ[VARIABLE] = ",".join(f"{name}={value}" for name, value in values.items())

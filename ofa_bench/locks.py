@@ -1,4 +1,4 @@
-"""Exclusive locks on files, told apart from file systems that have none. Torch-free."""
+"""Exclusive file locks, with a warning on file systems without locks. Torch-free."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ class Busy(BenchError):
 def exclusive(
     path: Path, *, wait: bool = True, subject: str = "", tell: Tell | None = None
 ) -> Iterator[bool]:
-    """Hold the lock file `path`, which is made where it is missing, while the block runs.
+    """Hold an exclusive lock on the file `path`, created if missing, while the block runs.
 
-    Processes that are forked meanwhile do not keep the lock. Where the file system has no locks
-    the block runs without one, `tell` (else a Python warning) says so, and False is yielded.
-    `subject` is what the lock protects, for messages. Raises Busy at once if another process holds
-    it and `wait` is false; BenchError if the file cannot be made, is a link, or no regular file.
+    Forked children do not inherit the lock. On a file system without locks the block runs
+    unlocked, `tell` (else a Python warning) reports it, and False is yielded. `subject`: what the
+    lock protects, for messages. Raises Busy if another process holds the lock and `wait` is false;
+    BenchError if the file cannot be created, is a link, or is not a regular file.
     """
     subject = subject or str(path.parent)
     handle = _opened(path)
@@ -73,7 +73,7 @@ def _foreign(path: Path, kind: str) -> BenchError:
 
 
 def _acquire(handle: int, subject: str, wait: bool, tell: Tell) -> bool:
-    """Whether the lock is held; False where the file system has none."""
+    """Acquire the lock; False if the file system does not support locks."""
     from filelock import lock_descriptor
 
     began, silent = time.monotonic(), True
@@ -100,8 +100,8 @@ def _acquire(handle: int, subject: str, wait: bool, tell: Tell) -> bool:
 
 
 def attempt(handle: int) -> bool | None:
-    """Whether a lock on an open file or folder was free, and is held now; None where the file
-    system has no locks."""
+    """Try to lock an open file or folder without waiting: True if acquired, False if another
+    process holds it, None if the file system does not support locks."""
     from filelock import lock_descriptor
 
     try:
@@ -125,7 +125,7 @@ def exclusive_folder(folder: Path, *, tell: Tell | None = None) -> Iterator[None
 
 
 def _sign(handle: int) -> None:
-    """Write who holds the lock into the file, unless it is also known by another name."""
+    """Write process id and host into the lock file, unless the file has other hard links."""
     with suppress(OSError):
         if os.fstat(handle).st_nlink == 1:
             os.ftruncate(handle, 0)
@@ -133,7 +133,7 @@ def _sign(handle: int) -> None:
 
 
 def _holder(handle: int) -> str:
-    """The holder as it signed, or what can be said without a signature."""
+    """The holder's process id and host as written in the lock file."""
     try:
         words = os.pread(handle, 300, 0).decode("ascii", "replace").split()
     except OSError:
@@ -156,7 +156,7 @@ def _warn(message: str) -> None:
 
 
 def _forget() -> None:
-    """In a forked child: close what it inherited, so that it never outlives its parent's lock."""
+    """In a forked child: close inherited lock files, so that the lock ends with the parent."""
     while _HELD:
         with suppress(OSError):
             os.close(_HELD.pop())

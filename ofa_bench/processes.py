@@ -1,7 +1,7 @@
-"""Child processes: they end with their parent, and leave the group's signals to it. Torch-free.
+"""Child processes: they end with their parent and ignore stop signals. Torch-free.
 
-A terminal, a scheduler or `timeout` signals a whole process group; the parent alone decides what
-that means, since it has a state to save first.
+A terminal, a scheduler or `timeout` signals the whole process group; only the parent handles the
+signal, since it has to save its state first.
 """
 
 from __future__ import annotations
@@ -19,8 +19,7 @@ LOOK_EVERY = 1.0  # seconds between looks at whether the parent still lives
 
 
 def other_rank() -> bool:
-    """Whether a launcher started several ranks, and this process is not the first. A RANK that is
-    left over in the environment, without a WORLD_SIZE, means nothing."""
+    """Whether this is a rank other than 0 of several; RANK without WORLD_SIZE is ignored."""
     return several_ranks() and os.environ.get("RANK", "0") != "0"
 
 
@@ -32,7 +31,7 @@ def several_ranks() -> bool:
 
 @contextmanager
 def stop_signals_blocked() -> Iterator[None]:
-    """Hold back signals that ask to stop; processes started meanwhile never receive them."""
+    """Block stop signals; child processes started inside the block keep them blocked."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     try:
         yield
@@ -41,10 +40,9 @@ def stop_signals_blocked() -> Iterator[None]:
 
 
 def end_with_parent() -> None:
-    """In a helper that holds nothing worth saving: exit at once when the parent is gone, or when
-    the parent itself sends SIGTERM; a SIGTERM from elsewhere is left to the parent.
+    """In a helper without state: exit when the parent has ended or sends SIGTERM.
 
-    SIGTERM must be blocked, as in a process started under `stop_signals_blocked`.
+    SIGTERM from another process is ignored. It must be blocked, as under `stop_signals_blocked`.
     """
     threading.Thread(target=_exit_when_asked, args=(os.getppid(),), daemon=True).start()
 
@@ -59,8 +57,8 @@ def _exit_when_asked(born_of: int) -> None:
 
 
 def stop_with_parent() -> None:
-    """In a process that trains: receive SIGTERM when the parent is gone, so that it saves its
-    state and stops."""
+    """In a training process: raise SIGTERM when the parent has ended, so that it saves its state
+    and stops."""
     threading.Thread(target=_terminate_when_alone, daemon=True).start()
 
 

@@ -1,4 +1,4 @@
-"""Time: durations, budgets, phases, and the step that every policy is told about."""
+"""Durations, budgets, phases, and the step that every policy receives."""
 
 from __future__ import annotations
 
@@ -147,7 +147,7 @@ class Step:
         return self.index / self.steps_per_epoch
 
     def steps(self, duration: Duration) -> int:
-        """A duration in steps of this run."""
+        """Convert a duration to steps of this run."""
         return round(self.budget.resolve(duration) * self.steps_per_epoch)
 
     def rng(self, salt: str = "") -> random.Random:
@@ -200,7 +200,7 @@ class Schedule:
         return edges
 
     def _refuse_absurd(self) -> None:
-        """UsageError on a length or a number of draws that nobody can mean."""
+        """Raise UsageError if the run is too long or has too many draws in a step."""
         if not self.budget.epochs <= MOST_EPOCHS:
             raise UsageError(
                 f"a run of {self.budget.epochs:.4g} epochs is beyond any use",
@@ -222,7 +222,7 @@ class Schedule:
 
     @property
     def left_out(self) -> int:
-        """Images of each epoch that are not seen, since their batch would be too short."""
+        """Images dropped in each epoch, since the last batch would be too short."""
         rest = self.images % self.batch
         return rest if rest < SHORTEST_BATCH else 0
 
@@ -236,7 +236,7 @@ class Schedule:
         return min(bisect_right(self.edges, index) - 1, len(self.phases) - 1)
 
     def step(self, index: int) -> Step:
-        """The step at an index; one past the end is allowed, for curves."""
+        """The step at an index; the index `steps` is allowed, for plots."""
         number = self.phase_number(index)
         start, stop = self._segment(number)
         warmup = self._warmup_steps(start, stop)
@@ -279,8 +279,8 @@ class Schedule:
         Norm layers see exactly one micro-batch, so the cut is a fact of the recipe: a full batch
         in parts of `norm_batch`, a short last one in nearly equal parts.
         """
-        epoch, place = divmod(index, self.steps_per_epoch)
-        first = place * self.batch
+        epoch, step_in_epoch = divmod(index, self.steps_per_epoch)
+        first = step_in_epoch * self.batch
         count = min(self.batch, self.images - first)
         parts = -(-count // self.norm_batch)
         bounds = [first + count * part // parts for part in range(parts + 1)]

@@ -1,4 +1,4 @@
-"""Where the tables are, and how they are read: `specs/` in a working copy, `_specs` in a wheel."""
+"""Shipped TOML tables, located and parsed: `specs/` in a working copy, `_specs` in a wheel."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LONG_KEY = re.compile(rf"(?:[\w-]{{1,99}}[ \t]*\.[ \t]*){{{DEEPEST}}}")
 def specs_root() -> Path:
     """The folder of shipped tables.
 
-    A working copy's own `specs/` wins over the packaged copy, which an editable build leaves stale.
+    In a working copy `specs/` takes precedence over the packaged copy, which may be stale.
     """
     package = Path(str(files("ofa_bench")))
     beside = package.parent / "specs"
@@ -30,7 +30,7 @@ def specs_root() -> Path:
 
 
 def load_toml(path: Path) -> dict[str, Any]:
-    """A TOML file as a dict; RecipeError names the file and the line or key of a mistake."""
+    """Parse a TOML file. Raises RecipeError naming the file and the line or key."""
     try:
         text = _text(path)
         values = parse_toml(text)
@@ -41,18 +41,18 @@ def load_toml(path: Path) -> dict[str, Any]:
         hint = "give a text file, in UTF-8, that may be read"
         raise RecipeError(f"cannot be read ({error})", file=str(path), hint=hint) from error
     except tomllib.TOMLDecodeError as error:
-        hint = "mend that line; strings must be quoted"
+        hint = "fix that line; strings must be quoted"
         raise RecipeError(f"is not valid TOML: {error}", file=str(path), hint=hint) from error
     for key, reason in strange(values):
-        raise RecipeError(reason, file=str(path), key=key, hint="write a value that can be meant")
+        raise RecipeError(reason, file=str(path), key=key, hint="write a valid value")
     return values
 
 
 def parse_toml(text: str) -> dict[str, Any]:
-    """TOML as a dict; tomllib.TOMLDecodeError for whatever cannot be one.
+    """Parse TOML; every error is a tomllib.TOMLDecodeError.
 
-    The parser needs time with the square of a dotted key's length, and of its own accord tells
-    neither a number of too many digits nor too many brackets as a mistake.
+    Long dotted keys are refused, since tomllib takes quadratic time for them; its other exceptions
+    on overlong numbers and deep nesting are converted.
     """
     for number, line in enumerate(text.split("\n"), 1):
         if line.count(".") >= DEEPEST and LONG_KEY.search(STRING.sub("s", line)):
@@ -68,7 +68,7 @@ def parse_toml(text: str) -> dict[str, Any]:
 
 
 def _text(path: Path) -> str:
-    """A regular file's text, if it is not far too long for what people write."""
+    """A regular file's text; RecipeError if it is larger than the limit `toml-bytes`."""
     about = path.stat()
     if not stat.S_ISREG(about.st_mode):
         raise OSError("it is no regular file")

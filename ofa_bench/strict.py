@@ -1,4 +1,4 @@
-"""Values of strangers' files and options, held to what can be real before they are worked on."""
+"""Sanity checks on values from untrusted files and options."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ INTEGER_BITS = 63  # as TOML has them
 
 
 def shown(value: object) -> str:
-    """A value as a message quotes it: short, whatever it is."""
+    """A value for a message: its repr, shortened."""
     if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() > 200:
         return f"a whole number of {value.bit_length():,} bits"
     try:
@@ -25,7 +25,7 @@ def shown(value: object) -> str:
 
 
 def ratio(text: str) -> float:
-    """A number, or a ratio of two such as "145/270"; ValueError if it is none, or too long."""
+    """Parse a number, or a ratio such as "145/270". Raises ValueError."""
     if len(text) > LONGEST_NUMBER:
         raise ValueError(f"{shown(text)} is no number")
     try:
@@ -38,7 +38,7 @@ def ratio(text: str) -> float:
 
 
 def strange(tree: Any) -> Iterator[tuple[str, str]]:
-    """(dotted key, reason) of each value that no file of ours can mean: too deep, too large."""
+    """(dotted key, reason) of each value that is nested too deeply or too large an integer."""
     stack: list[tuple[str, int, Any]] = [("", 0, tree)]
     while stack:
         key, depth, value = stack.pop()

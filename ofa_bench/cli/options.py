@@ -210,10 +210,10 @@ def asked_of(values: dict[str, Any]) -> Request:
 def said_of(values: dict[str, Any], results: str | None) -> dict[str, Any]:
     """The options that say something; a teacher that is a run's name becomes its folder."""
     from ofa_bench import api
-    from ofa_bench.recipe import given
+    from ofa_bench.recipe import is_set
     from ofa_bench.recipe.starts import split_set
 
-    options = {name: value for name, value in values.items() if given(value)}
+    options = {name: value for name, value in values.items() if is_set(value)}
     teacher = options.get("teacher")
     if teacher is not None and not split_set(teacher)[0].exists():
         options["teacher"] = str(api.find_run(teacher, results))

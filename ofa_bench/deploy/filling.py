@@ -61,16 +61,18 @@ def fill(net: Any, state: Mapping[str, Tensor], names: Mapping[str, str] | None 
     no finite floating-point tensor in the parameter's precision.
     """
     called = names or {}
-    own = {name: value for name, value in net.named_parameters() if name in state}
+    parameters = {name: value for name, value in net.named_parameters() if name in state}
     check_kinds({called.get(name, name): value for name, value in state.items()})
     wrong = [
         f"{called.get(name, name)} is {tuple(state[name].shape)}, not {tuple(parameter.shape)}"
-        for name, parameter in own.items()
+        for name, parameter in parameters.items()
         if state[name].shape != parameter.shape
     ]
     if wrong:
         raise UsageError(f"the checkpoint has other shapes: {some(wrong)}", MISSHAPEN)
-    values = {name: state[name].detach().to(parameter.dtype) for name, parameter in own.items()}
+    values = {
+        name: state[name].detach().to(parameter.dtype) for name, parameter in parameters.items()
+    }
     for name, value in values.items():
         if not bool(torch.isfinite(value).all()):
             raise UsageError(
@@ -78,7 +80,7 @@ def fill(net: Any, state: Mapping[str, Tensor], names: Mapping[str, str] | None 
                 "take weights from before training diverged",
             )
     with torch.no_grad():
-        for name, parameter in own.items():
+        for name, parameter in parameters.items():
             parameter.copy_(values[name])
     for index in range(len(net.blocks)):
         for norm in getattr(net, "norms", lambda _: {})(index).values():
@@ -92,10 +94,10 @@ def head_of(net: Any) -> list[str]:
     """
     parameters = dict(net.named_parameters())
     last = list(parameters)[-1].rpartition(".")[0]
-    found = [name for name in parameters if name.rpartition(".")[0] == last]
-    if not all(parameters[name].ndim and len(parameters[name]) == net.classes for name in found):
+    names = [name for name in parameters if name.rpartition(".")[0] == last]
+    if not all(parameters[name].ndim and len(parameters[name]) == net.classes for name in names):
         raise UsageError(
             "the network's last parameters have no entry for each class, so it has no head",
             "leave --init-head fresh out",
         )
-    return found
+    return names

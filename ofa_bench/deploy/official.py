@@ -115,10 +115,10 @@ def _plain(state: State) -> dict[str, Tensor]:
     weights = {str(name): value for name, value in state.items()}
     weights = {n: value for n, value in weights.items() if not n.endswith(_IGNORED)}
     check_kinds(weights)
-    found: dict[str, Tensor] = {}
+    renamed: dict[str, Tensor] = {}
     for key, value in weights.items():
         name = plain_name(key)
-        if name in found:
+        if name in renamed:
             raise UsageError(f"the checkpoint says {name} twice", "it mixes two key layouts")
-        found[name] = value
-    return found
+        renamed[name] = value
+    return renamed

@@ -1,4 +1,4 @@
-"""Weights files of strangers: bounded, nothing in them executed, which of several sets is taken."""
+"""Reading of untrusted weights files: size limits, no code execution, choice among several sets."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Weights:
     others: tuple[str, ...] = ()
 
     def note(self, file: Path) -> str | None:
-        """What to tell where the file holds a choice; None where there is none."""
+        """A note on which set was chosen; None if the file holds only one."""
         if not self.others:
             return None
         others = " or ".join(f"{file}::{name}" for name in self.others)
@@ -63,20 +63,20 @@ def read_weights(file: Path, key: str = "", parameters: int | None = None) -> We
     return _chosen(content, key, file)
 
 
-def stripped(state: State, own: Collection[str] = ()) -> dict[str, Tensor]:
-    """The state without what wrappers put before all names (`module.`, `_orig_mod.`, `model.`).
+def stripped(state: State, names: Collection[str] = ()) -> dict[str, Tensor]:
+    """Remove the prefixes that wrappers add to all names (`module.`, `_orig_mod.`, `model.`).
 
-    `own`: the network's names, whose first part stays.
+    `names`: the network's names, whose first part stays.
     """
-    kept = {name.partition(".")[0] for name in own}
-    found = {name.replace("._orig_mod.", "."): value for name, value in state.items()}
-    found.pop("n_averaged", None)  # the count of torch.optim.swa_utils.AveragedModel
-    while found:
-        first = next(iter(found)).partition(".")[0]
-        if first in kept or not all(name.startswith(f"{first}.") for name in found):
+    kept = {name.partition(".")[0] for name in names}
+    tensors = {name.replace("._orig_mod.", "."): value for name, value in state.items()}
+    tensors.pop("n_averaged", None)  # the count of torch.optim.swa_utils.AveragedModel
+    while tensors:
+        first = next(iter(tensors)).partition(".")[0]
+        if first in kept or not all(name.startswith(f"{first}.") for name in tensors):
             break
-        found = {name.removeprefix(f"{first}."): value for name, value in found.items()}
-    return found
+        tensors = {name.removeprefix(f"{first}."): value for name, value in tensors.items()}
+    return tensors
 
 
 def some(items: list[str], shown: int = 4) -> str:
@@ -91,8 +91,8 @@ def _bound(file: Path, parameters: int | None) -> None:
         raise UsageError(f"{file}: {size:,} bytes of weights", advice("weights-bytes", size))
     if parameters is None:
         return
-    each = limit("weights-bytes-per-parameter")
-    if size > SLACK + each * parameters:
+    per_parameter = limit("weights-bytes-per-parameter")
+    if size > SLACK + per_parameter * parameters:
         raise UsageError(
             f"{file}: {size:,} bytes of weights for a network of {parameters:,} parameters",
             advice("weights-bytes-per-parameter", -(-size // parameters)),
@@ -124,7 +124,8 @@ def _pickled(file: Path) -> Any:
 
 
 def _refuse_inflating(file: Path) -> None:
-    """torch stores tensors as they are; what is packed, or lies in the file twice, inflates."""
+    """Raise UsageError on compressed or overlapping zip members: torch writes neither, and both
+    can expand without bound."""
     with zipfile.ZipFile(file) as archive:
         members = archive.infolist()
     packed = [member for member in members if member.compress_type != zipfile.ZIP_STORED]
@@ -140,8 +141,8 @@ def _reason(file: Path, error: Exception) -> str:
     if file.stat().st_size == 0:
         return "is empty"
     if isinstance(error, pickle.UnpicklingError):
-        if found := re.search(r"GLOBAL (\S+)", str(error)):
-            return f"holds pickled code ({found[1]}), which is not executed"
+        if match := re.search(r"GLOBAL (\S+)", str(error)):
+            return f"holds pickled code ({match[1]}), which is not executed"
         content = file.read_bytes()
         if content[:1] == pickle.PROTO and content[-1:] == pickle.STOP:
             return "is a pickle of more than tensors, which is not executed"

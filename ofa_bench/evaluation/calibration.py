@@ -1,4 +1,4 @@
-"""Batch-norm statistics of one subnet, estimated anew from a fixed list of training images."""
+"""Batch-norm recalibration: statistics of one subnet from a fixed list of training images."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def calibrate(net: Supernet, subnet: Subnet, batches: Iterable[MicroBatch]) -> S
     """The subnet's statistics over batches at its resolution; empty for a net without norms.
 
     Means of the batches' means and of their biased variances, weighted by batch size, without a
-    variance between batches (once-for-all code; methods.md C.1). What the net's norms held before
-    does not matter and is put back; parameters and mode stay as they are.
+    variance between batches (once-for-all code). The norms' earlier statistics have no influence
+    and are restored; parameters and mode are unchanged.
     """
     blocks = [index for index in range(len(net.blocks)) if net.key(subnet, index) is not None]
     norms = {index: norms_of(net, index) for index in blocks}
@@ -41,26 +41,26 @@ def calibrate(net: Supernet, subnet: Subnet, batches: Iterable[MicroBatch]) -> S
 def _observe(
     net: Supernet, subnet: Subnet, x: Tensor, norms: Mapping[int, Norms], tally: NormAccumulator
 ) -> None:
-    for index, own in norms.items():
-        x = tally.run(net, index, x, subnet, own)
+    for index, block_norms in norms.items():
+        x = tally.run(net, index, x, subnet, block_norms)
 
 
 @contextmanager
 def calibrated(net: Supernet, subnet: Subnet, statistics: Statistics) -> Iterator[None]:
-    """Norms of the net normalise by the subnet's statistics here, and as before afterwards.
+    """Use the subnet's statistics in the net's norms inside the block; restored afterwards.
 
-    Activating the subnet is the caller's. Raises UsageError for another subnet's statistics.
+    The caller activates the subnet. Raises UsageError for another subnet's statistics.
     """
     norms: dict[str, Norm] = {}
     for index in range(len(net.blocks)):
         if net.key(subnet, index) is None:
             continue
-        own = norms_of(net, index)
-        if own and own.keys().isdisjoint(statistics):
+        block_norms = norms_of(net, index)
+        if block_norms and block_norms.keys().isdisjoint(statistics):
             raise UsageError(
                 f"no statistics for block {index} of {subnet}", "calibrate this very subnet first"
             )
-        norms.update(own)
+        norms.update(block_norms)
     strange = [name for name in statistics if name not in norms]
     if strange:
         raise UsageError(f"{subnet} has no norm {strange[0]}", "calibrate this very subnet first")
@@ -69,7 +69,7 @@ def calibrated(net: Supernet, subnet: Subnet, statistics: Statistics) -> Iterato
 
 
 class NormAccumulator:
-    """What the norms of a block, or of a whole subnet, saw, added up over batches."""
+    """Sums of the batch statistics of a block's or subnet's norms."""
 
     def __init__(self) -> None:
         self._sums: dict[str, tuple[Tensor, Tensor, int]] = {}
@@ -101,18 +101,18 @@ class NormAccumulator:
 
 
 def norms_of(net: Supernet, index: int) -> Norms:
-    """The norms of a block; none where the net does not tell of any."""
+    """The norms of a block; empty if the net does not implement Calibrates."""
     return net.norms(index) if isinstance(net, Calibrates) else {}
 
 
 @contextmanager
 def attached(norms: Norms, statistics: Statistics | None = None) -> Iterator[None]:
-    """Norms with these statistics, or the batch's where they have none; put back at the end."""
+    """Set the norms' statistics inside the block (batch statistics if missing), then restore."""
     before = [(norm, norm.statistics, norm.record) for norm in norms.values()]
-    given = statistics or {}
+    by_name = statistics or {}
     try:
         for name, norm in norms.items():
-            norm.statistics, norm.record = given.get(name), None
+            norm.statistics, norm.record = by_name.get(name), None
         yield
     finally:
         for norm, held, record in before:

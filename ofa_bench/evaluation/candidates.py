@@ -1,4 +1,4 @@
-"""The nets a method is judged by: a fact of the space and of the part of it that was trained."""
+"""The subnets evaluated for a method; they depend on the space and its trained part only."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ PATIENCE = 64  # draws per wanted net before a bucket counts as exhausted
 def candidates(
     space: Space, trained: Space, *, per_bucket: int, buckets: int = 6, classes: int
 ) -> list[Subnet]:
-    """Distinct nets of `trained` at its listed resolutions, by MACs (benchmark.md 4).
+    """Distinct nets of `trained` at its listed resolutions, by MACs (docs/evaluation-protocol.md).
 
     The ends and the uniform nets of `space` as far as they are trained, the ends of `trained`, and
     from each of `buckets` equal parts of the MACs of `space`, `per_bucket` nets drawn inside it,
     all nets there being equally likely; all of them where there are no more. No run's seed matters.
     """
     named = [space.smallest, space.largest, *space.uniform()]
-    found = {trained.smallest, trained.largest, *(net for net in named if net in trained)}
+    nets = {trained.smallest, trained.largest, *(net for net in named if net in trained)}
     for number, (low, high) in enumerate(bounds(space, buckets, classes)):
-        found.update(_inside(trained, low, high, per_bucket, classes, number))
-    return sorted(found, key=lambda net: (space.macs(net, classes), json.dumps(net.to_json())))
+        nets.update(_inside(trained, low, high, per_bucket, classes, number))
+    return sorted(nets, key=lambda net: (space.macs(net, classes), json.dumps(net.to_json())))
 
 
 def bounds(space: Space, buckets: int, classes: int) -> list[tuple[int, int]]:

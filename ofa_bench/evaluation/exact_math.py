@@ -1,7 +1,7 @@
-"""Torch as it is in a fresh process, whatever the process had switched on; and exact evaluation.
+"""Run training and evaluation under torch's default settings, whatever the caller has set.
 
-Training and evaluation both run shielded: an ambient autocast, a default dtype or device, a
-precision or determinism switch changes neither weights nor scores, and all come back afterwards.
+An ambient autocast, default dtype or device, precision or determinism switch changes neither
+weights nor scores; all are restored afterwards.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Switch = tuple[Callable[[], Any], Callable[[Any], None], Any]  # read, write, th
 
 @contextmanager
 def shielded(deterministic: bool = False) -> Iterator[None]:
-    """Torch's own defaults, with gradients, in full precision where nothing else is asked for.
+    """Torch's default settings, with gradients, in full precision by default.
 
     `deterministic`: only kernels that repeat to the bit; an operation without one raises.
     """
@@ -107,8 +107,8 @@ def _determine(mode: tuple[bool, bool]) -> None:
 
 @contextmanager
 def undisturbed(net: Supernet) -> Iterator[None]:
-    """As `shielded`, and exact: modules in evaluation mode, no TensorFloat-32, no kernel chosen by
-    a stopwatch. The net's mode comes back."""
+    """As `shielded`, in evaluation mode without TensorFloat-32 or cuDNN benchmarking. The net's
+    mode is restored."""
     modes = [(module, module.training) for module in net.blocks.modules()]
     deterministic = torch.are_deterministic_algorithms_enabled()
     with shielded(), ExitStack() as stack:

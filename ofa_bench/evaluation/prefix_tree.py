@@ -1,7 +1,7 @@
-"""Subnets as a tree of the blocks they have in common, walked with one path alive.
+"""Subnets merged into a tree by common leading blocks; only one path's activations are in memory.
 
-Subnets whose block keys agree up to a block share its activations: the block runs once for all of
-them, on the very tensors it would see alone, so that sharing changes no bit.
+Subnets whose block keys agree up to a block share its activations: the block runs once, on the
+same tensors as without sharing, so results are bit-identical.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from ofa_bench.space import Subnet
 
 @dataclass(eq=False)
 class Node:
-    """A block as some subnets share it. `subnet`: any of them; `ends`: places of those it ends."""
+    """A block that some subnets share. `subnet`: any of them; `ends`: positions of those that end
+    here."""
 
     index: int
     subnet: Subnet
@@ -31,16 +32,16 @@ class Node:
 
 
 class PrefixTree:
-    """The subnets of a list by the blocks they run; `places` are positions in that list."""
+    """The subnets of a list, merged by the blocks they run; a position is an index in that list."""
 
     def __init__(self, net: Supernet, subnets: Sequence[Subnet]) -> None:
         self._net = net
         self._norms = [norms_of(net, index) for index in range(len(net.blocks))]
         self._roots: dict[tuple[int, Hashable], Node] = {}
-        for place, subnet in enumerate(subnets):
-            self._plant(place, subnet)
+        for position, subnet in enumerate(subnets):
+            self._plant(position, subnet)
 
-    def _plant(self, place: int, subnet: Subnet) -> None:
+    def _plant(self, position: int, subnet: Subnet) -> None:
         branches, node = self._roots, None
         for index in range(len(self._net.blocks)):
             key = self._net.key(subnet, index)
@@ -49,19 +50,19 @@ class PrefixTree:
                 branches = node.branches
         if node is None:
             raise ValueError(f"{subnet} runs no block")
-        node.ends.append(place)
+        node.ends.append(position)
 
     def nodes(self) -> Iterator[Node]:
-        """Every node, depth first: relatives stand together."""
+        """Every node, depth first."""
         waiting = list(reversed(self._roots.values()))
         while waiting:
             node = waiting.pop()
             yield node
             waiting.extend(reversed(node.branches.values()))
 
-    def places(self) -> list[int]:
-        """The subnets' places in the order of the tree."""
-        return [place for node in self.nodes() for place in node.ends]
+    def positions(self) -> list[int]:
+        """The subnets' positions in the order of the tree."""
+        return [position for node in self.nodes() for position in node.ends]
 
     def calibrate(self, batches: Iterable[MicroBatch]) -> None:
         """Give each node the statistics that every subnet through it has; batches stay whole."""
@@ -72,13 +73,13 @@ class PrefixTree:
             node.statistics, node.tally = node.tally.mean(), NormAccumulator()
 
     def classify(self, images: Tensor, take: Callable[[int, Tensor], None]) -> None:
-        """Hand over each subnet's place and logits, normalised by its calibrated statistics."""
+        """Call `take(position, logits)` for each subnet, with its calibrated statistics."""
 
         def run(node: Node, x: Tensor) -> Tensor:
             with attached(self._norms[node.index], node.statistics):
                 y = self._net.run(node.index, x, node.subnet, None)
-            for place in node.ends:
-                take(place, y)
+            for position in node.ends:
+                take(position, y)
             return y
 
         self._walk(images, run)

@@ -1,4 +1,5 @@
-"""Which images each candidate gets right: calibrated, folded, fp32, alike alone or in company."""
+"""Per-image correctness in fp32 with recalibrated, folded batch norm; independent of which other
+subnets are scored."""
 
 from __future__ import annotations
 
@@ -26,7 +27,7 @@ CHUNK = 250  # images that one pass holds; what a pass needs grows with it and w
 
 
 class Ranks(Protocol):
-    """Who else scores, and how results come together."""
+    """The ranks that score together, and how to gather their results."""
 
     @property
     def rank(self) -> int: ...
@@ -37,13 +38,13 @@ class Ranks(Protocol):
 
 @dataclass(frozen=True)
 class Correctness:
-    """One subnet, and for each split whether it gets each image right, in the split's order."""
+    """One subnet's per-image correctness by split, a boolean array in the split's order."""
 
     subnet: Subnet
     correct: Mapping[str, NDArray[numpy.bool_]]
 
     def top1(self, split: HeldOut) -> float:
-        """Percent of the images."""
+        """Top-1 accuracy in percent."""
         hits = self.correct[split]
         return 100.0 * int(hits.sum()) / len(hits)
 
@@ -60,11 +61,11 @@ def score(
 ) -> list[Correctness]:
     """Calibrate and score the subnets, in their order; net and mode stay as they are.
 
-    `tell(done, total)` hears of every chunk of images scored.
+    `tell(done, total)` is called after every chunk of images.
 
-    Ranks share out the subnets, never a calibration, and all return the whole list. The result of
-    one subnet does not depend on the others, on their order or on the number of ranks. Raises
-    UsageError where a split is empty.
+    Ranks divide the subnets among them and all return the whole list. The result of one subnet does
+    not depend on the others, on their order or on the number of ranks. Raises UsageError if a split
+    is empty.
     """
     for split in splits:
         if not source.sizes[split]:
@@ -74,24 +75,24 @@ def score(
             )
     mine = range(len(subnets)) if devices is None else share(net, subnets, devices)
     by_resolution: dict[int, list[int]] = {}
-    for place in mine:
-        by_resolution.setdefault(subnets[place].resolution, []).append(place)
+    for position in mine:
+        by_resolution.setdefault(subnets[position].resolution, []).append(position)
     total = len(by_resolution) * sum(-(-source.sizes[split] // chunk) for split in splits)
-    told = _told(tell, total)
-    found: dict[int, dict[str, NDArray[numpy.bool_]]] = {}
+    progress = _progress(tell, total)
+    results: dict[int, dict[str, NDArray[numpy.bool_]]] = {}
     with undisturbed(net):
-        for resolution, places in by_resolution.items():
-            company = [subnets[place] for place in places]
-            hits = _hits(net, company, source, resolution, splits, chunk, told)
-            for row, place in enumerate(places):
-                found[place] = {split: table[row].numpy() for split, table in hits.items()}
-    for part in [found] if devices is None else devices.gather(found):
-        found |= part
-    return [Correctness(subnet, found[place]) for place, subnet in enumerate(subnets)]
+        for resolution, positions in by_resolution.items():
+            group = [subnets[position] for position in positions]
+            hits = _hits(net, group, source, resolution, splits, chunk, progress)
+            for row, position in enumerate(positions):
+                results[position] = {split: table[row].numpy() for split, table in hits.items()}
+    for part in [results] if devices is None else devices.gather(results):
+        results |= part
+    return [Correctness(subnet, results[position]) for position, subnet in enumerate(subnets)]
 
 
-def _told(tell: Callable[[int, int], None] | None, total: int) -> Iterator[None]:
-    """Each step tells one chunk more of the total."""
+def _progress(tell: Callable[[int, int], None] | None, total: int) -> Iterator[None]:
+    """Call `tell(done, total)` at each iteration, with `done` counting from 1."""
     for done in count(1):
         if tell is not None:
             tell(done, total)
@@ -109,18 +110,19 @@ def top1(
 ) -> list[float]:
     """Top-1 accuracies in percent, in the order of the subnets."""
     scored = score(net, subnets, source, splits=(split,), chunk=chunk, devices=devices)
-    return [each.top1(split) for each in scored]
+    return [result.top1(split) for result in scored]
 
 
 def share(net: Supernet, subnets: Sequence[Subnet], devices: Ranks) -> list[int]:
-    """The places that fall to this rank: relatives together, about the same MACs for each rank."""
-    places = PrefixTree(net, subnets).places()
-    costs = [net.space.macs(subnets[place], net.classes) for place in places]
+    """Positions of the subnets that this rank scores: neighbours in the prefix tree stay together,
+    and ranks get about equal MACs."""
+    positions = PrefixTree(net, subnets).positions()
+    costs = [net.space.macs(subnets[position], net.classes) for position in positions]
     total = sum(costs)
     middles = [end - cost / 2 for end, cost in zip(accumulate(costs), costs, strict=True)]
     return [
-        place
-        for place, middle in zip(places, middles, strict=True)
+        position
+        for position, middle in zip(positions, middles, strict=True)
         if int(devices.world * middle / total) == devices.rank
     ]
 
@@ -132,7 +134,7 @@ def _hits(
     resolution: int,
     splits: Sequence[HeldOut],
     chunk: int,
-    told: Iterator[None],
+    progress: Iterator[None],
 ) -> dict[str, Tensor]:
     """For each split a boolean table [subnets, images]; all subnets are of one resolution."""
     tree = PrefixTree(net, subnets)
@@ -142,7 +144,7 @@ def _hits(
         marks = []
         for batch in source.evaluation(split, resolution, chunk):
             marks.append(_marks(tree, len(subnets), batch))
-            next(told)
+            next(progress)
         hits[split] = torch.cat(marks, 1).cpu()
     return hits
 
@@ -152,8 +154,8 @@ def _marks(tree: PrefixTree, rows: int, batch: MicroBatch) -> Tensor:
     truth = batch.labels
     marks = torch.zeros((rows, len(truth)), dtype=torch.bool, device=truth.device)
 
-    def mark(place: int, logits: Tensor) -> None:
-        torch.eq(logits.argmax(1), truth, out=marks[place])
+    def mark(position: int, logits: Tensor) -> None:
+        torch.eq(logits.argmax(1), truth, out=marks[position])
 
     tree.classify(batch.images, mark)
     return marks

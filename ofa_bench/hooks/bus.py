@@ -1,7 +1,7 @@
 """The run's bus: chosen policies, extras and observers, behind one typed method per hook.
 
-The only caller of the relay. Every answer is checked where it is given, so that a policy's mistake
-is named with its hook, step and phase instead of surfacing deep in the loop.
+The only caller of the pluggy relay. Every return value is validated here, so that an error names
+the plugin, hook, step and phase instead of surfacing in the training loop.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from ofa_bench.hooks.hookspecs import (
 )
 from ofa_bench.hooks.marks import HOOKS, check_marks
 from ofa_bench.hooks.policy import Policy, families
-from ofa_bench.hooks.tracebacks import author_traceback, holder, place
+from ofa_bench.hooks.tracebacks import author_traceback, holder, source_line
 from ofa_bench.hooks.watchers import Announcer, Watchers, acting_part, at, relay
 from ofa_bench.schedule import Budget, Phase, Step
 from ofa_bench.space import Space, Subnet
@@ -36,8 +36,8 @@ T = TypeVar("T")
 
 
 class Bus(Announcer):
-    """One run's hooks. `policies` by family; extras and observers by name, of which `watchers`
-    only watch."""
+    """One run's hooks. `policies` by family; extras and observers by name; `watchers`: the names of
+    extras that do not affect training."""
 
     def __init__(
         self,
@@ -72,28 +72,29 @@ class Bus(Announcer):
             ) from error
 
     def _check_owners(self) -> None:
-        """Each family hook has exactly one answer, its owner's; a merge has at most one."""
+        """Raise PluginError unless each family hook is implemented by its policy alone, and
+        merge_gradients at most once."""
         owners = {hook: family for family, base in families().items() for hook in base.hooks}
         for hook in HOOKS:
-            found = [
+            answering = [
                 impl.plugin_name
                 for impl in getattr(self._relay.hook, hook).get_hookimpls()
                 if not (impl.hookwrapper or impl.wrapper)
             ]
             owner = owners.get(hook)
-            strangers = [name for name in found if name != owner] if owner else found[1:]
-            if owner and owner not in found:
+            others = [name for name in answering if name != owner] if owner else answering[1:]
+            if owner and owner not in answering:
                 raise PluginError(f"{self._who(owner)} does not define {hook}")
-            if strangers and (owner or hook == "merge_gradients"):
+            if others and (owner or hook == "merge_gradients"):
                 raise PluginError(
-                    f"{hook} is answered by both {self._who(owner or found[0])} and "
-                    f"{self._who(strangers[0])}",
+                    f"{hook} is answered by both {self._who(owner or answering[0])} and "
+                    f"{self._who(others[0])}",
                     "only one may answer; the other can watch with @hookimpl(wrapper=True)",
                 )
 
     @property
     def wrappers(self) -> list[str]:
-        """Who wraps which hook, for the record."""
+        """Hook wrappers as "plugin: hook", for the record."""
         return sorted(
             f"{impl.plugin_name}: {hook}"
             for hook in HOOKS
@@ -102,7 +103,7 @@ class Bus(Announcer):
         )
 
     def answers(self) -> list[tuple[str, str]]:
-        """Hook and the name of who answers it, wrappers apart."""
+        """(hook, plugin name) of every implementation that is not a wrapper."""
         return [
             (hook, impl.plugin_name)
             for hook in sorted(HOOKS)
@@ -116,11 +117,11 @@ class Bus(Announcer):
 
     @property
     def merges(self) -> bool:
-        """Whether an extra merges gradients, which takes each draw's own."""
+        """Whether an extra merges gradients, which needs one gradient per draw."""
         return bool(self._relay.hook.merge_gradients.get_hookimpls())
 
     def observe(self, name: str, observer: object) -> None:
-        """Add an observer of the engine's own."""
+        """Add an observer of the training loop."""
         self._register(name, observer)
 
     def monitor(self, before: Any, after: Any) -> None:
@@ -151,11 +152,11 @@ class Bus(Announcer):
             raise self._failed(hook, where, error, holder(error, self._plugins) or owner) from error
 
     def _failed(self, hook: str, where: str, error: Exception, owner: str) -> PolicyError:
-        line = place(error)
+        line = source_line(error)
         failed = PolicyError(
             f"{self._who(owner)} failed in {hook} {where}: {type(error).__name__}: {error}"
             + (f" ({line})" if line else ""),
-            f"mend the plugin; docs/hooks.md says what {hook} is given and answers",
+            f"fix the plugin; docs/hooks.md lists the arguments and return value of {hook}",
         )
         if lines := author_traceback(error):
             failed.add_note(f"{lines}\n{type(error).__name__}: {error}")
@@ -166,7 +167,7 @@ class Bus(Announcer):
         return {**self.policies, **self.extras}
 
     def phases(self, space: Space, budget: Budget) -> tuple[Phase, ...]:
-        """The run's phases; their epochs must sum to the budget."""
+        """The run's phases. Raises PolicyError unless their epochs sum to the budget."""
         call = lambda: self._hook.shrink_phases(space=space, budget=budget)  # noqa: E731
         phases = tuple(self._ask("shrink_phases", "at assembly", call, "shrink"))
         for phase in phases:
@@ -189,7 +190,7 @@ class Bus(Announcer):
         return phases
 
     def draws(self, step: Step, probe: Callable[[Subnet], float]) -> list[Draw]:
-        """The step's subnets."""
+        """The step's draws, in training order; `probe` returns a subnet's label loss."""
         call = lambda: self._hook.shrink_draws(step=step, probe=probe)  # noqa: E731
         draws = list(self._ask("shrink_draws", at(step), call, "shrink"))
         if not draws or not all(isinstance(draw, Draw) for draw in draws):
@@ -205,7 +206,7 @@ class Bus(Announcer):
         return self._rate("lr_at", step, self._ask("lr_at", at(step), call, "lr"))
 
     def lr_share(self, step: Step, draw: Draw) -> float:
-        """A draw's share of the rate."""
+        """A draw's weight in the summed gradient."""
         call = lambda: self._hook.lr_share(step=step, draw=draw)  # noqa: E731
         return self._rate("lr_share", step, self._ask("lr_share", at(step), call, "lr"))
 
@@ -254,7 +255,7 @@ class Bus(Announcer):
         active: Tensor,
         shares: Sequence[float],
     ) -> Tensor:
-        """The step's gradient from the draws' own and their shares of the rate."""
+        """The step's gradient [parameters], merged from `grads` [draws, parameters]."""
         owner = self._relay.hook.merge_gradients.get_hookimpls()[0].plugin_name
         call = lambda: self._hook.merge_gradients(  # noqa: E731
             step=step, draws=draws, grads=grads, active=active, shares=shares
@@ -269,8 +270,8 @@ class Bus(Announcer):
         return merged
 
     def _tell(self, hook: str, where: str, **values: Any) -> None:
-        """Call every observer; a mistake is that of the plugin whose frame it came through, and of
-        a watcher it is forgiven."""
+        """Call every observer. An exception becomes a PolicyError naming the plugin in whose code
+        it was raised; a watcher's is logged and the run continues."""
         try:
             getattr(self._hook, hook)(**values)
         except BenchError:

@@ -1,4 +1,5 @@
-"""What exists: names given by plugins, and how plugins are found without letting one break all."""
+"""The catalogue of names that plugins register, and plugin discovery: one broken plugin does not
+affect the others."""
 
 from __future__ import annotations
 
@@ -26,7 +27,7 @@ NARROWED = "OFA_BENCH_PLUGINS"  # names, between commas, of the plugins or distr
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a plugin comes from: its name, distribution and version, or the file it is."""
+    """Where a plugin comes from: its name, distribution and version, or its file."""
 
     plugin: str
     distribution: str = ""
@@ -50,7 +51,7 @@ class Entry:
     about: Mapping[str, Any] = field(default_factory=dict)
 
     def load(self) -> Any:
-        """The class or factory itself; PluginError names the plugin if it cannot be had."""
+        """Import and return the class or factory. Raises PluginError naming the plugin."""
         if not isinstance(self.target, str):
             return self.target
         module, _, attribute = self.target.partition(":")
@@ -60,12 +61,12 @@ class Entry:
             raise PluginError(
                 f"{self.kind} {self.name!r} of {self.origin} cannot be loaded from "
                 f"{self.target}: {type(error).__name__}: {error}",
-                "mend the plugin, or leave it out with OFA_BENCH_PLUGINS",
+                "fix the plugin, or leave it out with OFA_BENCH_PLUGINS",
             ) from error
 
 
 class Catalogue:
-    """Names by kind. A second registration of a name is an error naming both distributions."""
+    """Entries by kind and name. Registering a name twice raises PluginError naming both plugins."""
 
     def __init__(self, origin: Origin | None = None) -> None:
         self.origin = origin or Origin("notebook")
@@ -99,7 +100,7 @@ class Catalogue:
         self._add("method", name, None, {**about, "presets": presets or {}, "paper": paper})
 
     def extra(self, name: str, target: Any, *, affects_training: bool = False) -> None:
-        """A tracker or gradient surgery, chosen with `--with NAME`."""
+        """A tracker or a gradient transform, chosen with `--with NAME`."""
         self._add("extra", name, target, {"affects_training": affects_training})
 
     def space(self, name: str, table: str | Path) -> None:
@@ -107,7 +108,7 @@ class Catalogue:
         self._add("space", name, Path(table))
 
     def dataset(self, name: str, spec: str | Path) -> None:
-        """A data set: the path of its TOML spec, which says where its images lie."""
+        """A data set: the path of its TOML spec, which describes the layout of its images."""
         self._add("dataset", name, Path(spec))
 
     def supernet(self, family: str, target: Any, *, costs: Any = None) -> None:
@@ -119,11 +120,11 @@ class Catalogue:
         self._add("supernet", family, target, {"costs": costs})
 
     def specs(self, folder: str | Path) -> None:
-        """A folder shaped like `specs/`: its `spaces/`, `datasets/` and `recipes/` count too."""
+        """Register a folder laid out like `specs/`, with `spaces/`, `datasets/` and `recipes/`."""
         root = Path(folder)
         self.folders.append((self.origin, root))
-        for kind, place in (("space", "spaces"), ("dataset", "datasets")):
-            for path in sorted((root / place).glob("*.toml")):
+        for kind, subfolder in (("space", "spaces"), ("dataset", "datasets")):
+            for path in sorted((root / subfolder).glob("*.toml")):
                 self._add(kind, path.stem, path)
 
     def _add(
@@ -134,17 +135,17 @@ class Catalogue:
         self._insert(Entry(kind, name, target, self.origin, about or {}))
 
     def _insert(self, entry: Entry) -> None:
-        place = (entry.kind, entry.name)
-        if place in self.entries:
-            other = self.entries[place].origin
+        key = (entry.kind, entry.name)
+        if key in self.entries:
+            other = self.entries[key].origin
             raise PluginError(
                 f"{entry.kind} {entry.name!r} is given by both {other} and {entry.origin}",
                 f"uninstall one, or name the plugins to load: OFA_BENCH_PLUGINS={other.plugin}",
             )
-        self.entries[place] = entry
+        self.entries[key] = entry
 
     def merge(self, other: Catalogue) -> None:
-        """Take over another catalogue's entries, all or none."""
+        """Add another catalogue's entries; on a conflict none is added."""
         before = dict(self.entries)
         try:
             for entry in other.entries.values():
@@ -159,7 +160,7 @@ class Catalogue:
         return sorted(name for k, name in self.entries if k == kind)
 
     def get(self, kind: str, name: str) -> Entry:
-        """An entry; UnknownName lists what exists, nearest first."""
+        """The entry of a kind and name. Raises UnknownName."""
         try:
             return self.entries[kind, name]
         except KeyError:
@@ -173,8 +174,8 @@ class Catalogue:
 
 
 @dataclass(frozen=True)
-class Found:
-    """A plugin that discovery met: loaded, broken (with the reason), or blocked by the user."""
+class PluginStatus:
+    """The status of a discovered plugin: loaded, broken, blocked or absent, with the reason."""
 
     origin: Origin
     status: str
@@ -183,10 +184,10 @@ class Found:
 
 @dataclass
 class Discovery:
-    """The catalogue and the story of how it came to be."""
+    """The catalogue, and the status of every discovered plugin."""
 
     catalogue: Catalogue = field(default_factory=Catalogue)
-    found: list[Found] = field(default_factory=list)
+    plugins: list[PluginStatus] = field(default_factory=list)
 
     def admit(self, plugin: object, origin: Origin) -> None:
         """Register a plugin into a scratch catalogue, merged only if it returns.
@@ -211,19 +212,19 @@ class Discovery:
             )
         manager.hook.register.call_historic(kwargs={"catalogue": scratch})
         self.catalogue.merge(scratch)
-        self.found.append(Found(origin, "loaded"))
+        self.plugins.append(PluginStatus(origin, "loaded"))
 
     def try_admit(self, load: Any, origin: Origin) -> None:
-        """As `admit`, but a plugin that fails becomes a row with its reason."""
+        """As `admit`, but a failure is stored as status "broken" with its reason."""
         try:
             self.admit(load(), origin)
         except (Exception, SystemExit) as error:
-            self.found.append(Found(origin, "broken", f"{type(error).__name__}: {error}"))
+            self.plugins.append(PluginStatus(origin, "broken", f"{type(error).__name__}: {error}"))
 
 
 @functools.cache
 def discover() -> Discovery:
-    """Every installed plugin, loaded one by one; a broken one is reported and skipped."""
+    """Load every installed plugin one by one; a broken one is listed and skipped."""
     allowed = os.environ.get(NARROWED)
     return _loaded(
         None if allowed is None else {n.strip() for n in allowed.split(",") if n.strip()}
@@ -232,32 +233,32 @@ def discover() -> Discovery:
 
 @functools.cache
 def trusted() -> Catalogue:
-    """What may be loaded because a record names it: what comes with ofa-bench, and the plugins that
-    the user names in OFA_BENCH_PLUGINS. A stranger's record has nothing imported on its word."""
+    """The plugins that may be loaded for a record: those bundled with ofa-bench, and those listed
+    in OFA_BENCH_PLUGINS. An untrusted record cannot cause an import."""
     return (discover() if NARROWED in os.environ else _loaded({OURS})).catalogue
 
 
 def _loaded(wanted: set[str] | None) -> Discovery:
-    """The plugins of these names or distributions; all of them for None."""
+    """Load the plugins of these names or distributions; None loads all."""
     discovery = Discovery(_shipped())
     points = importlib.metadata.entry_points(group=GROUP)
     for point in sorted(points, key=_order):
         dist = point.dist
         origin = Origin(point.name, dist.name if dist else "", dist.version if dist else "")
         if wanted is not None and not wanted & {point.name, origin.distribution}:
-            discovery.found.append(Found(origin, "blocked", f"not in {NARROWED}"))
+            discovery.plugins.append(PluginStatus(origin, "blocked", f"not in {NARROWED}"))
             continue
         discovery.try_admit(point.load, origin)
-    origins = [each.origin for each in discovery.found]
-    met = {name for each in origins for name in (each.plugin, each.distribution)}
+    origins = [plugin.origin for plugin in discovery.plugins]
+    met = {name for origin in origins for name in (origin.plugin, origin.distribution)}
     for name in sorted((wanted or set()) - met):
         reason = f"{NARROWED} names it, but it is not installed"
-        discovery.found.append(Found(Origin(name), "absent", reason))
+        discovery.plugins.append(PluginStatus(Origin(name), "absent", reason))
     return discovery
 
 
 def _shipped() -> Catalogue:
-    """What comes with the project itself: its tables, and the network they are built by."""
+    """Register the project's own tables and network."""
     catalogue = Catalogue(Origin("ofa_bench", OURS))
     catalogue.specs(specs_root())
     catalogue.supernet("mbconv", "ofa_bench.nets.mbconv:build")
@@ -265,6 +266,6 @@ def _shipped() -> Catalogue:
 
 
 def _order(point: importlib.metadata.EntryPoint) -> tuple[bool, str, str]:
-    # Bundled plugins first, so that a stranger who takes their name is the one refused.
+    # Bundled plugins first, so that a plugin that reuses their name is the one refused.
     name = point.dist.name if point.dist else ""
     return (name != OURS, name, point.name)

@@ -1,4 +1,4 @@
-"""Every hook in one place: who calls it, when, how often; and what is handed over.
+"""All hook specifications: when and how often each is called, and with which arguments.
 
 Two buses. The catalogue bus lives as long as the process and answers *what exists*; the training
 bus lives as long as one run and answers *what happens*: only the chosen policies, extras and

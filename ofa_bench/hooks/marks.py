@@ -1,4 +1,4 @@
-"""How a plugin's methods are marked as hooks, and what is nearly one."""
+"""Checks that a plugin's hook methods are marked and spelled correctly."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ HOOKS = hook_names(TrainingSpec)
 
 
 def check_marks(plugin: type, who: str) -> None:
-    """Refuse a misspelt hook, and one without its mark, by a PluginError that names the right."""
+    """Raise PluginError, naming the fix, on a misspelt hook or a hook method without its marker."""
     for odd, meant in misspelt(plugin).items():
         raise PluginError(f"{who} defines {odd}, which is no hook", f"did you mean {meant}?")
     for hook in HOOKS:
@@ -24,13 +24,15 @@ def check_marks(plugin: type, who: str) -> None:
 
 
 def misspelt(plugin: type) -> dict[str, str]:
-    """Public methods of a plugin's own that are nearly called like a hook, and that hook."""
-    own = {
+    """Public methods defined by a plugin whose name is close to a hook's, with that hook."""
+    methods = {
         name
         for cls in plugin.__mro__
         if not cls.__module__.startswith(("ofa_bench.", "builtins"))
         for name, value in vars(cls).items()
         if callable(value) and not name.startswith("_") and name not in HOOKS
     }
-    near = {name: difflib.get_close_matches(name, HOOKS, 1, cutoff=0.85) for name in sorted(own)}
-    return {name: found[0] for name, found in near.items() if found}
+    near = {
+        name: difflib.get_close_matches(name, HOOKS, 1, cutoff=0.85) for name in sorted(methods)
+    }
+    return {name: matches[0] for name, matches in near.items() if matches}

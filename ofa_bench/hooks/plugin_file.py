@@ -1,4 +1,4 @@
-"""Single-file plugins: a .py file that a person names becomes a module, executed once a process."""
+"""Single-file plugins: a .py file named by the user is imported once per process."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ _LOADED: dict[tuple[str, str], ModuleType] = {}  # modules of plugin files, by p
 
 
 def load_file(path: Path) -> tuple[object, Origin]:
-    """A single-file plugin as a module, executed once a process for as long as its bytes stay.
+    """Import a single-file plugin; it is executed once per process unless its bytes change.
 
-    UsageError if it is not there or does not import.
+    Raises UsageError if the file is missing or its import fails.
     """
     if not path.is_file():
         raise UsageError(f"there is no plugin file {path}", "give --plugin the path of a .py file")
@@ -40,7 +40,7 @@ def load_file(path: Path) -> tuple[object, Origin]:
         sys.modules.pop(name, None)
         raise UsageError(
             f"plugin file {path} does not import: {type(error).__name__}: {error}",
-            "mend it; OFA_BENCH_DEBUG=1 shows where it fails",
+            "fix it; OFA_BENCH_DEBUG=1 shows where it fails",
         ) from error
     _LOADED[known] = module
     return module, Origin(name, file=str(path))

@@ -1,8 +1,7 @@
-"""Typed bases of the three policy families. A policy answers with values; the engine acts.
+"""Typed base classes of the three policy families. A policy returns values; the core acts on them.
 
-Subclass with an options model: `class Mine(ShrinkPolicy[MyOptions])`. Hooks that a subclass defines
-are marked for the bus by the base, since in pluggy an override without the marker would silently
-remove both itself and what it overrides.
+Subclass with an options model: `class Mine(ShrinkPolicy[MyOptions])`. The base class marks hooks
+that a subclass overrides, since pluggy silently drops an override without the marker.
 """
 
 from __future__ import annotations
@@ -32,10 +31,10 @@ O = TypeVar("O", bound=Options)  # noqa: E741 - reads as "options" where it is u
 
 
 class Policy(Generic[O]):
-    """What the three families share.
+    """Base of the three families.
 
-    `pure` is False for a policy that learns from feedback: its draws go to the event log, and
-    where it listens to steps it keeps `state_dict` and `load_state_dict`.
+    `pure` is False for a policy that depends on feedback: its draws are written to the event log,
+    and if it observes steps it must define `state_dict` and `load_state_dict`.
     """
 
     family: ClassVar[str]
@@ -59,7 +58,7 @@ class Policy(Generic[O]):
 
 
 class ShrinkPolicy(Policy[O]):
-    """When and which subnets are trained."""
+    """Chooses which subnets are trained at which step."""
 
     family = "shrink"
     hooks = frozenset({"shrink_phases", "shrink_draws"})
@@ -87,9 +86,10 @@ L = TypeVar("L", bound=LrOptions)
 
 
 class LrPolicy(Policy[L], Generic[L]):
-    """How fast. A subclass gives the shape of one segment; peaks and warm-ups are the base's.
+    """The learning rate. A subclass defines the shape of one segment; the base adds peak and
+    warm-up.
 
-    `needs_ramp` asks for a continued phase that begins later than step 0.
+    `needs_ramp`: requires a phase after the first that continues another.
     """
 
     family = "lr"
@@ -98,7 +98,7 @@ class LrPolicy(Policy[L], Generic[L]):
     needs_ramp: ClassVar[bool] = False
 
     def shape(self, step: Step, clock: float) -> float:
-        """The share of the peak at a clock value, 0 to `step.clock_steps`."""
+        """The fraction of the peak rate at a clock value, 0 to `step.clock_steps`."""
         raise _unanswered(self, "shape")
 
     @hookimpl
@@ -113,17 +113,17 @@ class LrPolicy(Policy[L], Generic[L]):
 
     @hookimpl
     def lr_share(self, step: Step, draw: Draw) -> float:
-        """Every draw has the full rate, unless a policy says otherwise."""
+        """A draw's weight in the summed gradient; 1 by default."""
         return 1.0
 
 
 class DistillPolicy(Policy[O]):
-    """What the subnets learn from.
+    """What a subnet's logits are compared with.
 
-    `needs`: roles that every step must have drawn before others may learn from them, LARGEST
-    first. `needs_teacher`: a frozen teacher must exist from the second phase on; before it does,
-    losses are the plain criterion. `labels_only`: roles whose loss is the plain criterion always.
-    Both let runs share a beginning.
+    `needs`: roles that every step must draw first, since other draws learn from them.
+    `needs_teacher`: a frozen teacher must exist from the second phase on; until then, losses are
+    the plain criterion. `labels_only`: roles whose loss is always the plain criterion. Both let
+    runs share a beginning.
     """
 
     family = "distill"
@@ -134,7 +134,7 @@ class DistillPolicy(Policy[O]):
 
     @hookimpl
     def distill_teacher(self, phase: Phase, earlier: Sequence[Phase]) -> Teacher | None:
-        """No frozen teacher, unless a policy names one."""
+        """The phase's frozen teacher; None by default."""
         return None
 
     def distill_loss(

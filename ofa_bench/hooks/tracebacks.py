@@ -1,4 +1,4 @@
-"""Whose line it was: the frames of an error that lie in a plugin's own code, not in ours."""
+"""Traceback frames that lie in a plugin's code, for error messages."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LIBRARIES = ("pluggy", "pydantic", "pydantic_core", "torch", "numpy", "click")
 
 
 def author_frames(error: BaseException) -> list[traceback.FrameSummary]:
-    """The frames of an error, and of what caused it, in code that is not the project's."""
+    """Frames of an exception and its causes that lie outside the project's code."""
     frames: list[traceback.FrameSummary] = []
     seen: BaseException | None = error
     while seen is not None:
@@ -35,19 +35,19 @@ def _is_theirs(frame: traceback.FrameSummary) -> bool:
 
 
 def holder(error: BaseException, plugins: Mapping[str, object]) -> str:
-    """The name of the plugin whose method an error came through; "" if of none."""
+    """The name of the plugin in whose method an exception was raised; "" if none."""
     trace = error.__traceback__
     while trace is not None:
-        own = trace.tb_frame.f_locals.get("self")
+        receiver = trace.tb_frame.f_locals.get("self")
         for name, plugin in plugins.items():
-            if own is plugin:
+            if receiver is plugin:
                 return name
         trace = trace.tb_next
     return ""
 
 
-def place(error: BaseException) -> str:
-    """The author's innermost line as "file.py:12 in shrink_draws"; "" where none is theirs."""
+def source_line(error: BaseException) -> str:
+    """The innermost plugin line as "file.py:12 in shrink_draws"; "" if there is none."""
     frames = author_frames(error)
     if not frames:
         return ""
@@ -55,5 +55,5 @@ def place(error: BaseException) -> str:
 
 
 def author_traceback(error: BaseException) -> str:
-    """The author's frames as a traceback shows them."""
+    """The plugin's frames, formatted as a traceback."""
     return "".join(traceback.format_list(author_frames(error))).rstrip()

@@ -1,7 +1,7 @@
-"""Extras that only watch: each is called apart from all others, and none of them ends a run.
+"""Watchers: extras that do not affect training. Their exceptions never end a run.
 
-A tracker whose server is away costs its own curves and nothing else: the first mistake of each is
-shown with its plugin and line, all are counted, and the counts stand in the record's notes.
+The first exception of each watcher is shown with its plugin and line; all are counted, and the
+record's notes hold the counts.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import pluggy
 
 from ofa_bench.errors import BenchError, Interrupted
 from ofa_bench.hooks.hookspecs import PROJECT, Outcome, RunView, Scores, TrainingSpec
-from ofa_bench.hooks.tracebacks import place
+from ofa_bench.hooks.tracebacks import source_line
 from ofa_bench.sanitize import plain_text
 from ofa_bench.schedule import Phase, Step
 
@@ -24,18 +24,19 @@ LONGEST = 300  # characters of a mistake that a record keeps
 
 
 def relay() -> pluggy.PluginManager:
-    """A fresh relay that knows the hooks of a run."""
+    """A new pluggy manager with the training hooks."""
     manager = pluggy.PluginManager(PROJECT)
     manager.add_hookspecs(TrainingSpec)
     return manager
 
 
 class _View:
-    """Some of a plugin's methods; a class of its own, since pluggy takes equal plugins for one."""
+    """A view of some of a plugin's methods; pluggy identifies plugins by equality, so each view is
+    a new object."""
 
 
 def acting_part(plugin: object) -> object:
-    """A view of a watcher with its hooks that act, such as wrappers, and not those that observe."""
+    """A view of a watcher without its observer hooks: those that act, such as wrappers."""
     marked = [n for n in dir(plugin) if hasattr(getattr(plugin, n, None), f"{PROJECT}_impl")]
     view = _View()
     vars(view).update({n: getattr(plugin, n) for n in marked if n not in OBSERVERS})
@@ -43,12 +44,12 @@ def acting_part(plugin: object) -> object:
 
 
 def at(step: Step) -> str:
-    """A step as messages name it."""
+    """A step's description for messages."""
     return f"at step {step.index} of phase {step.phase.name!r}"
 
 
 class Announcer:
-    """What observers are called for, one typed method per hook."""
+    """One typed method per observer hook."""
 
     def _tell(self, hook: str, where: str, **values: Any) -> None:
         raise NotImplementedError
@@ -76,14 +77,14 @@ class Announcer:
 
 @dataclass
 class Mistakes:
-    """What went wrong in one watcher: how often, and the first of it."""
+    """The number of a watcher's exceptions, and the first one's message."""
 
     count: int
     first: str
 
 
 class Watchers:
-    """The watchers of one run. `tell` shows a person the first mistake of each."""
+    """The watchers of one run. `tell` shows the user each watcher's first exception."""
 
     def __init__(self, label: Callable[[str], str]) -> None:
         self._label = label
@@ -95,14 +96,14 @@ class Watchers:
         return name in self._relays
 
     def add(self, name: str, plugin: object) -> None:
-        """Take a watcher in; raises pluggy's PluginValidationError on a hook it misspells."""
+        """Register a watcher. Raises pluggy's PluginValidationError on an unknown hook."""
         manager = relay()
         manager.register(plugin, name)
         manager.check_pending()
         self._relays[name] = manager
 
     def impls(self, hook: str) -> Iterator[Any]:
-        """Who observes by this hook."""
+        """The watchers' implementations of a hook."""
         if hook in OBSERVERS:
             for manager in self._relays.values():
                 yield from getattr(manager.hook, hook).get_hookimpls()
@@ -120,7 +121,7 @@ class Watchers:
                 self.forgiven(name, f"{hook} {where}", partial(caller, **values))
 
     def forgiven(self, name: str, where: str, call: Callable[[], Any]) -> Any:
-        """A call's answer; None where it failed, which is then shown once and counted."""
+        """Call and return the result; an exception is shown once, counted, and returns None."""
         try:
             return call()
         except Interrupted:
@@ -134,7 +135,7 @@ class Watchers:
             self.mistakes[name].count += 1
             return
         reason = error.message if isinstance(error, BenchError) else f"{error}"
-        line = place(error)
+        line = source_line(error)
         first = f"{where}: {type(error).__name__}: {reason}" + (f" ({line})" if line else "")
         self.mistakes[name] = Mistakes(1, plain_text(first, LONGEST))
         self.tell(
@@ -143,11 +144,11 @@ class Watchers:
         )
 
     def state_dict(self) -> dict[str, list[Any]]:
-        """The mistakes so far, for the checkpoint."""
-        return {name: [each.count, each.first] for name, each in self.mistakes.items()}
+        """Exception counts and first messages, for the checkpoint."""
+        return {name: [mistakes.count, mistakes.first] for name, mistakes in self.mistakes.items()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on from a checkpoint's mistakes; ValueError where they are none."""
+        """Restore counts from a checkpoint. Raises ValueError if malformed."""
         mistakes = {}
         for name, (count, first) in state.items():
             if type(count) is not int or not 0 < count < 2**53 or not isinstance(first, str):
@@ -156,7 +157,7 @@ class Watchers:
         self.mistakes = mistakes
 
     def merged(self, others: list[dict[str, list[Any]]]) -> tuple[str, ...]:
-        """Notes for the record, a watcher a line, over the `state_dict` of all ranks."""
+        """Notes for the record, one line per watcher, from the `state_dict` of all ranks."""
         counts: dict[str, int] = {}
         first: dict[str, str] = {}
         for mistakes in others:

@@ -1,1 +1,1 @@
-"""Networks: a supernet per family of spaces, and what may be done to one."""
+"""Supernets and their elastic layers, subnet extraction, initialization, channel sorting."""

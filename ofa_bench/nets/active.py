@@ -1,4 +1,4 @@
-"""Which elements of which parameters a subnet uses, for extras that merge gradients."""
+"""The parameter slices that a subnet uses, for extras that merge gradients."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Slices = tuple[slice, ...]
 
 
 def block_slices(block: MBConv, kernel: int, middle: int) -> Iterator[tuple[str, Slices]]:
-    """Names within a block, and the part of each that a kernel size and a middle width use."""
+    """Parameter names within a block, and the slice used at a kernel size and a middle width."""
     first = slice(middle)
     idle = block.depthwise.idle_matrices((kernel,))
     # A matrix mixes its whole input, which is the centre of the next larger kernel.
@@ -38,8 +38,8 @@ def block_slices(block: MBConv, kernel: int, middle: int) -> Iterator[tuple[str,
 
 
 def larger(block: MBConv, kernel: int) -> int:
-    """The side of the centre a kernel size is made from: itself, or that of the first matrix
-    below the full kernel, since the chain starts there."""
+    """The side of the centre crop from which a kernel is computed: the kernel's size, or with
+    matrices the largest size below the full kernel, where the chain of matrices starts."""
     sizes = sorted(block.depthwise.kernels, reverse=True)
     if not block.depthwise.transforms or kernel == sizes[0]:
         return kernel

@@ -46,7 +46,7 @@ def shortcut_of(
 
 
 class Trunk(nn.Module):
-    """Stem convolution and block 0, alike in every subnet."""
+    """Stem convolution and block 0, the same in every subnet."""
 
     def __init__(self, plan: table.Table, rule: Shortcuts) -> None:
         super().__init__()

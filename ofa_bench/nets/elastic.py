@@ -40,7 +40,7 @@ def centre(kernels: Tensor, size: int) -> Tensor:
 
 
 def activate(activation: nn.Module, x: Tensor) -> Tensor:
-    """The activation of `x`, which no one else reads; in place where no gradient is recorded."""
+    """Apply an activation; in place if no gradient is recorded, so do not reuse `x`."""
     activation.inplace = not torch.is_grad_enabled()  # type: ignore[assignment]
     y: Tensor = activation(x)
     return y
@@ -108,8 +108,8 @@ def matrix_name(larger: int, smaller: int) -> str:
 class ElasticNorm(nn.BatchNorm2d):
     """Batch norm over the first channels, by the statistics of the batch.
 
-    `statistics`, when an evaluator has set it, replaces the batch's: calibrated for the very
-    subnet that runs. `record`, when set, collects what each batch showed.
+    `statistics`, if set, replaces the batch statistics; it must be calibrated for the active
+    subnet. `record`, if set, collects the statistics of each batch.
     """
 
     statistics: Statistics | None
@@ -134,7 +134,7 @@ class ElasticNorm(nn.BatchNorm2d):
         return normed
 
     def fold(self, weight: Tensor) -> tuple[Tensor, Tensor]:
-        """Kernels and bias that do what kernels followed by the calibrated norm would."""
+        """Fold the calibrated norm into kernels and bias. Raises ValueError without statistics."""
         if self.statistics is None:
             raise ValueError("only a calibrated norm folds")
         mean, variance = self.statistics

@@ -1,4 +1,4 @@
-"""A subnet on its own: ordinary torch layers with the weights it uses, and nothing of the space."""
+"""Extraction of a subnet as a plain torch module with copies of its weights."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Layers = dict[str, nn.Module]
 
 
 class Residual(nn.Module):
-    """A body and the way around it."""
+    """A body and its shortcut."""
 
     def __init__(self, body: nn.Sequential, shortcut: nn.Module) -> None:
         super().__init__()
@@ -30,7 +30,7 @@ class Residual(nn.Module):
 
 
 class Gated(nn.Module):
-    """Features scaled by what a gate makes of them (squeeze and excite)."""
+    """Features multiplied by a gate computed from them (squeeze and excite)."""
 
     def __init__(self, gate: nn.Sequential) -> None:
         super().__init__()
@@ -48,7 +48,7 @@ def extract(
     """The subnet as a plain module with copies of its weights, kernels taken after the matrices.
 
     `statistics` (norm's name in the supernet → mean and biased variance of its active channels)
-    become the running statistics, and the module is handed over in evaluation mode; without them
+    become the running statistics, and the module is returned in evaluation mode; without them
     its norms use the batch's, as the supernet's do. Logits equal the supernet's to the bit in
     double precision. Raises UsageError where the statistics of an active norm are missing.
     """
@@ -72,7 +72,7 @@ def extract(
 
 
 class _Copy:
-    """Copies layers; knows the statistics that their norms get."""
+    """Copies layers, with statistics for their norms."""
 
     def __init__(self, statistics: Mapping[str, Statistics] | None) -> None:
         self.statistics = statistics
@@ -129,15 +129,15 @@ class _Copy:
             layers |= {"mix": _conv(block.mix, block.mix.weight), "mix_act": type(block.act)()}
         linear = block.classifier
         classifier = nn.Linear(linear.in_features, linear.out_features, device="meta")
-        classifier.weight, classifier.bias = _own(linear.weight), _own(linear.bias)
+        classifier.weight, classifier.bias = _parameter(linear.weight), _parameter(linear.bias)
         return _sequence({**layers, "flatten": nn.Flatten(), "classifier": classifier})
 
     def norm(self, norm: ElasticNorm, channels: int) -> nn.BatchNorm2d:
         plain = nn.BatchNorm2d(
             channels, eps=norm.eps, track_running_stats=self.statistics is not None, device="meta"
         )
-        plain.weight = _own(take(norm.weight, channels))
-        plain.bias = _own(take(norm.bias, channels))
+        plain.weight = _parameter(take(norm.weight, channels))
+        plain.bias = _parameter(take(norm.bias, channels))
         if self.statistics is not None:
             name = self.norms[norm]
             if name not in self.statistics:
@@ -161,9 +161,9 @@ def _conv(conv: nn.Conv2d, weight: Tensor) -> nn.Conv2d:
         bias=conv.bias is not None,
         device="meta",
     )
-    plain.weight = _own(weight)
+    plain.weight = _parameter(weight)
     if conv.bias is not None:
-        plain.bias = _own(take(conv.bias, outputs))
+        plain.bias = _parameter(take(conv.bias, outputs))
     return plain
 
 
@@ -178,7 +178,7 @@ def _around(shortcut: Shortcut | None, inputs: int, body: nn.Sequential) -> nn.M
     return Residual(body, _sequence(way) if way else nn.Identity())
 
 
-def _own(tensor: Tensor) -> nn.Parameter:
+def _parameter(tensor: Tensor) -> nn.Parameter:
     return nn.Parameter(tensor.detach().clone())
 
 

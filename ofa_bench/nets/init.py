@@ -1,4 +1,4 @@
-"""How parameters begin: every draw from one generator, in the order of the modules."""
+"""Weight initialization from one generator, in module order."""
 
 from __future__ import annotations
 

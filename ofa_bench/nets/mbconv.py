@@ -21,8 +21,8 @@ from ofa_bench.space import Space, Subnet
 class MBConvNet(nn.Module):
     """All subnets of a space over one set of weights: trunk, one block per slot, head.
 
-    A parameter's name says what it does: `blocks.3.depthwise.matrix_7to5`. `module_names` says
-    which block is which: trunk, stage1_block1, stage1_block2, …, head.
+    Parameters have names such as `blocks.3.depthwise.matrix_7to5`. `module_names` names the blocks:
+    trunk, stage1_block1, stage1_block2, …, head.
     """
 
     def __init__(
@@ -39,11 +39,11 @@ class MBConvNet(nn.Module):
         slots, names = [], []
         inputs = table.first.width
         for stage, row in enumerate(table.rows, start=1):
-            for place in range(1, max(row.depth) + 1):
-                stride = row.stride if place == 1 else 1
+            for position in range(1, max(row.depth) + 1):
+                stride = row.stride if position == 1 else 1
                 transforms, eps = table.transforms, table.norm_eps
                 slots.append(MBConv(inputs, row, stride, transforms, eps, shortcuts))
-                names.append(f"stage{stage}_block{place}")
+                names.append(f"stage{stage}_block{position}")
                 inputs = row.width
         head = HeadBlock(inputs, table.head, classes, table.norm_eps, dropout)
         self.blocks = nn.ModuleList([Trunk(table, shortcuts), *slots, head])
@@ -95,28 +95,28 @@ class MBConvNet(nn.Module):
 
     def reachable(self, space: Space) -> set[str]:
         """Names of the parameters that some subnet of this (sub)space uses."""
-        found = _parameters(self.blocks, 0) | _parameters(self.blocks, len(self.blocks) - 1)
+        names = _parameters(self.blocks, 0) | _parameters(self.blocks, len(self.blocks) - 1)
         for option, slots in zip(space.options, space.blocks, strict=True):
             for slot in slots[: max(option.depth)]:
-                found |= _parameters(self.blocks, slot + 1)
+                names |= _parameters(self.blocks, slot + 1)
                 depthwise = self.blocks.get_submodule(f"{slot + 1}.depthwise")
                 assert isinstance(depthwise, ElasticDepthwise)
                 idle = depthwise.idle_matrices(option.kernel)
-                found -= {f"blocks.{slot + 1}.depthwise.{name}" for name in idle}
-        return found
+                names -= {f"blocks.{slot + 1}.depthwise.{name}" for name in idle}
+        return names
 
     def slices(self, subnet: Subnet) -> dict[str, Slices]:
         """The part of each parameter that a subnet uses; names it does not use are left out."""
-        found: dict[str, Slices] = {}
+        parts: dict[str, Slices] = {}
         for index, block in enumerate(self.blocks):
             if not isinstance(block, MBConv):
-                found |= {name: (slice(None),) for name in _parameters(self.blocks, index)}
+                parts |= {name: (slice(None),) for name in _parameters(self.blocks, index)}
                 continue
             kernel, expand = subnet.kernel[index - 1], subnet.expand[index - 1]
             if kernel is not None and expand is not None:
                 inner = block_slices(block, kernel, block.middle(expand))
-                found |= {f"blocks.{index}.{name}": part for name, part in inner}
-        return found
+                parts |= {f"blocks.{index}.{name}": part for name, part in inner}
+        return parts
 
     def channel_order(self, mode: SortMode, expands: tuple[int, ...]) -> list[Permutation]:
         """Permutations that bring each block's important middle channels to the front."""
@@ -148,8 +148,8 @@ def build(
     `zero_gamma`: the last norm of every block with a shortcut starts at γ = 0 (BigNAS).
     `shortcuts`: "everywhere" adds parameter-free ones where stride or width change.
     `channels_last` forces that layout on any images; without it the layout is that of the images,
-    at no cost: only the stem's kernels lie differently in memory. Raises UsageError on an option
-    that means nothing.
+    at no cost: only the stem's kernels lie differently in memory. Raises UsageError on an unknown
+    or invalid option.
     """
     _refuse_unknown("init", init, get_args(Init))
     _refuse_unknown("shortcuts", shortcuts, get_args(Shortcuts))

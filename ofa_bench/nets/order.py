@@ -1,4 +1,4 @@
-"""Channel sorting (Cai et al. 2020, "elastic width"): the order is one thing, the move another."""
+"""Channel sorting (Cai et al. 2020, "elastic width"): compute permutations, then apply them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ofa_bench.nets.protocol import Permutation, SortMode
 def channel_order(
     blocks: Iterable[tuple[str, MBConv]], mode: SortMode, expands: tuple[int, ...]
 ) -> list[Permutation]:
-    """Permutations that bring each block's important middle channels to the front.
+    """Permutations that sort each block's middle channels by falling importance.
 
     A middle channel's importance is the L1 norm of the projection's weights that read it, a
     squeeze channel's that of the gate's. `grouped` sorts only within the groups that ratios
@@ -24,16 +24,18 @@ def channel_order(
     s = the number of ratios − 2, so two ratios make one group and three make two. Squeeze channels
     are sorted as a whole. Ties keep their order.
     """
-    found: list[Permutation] = []
+    permutations: list[Permutation] = []
     for name, block in blocks:
         importance = block.project.weight.abs().sum((0, 2, 3))
         bounds = _bounds(block, expands) if mode == "grouped" else []
         index = descending(importance, bounds)
-        found += [Permutation(f"{name}.{leaf}", dim, index) for leaf, dim in _middle(block)]
+        permutations += [Permutation(f"{name}.{leaf}", dim, index) for leaf, dim in _middle(block)]
         if block.se is not None:
             squeeze = descending(block.se.expand.weight.abs().sum((0, 2, 3)), [])
-            found += [Permutation(f"{name}.se.{leaf}", dim, squeeze) for leaf, dim in _SQUEEZE]
-    return found
+            permutations += [
+                Permutation(f"{name}.se.{leaf}", dim, squeeze) for leaf, dim in _SQUEEZE
+            ]
+    return permutations
 
 
 @torch.no_grad()

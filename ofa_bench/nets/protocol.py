@@ -1,4 +1,4 @@
-"""What a network must answer to be trained here: anything with these members fits."""
+"""Protocols that a network must implement to be trained and evaluated."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class Supernet(Protocol):
 
 @runtime_checkable
 class SortsChannels(Protocol):
-    """A network that can bring its important channels to the front (progressive shrinking)."""
+    """A network that can sort its channels by importance (progressive shrinking)."""
 
     def channel_order(self, mode: SortMode, expands: tuple[int, ...]) -> list[Permutation]:
         """The permutations that sort the channels; values only, nothing is moved.
@@ -97,7 +97,7 @@ class Calibrates(Protocol):
 
 
 def decays(name: str) -> bool:
-    """Whether a parameter of this name gets weight decay: all but biases and norms' affine."""
+    """Whether a parameter of this name gets weight decay: all but biases and norm weights."""
     *owners, leaf = name.split(".")
     owner = owners[-1] if owners else ""
     return leaf != "bias" and not (owner.endswith("norm") or owner.startswith("bn"))

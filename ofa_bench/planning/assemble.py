@@ -1,6 +1,6 @@
-"""From a request to a run that is known to fit: parts, bus, phases, schedule, predicted cost.
+"""Resolve a request into a checked run: recipe, bus, phases, schedule, predicted cost.
 
-Nothing here touches data or imports torch, so that planning is instant.
+Nothing here reads images or imports torch, so planning takes no noticeable time.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Facts = tuple[int, dict[str, int]]  # classes, and images per split
 
 @dataclass(frozen=True)
 class Assembly:
-    """A run ready to begin. `trained` is the space of its last phase, which it is judged on."""
+    """A run ready to start. `trained` is the space of its last phase, which is evaluated."""
 
     recipe: Recipe
     spec: DatasetSpec
@@ -61,14 +61,14 @@ class Assembly:
         return budget.epochs / budget.reference / self.science.budget.published
 
 
-def assemble(request: Request, catalogue: Catalogue, found: Facts | None = None) -> Assembly:
-    """Resolve, check and lay out a run; raises UsageError and its kin.
+def assemble(request: Request, catalogue: Catalogue, facts: Facts | None = None) -> Assembly:
+    """Resolve and check a run and compute its schedule. Raises UsageError or a subclass.
 
-    `found` is what the files turned out to hold, where they have been read.
+    `facts`: number of classes and split sizes as read from the files, if they were read.
     """
     recipe = recipe_of(request, catalogue)
     spec = spec_of(recipe.science.dataset, catalogue)
-    classes, sizes = found or count(spec, recipe)
+    classes, sizes = facts or count(spec, recipe)
     recipe = fitted(recipe, request, sizes["train"], spec.least_steps)
     science = recipe.science
     space = space_of(science.space, catalogue)
@@ -111,14 +111,14 @@ def _acts(extra: Entry) -> bool:
 
 
 def recipe_of(request: Request, catalogue: Catalogue) -> Recipe:
-    """The recipe a request resolves to: what a record holds, or names and layers."""
+    """The recipe of a request: from a record, or from names and layers."""
     if request.recorded is not None:
         return recorded_recipe(request, catalogue)
     return load_recipe(request, catalogue, lambda name: spec_of(name, catalogue).space)
 
 
 def spec_of(name: str, catalogue: Catalogue) -> DatasetSpec:
-    """A data set's spec, from whoever gives it."""
+    """A data set's spec, by its name in the catalogue."""
     path: Path = catalogue.get("dataset", name).target
     return load_spec(path.stem, path.parent)
 
@@ -126,7 +126,7 @@ def spec_of(name: str, catalogue: Catalogue) -> DatasetSpec:
 def space_of(name: str, catalogue: Catalogue) -> Space:
     """A space by name, or by the path of a TOML table."""
     families = {
-        each: _costs(catalogue.get("supernet", each)) for each in catalogue.names("supernet")
+        family: _costs(catalogue.get("supernet", family)) for family in catalogue.names("supernet")
     }
     if name.endswith(".toml"):
         return load_space(name, None, families)
@@ -135,7 +135,7 @@ def space_of(name: str, catalogue: Catalogue) -> Space:
 
 
 def _costs(network: Entry) -> Callable[[Table, int | None], Tally] | None:
-    """What counts a family's subnets, imported when it first counts; None for the shipped rule."""
+    """A network family's cost function, imported on first use; None for the shipped family."""
     if network.about["costs"] is None:
         return None
     counts = replace(network, target=network.about["costs"])
@@ -143,12 +143,13 @@ def _costs(network: Entry) -> Callable[[Table, int | None], Tally] | None:
 
 
 def selected(recipe: Recipe) -> int | float | None:
-    """The hold-out a recipe asks for; None where the data set's own applies."""
+    """The recipe's select split, as a count or fraction; None for the data set's default."""
     return recipe.science.data.select if "data.select" in recipe.origins else None
 
 
 def count(spec: DatasetSpec, recipe: Recipe) -> Facts:
-    """Classes and images per split: from the spec, or from the tree where only that tells."""
+    """Number of classes and images per split: from the spec if it states them, else by listing the
+    image folders."""
     if spec.classes is not None and spec.train_total is not None:
         return spec.classes, spec.sizes(selected(recipe))
     folder = recipe.execution.data_dir
@@ -172,30 +173,30 @@ def _extras(science: Science, catalogue: Catalogue) -> dict[str, object]:
 
 
 def measure_of(shrink: Policy[Any]) -> str:
-    """How a policy says it samples, where it says so."""
+    """The sampling measure of a shrink policy: its `measure` option, else "dims"."""
     return str(getattr(shrink.options, "measure", "dims"))
 
 
 def _reference(recipe: Recipe, space: Space, catalogue: Catalogue) -> float:
-    """Published epochs: the shrink policy's own, else the recipe's, else those of the shrink
-    policy of the method that lent its presets; the length asked for where nothing is published."""
+    """Published epochs: from the shrink policy, else from the recipe, else from the shrink policy
+    of the base method; the requested epochs if nothing is published."""
     table = recipe.science.budget
-    own = recipe.policies["shrink"].reference_epochs(space) or table.reference
-    if own is None:
+    epochs = recipe.policies["shrink"].reference_epochs(space) or table.reference
+    if epochs is None:
         lent = catalogue.get("method", recipe.base).about["shrink"]
-        own = catalogue.get("shrink", lent).load()().reference_epochs(space) or table.epochs
-    if own is None:
+        epochs = catalogue.get("shrink", lent).load()().reference_epochs(space) or table.epochs
+    if epochs is None:
         raise UsageError(
             f"nothing says how many epochs {recipe.science.method} takes",
             "give --epochs N, or budget.reference in a recipe",
         )
-    return float(own)
+    return float(epochs)
 
 
 def _lay_out(
     recipe: Recipe, bus: Bus, space: Space, classes: int, reference: float
 ) -> tuple[tuple[Phase, ...], Budget, dict[str, Teacher | None]]:
-    """Phases at the length the budget's rule gives."""
+    """Phases, budget and teachers; the run length follows the budget's rule."""
     table = recipe.science.budget
     epochs = reference * table.factor * table.scale
     if table.epochs is not None:

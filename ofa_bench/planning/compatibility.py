@@ -1,4 +1,4 @@
-"""Do the chosen policies go together? Asked at assembly, before data is touched."""
+"""Checks that the chosen policies are compatible, before any data is read."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def check_fit(
     phases: Sequence[Phase],
     teachers: Mapping[str, Teacher | None],
 ) -> None:
-    """Raise MisfitError, naming both policies and the ways out, where a mix means nothing."""
+    """Raise MisfitError, naming both policies and possible fixes, if they are incompatible."""
     shrink, distill, lr = science.shrink.name, science.distill.name, science.lr.name
     for role in sorted(policies["distill"].needs):
         lacking = next((p for p in phases if not p.passes.get(role)), None)
@@ -68,7 +68,7 @@ def _check_snapshot(
 
 
 def check_draws(step: Step, draws: Sequence[Draw], science: Science) -> None:
-    """Do draws lie in the phase's space, as declared? Asked on each phase's first step."""
+    """Raise PolicyError unless a phase's first draws lie in its space and match its `passes`."""
     phase = step.phase
     counts = {role: sum(draw.role == role for draw in draws) for role in Role}
     declared = {role: phase.passes.get(role, 0) for role in Role if role not in AUXILIARY}

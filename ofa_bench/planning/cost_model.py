@@ -1,4 +1,4 @@
-"""The ledger foretold: passes and MACs of each phase, exactly in expectation, by role."""
+"""Predicted cost: passes and expected MACs of each phase, by role."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FORWARD_ONLY = frozenset({Role.TEACHER, Role.PROBE})
 
 @dataclass(frozen=True)
 class ExpectedCost:
-    """What a phase will do: epochs, steps, images; passes (subnets × images) and MACs by role."""
+    """A phase's predicted epochs, steps, images; passes (subnets × images) and MACs by role."""
 
     name: str
     epochs: float
@@ -27,7 +27,7 @@ class ExpectedCost:
 
     @property
     def total(self) -> float:
-        """MACs in all."""
+        """MACs of all roles."""
         return sum(self.macs.values())
 
 
@@ -36,14 +36,14 @@ def macs_per_image(
 ) -> dict[Role, float]:
     """Expected MACs for one training image in a step of the phase, by role."""
     space = phase.space
-    each: dict[Role, float] = {
+    forward: dict[Role, float] = {
         Role.LARGEST: _over_resolutions(space, space.largest, classes),
         Role.SMALLEST: _over_resolutions(space, space.smallest, classes),
         Role.SAMPLED: space.mean_macs(classes, measure),
         Role.PROBE: space.mean_macs(classes, measure),
     }
     costs = {
-        role: count * each[role] * (1 if role in FORWARD_ONLY else TRAINED_PASS)
+        role: count * forward[role] * (1 if role in FORWARD_ONLY else TRAINED_PASS)
         for role, count in phase.passes.items()
         if count
     }
@@ -61,7 +61,7 @@ def _over_resolutions(space: Space, subnet: Subnet, classes: int) -> float:
 def predict(
     schedule: Schedule, teachers: Mapping[str, Teacher | None], classes: int, measure: str
 ) -> list[ExpectedCost]:
-    """What each phase of a schedule will cost."""
+    """The predicted cost of each phase of a schedule."""
     costs = []
     for number, phase in enumerate(schedule.phases):
         first, last = schedule.edges[number], schedule.edges[number + 1]
@@ -70,13 +70,13 @@ def predict(
         passes = {role: count * images for role, count in phase.passes.items() if count}
         if teacher is not None:
             passes[Role.TEACHER] = images
-        each = macs_per_image(phase, teacher, classes, measure)
-        macs = {role: images * cost for role, cost in each.items()}
+        per_image = macs_per_image(phase, teacher, classes, measure)
+        macs = {role: images * cost for role, cost in per_image.items()}
         costs.append(ExpectedCost(phase.name, phase.epochs, last - first, images, passes, macs))
     return costs
 
 
 def _images(schedule: Schedule, index: int) -> int:
     """Images seen before a step."""
-    epochs, place = divmod(index, schedule.steps_per_epoch)
-    return epochs * (schedule.images - schedule.left_out) + place * schedule.batch
+    epochs, step_in_epoch = divmod(index, schedule.steps_per_epoch)
+    return epochs * (schedule.images - schedule.left_out) + step_in_epoch * schedule.batch

@@ -1,4 +1,5 @@
-"""A run foretold: phases, rates and shares where they turn, draws, cost. Torch-free."""
+"""What `plan` shows: phases, learning rates and `lr_share` at turning points, draws, cost.
+Torch-free."""
 
 from __future__ import annotations
 
@@ -15,7 +16,7 @@ from ofa_bench.space import Subnet
 
 
 class Outlook:
-    """What can be said of an assembled run before it begins."""
+    """The forecast of an assembled run."""
 
     def __init__(self, assembly: Assembly) -> None:
         self.assembly = assembly
@@ -23,7 +24,7 @@ class Outlook:
         self.bus = assembly.bus
 
     def document(self, steps: Iterable[int] = ()) -> dict[str, Any]:
-        """All of it as JSON values; UsageError on a step the run does not have."""
+        """The forecast as JSON values. Raises UsageError on a step beyond the run's end."""
         science, schedule = self.assembly.science, self.schedule
         return {
             "method": science.method,
@@ -82,7 +83,7 @@ class Outlook:
         return self.schedule.edges[number + 1] - 1
 
     def shares(self, step: Step) -> dict[str, float]:
-        """Each trained role's share of the rate (DεpS's ε, of all but the largest)."""
+        """`lr_share` by trained role (DεpS's ε for all but the largest)."""
         return {
             role.value: self.bus.lr_share(step, Draw(_subnet(step.phase, role), role))
             for role, passes in step.phase.passes.items()
@@ -95,21 +96,21 @@ class Outlook:
 
     def turns(self) -> list[tuple[str, int]]:
         """Steps at which something changes: phase edges, ends of warm-ups and of ramps."""
-        found: list[tuple[str, int]] = []
+        events: list[tuple[str, int]] = []
         for number, phase in enumerate(self.schedule.phases):
             first, last = self.schedule.edges[number], self._last(number)
-            found.append((f"{phase.name} begins", first))
+            events.append((f"{phase.name} begins", first))
             step = self.schedule.step(first)
             if step.segment_step == 0 and 0 < step.warmup_steps <= last - first:
-                found.append(("warm-up is over", first + step.warmup_steps))
+                events.append(("warm-up is over", first + step.warmup_steps))
             settled = self._settles(first, last)
             if settled is not None:
-                found += [("ramp's last step", settled - 1), ("ramp is over", settled)]
-            found.append((f"{phase.name} ends", last))
-        return list({index: (what, index) for what, index in reversed(found)}.values())[::-1]
+                events += [("ramp's last step", settled - 1), ("ramp is over", settled)]
+            events.append((f"{phase.name} ends", last))
+        return list({index: (what, index) for what, index in reversed(events)}.values())[::-1]
 
     def _settles(self, first: int, last: int) -> int | None:
-        """The step from which the shares are what they are at the phase's end."""
+        """The first step from which the shares equal those at the phase's end."""
         end = self.shares(self.schedule.step(last))
 
         def settled(index: int) -> bool:
@@ -162,7 +163,7 @@ class Outlook:
 
 
 class ProbedError(UsageError):
-    """A draw that depends on what the network has learned."""
+    """A draw depends on the network's weights and cannot be forecast."""
 
 
 def _unprobed(subnet: Subnet) -> float:

@@ -1,4 +1,4 @@
-"""Who a run is: ids from science, code and data; and its folder's name."""
+"""Run and row ids from science, code and data, and the name of the run folder."""
 
 from __future__ import annotations
 
@@ -16,33 +16,33 @@ from ofa_bench.recipe.fingerprint import (
     run_id,
     source_of,
 )
-from ofa_bench.records.schema import Identity as Hashed
+from ofa_bench.records.schema import Identity
 from ofa_bench.seeding import digest
 
 if TYPE_CHECKING:
-    from ofa_bench.data.sources.source import BatchSource as Images
+    from ofa_bench.data.sources.source import BatchSource
 
 NETWORK = "ofa_bench.nets"
 
 
 @dataclass(frozen=True)
 class RunIdentity:
-    """Row and run ids, the short name of the run, the code behind its parts, and what the row id
-    was hashed from: `hashed` and the hash of the `data`, beside the science."""
+    """Row and run ids, the run's short name, the source of each policy and extra, and what the row
+    id hashes beside the science: `hashed` and the `data` hash."""
 
     row: str
     run: str
     name: str
     sources: dict[str, CodeSource]
-    hashed: Hashed
+    hashed: Identity
     data: str
 
 
 def identify(
     assembly: Assembly, data_hash: str, files: dict[str, str], decoder: str | None = None
 ) -> RunIdentity:
-    """Ids of an assembled run on data of this hash, decoded by a decoder of this identity. `files`
-    hashes weights it starts from; extras that only watch are no part of them."""
+    """Compute the ids of an assembled run. `files`: hashes of initial weights; `decoder`: id of the
+    image decoder. Watchers do not enter the ids."""
     science = assembly.science
     parts = {**assembly.bus.policies, **assembly.bus.extras}
     sources = {name: source_of(part) for name, part in parts.items()}
@@ -56,15 +56,15 @@ def identify(
     run = run_id(row, assembly.recipe.seed)
     seed = f"s{assembly.recipe.seed}"
     label = "-".join([science.method, science.dataset, assembly.space.name, seed])
-    hashed = Hashed(code=tuple(code), files=files, numerics=NUMERICS)
+    hashed = Identity(code=tuple(code), files=files, numerics=NUMERICS)
     return RunIdentity(row, run, f"{safe(label)}-{run[:10]}", sources, hashed, data_hash)
 
 
 def alike(
-    assembly: Assembly, source: Images, identity: RunIdentity, files: dict[str, str]
+    assembly: Assembly, source: BatchSource, identity: RunIdentity, files: dict[str, str]
 ) -> dict[str, str]:
-    """What must be the same on all ranks of a run, in words and short hashes, the most telling
-    first; `files` hashes weights it starts from."""
+    """What all ranks of a run must agree on, as labelled short hashes, the most informative first;
+    `files`: hashes of initial weights."""
     counts = f"{source.sizes['train']} for training, {source.sizes['test']} for the test"
     starts = {f"{name} weights": hashed[:12] for name, hashed in files.items()}
     recipe = digest(canonical(assembly.science.model_dump(mode="json")))[:12]

@@ -1,4 +1,4 @@
-"""Shared beginnings: two runs are the same run for as long as nothing that acts differs.
+"""Shared beginnings: two runs are identical until something that affects training differs.
 
 What acts is the policies' *answers* (phases, draws, rates, teachers) and the source of each loss,
 not their names. Answers are compared phase by phase. A pure policy of the same source and options
@@ -31,7 +31,7 @@ PROBES = 64  # steps of a phase at which a plan compares rates
 
 
 class Beginning:
-    """What acts in a run's first steps, as digests: equal digests mean the same training."""
+    """Digests of what affects a run's first steps: equal digests mean identical training."""
 
     def __init__(self, assembly: Assembly) -> None:
         self.assembly = assembly
@@ -136,7 +136,7 @@ def _no_probe(subnet: object) -> float:
 
 
 def common(one: Beginning, other: Beginning) -> int:
-    """How many steps two runs agree, at the edges of their phases; -1 where not even the start."""
+    """The number of steps two runs share, up to a phase edge; -1 if they start differently."""
     if one.digest(0) != other.digest(0):
         return -1
     last = min(one.edges[-1], other.edges[-1])
@@ -149,8 +149,8 @@ def common(one: Beginning, other: Beginning) -> int:
 
 
 def branch_points(runs: Sequence[Beginning]) -> list[tuple[int, frozenset[int]]]:
-    """For each run, in order: where it can begin thanks to those before it, and the steps at which
-    it must leave its state for those after it."""
+    """For each run, in order: the step it can start from using an earlier run's state, and the
+    steps at which it must save its state for later runs."""
     starts: list[int] = []
     leave: list[set[int]] = [set() for _ in runs]
     for number, run in enumerate(runs):
@@ -165,7 +165,7 @@ def branch_points(runs: Sequence[Beginning]) -> list[tuple[int, frozenset[int]]]
 
 
 def saved_macs(assembly: Assembly, start: int) -> float:
-    """Training MACs that a run beginning at a step does not spend again."""
+    """Training MACs saved by starting a run at a step."""
     edges = assembly.schedule.edges
     saved = 0.0
     for cost, (first, last) in zip(assembly.cost, pairwise(edges), strict=True):
@@ -176,7 +176,7 @@ def saved_macs(assembly: Assembly, start: int) -> float:
 
 @dataclass(frozen=True)
 class Shared:
-    """States that runs of one comparison leave for each other, by what acted before them."""
+    """States shared by the runs of one comparison, stored by the digest of the steps before."""
 
     folder: Path
     beginning: Beginning

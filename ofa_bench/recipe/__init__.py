@@ -1,7 +1,7 @@
-"""From flags and files to one frozen description of a run, each value remembering its origin."""
+"""From flags and files to one frozen run configuration; each value records its origin."""
 
 from ofa_bench.recipe.fitted import fitted
-from ofa_bench.recipe.load import Recipe, Request, given, load_recipe
+from ofa_bench.recipe.load import Recipe, Request, is_set, load_recipe
 from ofa_bench.recipe.models import Choice, Execution, Science
 from ofa_bench.recipe.recorded import recorded_recipe
 
@@ -12,7 +12,7 @@ __all__ = [
     "Request",
     "Science",
     "fitted",
-    "given",
+    "is_set",
     "load_recipe",
     "recorded_recipe",
 ]

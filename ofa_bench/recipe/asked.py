@@ -1,4 +1,4 @@
-"""A request's values, checked from Python as the command line checks its words."""
+"""Requests from Python, validated as the command line validates its options."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def request(**values: Any) -> Request:
     """A request from keywords named as the command's options.
 
     NumPy's numbers count as Python's, and a text is read as the command reads it; a boolean is no
-    number. UsageError names an unknown option, or a value that cannot be meant.
+    number. Raises UsageError on an unknown option or an invalid value.
     """
     known = {field.name for field in fields(Request)}
     checked: dict[str, Any] = {}

@@ -1,4 +1,4 @@
-"""Identity: what a run is, as a hash of its science, its code and its data."""
+"""Run identity: a hash of the training configuration, the code and the data."""
 
 from __future__ import annotations
 
@@ -56,28 +56,28 @@ def source_of(thing: object) -> CodeSource:
 def package_hash(name: str) -> str:
     """The hash of a package's syntax trees, without importing it."""
     spec = importlib.util.find_spec(name)
-    places = list(spec.submodule_search_locations or []) if spec else []
-    files = [path for place in places for path in sorted(Path(place).rglob("*.py"))]
+    roots = list(spec.submodule_search_locations or []) if spec else []
+    files = [path for root in roots for path in sorted(Path(root).rglob("*.py"))]
     return sha256("\n".join(syntax(path.read_text(encoding="utf-8")) for path in files))
 
 
 def neighbours(modules: Iterable[str]) -> dict[str, Path]:
     """The files of modules and of those in their packages that they import, however indirectly."""
-    found: dict[str, Path] = {}
+    files: dict[str, Path] = {}
     waiting = list(modules)
     while waiting:
         name = waiting.pop()
         path = _file(name)
-        if name in found or path is None:
+        if name in files or path is None:
             continue
-        found[name] = path
+        files[name] = path
         package = name if path.name == "__init__.py" else name.rpartition(".")[0]
         tree = ast.parse(path.read_text(encoding="utf-8"))
         for base, part in _imported(tree, package):
             if _beside(base, name):
                 inner = f"{base}.{part}"
                 waiting.append(inner if part and _file(inner) else base)
-    return dict(sorted(found.items()))
+    return dict(sorted(files.items()))
 
 
 def _file(module: str) -> Path | None:
@@ -104,13 +104,13 @@ def _imported(tree: ast.AST, package: str) -> Iterator[tuple[str, str]]:
 
 
 def _beside(module: str, other: str) -> bool:
-    """Whether two modules are of one plugin."""
+    """Whether two modules belong to the same plugin."""
     return module.partition(".")[0] == other.partition(".")[0] and _ours(module)
 
 
 def _ours(module: str) -> bool:
-    """Whether a module is a plugin's: the core goes by its arithmetic's version, libraries by
-    their own."""
+    """Whether a module belongs to a plugin: the core is identified by its numerics version,
+    libraries by their release."""
     top = module.partition(".")[0]
     return top not in CORE and top not in sys.stdlib_module_names
 
@@ -136,8 +136,8 @@ def syntax(text: str) -> str:
 def hashed_science(
     science: Mapping[str, Any], space: str, acting: Iterable[str], files: Mapping[str, str]
 ) -> dict[str, Any]:
-    """The values of a row id: a science's dump, with the space by its name (where its table lies
-    is no part of what it says), only those extras that act, and the hashes of starting weights."""
+    """The values hashed into a row id: the science dump with the space by name instead of path,
+    only extras that affect training, and the hashes of initial weights."""
     return {**science, "space": space, **files, "extras": list(acting)}
 
 
@@ -154,13 +154,13 @@ def run_id(row: str, seed: int) -> str:
 
 
 def decoder_id(name: str, version: str, jpeg: str) -> str:
-    """What image decoders share whose pixels may be compared: the library, its major version, and
-    which JPEG library is inside. Told apart by release, the same pixels would be other rows."""
+    """An id of the image decoder: library, major version and JPEG library. Minor releases decode to
+    the same pixels and share an id."""
     return f"{name} {version.partition('.')[0]}, {jpeg.partition(' ')[0]}"
 
 
 def difference(ours: Any, theirs: Any, path: str = "") -> list[str]:
-    """Where two nested descriptions differ, a line each."""
+    """The differences between two nested mappings, one line each."""
     if isinstance(ours, Mapping) and isinstance(theirs, Mapping):
         lines: list[str] = []
         for name in sorted({*ours, *theirs}):

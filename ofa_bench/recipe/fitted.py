@@ -1,4 +1,4 @@
-"""A recipe's batch on fewer images than it is made for."""
+"""Reduce a recipe's batch size for small data sets."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ SMALLEST = 16  # images: batch norm needs a few
 
 
 def fitted(recipe: Recipe, request: Request, images: int, least_steps: int) -> Recipe:
-    """The recipe with its batch halved until an epoch has so many steps, the smallest batch aside.
+    """Halve the batch until an epoch has `least_steps` steps or the batch is at its minimum.
 
-    The rate follows the batch, as everywhere. A batch that the user names, or that a record holds,
-    stays.
+    The learning rate scales with the batch. A batch size set by the user or a record is kept.
     """
     optim = recipe.science.optim
     origin = recipe.origins.get("optim.batch", "")
@@ -26,9 +25,9 @@ def fitted(recipe: Recipe, request: Request, images: int, least_steps: int) -> R
         return recipe
     norm_batch = min(optim.norm_batch, batch)
     smaller = optim.model_copy(update={"batch": batch, "norm_batch": norm_batch})
-    told = f"fitted to {images:,} training images"
+    origin = f"fitted to {images:,} training images"
     return replace(
         recipe,
         science=recipe.science.model_copy(update={"optim": smaller}),
-        origins={**recipe.origins, "optim.batch": told},
+        origins={**recipe.origins, "optim.batch": origin},
     )

@@ -1,4 +1,4 @@
-"""How often a run's state is saved, as a user writes it: 600, 10m, 500steps. Torch-free."""
+"""Parse checkpoint intervals: 600, 10m, 500steps. Torch-free."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ SECONDS = {"": 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 
 
 def checkpoint_interval(text: object) -> dict[str, Any]:
-    """The execution settings that an interval stands for; none where nothing was asked.
+    """The execution settings of a checkpoint interval; empty for None.
 
-    Raises UsageError on anything else than a time above zero or a count of steps.
+    Raises UsageError unless it is a positive time or number of steps.
     """
     if text is None:
         return {}

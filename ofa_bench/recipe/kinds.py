@@ -1,4 +1,4 @@
-"""What pydantic lets pass and no recipe can mean: booleans as numbers, and absurdly large ones."""
+"""Checks that pydantic does not make: booleans used as numbers, and absurdly large numbers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ LARGEST = 1e15  # of any number in a recipe: products of a few stay finite
 
 
 def misplaced(model: type[BaseModel], values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """(dotted key, reason) of each value that is no number of a recipe."""
+    """(dotted key, reason) of each invalid number."""
     for name, value in values.items():
         field = model.model_fields.get(name)
         if field is None:

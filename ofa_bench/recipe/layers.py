@@ -1,4 +1,4 @@
-"""Nested recipe tables laid over one another, each leaf remembering who said it."""
+"""Layered recipe tables: later layers override earlier ones, and each leaf records its origin."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ class Layers:
         self.origins: dict[str, str] = {}
 
     def lay(self, values: Mapping[str, Any], origin: str) -> None:
-        """Lay values on top; tables merge, leaves replace."""
+        """Add a layer: tables are merged, leaves replaced."""
         self._merge(self.tree, values, origin, "")
 
     def _merge(self, under: Tree, over: Mapping[str, Any], origin: str, path: str) -> None:
         for name, value in over.items():
-            place = f"{path}{name}"
+            key = f"{path}{name}"
             if isinstance(value, Mapping):
                 if not isinstance(under.get(name), dict):
                     under[name] = {}
-                self._merge(under[name], value, origin, f"{place}.")
+                self._merge(under[name], value, origin, f"{key}.")
             else:
                 under[name] = value
-                self.origins[place] = origin
+                self.origins[key] = origin
 
     def set(self, assignment: str, origin: str) -> None:
-        """Lay one `path=value`."""
+        """Set one `path=value`."""
         path, sign, text = assignment.partition("=")
         names = path.strip().split(".")
         if not sign or not all(names) or len(names) > DEEPEST:
@@ -49,12 +49,12 @@ class Layers:
         for name in reversed(names):
             value = {name: value}
         for key, reason in strange(value):
-            raise RecipeError(reason, file=origin, key=key, hint="write a value that can be meant")
+            raise RecipeError(reason, file=origin, key=key, hint="write a valid value")
         self.lay(value, origin)
 
 
 def parse_value(text: str) -> Any:
-    """A value as TOML would read it, else the text itself."""
+    """Parse a value as TOML; text that is not TOML is returned unchanged."""
     if len(text) > limit("toml-bytes"):
         raise UsageError(f"--set has a value of {len(text):,} characters", advice("toml-bytes"))
     try:

@@ -1,4 +1,4 @@
-"""Layers of a recipe: defaults ← method presets ← data set's files ← --recipe ← flags and --set."""
+"""Recipe layers: defaults ← method presets ← data set's files ← --recipe ← flags and --set."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ M = TypeVar("M", bound=BaseModel)
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What a command line, or a call from Python, asks for; None where it says nothing.
+    """The options of a command line or Python call; None where not set.
 
     A policy may be given as an instance, from a notebook. `recorded` holds a record's `science` and
     `origins`, which then stand in place of names and layers; `method` says whose length it borrows.
@@ -73,15 +73,15 @@ class Recipe:
     base: str = ""  # the method whose presets and files were laid
 
 
-def given(value: object) -> bool:
-    """Whether an option says something; 0 does."""
+def is_set(value: object) -> bool:
+    """Whether an option is set; 0 counts as set."""
     return value is not None and value is not False and value != ()
 
 
 def load_recipe(request: Request, catalogue: Catalogue, default_space: Any) -> Recipe:
     """Resolve a request. `default_space(dataset)` names a data set's own space.
 
-    Raises UsageError and its kin for anything that cannot be meant.
+    Raises UsageError or a subclass on invalid values.
     """
     if not 0 <= request.seed < SEEDS:
         raise UsageError(f"seed {request.seed} is out of range", f"choose one of 0 to {SEEDS - 1}")
@@ -129,7 +129,7 @@ def _lay_flags(layers: Layers, request: Request) -> None:
     budget: Tree = {}
     if request.budget == "matched" and request.scale is not None:
         raise UsageError(
-            "--scale means nothing with --budget matched", "give --epochs N: N full-net epochs"
+            "--scale has no effect with --budget matched", "give --epochs N: N full-net epochs"
         )
     if request.budget == "matched" and request.epochs is None:
         raise UsageError("--budget matched needs a size", "add --epochs N: N full-net epochs")
@@ -223,7 +223,7 @@ def policy_name(
     names: Mapping[str, str],
     catalogue: Catalogue,
 ) -> str:
-    """What a policy is called in records: its catalogue name, or its class's."""
+    """A policy's name in records: its catalogue name, or its class name."""
     asked = getattr(request, family)
     if isinstance(asked, str):
         return asked
@@ -233,10 +233,10 @@ def policy_name(
 
 
 def execution_of(request: Request) -> Execution:
-    """How and where a request is to be carried out."""
+    """The runtime configuration of a request."""
     import os
 
-    said = {
+    settings = {
         "device": request.device,
         "workers": request.workers,
         "data_dir": str(request.data_dir) if request.data_dir else None,
@@ -248,17 +248,17 @@ def execution_of(request: Request) -> Execution:
         "keep": request.keep,
         **checkpoint_interval(request.checkpoint_every),
     }
-    values = {k: v for k, v in said.items() if v is not None}
+    values = {k: v for k, v in settings.items() if v is not None}
     return validated(Execution, values, "", dict.fromkeys(values, "flags"))
 
 
 def validated(
     model: type[M], values: Mapping[str, Any], prefix: str, origins: Mapping[str, str]
 ) -> M:
-    """Build a model; the first mistake becomes a RecipeError with key, origin and suggestion."""
+    """Build a model; the first validation error becomes a RecipeError with key, origin and hint."""
     for key, reason in misplaced(model, values):
         key = f"{prefix}.{key}" if prefix else key
-        raise RecipeError(reason, file=_origin(origins, key), key=key, hint="mend the value")
+        raise RecipeError(reason, file=_origin(origins, key), key=key, hint="fix the value")
     try:
         return model(**values)
     except ValidationError as error:
@@ -290,7 +290,7 @@ def _origin(origins: Mapping[str, str], key: str) -> str:
 
 def _suggestion(model: type[BaseModel], first: Any, path: list[str]) -> str:
     if first["type"] != "extra_forbidden":
-        return "mend the value"
+        return "fix the value"
     for part in path[:-1]:
         inner = model.model_fields[part].annotation if part in model.model_fields else None
         if isinstance(inner, type) and issubclass(inner, BaseModel):

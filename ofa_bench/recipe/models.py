@@ -1,4 +1,4 @@
-"""What a run is (science, which enters its identity) and how it is carried out (execution)."""
+"""Pydantic models of training configuration (`Science`) and runtime configuration (`Execution`)."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ Images = Annotated[int, Field(gt=0, le=2**20)]  # of a batch, or of a part of on
 
 
 class Net(RecipeTable):
-    """The network beyond its space."""
+    """Network options that are not part of the space."""
 
     init: Literal["torch", "fan_in", "fan_out"] = "torch"
     zero_gamma: bool = False
@@ -91,7 +91,7 @@ class Augment(RecipeTable):
 
     @property
     def geometric(self) -> bool:
-        """Whether a crop and a flip are all there is, so that it can be done as one gather."""
+        """Whether only crop and flip are used, so that one gather implements it."""
         plain = self.jitter == "none" and not self.autoaugment and not self.erasing
         return plain and self.kind != "resized-crop"
 
@@ -145,8 +145,8 @@ class Optim(RecipeTable):
 
 
 class BudgetTable(RecipeTable):
-    """How long. `reference`: the method's published epochs; `factor`: this data set's share of
-    them; `published`: that share in the papers, where they train on it."""
+    """Run length. `reference`: the method's published epochs; `factor`: this data set's fraction of
+    them; `published`: that fraction in the papers, if they train on it."""
 
     rule: Literal["paper", "epochs", "matched"] = "paper"
     reference: Ratio | None = None
@@ -173,7 +173,7 @@ class Choice(RecipeTable):
 
 
 class Science(RecipeTable):
-    """Everything that can change a result, the seed apart."""
+    """Everything but the seed that can change a result; hashed into the row id."""
 
     dataset: str
     space: str
@@ -197,10 +197,10 @@ class Science(RecipeTable):
 
 
 class Execution(RecipeTable):
-    """How and where; changing any of it keeps the run's identity.
+    """Runtime configuration; no part of the run's identity.
 
-    The state is saved every `checkpoint_steps` where that is set, else every `checkpoint_seconds`;
-    `keep` says whether the states at the phases' ends stay, too.
+    A checkpoint is saved every `checkpoint_steps` if set, else every `checkpoint_seconds`;
+    `keep`: whether checkpoints at phase ends are kept, too.
     """
 
     device: str = "auto"
@@ -218,5 +218,5 @@ class Execution(RecipeTable):
     @model_validator(mode="after")
     def _head_of_something(self) -> Execution:
         if self.init_head == "fresh" and self.init is None:
-            raise ValueError("--init-head fresh means nothing without --init FILE")
+            raise ValueError("--init-head fresh needs --init FILE")
         return self

@@ -1,4 +1,4 @@
-"""A recipe taken from a record's science, in place of names and layers."""
+"""The recipe of a record: its science in place of names and layers."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from ofa_bench.recipe.models import Choice, Science
 def recorded_recipe(request: Request, catalogue: Catalogue) -> Recipe:
     """The recipe of `request.recorded`: its science and the origin of each value.
 
-    Policies are those installed under the recorded names; an option that they have gained since
-    takes its default, and shows in the science. Raises RecipeError on a value that cannot be meant,
-    UnknownName on a policy that nobody offers.
+    Policies are those installed under the recorded names; options added since take their default
+    and appear in the science. Raises RecipeError on an invalid value, UnknownName on a policy that
+    is not installed.
     """
-    told = dict(request.recorded or {})
-    science = validated(Science, with_omitted(told.get("science", {})), "", {})
+    recorded = dict(request.recorded or {})
+    science = validated(Science, with_omitted(recorded.get("science", {})), "", {})
     policies: dict[str, Policy[Any]] = {}
     chosen: dict[str, Any] = {}
     for family in FAMILIES:
@@ -34,13 +34,13 @@ def recorded_recipe(request: Request, catalogue: Catalogue) -> Recipe:
         execution=execution_of(request),
         seed=request.seed,
         policies=policies,
-        origins=dict(told.get("origins", {})),
+        origins=dict(recorded.get("origins", {})),
         base=request.method or science.method,
     )
 
 
 def with_omitted(science: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A record's science with the values that it leaves out: those of runs before the option.
+    """A record's science with values for options that did not exist when it was written.
 
     AutoAugment without an interpolation was by nearest neighbour.
     """

@@ -1,4 +1,4 @@
-"""The weights that a run starts from, as options name them: FILE, RUN, or FILE::SET. Torch-free."""
+"""Parse the options that name initial weights: FILE, RUN, or FILE::SET. Torch-free."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ SEPARATOR = "::"
 
 
 def split_set(name: str | Path) -> tuple[Path, str]:
-    """The path, and the set of weights in it that is named; a file of the whole name goes first."""
+    """Split FILE::SET into path and set; an existing file of the whole name takes precedence."""
     where, sign, key = str(name).rpartition(SEPARATOR)
     if not sign or not where or Path(name).exists():
         return Path(name), ""

@@ -21,7 +21,7 @@ from ofa_bench.errors import ResumeError, UsageError
 from ofa_bench.hooks.policy import Policy
 from ofa_bench.limits import advice, limit
 from ofa_bench.planning.identity import RunIdentity
-from ofa_bench.recipe import Request, Science, given
+from ofa_bench.recipe import Request, Science, is_set
 from ofa_bench.recipe.fingerprint import difference
 from ofa_bench.sanitize import plain_text
 
@@ -155,7 +155,7 @@ def requested(request: Request) -> dict[str, Any]:
     """
     values: dict[str, Any] = {}
     for name, value in vars(request).items():
-        if not given(value) or name == "recorded":
+        if not is_set(value) or name == "recorded":
             continue
         if isinstance(value, Policy):
             values[name] = {"class": type(value).__name__}
@@ -262,11 +262,11 @@ def named_again(begun: Begun, folder: Path, trust: bool, **options: Any) -> dict
                 "go on by making the same call again",
             )
     for name, value in options.items():
-        if given(value):
+        if is_set(value):
             values[name] = value
     for name, flag in (("plugins", "--plugin"), ("recipe", "--recipe"), ("space", "--space")):
         said = begun.request.get(name)
-        if not given(said) or given(options.get(name)):
+        if not is_set(said) or is_set(options.get(name)):
             continue
         files = said if isinstance(said, list) else [said]
         if name == "space" and not str(said).endswith(".toml"):

@@ -1,4 +1,4 @@
-"""Whether a table describes a network that can be: sizes are asked before anything is built."""
+"""Size checks on a table before a network is built from it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MACS = 2**53  # counts are exact as floats up to here
 
 
 def check(table: Table, file: str) -> None:
-    """RecipeError where the table's subnets cannot be counted, or its largest net not be built."""
+    """Raise RecipeError if the table's space is too large to count or its largest net to build."""
     sums = sum(_sums(len(row.kernel) * len(row.expand), max(row.depth)) for row in table.rows)
     if sums > limit("space-sums"):
         raise RecipeError(

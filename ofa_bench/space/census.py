@@ -1,4 +1,4 @@
-"""Counting a space by MACs, and drawing from it exactly inside a range of them."""
+"""Counting subnets by MACs, and exact sampling within a MACs range."""
 
 from __future__ import annotations
 
@@ -45,20 +45,20 @@ class _Part:
 
     def climb(self, rng: random.Random) -> Leaf | None:
         lot = rng.random() * self.weight
-        place = self.window.first + int(self.heaps.searchsorted(lot, side="right"))
-        return self.histogram.climb(rng, self.window, place)
+        index = self.window.first + int(self.heaps.searchsorted(lot, side="right"))
+        return self.histogram.climb(rng, self.window, index)
 
 
 @dataclass(frozen=True)
 class _Range:
-    """Where a range's nets lie; `few` lists them with cumulated weights, where they are few."""
+    """A prepared range; `few`: its nets with cumulative weights, if at most FEW."""
 
     parts: list[_Part]
     few: tuple[list[Subnet], list[float]] | None
 
 
 class Census:
-    """The histograms of one space, by resolution and measure, made when first asked for."""
+    """The histograms of one space, by resolution and measure, computed on first use."""
 
     def __init__(self, space: Space) -> None:
         self._space = space
@@ -73,23 +73,23 @@ class Census:
         classes: int,
         resolutions: tuple[int, ...],
     ) -> Subnet:
-        """A net by `measure`, given that it costs what `macs` allows; see `Space.sample`."""
-        found = self._range(measure, macs, classes, resolutions)
-        if found.few is not None:
-            nets, heaps = found.few
+        """Sample a net by `measure`, conditioned on its MACs; see `Space.sample`."""
+        prepared = self._range(measure, macs, classes, resolutions)
+        if prepared.few is not None:
+            nets, heaps = prepared.few
             if not nets:
-                raise self._nothing(found.parts, macs)
+                raise self._nothing(prepared.parts, macs)
             return rng.choices(nets, cum_weights=heaps)[0]
-        weights = list(accumulate(part.weight for part in found.parts))
+        weights = list(accumulate(part.weight for part in prepared.parts))
         for _ in range(TRIES):
-            part = rng.choices(found.parts, cum_weights=weights)[0]
+            part = rng.choices(prepared.parts, cum_weights=weights)[0]
             leaf = part.climb(rng)
             if leaf is not None:
                 terms = zip(part.histogram.stages, leaf, strict=True)
                 return self._space.compose(
                     [stage.draw(rng, *term) for stage, term in terms], part.resolution
                 )
-        raise self._nothing(found.parts, macs)
+        raise self._nothing(prepared.parts, macs)
 
     def count_in(self, low: int, high: int, classes: int, resolutions: tuple[int, ...]) -> float:
         """How many nets the range holds; see `Space.count_in`."""
@@ -107,10 +107,10 @@ class Census:
         parts = self._parts("archs", (low, high), classes, resolutions)
         if sum(part.histogram.surely(part.window) for part in parts) > limit:
             return None
-        found = self._listed(parts, limit)
-        if found is None:
+        listed = self._listed(parts, limit)
+        if listed is None:
             return None
-        return sorted((net for net, _ in found), key=lambda net: self._space.macs(net, classes))
+        return sorted((net for net, _ in listed), key=lambda net: self._space.macs(net, classes))
 
     def _range(
         self, measure: str, macs: tuple[int, int], classes: int, resolutions: tuple[int, ...]
@@ -144,23 +144,23 @@ class Census:
     def _few(self, parts: list[_Part]) -> tuple[list[Subnet], list[float]] | None:
         if sum(part.weight / part.histogram.heaviest for part in parts) > FEW:
             return None
-        found = self._listed(parts, FEW)
-        if found is None:
+        listed = self._listed(parts, FEW)
+        if listed is None:
             return None
-        return [net for net, _ in found], list(accumulate(weight for _, weight in found))
+        return [net for net, _ in listed], list(accumulate(weight for _, weight in listed))
 
     def _listed(self, parts: list[_Part], limit: int) -> list[tuple[Subnet, float]] | None:
         """The nets of a range with their weights; None over the limit or when leads run long."""
-        found: list[tuple[Subnet, float]] = []
+        nets: list[tuple[Subnet, float]] = []
         for part in parts:
             for leads, leaf in enumerate(part.histogram.leaves(*part.ends)):
                 for net in self._nets(part, leaf) if leaf else ():
-                    if len(found) >= limit:
+                    if len(nets) >= limit:
                         return None
-                    found.append(net)
+                    nets.append(net)
                 if leads >= LEADS:
                     return None
-        return found
+        return nets
 
     def _nets(self, part: _Part, leaf: Leaf) -> Iterator[tuple[Subnet, float]]:
         terms = zip(part.histogram.stages, leaf, strict=True)

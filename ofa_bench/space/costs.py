@@ -26,7 +26,7 @@ class Tally:
     blocks: dict[BlockKey, int]
 
     def fixed(self, classes: int) -> int:
-        """What every subnet costs, whatever it chooses."""
+        """The cost common to all subnets."""
         return self.base + self.per_class * classes
 
 
@@ -58,7 +58,7 @@ class _Block:
 
 
 class Costs:
-    """The tallies of one table; MACs per resolution, made when first asked for."""
+    """The tallies of one table; MACs per resolution, computed on first use."""
 
     def __init__(self, table: Table) -> None:
         self._table = table
@@ -143,14 +143,14 @@ def _params(table: Table) -> Tally:
 
 def _surroundings(table: Table, side: int) -> list[_Block]:
     """One entry per slot, for stage inputs that begin `side` pixels wide."""
-    found = []
+    blocks = []
     before = table.first.width
     for row in table.rows:
         for position in range(max(row.depth)):
             after = _halved(side, row.stride if position == 0 else 1)
-            found.append(_Block(before, row.width, side, after, row.se))
+            blocks.append(_Block(before, row.width, side, after, row.se))
             before, side = row.width, after
-    return found
+    return blocks
 
 
 def _keys(table: Table) -> list[BlockKey]:

@@ -1,4 +1,4 @@
-"""Typed reading of a table's entries; every mistake names the file and the key."""
+"""Typed reading of TOML entries; every error names the file and the key."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ class Entries:
         return Entries(self._take(key), self._file, f"{key}.")
 
     def integer(self, key: str, least: int = 1) -> int:
-        """A whole number, not under `least`."""
+        """An integer of at least `least`."""
         return self.integer_in(key, self._take(key), least)
 
     def integers(self, key: str) -> tuple[int, ...]:
-        """A list of positive whole numbers that is not empty, in the file's order."""
+        """A non-empty list of positive integers, in the file's order."""
         return self._integers_in(key, self._take(key))
 
     def number(self, key: str, default: float | None = None) -> float:
@@ -49,27 +49,27 @@ class Entries:
         return self.flag_in(key, self._take(key))
 
     def text(self, key: str, among: Sequence[str] = ()) -> str:
-        """A string that says something; one of `among`, if given."""
+        """A non-empty string; one of `among`, if specified."""
         return self._text_in(key, self._take(key), among)
 
     def column(self, key: str, count: int, read: Callable[[Entries, str, Any], T]) -> tuple[T, ...]:
-        """One entry for each of `count` stages; a single value stands for all of them."""
+        """One entry for each of `count` stages; a single value applies to all."""
         value = self._take(key)
         entries = value if isinstance(value, list) else [value] * count
         self._expect(key, entries, count)
         return tuple(read(self, key, entry) for entry in entries)
 
     def choices(self, key: str, count: int, *, odd: bool = False) -> tuple[tuple[int, ...], ...]:
-        """For each stage its choices, sorted; one flat list stands for all stages."""
+        """The sorted choices of each stage; a flat list applies to all stages."""
         value = self._take(key)
         nested = isinstance(value, list) and any(isinstance(entry, list) for entry in value)
         entries = value if nested else [value] * count
         self._expect(key, entries, count)
-        found = tuple(self._choices_in(key, entry) for entry in entries)
-        even = [value for choices in found for value in choices if odd and value % 2 == 0]
+        stages = tuple(self._choices_in(key, entry) for entry in entries)
+        even = [value for choices in stages for value in choices if odd and value % 2 == 0]
         if even:
             raise self._wrong(key, f"holds {even[0]}, but kernels are odd")
-        return found
+        return stages
 
     def resolutions(self, key: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Those of training, and the listed: one number, or {from, to, step, listed}."""
@@ -129,10 +129,10 @@ class Entries:
         return tuple(self.integer_in(key, entry) for entry in value)
 
     def _choices_in(self, key: str, value: Any) -> tuple[int, ...]:
-        found = self._integers_in(key, value)
-        if len(set(found)) != len(found):
+        values = self._integers_in(key, value)
+        if len(set(values)) != len(values):
             raise self._wrong(key, f"is {shown(value)}, which says a choice twice")
-        return tuple(sorted(found))
+        return tuple(sorted(values))
 
     def _expect(self, key: str, entries: list[Any], count: int) -> None:
         if len(entries) != count:

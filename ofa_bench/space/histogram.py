@@ -1,4 +1,4 @@
-"""A space at one resolution counted by MACs: the stages' terms, convolved in narrow bins."""
+"""Histogram of a space's MACs at one resolution: the stages' costs, convolved in narrow bins."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ class Histogram:
 
     @property
     def heaviest(self) -> float:
-        """The most that one net weighs: a total weight holds at least total / heaviest nets."""
+        """The largest weight of a single net: total / heaviest is a lower bound on the count."""
         if self._measure == "archs":
             return 1.0
         return prod(
@@ -119,7 +119,7 @@ class Histogram:
         return self._upto[-1][window.first : max(window.first, window.last + 1)]
 
     def surely(self, window: Window) -> float:
-        """The weight of the bins that lie in the range whole."""
+        """The weight of the bins that lie entirely in the range: a lower bound."""
         first = max(0, -(-window.low // self.width))
         last = (window.high - len(self.stages) * (self.width - 1)) // self.width
         return float(self._upto[-1][first : max(first, last + 1)].sum())
@@ -138,21 +138,21 @@ class Histogram:
         low, high = np.interp(places, np.arange(len(heaps)), heaps)
         return float(high - low)
 
-    def climb(self, rng: random.Random, window: Window, place: int) -> Leaf | None:
-        """A random leaf of the bin at `place`, by weight; None if the range itself is missed."""
+    def climb(self, rng: random.Random, window: Window, index: int) -> Leaf | None:
+        """A random leaf of the bin at `index`, by weight; None if the range itself is missed."""
         import numpy as np
 
         leaf: Leaf = []
         total = 0
         for stage in reversed(range(len(self.stages))):
             rows, upto = self._rows[stage], self._upto[stage]
-            rest = place - rows.bin
+            rest = index - rows.bin
             fits = (rest >= 0) & (rest < len(upto))
             weight = np.where(fits, rows.weight * upto[np.where(fits, rest, 0)], 0.0).cumsum()
             row = int(np.searchsorted(weight, rng.random() * weight[-1], side="right"))
             leaf.append((int(rows.depth[row]), int(rows.value[row]) + self._least[stage]))
             total += int(rows.value[row])
-            place -= int(rows.bin[row])
+            index -= int(rows.bin[row])
         return leaf[::-1] if window.low <= total <= window.high else None
 
     def leaves(self, low: int, high: int) -> Iterator[Leaf | None]:
@@ -180,7 +180,7 @@ class Histogram:
             yield from self._leaves(left - 1, low - value, high - value, [here, *above])
 
     def closest(self, edge: int, *, below: bool, leads: int) -> int | None:
-        """The nearest cost at or below (or above) an edge, among so many leads; None if none is."""
+        """The nearest cost at or below (or above) an edge, searching at most `leads` leaves."""
         least, most = self.base, self.base + self.span
         edge = min(edge, most) if below else max(edge, least)
         step = self.width
@@ -195,10 +195,11 @@ class Histogram:
 
 
 def _convolved(upto: Floats, rows: _Rows) -> Floats:
-    """Shift and add, never by FFT: its noise would drown the rare ends, which hold one net each."""
+    """Convolve by shift and add: an FFT's rounding errors exceed the counts at the ends, which hold
+    one net each."""
     import numpy as np
 
-    found = np.zeros(len(upto) + int(rows.bin.max()))
+    convolved = np.zeros(len(upto) + int(rows.bin.max()))
     bins, where = np.unique(rows.bin, return_inverse=True)
     weights = np.bincount(where, rows.weight)
     spare = np.empty(TILE)
@@ -208,5 +209,5 @@ def _convolved(upto: Floats, rows: _Rows) -> Floats:
         scaled = spare[: len(tile)]
         for shift, weight in terms:
             np.multiply(tile, weight, out=scaled)
-            found[start + shift : start + shift + len(tile)] += scaled
-    return found
+            convolved[start + shift : start + shift + len(tile)] += scaled
+    return convolved

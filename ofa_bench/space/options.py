@@ -1,4 +1,4 @@
-"""What one stage of a space may choose, and how a subspace narrows it."""
+"""The choices of one stage of a space, and their restriction to a subspace."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class StageOptions:
 
     @classmethod
     def of(cls, row: Row) -> StageOptions:
-        """All that a table's row offers."""
+        """All choices of a table's row."""
         return cls(row.kernel, row.depth, (row.expand,) * len(row.depth), len(row.depth) > 1)
 
     @property
@@ -70,9 +70,9 @@ class StageOptions:
         ratios = self.at(depth)
         return all(
             kernel in self.kernel and expand in ratios
-            if place < depth
+            if position < depth
             else kernel is None and expand is None
-            for place, (kernel, expand) in enumerate(blocks)
+            for position, (kernel, expand) in enumerate(blocks)
         )
 
     def describe(self) -> dict[str, object]:
@@ -91,10 +91,10 @@ def narrowed(
     expand: PerStageExpand | None,
     depth: PerStage | None,
 ) -> tuple[StageOptions, ...]:
-    """The options with some axes narrowed; UsageError on a choice that is not there.
+    """Restrict some axes of the options. Raises UsageError on a choice that is not offered.
 
-    One entry stands for all stages (for depth and for a coupling: for all elastic ones); a list
-    has one entry per stage.
+    One entry applies to all stages (for depth and coupled expand: to all elastic ones); a list has
+    one entry per stage.
     """
     kernels = _spread("kernel", kernel, len(options))
     depths = _spread("depth", depth, len(options))
@@ -108,11 +108,11 @@ def narrowed(
 
 
 def described(stages: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
-    """What to ask of `narrowed` for stages that `StageOptions.describe` told of."""
+    """The arguments of `narrowed` from the output of `StageOptions.describe`."""
 
     def ratios(expand: Any) -> Any:
         coupled = isinstance(expand, Mapping)
-        return {int(depth): found for depth, found in expand.items()} if coupled else expand
+        return {int(depth): ratios for depth, ratios in expand.items()} if coupled else expand
 
     return {
         "kernel": [stage["kernel"] for stage in stages],
@@ -128,7 +128,7 @@ class _Asked:
 
 
 def _spread(axis: str, asked: Any, stages: int) -> Iterator[_Asked | None]:
-    """The same wish for every stage, or a list's wishes one by one."""
+    """One restriction per stage: the same for all, or a list's entries."""
     if asked is None:
         return iter([None] * stages)
     if isinstance(asked, Mapping) or all(isinstance(choice, int) for choice in asked):
@@ -171,7 +171,7 @@ def _coupling(stage: int, wanted: Coupling, old: StageOptions, depth: int) -> tu
 
 
 def pick(axis: str, stage: int, wanted: Choices, offered: Choices) -> tuple[int, ...]:
-    """The wanted choices, sorted; UsageError if there are none or one is not offered."""
+    """Sort and check the requested choices. Raises UsageError if empty or not offered."""
     chosen = tuple(sorted(set(wanted)))
     strange = [choice for choice in chosen if choice not in offered]
     where = f" of stage {stage}" if stage else ""

@@ -1,4 +1,4 @@
-"""Drawing a subnet without regard to its cost."""
+"""Sampling a subnet regardless of its cost."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Blocks = list[tuple[int, int]]
 
 
 def check_measure(measure: str) -> None:
-    """UsageError unless the measure is one of the two."""
+    """Raise UsageError on an unknown measure."""
     if measure not in ("dims", "archs"):
         raise UsageError(f"no measure {measure!r}", "measures: dims, archs")
 
@@ -46,7 +46,7 @@ def _independent_stages(space: Space, rng: random.Random) -> list[Blocks]:
 
 
 def _coupled_stages(space: Space, rng: random.Random) -> list[Blocks]:
-    """The depths first, since the expand ratios hang on them, then the kernels (CompOFA)."""
+    """Draw the depths first, since the expand ratios depend on them, then the kernels (CompOFA)."""
     depth = [rng.choice(option.depth) for option in space.options]
     drawn = list(zip(space.options, space.blocks, depth, strict=True))
     expand = [rng.choice(option.at(d)) for option, slots, d in drawn for _ in slots]

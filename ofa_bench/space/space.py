@@ -1,4 +1,4 @@
-"""A space of subnets: what may be chosen, what it costs, and how to draw from it."""
+"""A space of subnets: choices, exact costs, counting and sampling."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Space:
         ends = accumulate((max(row.depth) for row in table.rows), initial=0)
         self.blocks = tuple(tuple(range(first, end)) for first, end in pairwise(ends))
         elastic = [stage for stage, option in enumerate(self.options) if option.elastic]
-        self._place = {stage: place for place, stage in enumerate(elastic)}
+        self._depth_index = {stage: index for index, stage in enumerate(elastic)}
 
     @property
     def count(self) -> int:
@@ -67,7 +67,7 @@ class Space:
             return False
         slots = self.blocks[-1][-1] + 1
         lengths = (len(subnet.kernel), len(subnet.expand), len(subnet.depth))
-        if lengths != (slots, slots, len(self._place)):
+        if lengths != (slots, slots, len(self._depth_index)):
             return False
         return all(
             option.holds(
@@ -110,14 +110,14 @@ class Space:
             idle = [None] * (len(self.blocks[stage]) - len(blocks))
             kernel += [*(block[0] for block in blocks), *idle]
             expand += [*(block[1] for block in blocks), *idle]
-            if stage in self._place:
+            if stage in self._depth_index:
                 depth.append(len(blocks))
         return Subnet(tuple(kernel), tuple(expand), tuple(depth), resolution)
 
     def depth_of(self, subnet: Subnet, stage: int) -> int:
         """How many blocks of a stage are active; fixed stages included."""
-        place = self._place.get(stage)
-        return self.table.rows[stage].depth[0] if place is None else subnet.depth[place]
+        index = self._depth_index.get(stage)
+        return self.table.rows[stage].depth[0] if index is None else subnet.depth[index]
 
     def active(self, subnet: Subnet) -> Iterator[tuple[int, int, int, int]]:
         """(stage, slot, kernel, expand) of each active block, in forward order."""
@@ -139,11 +139,11 @@ class Space:
         if axis not in ("kernel", "expand", "depth"):
             raise UsageError(f"no axis {axis!r}", "axes: kernel, expand, depth, resolution")
         stages = [option for option in self.options if axis != "depth" or option.elastic]
-        found = {value for option in stages or self.options for value in getattr(option, axis)}
-        return tuple(sorted(found))
+        values = {value for option in stages or self.options for value in getattr(option, axis)}
+        return tuple(sorted(values))
 
     def subnet(self, spec: str | Mapping[str, Any]) -> Subnet:
-        """The subnet that a name, JSON text or mapping means.
+        """Parse a subnet from a name, JSON text or mapping.
 
         Names: `largest`, `smallest`, uniform `k7e4d3`, each with an optional resolution `r160`. An
         axis that the space fixes may be left out; the resolution is then the largest. Raises
@@ -268,7 +268,7 @@ class Space:
 
     @classmethod
     def from_description(cls, table: Table, description: Mapping[str, Any]) -> Space:
-        """The subspace of `table` that `describe` told of; UsageError if it is not one."""
+        """The subspace of `table` in the form `describe` returns. Raises UsageError."""
         if description.get("space") != table.name:
             raise UsageError(
                 f"a description of {description.get('space')!r} does not fit {table.name!r}",
@@ -283,7 +283,7 @@ class Space:
             ) from error
 
     def fingerprint(self) -> str:
-        """Hex digest of all that the networks depend on; texts are left out."""
+        """Hex digest of everything that the networks depend on; summary and source are excluded."""
         table = self.table
         body = (table.family, table.stem, table.first, table.rows, table.head, table.norm_eps)
         axes = (table.transforms, table.listed, self.options, self.resolutions)

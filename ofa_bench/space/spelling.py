@@ -1,4 +1,4 @@
-"""How subnets are written: names, JSON text, mappings."""
+"""Parsing of subnets: names, JSON text, mappings."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _HOW = 'write largest, smallest, k7e4d3, or {"kernel": […], "expand": […], "
 
 
 def read(space: Space, spec: str | Mapping[str, Any]) -> Subnet:
-    """The subnet a name, JSON text or mapping means; UsageError says what it cannot mean."""
+    """Parse a subnet from a name, JSON text or mapping. Raises UsageError."""
     if isinstance(spec, str):
         text = spec.strip()
         return _parsed(space, text) if text.startswith(("{", "[", '"')) else _named(space, text)
@@ -57,9 +57,9 @@ def uniform(space: Space) -> list[Subnet]:
     axes = [_common(space, axis) for axis in ("depth", "expand", "kernel")]
     nets = []
     for depth, expand, kernel in product(*axes):
-        given = {"depth": depth, "expand": expand, "kernel": kernel}
+        choices = {"depth": depth, "expand": expand, "kernel": kernel}
         try:
-            nets.append(read(space, {axis: value for axis, value in given.items() if value}))
+            nets.append(read(space, {axis: value for axis, value in choices.items() if value}))
         except UsageError:
             continue  # a coupled space offers only some pairs of depth and expand ratio
     return nets
@@ -72,12 +72,12 @@ def _common(space: Space, axis: str) -> tuple[int | None, ...]:
 
 def _parsed(space: Space, text: str) -> Subnet:
     try:
-        found = json.loads(text)
+        content = json.loads(text)
     except json.JSONDecodeError as error:
         raise UsageError(
             f"a subnet's JSON is broken at character {error.pos}: {error.msg}", _HOW
         ) from error
-    return read(space, found)
+    return read(space, content)
 
 
 def _named(space: Space, name: str) -> Subnet:
@@ -87,16 +87,16 @@ def _named(space: Space, name: str) -> Subnet:
         hint = (f"did you mean {guess}? " if guess else "") + _HOW
         raise UsageError(f"no subnet is called {name!r}", hint)
     end, letters, size = match.groups()
-    given: dict[str, int] = {}
+    choices: dict[str, int] = {}
     for letter, digits in re.findall(r"([ked])(\d+)", letters or ""):
         axis = {"k": "kernel", "e": "expand", "d": "depth"}[letter]
-        if axis in given:
+        if axis in choices:
             raise UsageError(f"{name!r} gives {axis} twice", _HOW)
-        given[axis] = int(digits)
+        choices[axis] = int(digits)
     if end:
         net = space.largest if end == "largest" else space.smallest
         return net.at(_resolution(space, int(size))) if size else net
-    return read(space, given | ({"resolution": int(size)} if size else {}))
+    return read(space, choices | ({"resolution": int(size)} if size else {}))
 
 
 def _resolution(space: Space, value: Any) -> int:
@@ -107,17 +107,17 @@ def _resolution(space: Space, value: Any) -> int:
     return value
 
 
-def _depths(space: Space, given: Any) -> list[int]:
+def _depths(space: Space, choice: Any) -> list[int]:
     """One depth per stage, from one per elastic stage (or per stage, as some peers write)."""
     elastic = [stage for stage, option in enumerate(space.options) if option.elastic]
-    if given is None:
+    if choice is None:
         values: list[Any] = [_sole(option.depth, "depth") for option in space.options]
-    elif isinstance(given, Sequence) and not isinstance(given, str):
-        if len(given) not in (len(elastic), len(space.options)):
-            raise _miscounted("depth", len(given), len(elastic), "elastic stage")
-        values = list(given)
+    elif isinstance(choice, Sequence) and not isinstance(choice, str):
+        if len(choice) not in (len(elastic), len(space.options)):
+            raise _miscounted("depth", len(choice), len(elastic), "elastic stage")
+        values = list(choice)
     else:
-        values = [given] * len(elastic)
+        values = [choice] * len(elastic)
     if len(values) != len(space.options):
         values = [
             values[elastic.index(stage)] if stage in elastic else option.depth[0]
@@ -129,23 +129,25 @@ def _depths(space: Space, given: Any) -> list[int]:
     return values
 
 
-def _slots(space: Space, given: Any, axis: str, depths: list[int]) -> list[int]:
+def _slots(space: Space, choice: Any, axis: str, depths: list[int]) -> list[int]:
     """One value per slot; those of inactive blocks may be null or anything the table offers."""
     total = sum(map(len, space.blocks))
-    if isinstance(given, Sequence) and not isinstance(given, str):
-        if len(given) != total:
-            raise _miscounted(axis, len(given), total, "elastic block")
-        values = list(given)
+    if isinstance(choice, Sequence) and not isinstance(choice, str):
+        if len(choice) != total:
+            raise _miscounted(axis, len(choice), total, "elastic block")
+        values = list(choice)
     else:
-        values = [given] * total
+        values = [choice] * total
     for stage, (slots, depth) in enumerate(zip(space.blocks, depths, strict=True)):
         option = space.options[stage]
         offered = option.kernel if axis == "kernel" else option.at(depth)
         known: tuple[int, ...] = getattr(space.table.rows[stage], axis)
-        for place, slot in enumerate(slots):
-            if given is None:
+        for position, slot in enumerate(slots):
+            if choice is None:
                 values[slot] = _sole(offered, axis)
-            elif place < depth and (type(values[slot]) is not int or values[slot] not in offered):
+            elif position < depth and (
+                type(values[slot]) is not int or values[slot] not in offered
+            ):
                 raise _refusal(axis, f" in slot {slot} (stage {stage + 1})", values[slot], offered)
             elif values[slot] is not None and values[slot] not in known:
                 raise _refusal(axis, f" in slot {slot} (inactive)", values[slot], known)
@@ -170,8 +172,8 @@ def _refusal(axis: str, where: str, value: Any, choices: Sequence[int]) -> Usage
     return UsageError(f"{axis} {shown}{where} is not in the space", f"choices: {listing}")
 
 
-def _miscounted(axis: str, found: int, wanted: int, unit: str) -> UsageError:
+def _miscounted(axis: str, count: int, wanted: int, unit: str) -> UsageError:
     return UsageError(
-        f"{axis} has {found} values, but the space has {wanted} {unit}s",
+        f"{axis} has {count} values, but the space has {wanted} {unit}s",
         f"give one value per {unit}; those of inactive blocks are ignored",
     )

@@ -1,4 +1,4 @@
-"""One subnet, in the only form in which two equal networks are equal values."""
+"""One subnet in canonical form: equal networks are equal values."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from ofa_bench.seeding import digest
 class Subnet:
     """Kernel and expand ratio per block slot, depth per elastic stage, input resolution.
 
-    Canonical: the slots of inactive blocks are None, so ==, hash and JSON tell networks apart and
-    nothing else. Made by a Space, which knows which slots are active.
+    Canonical: the slots of inactive blocks are None, so ==, hash and JSON agree exactly where the
+    networks do. Created by a Space, which knows which slots are active.
     """
 
     kernel: tuple[int | None, ...]

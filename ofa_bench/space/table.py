@@ -110,8 +110,8 @@ def load_table(name: str | Path, folder: Path | None = None, families: Families 
 
 def table_names(folder: Path | None = None) -> list[str]:
     """The names of the tables in a folder, by default the shipped ones."""
-    found = (folder or specs_root() / "spaces").glob("*.toml")
-    return sorted(path.name.removesuffix(".toml") for path in found)
+    paths = (folder or specs_root() / "spaces").glob("*.toml")
+    return sorted(path.name.removesuffix(".toml") for path in paths)
 
 
 def _find(name: str, folders: Iterable[Path]) -> Path:

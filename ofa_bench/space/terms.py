@@ -45,7 +45,7 @@ class StageTerms:
         """An arrangement of this depth and value, each with the same probability."""
         ratios = self._option.at(depth)
         counts = self._counts[ratios]
-        found: list[tuple[int, int]] = []
+        blocks: list[tuple[int, int]] = []
         for position in reversed(range(depth)):
             terms = self._block(position, ratios)
             weights = list(accumulate(counts[position][value - cost] for _, cost in terms))
@@ -53,9 +53,9 @@ class StageTerms:
             block, cost = next(
                 term for term, weight in zip(terms, weights, strict=True) if lot < weight
             )
-            found.append(block)
+            blocks.append(block)
             value -= cost
-        return tuple(reversed(found))
+        return tuple(reversed(blocks))
 
     def arrangements(self, depth: int, value: int) -> Iterator[Blocks]:
         """Every arrangement of this depth and value."""

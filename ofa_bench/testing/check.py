@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ofa_bench.errors import BenchError
-from ofa_bench.hooks.tracebacks import place
+from ofa_bench.hooks.tracebacks import source_line
 from ofa_bench.testing.case import FAMILIES, Case
 from ofa_bench.testing.clauses import distill as distilling
 from ofa_bench.testing.clauses import end_to_end as training
@@ -133,7 +133,7 @@ class Held:
     def _broken(
         self, found: str, error: BaseException, step: int | None = None, where: str = ""
     ) -> Verdict:
-        where = where or place(error) or self._line()
+        where = where or source_line(error) or self._line()
         return self._said(False, found, step, where, self._page())
 
     def _line(self) -> str:
@@ -160,7 +160,7 @@ class Held:
 
 
 def _unregistered(subject: Subject) -> Verdict:
-    where = place(subject.error) if subject.error is not None else ""
+    where = source_line(subject.error) if subject.error is not None else ""
     where = where or syntax_place(subject.error) or door_of(subject.code, subject.file)
     name = f"plugin {subject.name}"
     return Verdict(LOADS, name, False, WANTED, subject.trouble, where=where, see=GUIDE)

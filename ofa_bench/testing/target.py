@@ -80,7 +80,7 @@ def _everything() -> Catalogue:
 
 def _named(name: str) -> Subject:
     """A plugin by its name or its distribution's; else whatever of its name the catalogue has."""
-    found, catalogue = discover().found, discover().catalogue
+    found, catalogue = discover().plugins, discover().catalogue
     plain = name.removeprefix("ofa-bench-")
     known = [f for f in found if f.origin.plugin in (name, plain) or f.origin.distribution == name]
     for row in known[:1]:

@@ -130,7 +130,7 @@ def test_ranks_get_relatives_and_about_the_same_work(
 ) -> None:
     net, subnets = lively(toy), some(toy, 40)
     shares = [share(net, subnets, Rank(rank, 4)) for rank in range(4)]
-    assert [place for part in shares for place in part] == PrefixTree(net, subnets).places()
+    assert [place for part in shares for place in part] == PrefixTree(net, subnets).positions()
     costs = [sum(toy.macs(subnets[place], 10) for place in part) for part in shares]
     assert max(costs) - min(costs) <= 2 * toy.macs(toy.largest, 10)
 

@@ -131,13 +131,13 @@ def _datasets(known: Discovery) -> list[Row]:
 def _plugins(known: Discovery) -> list[Row]:
     return [
         {
-            "name": found.origin.plugin,
-            "status": found.status,
-            "distribution": found.origin.distribution or found.origin.file,
-            "version": found.origin.version,
-            "reason": found.reason,
+            "name": plugin.origin.plugin,
+            "status": plugin.status,
+            "distribution": plugin.origin.distribution or plugin.origin.file,
+            "version": plugin.origin.version,
+            "reason": plugin.reason,
         }
-        for found in known.found
+        for plugin in known.plugins
     ]
 
 
@@ -149,7 +149,7 @@ def _known(files: tuple[str, ...]) -> Discovery:
     installed = discover()
     if not files:
         return installed
-    known = Discovery(Catalogue(), [*installed.found])
+    known = Discovery(Catalogue(), [*installed.plugins])
     known.catalogue.merge(installed.catalogue)
     for file in files:
         known.admit(*load_file(Path(file)))
