@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import Any
 
-from ofa_bench.data.sources.source import BatchSource
 from ofa_bench.evaluation.candidates import candidates
 from ofa_bench.evaluation.score import score
-from ofa_bench.planning.assemble import Assembly
 from ofa_bench.records.per_image import pack
 from ofa_bench.records.schema import Layout, Score
 from ofa_bench.space import Subnet
-from ofa_bench.training.callbacks import Progress
-from ofa_bench.training.devices import Devices
+from ofa_bench.training.state import State
 
 
 @dataclass(frozen=True)
@@ -28,11 +24,10 @@ class Judgement:
     seconds: float
 
 
-def judge(
-    assembly: Assembly, net: Any, source: BatchSource, devices: Devices, progress: Progress
-) -> Judgement:
+def judge(state: State) -> Judgement:
     """Score every candidate of the trained space."""
     began = time.perf_counter()
+    assembly = state.assembly
     table = assembly.science.evaluate
     subnets = candidates(
         assembly.space,
@@ -41,9 +36,19 @@ def judge(
         buckets=table.buckets,
         classes=assembly.classes,
     )
-    progress.note(f"evaluating {len(subnets)} subnets, each with norm statistics of its own")
+    state.progress.note(f"evaluating {len(subnets)} subnets, each with norm statistics of its own")
+
+    def after_chunk(done: int, of: int) -> None:
+        state.stop.check()
+        state.progress.evaluating(done, of)
+
     found = score(
-        net, subnets, source, chunk=table.chunk, devices=devices, tell=progress.evaluating
+        state.net,
+        subnets,
+        state.source,
+        chunk=table.chunk,
+        devices=state.devices,
+        tell=after_chunk,
     )
     space, classes = assembly.space, assembly.classes
     scores = tuple(

@@ -14,6 +14,7 @@ from ofa_bench.atomic_io import make_folder, unwritable
 from ofa_bench.errors import BenchError
 from ofa_bench.records.store import slug
 from ofa_bench.training.callbacks import Progress
+from ofa_bench.training.interrupts import Stop
 
 if TYPE_CHECKING:
     from ofa_bench.runs.runner import RunContext
@@ -23,7 +24,7 @@ SPARE = 16 << 20  # bytes: record, logs, and what else is written
 INTERVAL = 10.0  # seconds between lines on the images decoded
 
 
-def make_ready(prepared: RunContext, progress: Progress) -> None:
+def make_ready(prepared: RunContext, stop: Stop, progress: Progress) -> None:
     """Tell what is odd about the data, decode the held-out images, and try to write.
 
     DataError names a held-out image that does not decode; BenchError the folder that cannot be
@@ -35,7 +36,8 @@ def make_ready(prepared: RunContext, progress: Progress) -> None:
             for note in prepared.source.notes:
                 progress.note(f"note: {note}")
             _check_room(prepared)
-            prepared.source.held_out.check(_line(progress))
+            with stop.anywhere():
+                prepared.source.held_out.check(_line(progress))
         except BenchError as error:
             failure = error
     failure = prepared.devices.share(failure)

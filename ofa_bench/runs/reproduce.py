@@ -46,6 +46,7 @@ def rerun(
         shielded(asked.deterministic),
         listening() as stop,
         open_devices(asked.device or "auto") as devices,
+        stop.anywhere(),
     ):
         prepared = prepare(asked, catalogue, devices)
         if prepared.source.hash != record.task.dataset_hash:

@@ -157,7 +157,7 @@ def _locked(
     prepared: RunContext, catalogue: Catalogue, stop: Stop, progress: Progress, command: str
 ) -> Record:
     started = _describe_run(prepared, command)
-    make_ready(prepared, progress)
+    make_ready(prepared, stop, progress)
     state, curve = state_of(prepared, catalogue, stop, progress)
     log = EventLog(prepared.folder / "events.jsonl", draws=not _pure(prepared))
     if prepared.devices.first:
@@ -177,17 +177,17 @@ def _locked(
         raise
     finally:
         log.close()
-    return _finish(prepared, state, told, progress)
+    return _finish(prepared, state, told)
 
 
-def _finish(prepared: RunContext, state: State, told: dict[str, str], progress: Progress) -> Record:
+def _finish(prepared: RunContext, state: State, told: dict[str, str]) -> Record:
     from ofa_bench.runs.final_evaluation import judge
 
     if prepared.devices.first:
         save_weights(
             state.net, prepared.folder / "weights.safetensors", prepared.source.class_names
         )
-    judgement = judge(prepared.assembly, state.net, prepared.source, prepared.devices, progress)
+    judgement = judge(state)
     record = record_of(prepared, state, told, "ok", judgement=judgement)
     _store(prepared, record, judgement.bits)
     prepared.assembly.bus.run_end(record.model_dump(mode="json", by_alias=True))

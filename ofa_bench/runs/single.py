@@ -138,6 +138,7 @@ def run_request(
         shielded(execution.deterministic),
         listening() as stop,
         open_devices(execution.device) as devices,
+        stop.anywhere(),
     ):
         catalogue = catalogue_for(asked)
         prepared = prepare(asked, catalogue, devices, leave)

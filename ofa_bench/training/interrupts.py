@@ -6,11 +6,16 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from types import FrameType
 
 from ofa_bench.errors import Interrupted
 from ofa_bench.processes import STOP_SIGNALS
+
+
+class StopRequest(BaseException):
+    """A signal came where work may be cut off anywhere. Decoders, loaders and plugins catch any
+    Exception and would go on, or blame a file for it; `Stop` makes it Interrupted further out."""
 
 
 class Stop:
@@ -28,6 +33,12 @@ class Stop:
         """The signal handler."""
         self.requested = True
         if not self.gentle:
+            raise StopRequest
+
+    def check(self) -> None:
+        """Raise Interrupted if somebody asked to stop: a signal that comes while Python calls a
+        finalizer is heard, and what it raises there is lost."""
+        if self.requested:
             raise Interrupted("interrupted", self.hint)
 
     @contextmanager
@@ -35,11 +46,17 @@ class Stop:
         """A stretch in which an interruption would leave weights half updated (or not, again)."""
         before, self.gentle = self.gentle, gentle
         try:
-            if self.requested and not gentle:
-                raise Interrupted("interrupted", self.hint)
+            if not gentle:
+                self.check()
             yield
+        except StopRequest as request:
+            raise Interrupted("interrupted", self.hint) from request
         finally:
             self.gentle = before
+
+    def anywhere(self) -> AbstractContextManager[None]:
+        """A stretch that may be cut off anywhere, and then raises Interrupted."""
+        return self.gently(False)
 
 
 @contextmanager
@@ -54,6 +71,9 @@ def listening() -> Iterator[Stop]:
     before = {kind: signal.signal(kind, stop.ask) for kind in kinds}
     try:
         yield stop
+    except StopRequest as request:
+        raise Interrupted("interrupted", stop.hint) from request
     finally:
+        stop.gentle = True  # it is over anyway
         for kind, handler in before.items():
             signal.signal(kind, handler)

@@ -210,7 +210,7 @@ class Loop:
     def _measure(self, step: Step) -> None:
         self.ledger.pause()
         try:
-            with self.stop.gently(False):
+            with self.stop.anywhere():
                 self.bus.after_eval(step, self.curve.measure(step))
         except Interrupted:
             self._abandon()

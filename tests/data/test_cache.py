@@ -96,8 +96,9 @@ def test_a_broken_image_leaves_nothing_behind(tree: Path, tmp_path: Path) -> Non
 
 def test_a_signal_leaves_nothing_behind(tree: Path, tmp_path: Path) -> None:
     code = (
-        "import os, signal; from ofa_bench.data import cache; from ofa_bench.cli.main import main\n"
-        "cache._scaled = lambda *_: os.kill(os.getpid(), signal.SIGTERM)\n"
+        "import os, signal; from ofa_bench.cli.main import main\n"
+        "from ofa_bench.data.readers import pixel_cache\n"
+        "pixel_cache._scaled = lambda *_: os.kill(os.getpid(), signal.SIGTERM)\n"
         "raise SystemExit(main(['data', 'prepare', 'folder', '--cache', '--yes', *sys.argv[1:]]))"
     )
     words = [sys.executable, "-c", f"import sys; {code}", "--data-dir", str(tree)]

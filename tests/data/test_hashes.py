@@ -227,7 +227,7 @@ def test_pixels_that_a_stranger_prepared_are_known_by_themselves(
 HASH = """
 import sys, time
 from pathlib import Path
-from ofa_bench.data import manifest
+from ofa_bench.data.discovery import file_hashes as manifest
 measure = manifest._measure
 def slowly(path):
     time.sleep(0.02)

@@ -15,7 +15,7 @@ SECONDS = 120  # a guard against hanging
 PATCHED = """
 import itertools, os, signal, sys, time
 from ofa_bench.cli.main import main
-from ofa_bench.data import {module} as module
+import ofa_bench.data.{module} as module
 count, inner = itertools.count(1), module.{name}
 def counted(*words):
     time.sleep(0.005)  # so that the main thread, which writes, has taken in what was done before
@@ -30,7 +30,7 @@ raise SystemExit(main(["data", "check", "folder", "--data-dir", sys.argv[1]]))
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize(
     ("module", "name", "kept"),
-    [("manifest", "_measure", "hashes.jsonl"), ("check", "read_image", "decoded.txt")],
+    [("discovery.file_hashes", "_measure", "hashes.jsonl"), ("check", "read_image", "decoded.txt")],
     ids=["hashing", "decoding"],
 )
 def test_a_check_that_is_stopped_keeps_what_it_has(

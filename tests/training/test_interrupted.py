@@ -13,9 +13,12 @@ import pytest
 import torch
 
 from ofa_bench import api
+from ofa_bench.data.discovery import decoder
 from ofa_bench.errors import Interrupted
 from ofa_bench.hooks.bus import Bus
+from ofa_bench.runs import final_evaluation
 from ofa_bench.training.training_curve import TrainingCurve
+from tests.running import pictures
 
 SMALL: dict[str, Any] = {"dataset": "digits", "space": "toy", "epochs": 1}
 SMALL |= {"set": ("evaluate.per_bucket=1", "evaluate.curve=1")}
@@ -87,9 +90,40 @@ def test_stopped_while_the_curve_is_measured(
     assert again.curve == whole.curve
 
 
+def test_stopped_in_the_middle_of_an_image_of_the_final_evaluation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is the signal that ended the run, and no image is called corrupt."""
+    images = pictures(tmp_path / "images")
+    asked: dict[str, Any] = {**SMALL, "dataset": "folder", "data_dir": images, "workers": 0}
+    asked["set"] = ("evaluate.per_bucket=1", "evaluate.curve=0")
+    whole = api.run(method="ofa", results=tmp_path / "whole", **asked)
+    pixels, judge = decoder._rgb, final_evaluation.judge
+    left = []
+
+    def stopped(image: Any) -> Any:
+        if left:
+            left.clear()
+            stop()
+        return pixels(image)
+
+    def judged(*words: Any) -> Any:
+        left.append("a signal")
+        return judge(*words)
+
+    with monkeypatch.context() as patch, pytest.raises(Interrupted, match="interrupted"):
+        patch.setattr(decoder, "_rgb", stopped)
+        patch.setattr(final_evaluation, "judge", judged)
+        api.run(method="ofa", results=tmp_path / "cut", **asked)
+    assert not left
+    again = went_on("ofa", tmp_path / "cut")
+    assert again.weights_sha256 == whole.weights_sha256
+    assert again.scores == whole.scores
+
+
 DYING = """
 import os, signal, sys
-from ofa_bench import api, files
+from ofa_bench import api
 from ofa_bench.training.checkpoint import Checkpoints
 from ofa_bench.training.optimizer import Optimizer
 

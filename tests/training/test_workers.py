@@ -25,8 +25,6 @@ from tests.running import (
     words,
 )
 
-SHORT = ("--space", "toy", "--epochs", "2", "--set", "evaluate.per_bucket=1")
-
 
 def line(tmp_path: Path, *more: str, command: str = "run") -> list[str]:
     images = tmp_path / "images"
@@ -92,7 +90,8 @@ def test_workers_end_with_a_killed_run_which_can_be_resumed_at_once(tmp_path: Pa
 
 
 def test_a_run_that_diverges_ends(tmp_path: Path) -> None:
-    hot = ("--set", "optim.lr=1e30", "--method", "ofa", *SHORT)
+    hot = ("--set", "optim.lr=1e6", "--set", "optim.weight_decay=1", "--method", "ofa")
+    hot += ("--space", "toy", "--epochs", "20", "--set", "evaluate.per_bucket=1")
     codes = []
     for _ in range(2):  # the second time its record is there
         with started(line(tmp_path, *hot)) as run:
@@ -116,15 +115,16 @@ def test_ranks_end_at_a_signal_to_their_launcher(tmp_path: Path) -> None:
 
 
 def test_resumed_with_workers_to_the_same_bits(tmp_path: Path) -> None:
-    asked = ("--space", "toy", "--epochs", "60", "--set", "evaluate.per_bucket=1")
+    asked = ("--space", "toy", "--epochs", "20", "--set", "evaluate.per_bucket=1")
     asked += ("--set", "evaluate.curve=0", "--method", "ofa", "--json")
-    with started(line(tmp_path, *asked)) as run:
+    with started(line(tmp_path, *asked, "--checkpoint-every", "2")) as run:
         training(run, tmp_path / "results")
         run.send_signal(signal.SIGTERM)
         run.communicate(timeout=GUARD)
+    assert run.returncode == 130
     cut = subprocess.run(line(tmp_path, *asked), capture_output=True, text=True, timeout=GUARD)
     whole = api.run(
         dataset="folder", data_dir=tmp_path / "images", results=tmp_path / "whole", method="ofa",
-        space="toy", epochs=60, workers=0, set=("evaluate.per_bucket=1", "evaluate.curve=0"),
+        space="toy", epochs=20, workers=0, set=("evaluate.per_bucket=1", "evaluate.curve=0"),
     )  # fmt: skip
     assert json.loads(cut.stdout)["weights_sha256"] == whole.weights_sha256
