@@ -125,7 +125,8 @@ def _bmp(raw: bytes) -> Excess | None:
 def _ppm(raw: bytes) -> Excess | None:
     if not PPM_HEADER.match(raw):
         return None
-    words, at, most = [], 2, limit("image-header") // 4
+    words: list[bytes] = []
+    at, most = 2, limit("image-header") // 4
     while len(words) < (2 if raw[1:2] in b"14" else 3) and at <= most:
         part = PPM_WORD.match(raw, at)
         if part is None:
