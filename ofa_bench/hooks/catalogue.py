@@ -130,7 +130,9 @@ class Catalogue:
     def _add(
         self, kind: str, name: str, target: Any, about: Mapping[str, Any] | None = None
     ) -> None:
-        if not name or not all(c.isalnum() or c in "-_." for c in name) or not name[0].isalnum():
+        legal = name[:1].isalnum() and all(c.isalnum() or c in "-_." for c in name)
+        # A policy of letters that look like another's would pass for it on a board.
+        if not legal or not (name.isascii() or kind in ("space", "dataset")):
             raise PluginError(f"{self.origin} gives {kind} an illegal name: {name!r}")
         self._insert(Entry(kind, name, target, self.origin, about or {}))
 

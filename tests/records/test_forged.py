@@ -235,6 +235,27 @@ def test_a_strangers_policy_is_checked_as_far_as_it_can_be(
     assert "cost.phases" in validated(path, capsys)
 
 
+@pytest.mark.parametrize("name", ["d\u0435\u0440s", "deps\u3164", "deps ", "deps \u2713", "de|ps"])
+def test_a_name_that_passes_for_another_is_not_ranked(
+    name: str, folder: Path, honest: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Cyrillic letters, an invisible one, a blank, the mark of a reproduced row: as a method."""
+    from ofa_bench.recipe.fingerprint import run_id
+    from ofa_bench.records.schema import Record
+    from ofa_bench.records.validation.row_id import earlier
+
+    def renamed(values: Document) -> None:
+        values["method"]["name"] = values["science"]["method"] = name
+        values["row_id"] = min(earlier(Record.model_validate(values)))
+        values["run_id"] = run_id(values["row_id"], values["seed"])
+
+    path = forge(record(folder, "deps"), renamed, name="another")
+    assert "method.name" in validated(path, capsys)
+    rows, unranked = board(folder, capsys)
+    assert rows == board(honest, capsys)[0]
+    assert any(path.name in line for line in unranked)
+
+
 def test_unsealed_changes_are_listed_and_not_ranked(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -16,6 +16,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from ofa_bench.data.discovery.image_structure import Excess, excess
 from ofa_bench.errors import DataError
 from ofa_bench.limits import advice, limit
 
@@ -114,6 +115,8 @@ def kind_of(mode: int) -> str:
 def size_of(raw: bytes) -> tuple[int, int]:
     """Width and height as the header gives them; (0, 0) where none is readable or they exceed
     the limit."""
+    if excess(raw):
+        return (0, 0)
     try:
         with _opened(raw) as image:
             return image.size
@@ -126,6 +129,8 @@ def decode(raw: bytes, path: Path) -> NDArray[Any]:
     format, or too many pixels."""
     from PIL import Image, UnidentifiedImageError
 
+    if over := excess(raw):
+        raise _excessive(path, over)
     try:
         with _opened(raw) as image:
             _check_pixels(path, image.width * image.height)
@@ -172,6 +177,10 @@ def _too_large(path: Path, count: int) -> DataError:
         f"{path} is too large: {count:,} pixels, the limit is {limit('image-pixels'):,}",
         advice("image-pixels", count),
     )
+
+
+def _excessive(path: Path, over: Excess) -> DataError:
+    return DataError(f"{path} is too large: {over.what}", advice(over.limit, over.needed))
 
 
 def _short_of_memory(path: Path) -> DataError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import datetime
 from itertools import pairwise
@@ -12,13 +13,27 @@ from ofa_bench.records.schema import Record
 from ofa_bench.records.track import number, table
 from ofa_bench.records.validation.findings import Finding
 
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,199}")
+
 
 def task_findings(record: Record) -> Iterator[Finding]:
     """Disagreements between science, task, method, times and curve."""
+    yield from _spelled(record)
     yield from _names(record)
     yield from _track(record)
     yield from _times(record)
     yield from _curve(record)
+
+
+def _spelled(record: Record) -> Iterator[Finding]:
+    """Names that a reader would take for another: letters that look alike, blanks, marks."""
+    method = record.method
+    policies = (method.shrink, method.lr, method.distill, *method.extras)
+    names = {"method.name": method.name, "method.composition": method.composition}
+    names |= {f"the policy {place}": policy.name for place, policy in enumerate(policies)}
+    for name, text in names.items():
+        if not NAME.fullmatch(text):
+            yield Finding(name, f"is {text[:80]!a}: names have letters a to z, 0-9 and -_.+")
 
 
 def _names(record: Record) -> Iterator[Finding]:
