@@ -130,7 +130,9 @@ def _pickled(file: Path) -> Any:
     with warnings.catch_warnings():
         # torch warns of pickle protocols it then refuses; the refusal is enough.
         warnings.simplefilter("ignore")
-        return torch.load(file, map_location="cpu", weights_only=True)
+        # Given a name, torch goes by its suffix.
+        with file.open("rb") as stream:
+            return torch.load(stream, map_location="cpu", weights_only=True)
 
 
 def _refuse_inflating(file: Path) -> None:

@@ -116,7 +116,9 @@ def looped() -> list[Any]:
 
 
 @pytest.mark.parametrize(
-    "value", [10**5000, -(10**5000), {(1, 2): 3}, looped()], ids=["long", "negative", "keys", "loop"]
+    "value",
+    [10**5000, -(10**5000), {(1, 2): 3}, looped()],
+    ids=["long", "negative", "keys", "loop"],
 )
 def test_a_value_that_cannot_be_written_down_is_refused(value: object) -> None:
     with pytest.raises(UsageError, match=r"optim\.lr"):
