@@ -16,6 +16,7 @@ from torch import Tensor
 
 from ofa_bench.errors import UsageError, suggest
 from ofa_bench.limits import advice, limit
+from ofa_bench.sanitize import command_line
 
 State = Mapping[str, Tensor]
 
@@ -55,7 +56,7 @@ def read_weights(file: Path, key: str = "", parameters: int | None = None) -> We
         raise UsageError(f"{file}: no such file", "give the path of a .pth or .safetensors file")
     _bound(file, parameters)
     try:
-        content = _safetensors(file) if file.suffix == ".safetensors" else _pickled(file)
+        content = _safetensors(file) if _is_safetensors(file) else _pickled(file)
     except UsageError:
         raise
     except Exception as error:  # what foreign bytes raise has no bound
@@ -99,6 +100,15 @@ def _bound(file: Path, parameters: int | None) -> None:
         )
 
 
+def _is_safetensors(file: Path) -> bool:
+    """Told by what the file begins with: downloads are often called otherwise."""
+    with file.open("rb") as stream:
+        begin = stream.read(9)
+    if begin.startswith((ZIP, pickle.PROTO)) and begin[8:] != b"{":
+        return False
+    return file.suffix == ".safetensors" or begin[8:] == b"{"
+
+
 def _safetensors(file: Path) -> Any:
     from safetensors.torch import load_file
 
@@ -120,7 +130,9 @@ def _pickled(file: Path) -> Any:
     with warnings.catch_warnings():
         # torch warns of pickle protocols it then refuses; the refusal is enough.
         warnings.simplefilter("ignore")
-        return torch.load(file, map_location="cpu", weights_only=True)
+        # Given a name, torch goes by its suffix.
+        with file.open("rb") as stream:
+            return torch.load(stream, map_location="cpu", weights_only=True)
 
 
 def _refuse_inflating(file: Path) -> None:
@@ -164,7 +176,11 @@ def _chosen(content: Any, key: str, file: Path) -> Weights:
     state = content if wrapper is None else content[wrapper]
     strays = [str(name) for name, value in state.items() if not is_weight(name, value)]
     if strays or not state:
-        raise UsageError(f"{file}: {some(strays) or 'nothing in it is'} not a tensor", HINT)
+        hint = HINT
+        if nested:
+            sets = " or ".join(command_line(f"{file}::{name}") for name in nested[:4])
+            hint = f"it holds sets of weights under names of its own; name one: {sets}"
+        raise UsageError(f"{file}: {some(strays) or 'nothing in it is'} not a tensor", hint)
     return Weights(dict(state))
 
 

@@ -15,6 +15,7 @@ from ofa_bench.errors import UsageError, suggest
 from ofa_bench.hooks.policy import Policy
 from ofa_bench.recipe.interval import checkpoint_interval
 from ofa_bench.recipe.load import SEEDS, Request
+from ofa_bench.strict import shown
 
 DEVICE = re.compile(r"auto|cpu|cuda(:\d{1,4})?")
 
@@ -102,7 +103,7 @@ def _flag(name: str, value: Any) -> bool:
 
 def _several(name: str, value: Any) -> tuple[str, ...]:
     if isinstance(value, Mapping):
-        return tuple(f"{key}={json.dumps(leaf, default=_plain)}" for key, leaf in value.items())
+        return tuple(f"{key}={_leaf(key, leaf)}" for key, leaf in value.items())
     if isinstance(value, str | os.PathLike):
         value = (value,)
     if not isinstance(value, Iterable):
@@ -111,6 +112,15 @@ def _several(name: str, value: Any) -> tuple[str, ...]:
     if not all(isinstance(item, str | os.PathLike) and str(item) for item in items):
         raise _wrong(name, value, "is no list of texts", "give a list of texts")
     return tuple(str(item) for item in items)
+
+
+def _leaf(key: Any, value: Any) -> str:
+    try:
+        return json.dumps(value, default=_plain)
+    except (ValueError, TypeError, RecursionError) as error:
+        # An integer of thousands of digits, a list within itself, a table keyed by tuples.
+        reason = f"set: {key}: {shown(value)} is no value of a recipe"
+        raise UsageError(reason, "give a number or a text") from error
 
 
 def _plain(value: Any) -> Any:

@@ -24,7 +24,7 @@ def checkpoint_interval(text: object) -> dict[str, Any]:
         value = float(number)
     except ValueError:
         value = 0.0
-    if unit in ("step", "steps") and value >= 1 and value == int(value):
+    if unit in ("step", "steps") and 1 <= value < math.inf and value == int(value):
         return {"checkpoint_steps": int(value)}
     if unit not in SECONDS or not 0 < value < math.inf:
         raise UsageError(

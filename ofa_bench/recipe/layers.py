@@ -50,6 +50,7 @@ class Layers:
             value = {name: value}
         for key, reason in strange(value):
             raise RecipeError(reason, file=origin, key=key, hint="write a valid value")
+        refuse_chosen(value, origin)
         self.lay(value, origin)
 
 
@@ -61,6 +62,17 @@ def parse_value(text: str) -> Any:
         return parse_toml(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         return text
+
+
+CHOSEN = {"method": "method", "dataset": "dataset", "space": "space", "extras": "with"}
+"""Keys of the science that have an option of their own, and what it is called."""
+
+
+def refuse_chosen(values: Mapping[str, Any], origin: str, but: Iterable[str] = ()) -> None:
+    """RecipeError for a key that is said by an option: here it would have no effect."""
+    for key in values.keys() & CHOSEN.keys() - set(but):
+        hint = f"choose with --{CHOSEN[key]} NAME"
+        raise RecipeError("is no value of a recipe", file=origin, key=key, hint=hint)
 
 
 def recipe_files(

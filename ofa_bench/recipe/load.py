@@ -14,7 +14,7 @@ from ofa_bench.hooks.catalogue import Catalogue
 from ofa_bench.hooks.policy import Policy
 from ofa_bench.recipe.interval import checkpoint_interval
 from ofa_bench.recipe.kinds import misplaced
-from ofa_bench.recipe.layers import Layers, Tree, recipe_files
+from ofa_bench.recipe.layers import Layers, Tree, recipe_files, refuse_chosen
 from ofa_bench.recipe.models import Choice, Execution, Science
 from ofa_bench.spec_files import load_toml, specs_root
 from ofa_bench.strict import shown
@@ -95,6 +95,7 @@ def load_recipe(request: Request, catalogue: Catalogue, default_space: Any) -> R
     stem = names.get("method", "")
     for path, values in recipe_files(roots, names["dataset"], names["space"], stem):
         layers.lay(values, f"{path.parent.name}/{path.name}")
+    refuse_chosen(file, str(request.recipe), NAMES)
     layers.lay({k: v for k, v in file.items() if k not in NAMES}, str(request.recipe))
     for assignment in request.set:
         layers.set(assignment, f"--set {assignment.partition('=')[0]}")

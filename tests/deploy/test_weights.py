@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import struct
 import zipfile
 from collections.abc import Callable
@@ -262,6 +263,29 @@ def test_of_two_sets_it_says_which_it_takes_and_takes_the_other_when_asked(
         load_weights(net, f"{file}::emma")
     assert ema in caught.value.hint
     assert start_from(file) != start_from(f"{file}::{ema}")
+
+
+def test_sets_under_names_of_their_own_are_offered(
+    net: MBConvNet, trained: MBConvNet, tmp_path: Path
+) -> None:
+    file = tmp_path / "a pair.pth"
+    torch.save({"student": own_state(trained), "teacher": own_state(net), "epoch": 3}, file)
+    with pytest.raises(UsageError) as refusal:
+        load_weights(net, str(file))
+    offered = [word for word in shlex.split(refusal.value.hint) if "::" in word]
+    assert offered == [f"{file}::student", f"{file}::teacher"]
+    load_weights(net, offered[0])
+    assert same(net, trained)
+
+
+@pytest.mark.parametrize("wrong", ["torch.safetensors", "tensors.pth", "tensors"])
+def test_a_file_is_read_as_what_it_is_not_as_what_it_is_called(
+    net: MBConvNet, trained: MBConvNet, tmp_path: Path, wrong: str
+) -> None:
+    write = torch.save if wrong.startswith("torch") else save_file
+    write(own_state(trained), tmp_path / wrong)
+    load_weights(net, str(tmp_path / wrong))
+    assert same(net, trained)
 
 
 def test_a_file_s_name_may_hold_the_separator(

@@ -109,6 +109,22 @@ def test_what_the_command_refuses_is_refused(name: str, value: Any) -> None:
         api.request(**{**TINY, name: value})
 
 
+def looped() -> list[Any]:
+    values: list[Any] = []
+    values.append(values)
+    return values
+
+
+@pytest.mark.parametrize(
+    "value",
+    [10**5000, -(10**5000), {(1, 2): 3}, looped()],
+    ids=["long", "negative", "keys", "loop"],
+)
+def test_a_value_that_cannot_be_written_down_is_refused(value: object) -> None:
+    with pytest.raises(UsageError, match=r"optim\.lr"):
+        api.plan(space="toy", epochs=1, set={"optim.lr": value})
+
+
 def test_numbers_of_numpy_are_numbers() -> None:
     one = api.plan(**{**TINY, "epochs": np.float32(0.5)}, scale=None, workers=np.int8(0))
     other = api.plan(**{**TINY, "epochs": Fraction(1, 2)}, workers=0)
