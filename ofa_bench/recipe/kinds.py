@@ -1,4 +1,5 @@
-"""What pydantic lets pass and no recipe can mean: booleans as numbers, and absurdly large ones."""
+"""What pydantic lets pass and no recipe can mean: booleans as numbers and the other way round, and
+absurdly large numbers."""
 
 from __future__ import annotations
 
@@ -14,7 +15,7 @@ LARGEST = 1e15  # of any number in a recipe: products of a few stay finite
 
 
 def misplaced(model: type[BaseModel], values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """(dotted key, reason) of each value that is no number of a recipe."""
+    """(dotted key, reason) of each value that is of a kind not its key's, or beyond any use."""
     for name, value in values.items():
         field = model.model_fields.get(name)
         if field is None:
@@ -28,6 +29,8 @@ def misplaced(model: type[BaseModel], values: Mapping[str, Any]) -> Iterator[tup
             if isinstance(leaf, bool):
                 if bool not in kinds and Any not in kinds:
                     yield name, f"is {str(leaf).lower()}, which is no number or name"
+            elif kinds == {bool}:
+                yield name, f"is {shown(leaf)}, which is neither true nor false"
             elif isinstance(leaf, int | float) and LARGEST < abs(leaf) < inf:
                 # Infinity and NaN are told by the model itself.
                 yield name, f"is {shown(leaf)}, which is beyond any use"
