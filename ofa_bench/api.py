@@ -72,9 +72,9 @@ def card(method: str, known: Catalogue | None = None) -> Path:
     )
 
 
-def load_space(name: str) -> Space:
+def load_space(name: str | Path) -> Space:
     """A space by its name, or by the path of its TOML table."""
-    return space_of(name, discover().catalogue)
+    return space_of(request(space=name).space or "", discover().catalogue)
 
 
 def build_supernet(space: Space, classes: int, seed: int = 0, **options: Any) -> Any:

@@ -8,6 +8,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
+from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
@@ -59,7 +60,9 @@ def amount(name: str, value: Any) -> float:
     """A positive, finite number, or a ratio such as "10/270"; UsageError otherwise."""
     number = unboxed(value)
     try:
-        if isinstance(number, bool) or not isinstance(number, int | float | Fraction | str):
+        if isinstance(number, bool) or not isinstance(
+            number, int | float | Fraction | Decimal | str
+        ):
             raise TypeError
         text = isinstance(number, str) and "/" in number and len(number) < 100
         number = float(Fraction(number)) if text else float(number)
@@ -82,6 +85,11 @@ def _text(name: str, value: Any) -> str:
     if not isinstance(value, str) or not value.strip():
         raise _wrong(name, value, "is no name", "give a text")
     return value.strip()
+
+
+def _space(name: str, value: Any) -> str:
+    """A space's name, or the path of its table."""
+    return _text(name, os.fspath(value) if isinstance(value, os.PathLike) else value)
 
 
 def _path(name: str, value: Any) -> Any:
@@ -162,7 +170,8 @@ def _wrong(name: str, value: Any, why: str, hint: str) -> UsageError:
 
 
 CHECKS: dict[str, Callable[[str, Any], Any]] = {
-    **dict.fromkeys(("method", "dataset", "space"), _text),
+    **dict.fromkeys(("method", "dataset"), _text),
+    "space": _space,
     **dict.fromkeys(("shrink", "lr", "distill"), _policy),
     **dict.fromkeys(("recipe", "data_dir", "init", "teacher", "results"), _path),
     **dict.fromkeys(("set", "extras", "plugins"), _several),

@@ -1,4 +1,4 @@
-"""Checks that pydantic does not make: booleans used as numbers, and absurdly large numbers."""
+"""Checks that pydantic does not make: booleans as numbers, numbers as booleans, absurd sizes."""
 
 from __future__ import annotations
 
@@ -28,6 +28,8 @@ def misplaced(model: type[BaseModel], values: Mapping[str, Any]) -> Iterator[tup
             if isinstance(leaf, bool):
                 if bool not in kinds and Any not in kinds:
                     yield name, f"is {str(leaf).lower()}, which is no number or name"
+            elif kinds == {bool}:
+                yield name, f"is {shown(leaf)}, which is neither true nor false"
             elif isinstance(leaf, int | float) and LARGEST < abs(leaf) < inf:
                 # Infinity and NaN are told by the model itself.
                 yield name, f"is {shown(leaf)}, which is beyond any use"

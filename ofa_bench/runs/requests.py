@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from ofa_bench.recipe import Request
 from ofa_bench.recipe.asked import request
 from ofa_bench.sanitize import command_line
 from ofa_bench.spec_files import load_toml, specs_root
+from ofa_bench.strict import shown
 
 FLAGS = {"extras": "with", "plugins": "plugin"}
 
@@ -41,9 +42,34 @@ def catalogue_for(asked: Request) -> Catalogue:
 def compare_requests(
     methods: Sequence[str] | None, seeds: Sequence[int], **values: Any
 ) -> list[Request]:
-    """Every method × seed as a request, methods running within a seed."""
-    names = methods or load_toml(specs_root() / "defaults.toml")["compare"]["methods"]
-    return [request(**{**values, "method": name, "seed": seed}) for seed in seeds for name in names]
+    """Every method × seed as a request, methods running within a seed; each of them once.
+
+    UsageError where `methods` or `seeds` is no list, or `values` names one of either.
+    """
+    for name, plural in (("method", "methods"), ("seed", "seeds")):
+        if name in values:
+            raise UsageError(
+                f"compare has no option {name!r}", f"give {plural}: each is run with each"
+            )
+    names = _listed("methods", methods) if methods is not None else []
+    names = names or load_toml(specs_root() / "defaults.toml")["compare"]["methods"]
+    asked = [
+        request(**{**values, "method": name, "seed": seed})
+        for seed in _listed("seeds", seeds)
+        for name in names
+    ]
+    once = {(one.method, one.seed): one for one in asked}
+    return list(once.values())
+
+
+def _listed(name: str, values: Any) -> list[Any]:
+    """What is to be gone through more than once: a generator would be empty the second time."""
+    if isinstance(values, str | bytes | Mapping) or not hasattr(values, "__iter__"):
+        raise UsageError(f"{name}: {shown(values)} is no list", "give a list, of one item or more")
+    try:
+        return list(values)
+    except TypeError as error:  # an array of no dimension
+        raise UsageError(f"{name}: {shown(values)} is no list", "give a list") from error
 
 
 def shell_line(asked: Request) -> str:

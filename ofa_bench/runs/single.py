@@ -73,7 +73,11 @@ def results_root(results: str | Path | None) -> Path:
 
 def find_run(name: str, results: str | Path | None = None) -> Path:
     """The folder of a begun run; UsageError if no run, or more than one, begins like that."""
-    root = results_root(results) / "runs"
+    if not isinstance(name, str | os.PathLike):
+        raise UsageError(
+            f"{name!r} is no run", "give a run's name, the beginning of it, or a folder"
+        )
+    name, root = os.fspath(name), results_root(results) / "runs"
     if name and (Path(name) / "run.json").is_file():
         return Path(name)
     begun = sorted(path.parent for path in root.glob("*/run.json"))
@@ -126,7 +130,7 @@ def run_request(
     resumed: Resumption | None = None,
 ) -> Record:
     """Train, evaluate and store one run, watched by `progress`; `resumed`, where it goes on with a
-    certain one and must be that one. `leave`: see `engine.carry.prepare`. Raises BenchError."""
+    certain one and must be that one. `leave`: see `runs.runner.prepare`. Raises BenchError."""
     assembly = assemble(asked, catalogue_for(asked))  # refuse before torch is even imported
     from ofa_bench.evaluation.exact_math import shielded
     from ofa_bench.runs.runner import carry_out, prepare

@@ -54,7 +54,7 @@ class Ours:
             )
 
     def step(self, draws: Sequence[Draw], images: Tensor, labels: Tensor) -> None:
-        """As `engine.loop` does it, without what surrounds it."""
+        """As `training.loop` does it, without what surrounds it."""
         passes = Passes(
             net=self.net,
             bus=self.plan.bus,

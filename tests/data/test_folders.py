@@ -52,6 +52,14 @@ def test_a_dangling_link_is_named(small: Path) -> None:
         check(FOLDER, small)
 
 
+@pytest.mark.parametrize("name", ["d", "a/x.png", "a/sub"])
+def test_a_link_to_itself_is_named(small: Path, name: str) -> None:
+    path = small / "train" / name
+    path.symlink_to(path.name)
+    with pytest.raises(DataError, match=f"train/{name} is a link to {path.name}.*neither"):
+        check(FOLDER, small)
+
+
 @pytest.mark.parametrize("name", ["d", "a/x.png", "a/x.txt"])
 def test_an_entry_that_is_neither_folder_nor_file_is_named(small: Path, name: str) -> None:
     os.mkfifo(small / "train" / name)

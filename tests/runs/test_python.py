@@ -158,6 +158,58 @@ def test_comparing_from_python_is_what_the_command_does(tmp_path: Path) -> None:
         api.compare(["nobody"], [0], **asked)
 
 
+def test_every_method_is_run_with_every_seed_whatever_lists_them() -> None:
+    lists: list[tuple[Any, Any]] = [
+        (["ofa", "deps"], [0, 1]),
+        ((name for name in ("ofa", "deps")), (seed for seed in (0, 1))),
+        (np.array(["ofa", "deps"]), np.arange(2)),
+        (["ofa", "deps", "ofa"], [0, "1", np.int64(1)]),
+    ]
+    for methods, seeds in lists:
+        asked = api.compare_requests(methods, seeds, **TINY)
+        pairs = [(one.seed, one.method) for one in asked]
+        assert pairs == [(0, "ofa"), (0, "deps"), (1, "ofa"), (1, "deps")]
+
+
+@pytest.mark.parametrize(
+    ("word", "values"),
+    [
+        ("methods", {"methods": "ofa", "seeds": [0]}),
+        ("seeds", {"methods": ["ofa"], "seeds": 3}),
+        ("seeds", {"methods": ["ofa"], "seeds": np.array(3)}),
+        ("seeds", {"methods": ["ofa"], "seeds": "12"}),
+        ("seed", {"methods": ["ofa"], "seeds": [0], "seed": 3}),
+    ],
+)
+def test_a_comparison_of_no_list_is_refused(word: str, values: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match=word):
+        api.compare_requests(**values, **TINY)
+
+
+def test_a_space_is_named_by_its_path_as_text_or_as_path() -> None:
+    table = Path(__file__).parents[2] / "specs/spaces/toy.toml"
+    assert api.load_space(table).name == api.load_space(str(table)).name == "toy"
+    assert api.request(space=table).space == str(table)
+    for name in (None, 3, ""):
+        with pytest.raises(UsageError, match="space"):
+            api.load_space(name)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", [None, 3, b"deps"])
+def test_what_is_no_name_of_a_run_is_refused(name: Any, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="is no run"):
+        api.resume(name, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "assignment",
+    ["augment.flip=1", "augment.autoaugment=0", 'augment.flip="yes"', "net.zero_gamma=1.0"],
+)
+def test_a_number_or_a_word_is_no_boolean(assignment: str) -> None:
+    with pytest.raises(UsageError, match="neither true nor false"):
+        api.plan(**{**TINY, "set": (assignment,)})
+
+
 def test_two_files_of_one_name_are_refused(tmp_path: Path) -> None:
     paths = [tmp_path / folder / "one.py" for folder in ("a", "b")]
     for path in paths:

@@ -131,7 +131,7 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
         with os.scandir(folder) as entries:
             listed = list(entries)
         for entry in listed:
-            if not (entry.is_dir() or entry.is_file() or entry.name.startswith(".")):
+            if not (entry.name.startswith(".") or _usable(entry)):
                 _refuse_entry(folder, entry)
     except OSError as error:
         raise DataError(
@@ -139,6 +139,13 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
             "check its permissions, and that a link in it leads somewhere",
         ) from error
     return listed
+
+
+def _usable(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir() or entry.is_file()
+    except OSError:  # a link that leads back to itself
+        return False
 
 
 def _refuse_entry(folder: Path, entry: os.DirEntry[str]) -> NoReturn:
