@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ofa_bench.errors import BenchError
+from ofa_bench.formatting import DASH, TOO_WIDE
 from ofa_bench.leaderboard.rows import BoardRow, rows
 from ofa_bench.leaderboard.screening import Screened, Unranked, held, unranked_entry
 from ofa_bench.leaderboard.stats import DELTA, FINEST, Estimate, Pair, compare, estimate, family
@@ -32,6 +33,11 @@ class Standing:
     greyed_by: tuple[str, ...]
     front: bool
 
+    @property
+    def rank_text(self) -> str:
+        """The rank as tables show it: a dash where too few seeds decide it."""
+        return DASH if self.rank is None or self.provisional else str(self.rank)
+
 
 @dataclass(frozen=True)
 class Board:
@@ -51,11 +57,33 @@ class Board:
         """Whether some row has fewer than three seeds."""
         return any(place.provisional for place in self.places)
 
+    def order_caveats(self, spell: Callable[[str], str] = str) -> list[str]:
+        """One line for each number of seeds that is too small for a rank, and its rows' labels."""
+        rows = [standing for standing in self.places if standing.accuracy is not None]
+        few: dict[int, list[str]] = {}
+        for standing in rows:
+            if standing.provisional:
+                few.setdefault(len(standing.row.good), []).append(standing.row.label)
+        lines = []
+        for n, labels in sorted(few.items()):
+            whom = f" ({', '.join(map(spell, labels))})" if len(labels) < len(rows) else ""
+            lines.append(f"n = {n}: order not told{whom}")
+        return lines
+
     @property
     def detectable(self) -> float | None:
         """The largest of the pairs' detectable differences, in points."""
         found = [pair.detectable for pair in self.pairs.values() if pair.detectable is not None]
         return max(found, default=None)
+
+    @property
+    def detectable_text(self) -> str:
+        """What size of difference these seeds can show."""
+        if self.detectable is None:
+            return "no two rows have two seeds each: no difference can be shown"
+        if self.detectable >= TOO_WIDE:
+            return "the seeds are too few, or vary too much, to show any difference"
+        return f"differences under {self.detectable:.2f} points can go unseen"
 
 
 def board(

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import floor
 from typing import Any
 
+from ofa_bench.formatting import DASH, count, duration, interval, percent, spread
 from ofa_bench.leaderboard.board import Board, Standing
 from ofa_bench.leaderboard.rows import WAITING, BoardRow
 from ofa_bench.leaderboard.stats import Estimate, Pair
@@ -12,7 +14,6 @@ from ofa_bench.records.json_text import cell
 from ofa_bench.records.store import slug
 from ofa_bench.sanitize import code_span
 
-DASH = "–"
 REPRODUCED = " ✓"  # after the name of a row of which a rerun reproduced a seed
 _HEADS = (
     "rank",
@@ -25,9 +26,9 @@ _HEADS = (
     "smallest",
     "coverage",
     "training MACs",
-    "device-hours",
+    "device time",
     "$",
-    "min/epoch",
+    "time/epoch",
     "waiting",
     "selection bonus",
 )
@@ -156,37 +157,33 @@ def to_markdown(board: Board) -> str:
 
 def _preface(board: Board) -> str:
     low, high = (value / 1e6 for value in board.range)
-    seen = "no two rows have two seeds each: nothing can be told apart"
-    if board.detectable is not None:
-        seen = f"differences under {board.detectable:.2f} points can go unseen"
     return (
         f"Mean Pareto accuracy over budgets {low:.4g} to {high:.4g} M MACs, the range that all "
-        f"rows cover. Rank = 1 + the rows that beat it; {seen}. Claims are about this test set, "
-        f"and must exceed its own noise. No worse: a loss of less than {board.delta:g} points "
-        "is sure. Made by `ofa-bench board` from records; do not edit."
+        f"rows cover. Rank = 1 + the rows that beat it; {board.detectable_text}. "
+        "Claims are about this test set, and must exceed its own noise. No worse: a loss of less "
+        f"than {board.delta:g} points is sure. Made by `ofa-bench board` from records; do not edit."
     )
 
 
 def _cells(place: Standing) -> list[str]:
     row, told = place.row, row_json(place)
     cost, share = told["cost"], told["coverage"]["share"]
-    rank = DASH if place.rank is None else f"{place.rank}{'?' if place.provisional else ''}"
     name = cell(row.label) + (REPRODUCED if row.reproduced else "")
-    hours = _text(cost["device_hours"], ".3g") + ("" if cost["comparable_hours"] else " †")
+    time = duration(cost["device_seconds"]) + ("" if cost["comparable_hours"] else " †")
     return [
-        rank,
+        place.rank_text,
         f"*{name}* (greyed)" if place.greyed_by else name,
         cell(told["composition"]),
         f"{told['ok']}/{told['n']}",
-        _estimate_text(place.accuracy),
+        _accuracy_text(place),
         _text(told["own_range"]["mean"], ".2f"),
         _text(told["largest_top1"], ".2f"),
         _text(told["smallest_top1"], ".2f"),
         _text(share, ".0%"),
-        _text(cost["train_macs"], ".3e"),
-        hours if row.good else DASH,
+        count(cost["train_macs"]),
+        time if row.good else DASH,
         _text(cost["usd"], "d"),
-        _text(cost["minutes_per_epoch"], ".3g"),
+        time_per_epoch(cost),
         _text(cost["waiting_share"], ".1%"),
         _text(told["selection_bonus"], "+.2f"),
     ]
@@ -208,13 +205,11 @@ def _pair_text(pair: Pair) -> str:
     if pair.low is None or pair.high is None:
         return f"{pair.difference:+.2f}, undecided"
     paired = ", paired" if pair.paired else ""
-    return f"{pair.verdict}: {pair.difference:+.2f} ({pair.low:+.2f} to {pair.high:+.2f}{paired})"
+    return f"{pair.verdict}: {pair.difference:+.2f} ({spread(pair.low, pair.high)}{paired})"
 
 
 def _notes(board: Board) -> str:
-    lines = []
-    if board.provisional:
-        lines.append("?: fewer than 3 seeds, provisional.")
+    lines = [f"{line}." for line in board.order_caveats(cell)]
     for place in board.places:
         name = cell(place.row.label)
         lines += [f"{name}: {cell(note)}." for note in place.row.notes]
@@ -253,17 +248,25 @@ def _unranked(board: Board) -> str:
     return "\n".join(["Not ranked, since these records do not hold:", "", *lines])
 
 
+def time_per_epoch(cost: Mapping[str, Any]) -> str:
+    """Device time of an epoch, from a row's cost as JSON values."""
+    minutes = cost["minutes_per_epoch"]
+    return DASH if minutes is None else duration(minutes * 60)
+
+
 def _epochs(row: BoardRow) -> float | None:
     totals = [sum(p.epochs for p in entry.record.cost.phases) for entry in row.good]
     return sum(totals) / len(totals) if totals else None
 
 
-def _estimate_text(estimate: Estimate | None) -> str:
-    if estimate is None:
+def _accuracy_text(standing: Standing) -> str:
+    accuracy = standing.accuracy
+    if accuracy is None:
         return DASH
-    if estimate.low is None or estimate.high is None:
-        return f"{estimate.mean:.2f}"
-    return f"{estimate.mean:.2f} ({estimate.low:.2f} to {estimate.high:.2f})"
+    if accuracy.low is None:
+        return percent(accuracy.mean)
+    limits = interval(accuracy.low, accuracy.high, len(standing.row.good))
+    return f"{percent(accuracy.mean)} ({limits})"
 
 
 def _table_row(cells: Any) -> str:

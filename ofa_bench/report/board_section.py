@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from ofa_bench.formatting import DASH, count, duration, interval, percent
-from ofa_bench.leaderboard.board import ENOUGH, Board, Standing
-from ofa_bench.leaderboard.export import REPRODUCED, reproduced_lines, row_json
+from ofa_bench.formatting import DASH, count, duration, interval, percent, spread
+from ofa_bench.leaderboard.board import Board, Standing
+from ofa_bench.leaderboard.export import (
+    REPRODUCED,
+    reproduced_lines,
+    row_json,
+    time_per_epoch,
+)
 from ofa_bench.leaderboard.published import Published
 from ofa_bench.leaderboard.rows import WAITING
 from ofa_bench.leaderboard.stats import Pair
@@ -23,7 +28,7 @@ HEADS = (
     ">training MACs",
     ">device time",
     ">$",
-    ">min/epoch",
+    ">time/epoch",
     ">waiting",
     ">selection bonus",
 )
@@ -39,17 +44,18 @@ def leaderboard(board: Board) -> HtmlTable:
 def _cells(place: Standing) -> list[Cell]:
     told, mark = row_json(place), "grey" if place.greyed_by else ""
     found, own, cost = told["mean_pareto_accuracy"], told["own_range"], told["cost"]
-    rank = DASH if place.rank is None else f"{place.rank}{'?' if place.provisional else ''}"
     failed = "failed" if place.row.failed else mark
-    spread = "" if found["low"] is None else interval(found["low"], found["high"])
+    limits = (
+        "" if found["low"] is None else interval(found["low"], found["high"], len(place.row.good))
+    )
     return [
-        shown(rank, place.rank, mark),
+        shown(place.rank_text, place.rank, mark),
         Cell(
             place.row.label + (REPRODUCED if place.row.reproduced else ""),
             word(told["composition"].replace("+", " + ")).text,
             mark=f"{mark} name",
         ),
-        Cell(percent(found["mean"]), spread, found["mean"], f"{mark} strong"),
+        Cell(percent(found["mean"]), limits, found["mean"], f"{mark} strong"),
         shown(f"{told['ok']}/{told['n']}", told["ok"], failed),
         number(own["mean"], ".2f", mark),
         number(told["largest_top1"], ".2f", mark),
@@ -58,7 +64,7 @@ def _cells(place: Standing) -> list[Cell]:
         shown(count(cost["train_macs"]), cost["train_macs"], mark),
         shown(duration(cost["device_seconds"]), cost["device_seconds"], mark),
         number(cost["usd"], "d", mark),
-        number(cost["minutes_per_epoch"], ".3g", mark),
+        shown(time_per_epoch(cost), cost["minutes_per_epoch"], mark),
         number(cost["waiting_share"], ".1%", mark),
         number(told["selection_bonus"], "+.2f", mark),
     ]
@@ -67,13 +73,10 @@ def _cells(place: Standing) -> list[Cell]:
 def preface(board: Board) -> str:
     """What the numbers are, and what they cannot show."""
     low, high = board.range
-    seen = "No two rows have two seeds each, so nothing can be told apart yet."
-    if board.detectable is not None:
-        seen = f"With these seeds, differences under {board.detectable:.2f} points can go unseen."
     return (
         f"Mean Pareto accuracy over budgets of {count(low)} to {count(high)} MACs, the range that "
         f"all rows cover, with its 95 % interval over seeds. Rank is 1 + the rows that beat it. "
-        f"{seen}"
+        f"In this board, {board.detectable_text}."
     )
 
 
@@ -93,16 +96,14 @@ def pairs(board: Board) -> HtmlTable | None:
 def _pair(pair: Pair) -> Cell:
     if pair.low is None or pair.high is None:
         return Cell(pair.verdict, f"{pair.difference:+.2f}", pair.difference, "undecided")
-    spread = f"{pair.difference:+.2f} ({pair.low:+.2f} to {pair.high:+.2f})"
+    limits = f"{pair.difference:+.2f} ({spread(pair.low, pair.high)})"
     paired = ", seed by seed" if pair.paired else ""
-    return Cell(pair.verdict, spread + paired, pair.difference, MARKS[pair.verdict])
+    return Cell(pair.verdict, limits + paired, pair.difference, MARKS[pair.verdict])
 
 
 def caveats(board: Board) -> list[str]:
     """What must be read with the rows: failures, gaps, hours that do not compare."""
-    lines = []
-    if board.provisional:
-        lines.append(f"? fewer than {ENOUGH} seeds: provisional.")
+    lines = [f"{line}." for line in board.order_caveats()]
     for place in board.places:
         row = place.row
         lines += [f"{row.label}: {note}." for note in row.notes]

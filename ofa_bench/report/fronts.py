@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
-from ofa_bench.formatting import count, percent
+from ofa_bench.formatting import count, interval, percent
 from ofa_bench.leaderboard.board import Board, Standing
 from ofa_bench.leaderboard.published import Published
 from ofa_bench.leaderboard.rows import BoardRow
@@ -181,16 +181,25 @@ def _mean(place: Standing) -> str:
 
 
 def _marker(place: Standing, cost: float, palette: Palette) -> dict[str, Any]:
-    found, name = place.accuracy, place.row.label
-    assert found is not None
-    above = 0.0 if found.high is None else found.high - found.mean
+    accuracy, name = place.accuracy, place.row.label
+    assert accuracy is not None
+    mean = accuracy.mean
+    above = 0.0 if accuracy.high is None else min(accuracy.high, 100.0) - mean
+    below = 0.0 if accuracy.low is None else mean - max(accuracy.low, 0.0)
     return {
         "type": "scatter",
         "mode": "markers",
         "name": label(name),
         "x": [cost],
-        "y": [round(found.mean, 4)],
-        "error_y": {"type": "data", "array": [above], "color": palette.hue(name), "width": 5},
+        "y": [round(mean, 4)],
+        "error_y": {
+            "type": "data",
+            "array": [above],
+            "arrayminus": [below],
+            "symmetric": False,
+            "color": palette.hue(name),
+            "width": 5,
+        },
         "marker": {"color": palette.hue(name), "size": 13, "symbol": palette.symbol(name)},
         "opacity": 0.45 if place.greyed_by else 1.0,
         "hovertemplate": "%{y:.2f} % for %{x:.3s} MACs<extra>%{fullData.name}</extra>",
@@ -200,13 +209,14 @@ def _marker(place: Standing, cost: float, palette: Palette) -> dict[str, Any]:
 def _prices(costs: Sequence[tuple[Standing, float]]) -> HtmlTable:
     lines = []
     for place, cost in costs:
-        found = place.accuracy
-        assert found is not None
-        told = "" if found.low is None else f"{percent(found.low)} to {percent(found.high)}"
+        accuracy = place.accuracy
+        assert accuracy is not None
+        n = len(place.row.good)
+        limits = "" if accuracy.low is None else interval(accuracy.low, accuracy.high, n)
         lines.append(
             [
                 word(place.row.label),
-                Cell(percent(found.mean), told, found.mean),
+                Cell(percent(accuracy.mean), limits, accuracy.mean),
                 shown(count(cost), cost),
                 word("yes" if place.front else "no"),
                 word(", ".join(place.greyed_by)),

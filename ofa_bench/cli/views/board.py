@@ -74,11 +74,11 @@ def _cells(place: Standing) -> tuple[object, ...]:
     told = row_json(place)
     cost = told["cost"]
     return (
-        f"{place.rank}?" if place.provisional else place.rank,
+        place.rank_text,
         row.label + (REPRODUCED if row.reproduced else ""),
         row.n,
         percent(accuracy.mean),
-        interval(accuracy.low, accuracy.high),
+        interval(accuracy.low, accuracy.high, len(row.good)),
         percent(told["largest_top1"]),
         percent(told["smallest_top1"]),
         count(cost["train_macs"]),
@@ -90,15 +90,9 @@ def _cells(place: Standing) -> tuple[object, ...]:
 def caveats(board: Board) -> list[str]:
     """What the number of seeds can and cannot show."""
     ranked = [place for place in board.places if place.accuracy is not None]
-    lines = []
-    if any(place.provisional for place in ranked):
-        lines.append("? fewer than 3 seeds: the order is provisional")
-    if board.detectable is not None:
-        lines.append(
-            f"differences below {board.detectable:.2f} points cannot be told apart with these seeds"
-        )
-    elif ranked:
-        lines.append("one seed a row says nothing about what another seed would give")
+    lines = board.order_caveats()
+    if ranked:
+        lines.append(board.detectable_text)
     return lines
 
 

@@ -65,7 +65,7 @@ def _points(family: CurveGroup) -> list[tuple[object, ...]]:
             count(point.macs),
             duration(point.hours * 3600),
             percent(point.accuracy.mean),
-            interval(point.accuracy.low, point.accuracy.high),
+            interval(point.accuracy.low, point.accuracy.high, point.n),
         )
         for curve in family.curves
         for point in curve.points
