@@ -36,7 +36,7 @@ _HEADS = (
 
 def to_json(board: Board) -> dict[str, Any]:
     """The board as JSON values; accuracies in percent to four decimals, so machines agree."""
-    unranked = [{"record": each.name, "reason": each.reason} for each in board.unranked]
+    unranked = [{"record": item.name, "reason": item.reason} for item in board.unranked]
     return {
         **({"unranked": unranked} if unranked else {}),
         "track": board.track.name,
@@ -48,7 +48,7 @@ def to_json(board: Board) -> dict[str, Any]:
         "delta": board.delta,
         "detectable": _fine(board.detectable),
         "provisional": board.provisional,
-        "rows": [row_json(place) for place in board.places],
+        "rows": [row_json(standing) for standing in board.places],
         "pairs": [
             {"row": a, "against": b, **pair_json(pair)} for (a, b), pair in board.pairs.items()
         ],
@@ -56,9 +56,9 @@ def to_json(board: Board) -> dict[str, Any]:
     }
 
 
-def row_json(place: Standing) -> dict[str, Any]:
+def row_json(standing: Standing) -> dict[str, Any]:
     """One row as JSON values."""
-    row = place.row
+    row = standing.row
     reproduced = [
         {"seed": seed, "machines": list(machines)} for seed, machines in row.reproduced.items()
     ]
@@ -71,9 +71,9 @@ def row_json(place: Standing) -> dict[str, Any]:
         "n": row.n,
         "seeds": list(row.seeds),
         "failed": [{"seed": r.seed, "status": r.status, "error": r.error} for r in row.failed],
-        "mean_pareto_accuracy": estimate_json(place.accuracy),
-        "own_range": estimate_json(row.own() if row.good else None),
-        "failures_as_chance": _fine(place.with_failures),
+        "mean_pareto_accuracy": estimate_json(standing.accuracy),
+        "own_range": estimate_json(row.own_range() if row.good else None),
+        "failures_as_chance": _fine(standing.with_failures),
         **{
             name: _fine(row.mean("summary", name))
             for name in (
@@ -87,10 +87,10 @@ def row_json(place: Standing) -> dict[str, Any]:
             name: _fine(row.mean("summary", "coverage", name)) for name in ("low", "high", "share")
         },
         "cost": cost_json(row),
-        "rank": place.rank,
-        "provisional": place.provisional,
-        "front": place.front,
-        "greyed_by": list(place.greyed_by),
+        "rank": standing.rank,
+        "provisional": standing.provisional,
+        "front": standing.front,
+        "greyed_by": list(standing.greyed_by),
         "notes": list(row.notes),
         **({"reproduced": reproduced} if reproduced else {}),
     }
@@ -143,7 +143,7 @@ def pair_json(pair: Pair) -> dict[str, Any]:
 
 def to_markdown(board: Board) -> str:
     """The board as a Markdown page; texts from records are shown, never interpreted."""
-    rows = [_table_row(_cells(place)) for place in board.places]
+    rows = [_table_row(_cells(standing)) for standing in board.places]
     parts = [
         f"# {cell(board.track.name)}",
         _preface(board),
@@ -165,39 +165,39 @@ def _preface(board: Board) -> str:
     )
 
 
-def _cells(place: Standing) -> list[str]:
-    row, told = place.row, row_json(place)
-    cost, share = told["cost"], told["coverage"]["share"]
+def _cells(standing: Standing) -> list[str]:
+    row, values = standing.row, row_json(standing)
+    cost, share = values["cost"], values["coverage"]["share"]
     name = cell(row.label) + (REPRODUCED if row.reproduced else "")
     time = duration(cost["device_seconds"]) + ("" if cost["comparable_hours"] else " †")
     return [
-        place.rank_text,
-        f"*{name}* (greyed)" if place.greyed_by else name,
-        cell(told["composition"]),
-        f"{told['ok']}/{told['n']}",
-        _accuracy_text(place),
-        _text(told["own_range"]["mean"], ".2f"),
-        _text(told["largest_top1"], ".2f"),
-        _text(told["smallest_top1"], ".2f"),
+        standing.rank_text,
+        f"*{name}* (greyed)" if standing.greyed_by else name,
+        cell(values["composition"]),
+        f"{values['ok']}/{values['n']}",
+        _accuracy_text(standing),
+        _text(values["own_range"]["mean"], ".2f"),
+        _text(values["largest_top1"], ".2f"),
+        _text(values["smallest_top1"], ".2f"),
         _text(share, ".0%"),
         count(cost["train_macs"]),
         time if row.good else DASH,
         _text(cost["usd"], "d"),
         time_per_epoch(cost),
         _text(cost["waiting_share"], ".1%"),
-        _text(told["selection_bonus"], "+.2f"),
+        _text(values["selection_bonus"], "+.2f"),
     ]
 
 
 def _verdicts(board: Board) -> str:
-    able = [place.row for place in board.places if place.row.good]
+    able = [standing.row for standing in board.places if standing.row.good]
     if len(able) < 2:
         return ""
     lines = [_table_row(["row against column", *(cell(row.label) for row in able)])]
     lines.append(_table_row(["---"] * (len(able) + 1)))
     for a in able:
-        said = [DASH if a.id == b.id else _pair_text(board.pairs[a.id, b.id]) for b in able]
-        lines.append(_table_row([cell(a.label), *said]))
+        pairs = [DASH if a.id == b.id else _pair_text(board.pairs[a.id, b.id]) for b in able]
+        lines.append(_table_row([cell(a.label), *pairs]))
     return "\n".join(lines)
 
 
@@ -210,21 +210,21 @@ def _pair_text(pair: Pair) -> str:
 
 def _notes(board: Board) -> str:
     lines = [f"{line}." for line in board.order_caveats(cell)]
-    for place in board.places:
-        name = cell(place.row.label)
-        lines += [f"{name}: {cell(note)}." for note in place.row.notes]
-        if place.with_failures is not None:
+    for standing in board.places:
+        name = cell(standing.row.label)
+        lines += [f"{name}: {cell(note)}." for note in standing.row.notes]
+        if standing.with_failures is not None:
             lines.append(
-                f"{name}: {place.with_failures:.2f} % with failed seeds counted as chance; "
+                f"{name}: {standing.with_failures:.2f} % with failed seeds counted as chance; "
                 "a row with failed seeds beats none."
             )
-        lines += [f"✓ {name}: {cell(line)}." for line in reproduced_lines(place.row)]
-        if place.greyed_by:
-            by = ", ".join(cell(label) for label in place.greyed_by)
+        lines += [f"✓ {name}: {cell(line)}." for line in reproduced_lines(standing.row)]
+        if standing.greyed_by:
+            by = ", ".join(cell(label) for label in standing.greyed_by)
             lines.append(f"{name} is greyed: {by} is no worse and cheaper.")
-        if place.row.good and not cost_json(place.row)["comparable_hours"]:
+        if standing.row.good and not cost_json(standing.row)["comparable_hours"]:
             lines.append(f"† {name} waited for data: its hours are not comparable.")
-    methods = [place.row.any.method for place in board.places]
+    methods = [standing.row.any.method for standing in board.places]
     # A mere composition has no card, and a stranger's name may be anything.
     named = {m.name for m in methods if m.name != m.composition and slug(m.name) == m.name}
     cards = ", ".join(f"`ofa-bench show --card {name}`" for name in sorted(named))
@@ -244,7 +244,7 @@ def reproduced_lines(row: BoardRow) -> list[str]:
 def _unranked(board: Board) -> str:
     if not board.unranked:
         return ""
-    lines = [f"* {cell(each.name)}: {cell(each.reason)}" for each in board.unranked]
+    lines = [f"* {cell(item.name)}: {cell(item.reason)}" for item in board.unranked]
     return "\n".join(["Not ranked, since these records do not hold:", "", *lines])
 
 

@@ -46,12 +46,12 @@ def command(kind: str | None, plugins: tuple[str, ...], as_json: bool) -> None:
     """
     kinds = [kind] if kind else list(LISTS)
     known = _known(plugins)
-    found = {name: LISTS[name](known) for name in kinds}
+    rows_by_kind = {name: LISTS[name](known) for name in kinds}
     if as_json:
-        console.answer(found)
+        console.answer(rows_by_kind)
         return
-    for place, (name, rows) in enumerate(found.items()):
-        if place:
+    for index, (name, rows) in enumerate(rows_by_kind.items()):
+        if index:
             console.say()
         if not rows:
             console.say(f"{name}: none")
@@ -131,13 +131,13 @@ def _datasets(known: Discovery) -> list[Row]:
 def _plugins(known: Discovery) -> list[Row]:
     return [
         {
-            "name": found.origin.plugin,
-            "status": found.status,
-            "distribution": found.origin.distribution or found.origin.file,
-            "version": found.origin.version,
-            "reason": found.reason,
+            "name": rows_by_kind.origin.plugin,
+            "status": rows_by_kind.status,
+            "distribution": rows_by_kind.origin.distribution or rows_by_kind.origin.file,
+            "version": rows_by_kind.origin.version,
+            "reason": rows_by_kind.reason,
         }
-        for found in known.found
+        for rows_by_kind in known.found
     ]
 
 
