@@ -4,6 +4,7 @@ from __future__ import annotations
 
 DASH = "–"
 UNITS = ("", " k", " M", " G", " T", " P", " E")
+TOO_WIDE = 50.0  # points; an interval of an accuracy as wide as this is not worth its digits
 
 
 def count(value: float | None) -> str:
@@ -23,9 +24,22 @@ def percent(value: float | None) -> str:
     return DASH if value is None else f"{value:.2f}"
 
 
-def interval(low: float | None, high: float | None) -> str:
-    """A confidence interval; a dash where there is none."""
-    return DASH if low is None or high is None else f"{low:.2f} to {high:.2f}"
+def interval(low: float | None, high: float | None, n: int) -> str:
+    """The 95 % interval of an accuracy from `n` seeds, in percent; a dash where there is none.
+
+    Printed within 0 to 100, which the t interval of few seeds may leave.
+    """
+    if low is None or high is None:
+        return DASH
+    low, high = max(low, 0.0), min(high, 100.0)
+    if high - low >= TOO_WIDE:
+        return f"n = {n}: too wide to tell"
+    return f"{low:.2f} to {high:.2f}"
+
+
+def spread(low: float, high: float) -> str:
+    """The interval of a difference of two accuracies, in points: printed within -100 to 100."""
+    return f"{max(low, -100.0):+.2f} to {min(high, 100.0):+.2f}"
 
 
 def duration(seconds: float | None) -> str:

@@ -59,7 +59,7 @@ def fits(mix: Mix, asked: Mapping[str, Any]) -> bool:
 def effects(scores: Sequence[tuple[Mix, float]]) -> list[tuple[str, str, int, float]]:
     """For each policy (family, name, rows with it, its main effect): the mean difference, in
     points, to the mixes that differ from its own in this family alone."""
-    found = []
+    lines = []
     for family in FAMILIES:
         for name in sorted({mix[family] for mix, _ in scores}):
             gaps = [
@@ -71,8 +71,8 @@ def effects(scores: Sequence[tuple[Mix, float]]) -> list[tuple[str, str, int, fl
             ]
             rows = sum(mix[family] == name for mix, _ in scores)
             if gaps:
-                found.append((family, name, rows, sum(gaps) / len(gaps)))
-    return found
+                lines.append((family, name, rows, sum(gaps) / len(gaps)))
+    return lines
 
 
 def interactions(scores: Sequence[tuple[Mix, float]]) -> list[tuple[str, str, float, int]]:
@@ -81,7 +81,7 @@ def interactions(scores: Sequence[tuple[Mix, float]]) -> list[tuple[str, str, fl
     table = {tuple(mix[f] for f in FAMILIES): score for mix, score in scores}
     sums: dict[tuple[str, str], list[float]] = {}
     for one, two in combinations(range(len(FAMILIES)), 2):
-        names = [sorted({key[place] for key in table}) for place in (one, two)]
+        names = [sorted({key[index] for key in table}) for index in (one, two)]
         for a, b in combinations(names[0], 2):
             for c, d in combinations(names[1], 2):
                 for key in table:
@@ -89,7 +89,7 @@ def interactions(scores: Sequence[tuple[Mix, float]]) -> list[tuple[str, str, fl
                     if key == cells[0] and all(cell in table for cell in cells):
                         ac, ad, bc, bd = (table[cell] for cell in cells)
                         sums.setdefault((f"{a} → {b}", f"{c} → {d}"), []).append(bd - ad - bc + ac)
-    return [(x, y, sum(found) / len(found), len(found)) for (x, y), found in sums.items()]
+    return [(x, y, sum(lines) / len(lines), len(lines)) for (x, y), lines in sums.items()]
 
 
 def _put(key: tuple[str, ...], one: int, x: str, two: int, y: str) -> tuple[str, ...]:

@@ -73,18 +73,18 @@ def take_file(ctx: click.Context, param: click.Parameter, value: str | None) -> 
     """
     if value is None:
         return None
-    told = load_toml(_declared(value))
-    rows = told.pop("rows", [])
+    table = load_toml(_declared(value))
+    rows = table.pop("rows", [])
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise RecipeError("rows are tables", file=value, key="rows", hint="write [[rows]]")
-    if rows and "methods" in told:
+    if rows and "methods" in table:
         raise RecipeError(
             "methods and rows exclude each other",
             file=value,
             key="methods",
             hint='give each row its method: [[rows]] method = "NAME"',
         )
-    if "results" in told:
+    if "results" in table:
         raise RecipeError(
             "a file does not say where results are written",
             file=value,
@@ -92,7 +92,7 @@ def take_file(ctx: click.Context, param: click.Parameter, value: str | None) -> 
             hint="take it out, and say --results DIR",
         )
     params = [p for p in ctx.command.params if p.name not in APART]
-    ctx.default_map = {param.name: given for param, given in _given(told, params, value)}
+    ctx.default_map = {param.name: setting for param, setting in _settings(table, params, value)}
     ctx.meta["rows"] = [dict(_row(ctx, row, value)) for row in rows]
     code = [_plugins(ctx.default_map), *map(_plugins, ctx.meta["rows"])]
     ctx.meta["code"] = (value, [str(path) for paths in code for path in paths])
@@ -126,7 +126,7 @@ def _declared(name: str) -> Path:
     return shipped if not Path(name).is_file() and shipped.is_file() else Path(name)
 
 
-def _given(
+def _settings(
     values: Mapping[str, Any], params: Sequence[click.Parameter], file: str
 ) -> Iterator[tuple[click.Parameter, Any]]:
     """Each value with the parameter that it is for."""
@@ -163,7 +163,7 @@ def _row(ctx: click.Context, row: Mapping[str, Any], file: str) -> Iterator[tupl
     for name, option in RUN_OPTIONS.items():
         if name not in ROWS_SHARE:
             option(whole)
-    for param, value in _given(row, whole.params, file):
+    for param, value in _settings(row, whole.params, file):
         yield str(param.name), param.type_cast_value(ctx, value)
 
 
@@ -177,8 +177,8 @@ def requests(
     said of all; its `set`, `with` and `plugin` come on top."""
     if methods is None and not rows:
         methods = default_methods()
-    own = [{"method": name} for name in methods] if methods else rows
-    return [{**_laid(values, row), "seed": seed} for seed in seeds for row in own]
+    declared = [{"method": name} for name in methods] if methods else rows
+    return [{**_laid(values, row), "seed": seed} for seed in seeds for row in declared]
 
 
 def sized(every: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""The `ofa-bench` command: what commands there are, and how each way of failing is told."""
+"""The `ofa-bench` command: its commands, and what is printed for each kind of failure."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ INTERRUPTED = 130
 
 
 class LazyGroup(click.Group):
-    """Commands by the place to import them from, in the order a user meets them."""
+    """Commands by import path, in the order a user meets them."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Names in the order of the table."""
@@ -91,7 +91,7 @@ def cli(ctx: click.Context, limits: tuple[str, ...]) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Carry out a command line, the process's own unless given; returns the exit code."""
+    """Run a command line (by default the process's) and return the exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
     outlive_streams()
     with console.speaking(as_json="--json" in words, heard=not other_rank()):

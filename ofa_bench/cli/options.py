@@ -26,7 +26,7 @@ class Kind(click.ParamType):  # type: ignore[type-arg] # older clicks have no ge
 def listed(value: Any) -> list[str]:
     """The words of a list, or of a text between commas; empty ones are left out."""
     words = value if isinstance(value, list) else str(value).split(",")
-    return [word for word in (str(each).strip() for each in words) if word]
+    return [word for word in (str(part).strip() for part in words) if word]
 
 
 class Name(Kind):
@@ -201,14 +201,14 @@ space_option = RUN_OPTIONS["space"]
 
 
 def asked_of(values: dict[str, Any]) -> Request:
-    """The request that options make; what was not said stays unsaid."""
+    """The request that options make; options that were not set stay unset."""
     from ofa_bench import api
 
-    return api.request(**said_of(values, values.get("results")))
+    return api.request(**set_options(values, values.get("results")))
 
 
-def said_of(values: dict[str, Any], results: str | None) -> dict[str, Any]:
-    """The options that say something; a teacher that is a run's name becomes its folder."""
+def set_options(values: dict[str, Any], results: str | None) -> dict[str, Any]:
+    """The options that were set; a teacher that is a run's name becomes its folder."""
     from ofa_bench import api
     from ofa_bench.recipe import is_set
     from ofa_bench.recipe.starts import split_set

@@ -67,12 +67,12 @@ def carry_out(
     context = get_context("spawn")
     tasks, answers = context.Queue(), context.Queue()
     waiting = families(runs)
-    for each in waiting:
-        tasks.put(each)
+    for item in waiting:
+        tasks.put(item)
     for _ in devices:
         tasks.put(None)
-    told = (store, tasks, answers)
-    workers = [context.Process(target=_work, args=(device, *told)) for device in devices]
+    shared = (store, tasks, answers)
+    workers = [context.Process(target=_work, args=(device, *shared)) for device in devices]
     try:
         with listening():
             for worker in workers:
@@ -140,9 +140,9 @@ def _work(device: str, store: Store, tasks: Any, answers: Any) -> None:
     settle(device)
     with console.speaking(as_json=True, heard=True):
         while (family := tasks.get()) is not None:
-            asked = [replace(each, device=device) for each in family]
+            asked = [replace(item, device=device) for item in family]
             try:
-                runs = [(each, assemble(each, api.catalogue_for(each))) for each in asked]
+                runs = [(item, assemble(item, api.catalogue_for(item))) for item in asked]
                 answers.put(compare.carry_out(runs, store))
             except Exception as error:
                 answers.put(error if isinstance(error, BenchError) else explained(error))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ofa_bench.errors import BenchError
+from ofa_bench.formatting import DASH, TOO_WIDE
 from ofa_bench.leaderboard.rows import BoardRow, rows
 from ofa_bench.leaderboard.screening import Screened, Unranked, held, unranked_entry
 from ofa_bench.leaderboard.stats import DELTA, FINEST, Estimate, Pair, compare, estimate, family
@@ -32,6 +33,11 @@ class Standing:
     greyed_by: tuple[str, ...]
     front: bool
 
+    @property
+    def rank_text(self) -> str:
+        """The rank as tables show it: a dash where too few seeds decide it."""
+        return DASH if self.rank is None or self.provisional else str(self.rank)
+
 
 @dataclass(frozen=True)
 class Board:
@@ -49,13 +55,35 @@ class Board:
     @property
     def provisional(self) -> bool:
         """Whether some row has fewer than three seeds."""
-        return any(place.provisional for place in self.places)
+        return any(standing.provisional for standing in self.places)
+
+    def order_caveats(self, spell: Callable[[str], str] = str) -> list[str]:
+        """One line for each number of seeds that is too small for a rank, and its rows' labels."""
+        rows = [standing for standing in self.places if standing.accuracy is not None]
+        few: dict[int, list[str]] = {}
+        for standing in rows:
+            if standing.provisional:
+                few.setdefault(len(standing.row.good), []).append(standing.row.label)
+        lines = []
+        for n, labels in sorted(few.items()):
+            whom = f" ({', '.join(map(spell, labels))})" if len(labels) < len(rows) else ""
+            lines.append(f"n = {n}: order not told{whom}")
+        return lines
 
     @property
     def detectable(self) -> float | None:
         """The largest of the pairs' detectable differences, in points."""
-        found = [pair.detectable for pair in self.pairs.values() if pair.detectable is not None]
-        return max(found, default=None)
+        values = [pair.detectable for pair in self.pairs.values() if pair.detectable is not None]
+        return max(values, default=None)
+
+    @property
+    def detectable_text(self) -> str:
+        """What size of difference these seeds can show."""
+        if self.detectable is None:
+            return "no two rows have two seeds each: no difference can be shown"
+        if self.detectable >= TOO_WIDE:
+            return "the seeds are too few, or vary too much, to show any difference"
+        return f"differences under {self.detectable:.2f} points can go unseen"
 
 
 def board(
@@ -71,31 +99,31 @@ def board(
     values = {row.id: row.values(low, high) for row in able}
     pairs = _pairs(able, high, values, delta)
     cost = {row.id: row.mean("cost", "train_macs") or 0.0 for row in able}
-    places = [_place(row, values, pairs, cost, every) for row in every]
+    places = [_standing(row, values, pairs, cost, every) for row in every]
     places.sort(key=_order)
-    mine = tuple(each for each in unranked if each.belongs(track))
+    mine = tuple(entry for entry in unranked if entry.belongs(track))
     return Board(track, (low, high), delta, tuple(places), pairs, _more(every), mine)
 
 
 def boards(store: Store, delta: float = DELTA, context: Context | None = None) -> list[Board]:
     """The boards of all records that hold, by name; the others are listed with their track's."""
-    found = held(store, context=context)
-    return boards_of(found, delta)
+    screened = held(store, context=context)
+    return boards_of(screened, delta)
 
 
-def boards_of(found: Screened, delta: float = DELTA) -> list[Board]:
+def boards_of(screened: Screened, delta: float = DELTA) -> list[Board]:
     """The boards of screened records, by name.
 
     A record that breaks its board together with others, though it holds alone, is listed.
     """
     made = []
-    for track, entries in tracks(found.entries).items():
+    for track, entries in tracks(screened.entries).items():
         try:
-            made.append(_shown(track, entries, delta, found.unranked))
+            made.append(_shown(track, entries, delta, screened.unranked))
         except (BenchError, *UNUSABLE):
             kept, broken = _separated(track, entries, delta)
             if kept:
-                made.append(_shown(track, kept, delta, (*found.unranked, *broken)))
+                made.append(_shown(track, kept, delta, (*screened.unranked, *broken)))
     return made
 
 
@@ -134,13 +162,13 @@ def _pairs(
     able: Sequence[BoardRow], high: int, values: Mapping[str, Sequence[float]], delta: float
 ) -> dict[tuple[str, str], Pair]:
     shared = family(list(values.values()))
-    found = {}
+    pairs = {}
     for a in able:
         for b in able:
             if a.id == b.id:
                 continue
             low = max(a.low, b.low)
-            found[a.id, b.id] = compare(
+            pairs[a.id, b.id] = compare(
                 a.values(low, high),
                 b.values(low, high),
                 shared,
@@ -149,7 +177,7 @@ def _pairs(
                 delta=delta,
                 able=not a.failed,
             )
-    return found
+    return pairs
 
 
 def branches(a: BoardRow, b: BoardRow) -> bool:
@@ -166,7 +194,7 @@ def resolution(a: BoardRow, b: BoardRow, low: int, high: int) -> float:
     return max(FINEST, standard_error(ours, theirs))
 
 
-def _place(
+def _standing(
     row: BoardRow,
     values: Mapping[str, Sequence[float]],
     pairs: Mapping[tuple[str, str], Pair],
@@ -191,9 +219,9 @@ def _place(
     )
 
 
-def _order(place: Standing) -> tuple[float, float, str]:
-    mean = place.accuracy.mean if place.accuracy else -1.0
-    return (place.rank or float("inf"), -mean, place.row.id)
+def _order(standing: Standing) -> tuple[float, float, str]:
+    mean = standing.accuracy.mean if standing.accuracy else -1.0
+    return (standing.rank or float("inf"), -mean, standing.row.id)
 
 
 def _more(every: Sequence[BoardRow]) -> tuple[str, ...]:

@@ -32,15 +32,15 @@ def check_boards(results: Path, context: Context | None = None) -> list[str]:
         wanted = _files(results, context)
     except UsageError as error:
         return [error.message]
-    said = [f"{path}: no record belongs to it" for path in _present(results) - set(wanted)]
+    lines = [f"{path}: no record belongs to it" for path in _present(results) - set(wanted)]
     for path, text in wanted.items():
-        said += _difference(path, text)
-    return sorted(said)
+        lines += _difference(path, text)
+    return sorted(lines)
 
 
-def choose(found: Iterable[Board], name: str | None) -> list[Board]:
+def choose(boards: Iterable[Board], name: str | None) -> list[Board]:
     """The boards of a data set, or the one of a track (the beginning of its name or id)."""
-    every = list(found)
+    every = list(boards)
     if name is None:
         return every
     chosen = [board for board in every if board.track.dataset == name]

@@ -1,4 +1,4 @@
-"""What papers claim, judged on records: confirmed here, or not, or not to be told."""
+"""What papers claim, judged on records: confirmed, not confirmed, or undecided."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ofa_bench.leaderboard.board import board
 from ofa_bench.leaderboard.rows import rows
 from ofa_bench.leaderboard.screening import held
 from ofa_bench.leaderboard.stats import FINEST, Pair, compare, family
-from ofa_bench.records import extra_metrics as readings
+from ofa_bench.records import extra_metrics
 from ofa_bench.records.store import Store, StoredRecord
 from ofa_bench.records.track import tracks
 from ofa_bench.records.validation.validate import Context
@@ -63,10 +63,12 @@ def findings(results: Path, paper: str, context: Context | None = None) -> list[
     folder = specs_root() / "claims"
     if paper not in (known := [path.stem for path in folder.glob("*.toml")]):
         raise UnknownName("paper", paper, known)
-    told = load_toml(folder / f"{paper}.toml")
-    claims = [Claim(**_tuples(each)) for each in told["claims"]]
-    settings = [Setting(**_tuples(each)) for each in told["settings"]]
-    return [found for claim in claims for found in _everywhere(claim, settings, results, context)]
+    document = load_toml(folder / f"{paper}.toml")
+    claims = [Claim(**_tuples(values)) for values in document["claims"]]
+    settings = [Setting(**_tuples(values)) for values in document["settings"]]
+    return [
+        verdict for claim in claims for verdict in _everywhere(claim, settings, results, context)
+    ]
 
 
 def _tuples(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -83,7 +85,7 @@ def _everywhere(
             for some in (claim.row, claim.against)
         )
         if ours and theirs:
-            yield _found(claim, setting.name, ours, theirs)
+            yield _judged(claim, setting.name, ours, theirs)
 
 
 def _counted(entries: Sequence[StoredRecord]) -> list[StoredRecord]:
@@ -91,19 +93,19 @@ def _counted(entries: Sequence[StoredRecord]) -> list[StoredRecord]:
     return [entry for row in rows(entries) for entry in row.good]
 
 
-def _found(
+def _judged(
     claim: Claim, setting: str, ours: list[StoredRecord], theirs: list[StoredRecord]
 ) -> ClaimVerdict:
     values = [_values(entries, claim.measure) for entries in (ours, theirs)]
     counts, means = (len(ours), len(theirs)), (fmean(values[0]), fmean(values[1]))
     if claim.measure.startswith(COST):
-        said = "confirmed" if means[0] < means[1] else "contradicted"
-        return ClaimVerdict(claim, setting, counts, means, None, said)
+        verdict = "confirmed" if means[0] < means[1] else "contradicted"
+        return ClaimVerdict(claim, setting, counts, means, None, verdict)
     pairs = _on_one_board(ours, theirs) if claim.measure == ACCURACY else None
     if pairs is None:
         # A reading is a share of the gradient, better when smaller.
         sign = 1 if claim.measure.startswith("summary.") else -1
-        a, b = ([sign * value for value in each] for each in values)
+        a, b = ([sign * value for value in group] for group in values)
         finest = FINEST if sign > 0 else 0.0
         pairs = (
             compare(a, b, family([a, b]), resolution=finest),
@@ -114,11 +116,11 @@ def _found(
 
 def _on_one_board(ours: list[StoredRecord], theirs: list[StoredRecord]) -> tuple[Pair, Pair] | None:
     """The two rows as a board of their own judges them; None where they are of two tracks."""
-    found = tracks([*ours, *theirs])
+    by_track = tracks([*ours, *theirs])
     rows = {entries[0].record.row_id for entries in (ours, theirs)}
-    if len(found) != 1 or len(rows) != 2:
+    if len(by_track) != 1 or len(rows) != 2:
         return None
-    ((track, entries),) = found.items()
+    ((track, entries),) = by_track.items()
     pairs = board(track, entries).pairs
     a, b = ours[0].record.row_id, theirs[0].record.row_id
     return pairs[a, b], pairs[b, a]
@@ -136,14 +138,14 @@ def _values(entries: Sequence[StoredRecord], measure: str) -> list[float]:
     if measure.partition(".")[0] in ("summary", "cost"):
         records: list[Any] = [entry.record for entry in entries]
         return [float(reduce(getattr, measure.split("."), record)) for record in records]
-    found = [readings.read(entry.path).get(measure) for entry in entries]
-    return [value for value in found if value is not None]
+    measured = [extra_metrics.read(entry.path).get(measure) for entry in entries]
+    return [value for value in measured if value is not None]
 
 
-def to_markdown(found: Sequence[ClaimVerdict]) -> str:
+def to_markdown(verdicts: Sequence[ClaimVerdict]) -> str:
     """A table a claim, a line a setting."""
     lines: list[str] = []
-    for claim in dict.fromkeys(each.claim for each in found):
+    for claim in dict.fromkeys(verdict.claim for verdict in verdicts):
         lines += [
             f"### {claim.says[0].upper()}{claim.says[1:]}",
             "",
@@ -152,22 +154,22 @@ def to_markdown(found: Sequence[ClaimVerdict]) -> str:
             "",
             "| where | n | measured | difference, 95 % | here |",
             "|---|---|---|---|---|",
-            *(_line(each) for each in found if each.claim == claim),
+            *(_line(verdict) for verdict in verdicts if verdict.claim == claim),
             "",
         ]
     return "\n".join(lines)
 
 
-def _line(found: ClaimVerdict) -> str:
-    a, b = found.means
-    n = " and ".join(str(count) for count in dict.fromkeys(found.n))
-    if found.pair is None:
-        said = f"{a / 1e9:.4g} against {b / 1e9:.4g} G MACs | {b / a:.2f} times less"
-        return f"| {found.setting} | {n} | {said} | {found.verdict} |"
-    low, high = found.pair.low, found.pair.high
-    sign = 1 if found.claim.measure.startswith("summary.") else -1
-    gap = f"{sign * found.pair.difference:+.3g}"
+def _line(verdict: ClaimVerdict) -> str:
+    a, b = verdict.means
+    n = " and ".join(str(count) for count in dict.fromkeys(verdict.n))
+    if verdict.pair is None:
+        means = f"{a / 1e9:.4g} against {b / 1e9:.4g} G MACs | {b / a:.2f} times less"
+        return f"| {verdict.setting} | {n} | {means} | {verdict.verdict} |"
+    low, high = verdict.pair.low, verdict.pair.high
+    sign = 1 if verdict.claim.measure.startswith("summary.") else -1
+    gap = f"{sign * verdict.pair.difference:+.3g}"
     if low is not None and high is not None:
         ends = sorted((sign * low, sign * high))
         gap += f" ({ends[0]:+.3g} to {ends[1]:+.3g})"
-    return f"| {found.setting} | {n} | {a:.4g} against {b:.4g} | {gap} | {found.verdict} |"
+    return f"| {verdict.setting} | {n} | {a:.4g} against {b:.4g} | {gap} | {verdict.verdict} |"

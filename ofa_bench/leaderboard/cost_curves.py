@@ -41,8 +41,8 @@ class CostCurve:
     def at(self, macs: float) -> float:
         """Accuracy at a cost inside the measured range."""
         costs = [point.macs for point in self.points]
-        place = min(max(bisect_right(costs, macs) - 1, 0), len(costs) - 2)
-        a, b = self.points[place], self.points[place + 1]
+        index = min(max(bisect_right(costs, macs) - 1, 0), len(costs) - 2)
+        a, b = self.points[index], self.points[index + 1]
         part = log(macs / a.macs) / log(b.macs / a.macs) if b.macs > a.macs else 0.0
         return a.accuracy.mean + part * (b.accuracy.mean - a.accuracy.mean)
 
@@ -90,27 +90,27 @@ def families(entries: Iterable[StoredRecord]) -> list[CurveGroup]:
     """Families with at least two budgets; rows with at least two points. Runs that trained nothing
     have no place on an axis of cost."""
     groups: dict[bytes, list[tuple[Track, list[StoredRecord]]]] = {}
-    able = [each for each in entries if each.record.good and each.record.cost.train_macs]
-    for track, found in tracks(able).items():
+    able = [entry for entry in entries if entry.record.good and entry.record.cost.train_macs]
+    for track, records in tracks(able).items():
         rest = {name: fact for name, fact in track.facts.items() if name != "budget"}
-        groups.setdefault(canonical([rest, track.facts["budget"][0]]), []).append((track, found))
+        groups.setdefault(canonical([rest, track.facts["budget"][0]]), []).append((track, records))
     return [_family(group) for group in groups.values() if len(group) > 1]
 
 
 def _family(group: Sequence[tuple[Track, list[StoredRecord]]]) -> CurveGroup:
-    every = [(track, row) for track, found in group for row in rows(found)]
+    every = [(track, row) for track, records in group for row in rows(records)]
     low, high = budget_range(every[0][1].any)
     low = max([low, *(row.low for _, row in every)])
-    found: dict[str, list[tuple[Track, BoardRow]]] = {}
+    by_row: dict[str, list[tuple[Track, BoardRow]]] = {}
     for track, row in every:
-        found.setdefault(_who(row.any), []).append((track, row))
-    named = labels({who: _sizeless(rows_[0][1].any) for who, rows_ in found.items()})
+        by_row.setdefault(_who(row.any), []).append((track, row))
+    named = labels({who: _sizeless(rows_[0][1].any) for who, rows_ in by_row.items()})
     curves = [
         CostCurve(
-            named[who], tuple(sorted((_point(t, r, low, high) for t, r in each), key=_by_cost))
+            named[who], tuple(sorted((_point(t, r, low, high) for t, r in points), key=_by_cost))
         )
-        for who, each in found.items()
-        if len(each) > 1
+        for who, points in by_row.items()
+        if len(points) > 1
     ]
     track = group[0][0]
     rule = track.budget.partition("-")[0]
@@ -135,9 +135,9 @@ def _sizeless(record: Record) -> Record:
 
 def _who(record: Record) -> str:
     """What stays of a row's identity when its budget's size changes."""
-    told: Mapping[str, Any] = _sizeless(record).science
+    science: Mapping[str, Any] = _sizeless(record).science
     parts = (record.method.shrink, record.method.lr, record.method.distill, *record.method.extras)
-    return canonical([record.method.name, told, [p.source.hash for p in parts]]).decode()
+    return canonical([record.method.name, science, [p.source.hash for p in parts]]).decode()
 
 
 def _crossings(a: CostCurve, b: CostCurve) -> list[Crossing]:
@@ -147,14 +147,14 @@ def _crossings(a: CostCurve, b: CostCurve) -> list[Crossing]:
     if least >= most:
         return []
     gaps = [(macs, a.at(macs) - b.at(macs)) for macs in sorted({least, most, *inner})]
-    found = []
+    crossings = []
     for (start, before), (end, after) in pairwise(gaps):
         if before * after < 0:
             part = before / (before - after)
             macs = exp(log(start) + part * log(end / start))
             first, then = (a, b) if before > 0 else (b, a)
-            found.append(Crossing(first.label, then.label, macs))
-    return found
+            crossings.append(Crossing(first.label, then.label, macs))
+    return crossings
 
 
 def _reach(curve: CostCurve, accuracy: float) -> Reach:

@@ -25,10 +25,10 @@ def differences(a: Record, b: Record) -> list[Difference]:
     """
     ours, theirs = plain(a), plain(b)
     return [
-        each
+        difference
         for name in ours
         if name not in FOLLOW
-        for each in _between(ours[name], theirs[name], name)
+        for difference in _between(ours[name], theirs[name], name)
     ]
 
 
@@ -47,5 +47,5 @@ def _items(value: Any) -> dict[str, Any] | None:
     if isinstance(value, Mapping):
         return dict(value)
     if isinstance(value, Sequence) and not isinstance(value, str):
-        return {str(place): item for place, item in enumerate(value)}
+        return {str(index): item for index, item in enumerate(value)}
     return None

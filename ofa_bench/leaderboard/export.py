@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from math import floor
 from typing import Any
 
+from ofa_bench.formatting import DASH, count, duration, interval, percent, spread
 from ofa_bench.leaderboard.board import Board, Standing
 from ofa_bench.leaderboard.rows import WAITING, BoardRow
 from ofa_bench.leaderboard.stats import Estimate, Pair
@@ -12,7 +14,6 @@ from ofa_bench.records.json_text import cell
 from ofa_bench.records.store import slug
 from ofa_bench.sanitize import code_span
 
-DASH = "–"
 REPRODUCED = " ✓"  # after the name of a row of which a rerun reproduced a seed
 _HEADS = (
     "rank",
@@ -25,9 +26,9 @@ _HEADS = (
     "smallest",
     "coverage",
     "training MACs",
-    "device-hours",
+    "device time",
     "$",
-    "min/epoch",
+    "time/epoch",
     "waiting",
     "selection bonus",
 )
@@ -35,7 +36,7 @@ _HEADS = (
 
 def to_json(board: Board) -> dict[str, Any]:
     """The board as JSON values; accuracies in percent to four decimals, so machines agree."""
-    unranked = [{"record": each.name, "reason": each.reason} for each in board.unranked]
+    unranked = [{"record": item.name, "reason": item.reason} for item in board.unranked]
     return {
         **({"unranked": unranked} if unranked else {}),
         "track": board.track.name,
@@ -47,7 +48,7 @@ def to_json(board: Board) -> dict[str, Any]:
         "delta": board.delta,
         "detectable": _fine(board.detectable),
         "provisional": board.provisional,
-        "rows": [row_json(place) for place in board.places],
+        "rows": [row_json(standing) for standing in board.places],
         "pairs": [
             {"row": a, "against": b, **pair_json(pair)} for (a, b), pair in board.pairs.items()
         ],
@@ -55,9 +56,9 @@ def to_json(board: Board) -> dict[str, Any]:
     }
 
 
-def row_json(place: Standing) -> dict[str, Any]:
+def row_json(standing: Standing) -> dict[str, Any]:
     """One row as JSON values."""
-    row = place.row
+    row = standing.row
     reproduced = [
         {"seed": seed, "machines": list(machines)} for seed, machines in row.reproduced.items()
     ]
@@ -70,9 +71,9 @@ def row_json(place: Standing) -> dict[str, Any]:
         "n": row.n,
         "seeds": list(row.seeds),
         "failed": [{"seed": r.seed, "status": r.status, "error": r.error} for r in row.failed],
-        "mean_pareto_accuracy": estimate_json(place.accuracy),
-        "own_range": estimate_json(row.own() if row.good else None),
-        "failures_as_chance": _fine(place.with_failures),
+        "mean_pareto_accuracy": estimate_json(standing.accuracy),
+        "own_range": estimate_json(row.own_range() if row.good else None),
+        "failures_as_chance": _fine(standing.with_failures),
         **{
             name: _fine(row.mean("summary", name))
             for name in (
@@ -86,10 +87,10 @@ def row_json(place: Standing) -> dict[str, Any]:
             name: _fine(row.mean("summary", "coverage", name)) for name in ("low", "high", "share")
         },
         "cost": cost_json(row),
-        "rank": place.rank,
-        "provisional": place.provisional,
-        "front": place.front,
-        "greyed_by": list(place.greyed_by),
+        "rank": standing.rank,
+        "provisional": standing.provisional,
+        "front": standing.front,
+        "greyed_by": list(standing.greyed_by),
         "notes": list(row.notes),
         **({"reproduced": reproduced} if reproduced else {}),
     }
@@ -142,7 +143,7 @@ def pair_json(pair: Pair) -> dict[str, Any]:
 
 def to_markdown(board: Board) -> str:
     """The board as a Markdown page; texts from records are shown, never interpreted."""
-    rows = [_table_row(_cells(place)) for place in board.places]
+    rows = [_table_row(_cells(standing)) for standing in board.places]
     parts = [
         f"# {cell(board.track.name)}",
         _preface(board),
@@ -156,51 +157,47 @@ def to_markdown(board: Board) -> str:
 
 def _preface(board: Board) -> str:
     low, high = (value / 1e6 for value in board.range)
-    seen = "no two rows have two seeds each: nothing can be told apart"
-    if board.detectable is not None:
-        seen = f"differences under {board.detectable:.2f} points can go unseen"
     return (
         f"Mean Pareto accuracy over budgets {low:.4g} to {high:.4g} M MACs, the range that all "
-        f"rows cover. Rank = 1 + the rows that beat it; {seen}. Claims are about this test set, "
-        f"and must exceed its own noise. No worse: a loss of less than {board.delta:g} points "
-        "is sure. Made by `ofa-bench board` from records; do not edit."
+        f"rows cover. Rank = 1 + the rows that beat it; {board.detectable_text}. "
+        "Claims are about this test set, and must exceed its own noise. No worse: a loss of less "
+        f"than {board.delta:g} points is sure. Made by `ofa-bench board` from records; do not edit."
     )
 
 
-def _cells(place: Standing) -> list[str]:
-    row, told = place.row, row_json(place)
-    cost, share = told["cost"], told["coverage"]["share"]
-    rank = DASH if place.rank is None else f"{place.rank}{'?' if place.provisional else ''}"
+def _cells(standing: Standing) -> list[str]:
+    row, values = standing.row, row_json(standing)
+    cost, share = values["cost"], values["coverage"]["share"]
     name = cell(row.label) + (REPRODUCED if row.reproduced else "")
-    hours = _text(cost["device_hours"], ".3g") + ("" if cost["comparable_hours"] else " †")
+    time = duration(cost["device_seconds"]) + ("" if cost["comparable_hours"] else " †")
     return [
-        rank,
-        f"*{name}* (greyed)" if place.greyed_by else name,
-        cell(told["composition"]),
-        f"{told['ok']}/{told['n']}",
-        _estimate_text(place.accuracy),
-        _text(told["own_range"]["mean"], ".2f"),
-        _text(told["largest_top1"], ".2f"),
-        _text(told["smallest_top1"], ".2f"),
+        standing.rank_text,
+        f"*{name}* (greyed)" if standing.greyed_by else name,
+        cell(values["composition"]),
+        f"{values['ok']}/{values['n']}",
+        _accuracy_text(standing),
+        _text(values["own_range"]["mean"], ".2f"),
+        _text(values["largest_top1"], ".2f"),
+        _text(values["smallest_top1"], ".2f"),
         _text(share, ".0%"),
-        _text(cost["train_macs"], ".3e"),
-        hours if row.good else DASH,
+        count(cost["train_macs"]),
+        time if row.good else DASH,
         _text(cost["usd"], "d"),
-        _text(cost["minutes_per_epoch"], ".3g"),
+        time_per_epoch(cost),
         _text(cost["waiting_share"], ".1%"),
-        _text(told["selection_bonus"], "+.2f"),
+        _text(values["selection_bonus"], "+.2f"),
     ]
 
 
 def _verdicts(board: Board) -> str:
-    able = [place.row for place in board.places if place.row.good]
+    able = [standing.row for standing in board.places if standing.row.good]
     if len(able) < 2:
         return ""
     lines = [_table_row(["row against column", *(cell(row.label) for row in able)])]
     lines.append(_table_row(["---"] * (len(able) + 1)))
     for a in able:
-        said = [DASH if a.id == b.id else _pair_text(board.pairs[a.id, b.id]) for b in able]
-        lines.append(_table_row([cell(a.label), *said]))
+        pairs = [DASH if a.id == b.id else _pair_text(board.pairs[a.id, b.id]) for b in able]
+        lines.append(_table_row([cell(a.label), *pairs]))
     return "\n".join(lines)
 
 
@@ -208,28 +205,26 @@ def _pair_text(pair: Pair) -> str:
     if pair.low is None or pair.high is None:
         return f"{pair.difference:+.2f}, undecided"
     paired = ", paired" if pair.paired else ""
-    return f"{pair.verdict}: {pair.difference:+.2f} ({pair.low:+.2f} to {pair.high:+.2f}{paired})"
+    return f"{pair.verdict}: {pair.difference:+.2f} ({spread(pair.low, pair.high)}{paired})"
 
 
 def _notes(board: Board) -> str:
-    lines = []
-    if board.provisional:
-        lines.append("?: fewer than 3 seeds, provisional.")
-    for place in board.places:
-        name = cell(place.row.label)
-        lines += [f"{name}: {cell(note)}." for note in place.row.notes]
-        if place.with_failures is not None:
+    lines = [f"{line}." for line in board.order_caveats(cell)]
+    for standing in board.places:
+        name = cell(standing.row.label)
+        lines += [f"{name}: {cell(note)}." for note in standing.row.notes]
+        if standing.with_failures is not None:
             lines.append(
-                f"{name}: {place.with_failures:.2f} % with failed seeds counted as chance; "
+                f"{name}: {standing.with_failures:.2f} % with failed seeds counted as chance; "
                 "a row with failed seeds beats none."
             )
-        lines += [f"✓ {name}: {cell(line)}." for line in reproduced_lines(place.row)]
-        if place.greyed_by:
-            by = ", ".join(cell(label) for label in place.greyed_by)
+        lines += [f"✓ {name}: {cell(line)}." for line in reproduced_lines(standing.row)]
+        if standing.greyed_by:
+            by = ", ".join(cell(label) for label in standing.greyed_by)
             lines.append(f"{name} is greyed: {by} is no worse and cheaper.")
-        if place.row.good and not cost_json(place.row)["comparable_hours"]:
+        if standing.row.good and not cost_json(standing.row)["comparable_hours"]:
             lines.append(f"† {name} waited for data: its hours are not comparable.")
-    methods = [place.row.any.method for place in board.places]
+    methods = [standing.row.any.method for standing in board.places]
     # A mere composition has no card, and a stranger's name may be anything.
     named = {m.name for m in methods if m.name != m.composition and slug(m.name) == m.name}
     cards = ", ".join(f"`ofa-bench show --card {name}`" for name in sorted(named))
@@ -249,8 +244,14 @@ def reproduced_lines(row: BoardRow) -> list[str]:
 def _unranked(board: Board) -> str:
     if not board.unranked:
         return ""
-    lines = [f"* {cell(each.name)}: {cell(each.reason)}" for each in board.unranked]
+    lines = [f"* {cell(item.name)}: {cell(item.reason)}" for item in board.unranked]
     return "\n".join(["Not ranked, since these records do not hold:", "", *lines])
+
+
+def time_per_epoch(cost: Mapping[str, Any]) -> str:
+    """Device time of an epoch, from a row's cost as JSON values."""
+    minutes = cost["minutes_per_epoch"]
+    return DASH if minutes is None else duration(minutes * 60)
 
 
 def _epochs(row: BoardRow) -> float | None:
@@ -258,12 +259,14 @@ def _epochs(row: BoardRow) -> float | None:
     return sum(totals) / len(totals) if totals else None
 
 
-def _estimate_text(estimate: Estimate | None) -> str:
-    if estimate is None:
+def _accuracy_text(standing: Standing) -> str:
+    accuracy = standing.accuracy
+    if accuracy is None:
         return DASH
-    if estimate.low is None or estimate.high is None:
-        return f"{estimate.mean:.2f}"
-    return f"{estimate.mean:.2f} ({estimate.low:.2f} to {estimate.high:.2f})"
+    if accuracy.low is None:
+        return percent(accuracy.mean)
+    limits = interval(accuracy.low, accuracy.high, len(standing.row.good))
+    return f"{percent(accuracy.mean)} ({limits})"
 
 
 def _table_row(cells: Any) -> str:

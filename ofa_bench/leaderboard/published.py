@@ -44,26 +44,26 @@ def published(dataset: str) -> list[Published]:
     """The published figures on a data set, by paper; none where no paper has it."""
     papers = []
     for path in sorted((specs_root() / "published").glob("*.toml")):
-        told = load_toml(path)
-        points = told["figure_5"].get(dataset, {})
-        costs = told["table_2"] if dataset == TABLES_ON else []
+        table = load_toml(path)
+        points = table["figure_5"].get(dataset, {})
+        costs = table["table_2"] if dataset == TABLES_ON else []
         names = list(dict.fromkeys([*(cost["method"] for cost in costs), *points]))
         if names:
-            price = Decimal(told["dollars_per_gpu_hour"])
-            rows = tuple(_row(name, costs, points, told, price) for name in names)
-            nets = told["reference"] if dataset == TABLES_ON else []
+            price = Decimal(table["dollars_per_gpu_hour"])
+            rows = tuple(_row(name, costs, points, table, price) for name in names)
+            nets = table["reference"] if dataset == TABLES_ON else []
             single = tuple((net["name"], net["macs"], net["top1"]) for net in nets)
-            papers.append(Published(told["source"], rows, single, tuple(told["notes"])))
+            papers.append(Published(table["source"], rows, single, tuple(table["notes"])))
     return papers
 
 
 def _row(
-    name: str, costs: list[Any], points: dict[str, list[float]], told: Any, price: Decimal
+    name: str, costs: list[Any], points: dict[str, list[float]], table: Any, price: Decimal
 ) -> PublishedRow:
-    cost: dict[str, Any] = next((each for each in costs if each["method"] == name), {})
+    cost: dict[str, Any] = next((line for line in costs if line["method"] == name), {})
     curve = points.get(name)
     hours = cost.get("gpu_hours")
-    drawn = points_of(told["space"], told["nets"], curve) if curve else ()
+    drawn = points_of(table["space"], table["nets"], curve) if curve else ()
     return PublishedRow(
         method=name,
         mean_pareto=trapezoid(drawn) if drawn else None,

@@ -23,9 +23,9 @@ class QuantileTable(NamedTuple):
 @cache
 def table() -> QuantileTable:
     """The committed values (scipy.stats.studentized_range.ppf)."""
-    found = json.loads(Path(__file__).with_name("quantiles.json").read_text())
-    df = (*map(float, found["df"]), inf)
-    return QuantileTable(tuple(found["rows"]), df, tuple(map(tuple, found["q"])))
+    values = json.loads(Path(__file__).with_name("quantiles.json").read_text())
+    df = (*map(float, values["df"]), inf)
+    return QuantileTable(tuple(values["rows"]), df, tuple(map(tuple, values["q"])))
 
 
 def studentized_range(rows: int, df: float) -> float:

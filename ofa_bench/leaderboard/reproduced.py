@@ -69,7 +69,7 @@ class ReproductionFile(Part):
         return self.rerun.machine.model
 
 
-def keep(results: Path, record: Record, again: Record, found: Reproduction) -> Path:
+def keep(results: Path, record: Record, again: Record, outcome: Reproduction) -> Path:
     """Write what a rerun gave; returns the file."""
     summary = again.summary
     values: dict[str, Any] = {
@@ -78,9 +78,9 @@ def keep(results: Path, record: Record, again: Record, found: Reproduction) -> P
         "run": record.run.id,
         "row_id": record.row_id,
         "run_id": record.run_id,
-        "verdict": found.verdict,
-        "reason": plain_text(found.why, 1000),
-        "interval": vars(found.band) if found.band else None,
+        "verdict": outcome.verdict,
+        "reason": plain_text(outcome.why, 1000),
+        "interval": vars(outcome.band) if outcome.band else None,
         "rerun": {
             "status": again.status,
             "weights_sha256": again.weights_sha256,
@@ -102,14 +102,14 @@ def read(path: Path) -> ReproductionFile:
     try:
         values = json.loads(raw)
         check_bounds(values)
-        found = ReproductionFile.model_validate(values)
+        file = ReproductionFile.model_validate(values)
     except (ValidationError, ValueError, RecursionError) as error:
         reason = plain_text(str(error).replace("\n", " "), 200)
         raise UsageError(f"{path}: is no reproduction: {reason}", "it was changed") from error
-    body = found.model_dump(mode="json", by_alias=True)
-    if _hash(body) != found.sha256 or raw != spell(body).encode():
+    body = file.model_dump(mode="json", by_alias=True)
+    if _hash(body) != file.sha256 or raw != spell(body).encode():
         raise UsageError(f"{path}: was changed after it was written", "ask its sender for it")
-    return found
+    return file
 
 
 def reproductions(results: Path) -> dict[str, list[ReproductionFile]]:
@@ -117,10 +117,10 @@ def reproductions(results: Path) -> dict[str, list[ReproductionFile]]:
     files: dict[str, list[ReproductionFile]] = {}
     for path in sorted((results / FOLDER).glob("*/*/*.json"))[:MOST]:
         try:
-            found = read(path)
+            file = read(path)
         except UsageError:
             continue
-        files.setdefault(found.record, []).append(found)
+        files.setdefault(file.record, []).append(file)
     return files
 
 

@@ -67,7 +67,9 @@ def reproduction(
     end, reproduce nothing.
     """
     fields = tuple(_fields(record, again))
-    around = tuple(each for each in differences(record, again) if _surrounds(each.path))
+    around = tuple(
+        difference for difference in differences(record, again) if _surrounds(difference.path)
+    )
     if all(field.same for field in fields):
         same = "the same weights to the bit, and the same scores"
         return Reproduction("identical", same, None, fields, around)
@@ -104,8 +106,8 @@ def _fields(record: Record, again: Record) -> list[Field]:
     if record.summary is not None and again.summary is not None:
         for name in ("mean_pareto_accuracy", "largest_top1", "smallest_top1"):
             pairs.append((name, getattr(record.summary, name), getattr(again.summary, name)))
-    told = [Field(name, left, right, left == right) for name, left, right in pairs]
-    return [*told, _scores(record, again)]
+    fields = [Field(name, left, right, left == right) for name, left, right in pairs]
+    return [*fields, _scores(record, again)]
 
 
 def _scores(record: Record, again: Record) -> Field:
@@ -125,15 +127,17 @@ def _measure(
     claims = [mean_pareto_accuracy(record.scores, low, high)]
     if record.summary is not None:
         claims.append(record.summary.mean_pareto_accuracy)
-    found = mean_pareto_accuracy(again.scores, low, high)
+    accuracy = mean_pareto_accuracy(again.scores, low, high)
     others = [
-        mean_pareto_accuracy(each.scores, low, high)
-        for each in {s.seed: s for s in siblings if s.good and s.row_id == record.row_id}.values()
-        if each.seed != record.seed
+        mean_pareto_accuracy(sibling.scores, low, high)
+        for sibling in {
+            s.seed: s for s in siblings if s.good and s.row_id == record.row_id
+        }.values()
+        if sibling.seed != record.seed
     ]
     if len(others) >= ENOUGH:
-        return _of_seeds(others), [*claims, found]
-    return _of_images(again, raw, low, high, found), claims
+        return _of_seeds(others), [*claims, accuracy]
+    return _of_images(again, raw, low, high, accuracy), claims
 
 
 def _of_seeds(values: Sequence[float]) -> Band:
@@ -144,12 +148,12 @@ def _of_seeds(values: Sequence[float]) -> Band:
 
 
 def _of_images(again: Record, raw: bytes | None, low: int, high: int, middle: float) -> Band | None:
-    told = again.bits
-    if raw is None or told is None or not fits(raw, told.layout):
+    bits = again.bits
+    if raw is None or bits is None or not fits(raw, bits.layout):
         return None
-    error = standard_error([per_image(again.scores, raw, told.layout, low, high)])
+    error = standard_error([per_image(again.scores, raw, bits.layout, low, high)])
     half = student_t(inf) * error
-    return Band(middle - half, middle + half, f"the rerun's {told.layout.images} test images")
+    return Band(middle - half, middle + half, f"the rerun's {bits.layout.images} test images")
 
 
 def _reason(band: Band | None, values: Sequence[float], held: bool) -> str:

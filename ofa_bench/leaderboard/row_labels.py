@@ -23,34 +23,38 @@ def labels(records: Mapping[str, Record]) -> dict[str, str]:
     named: dict[str, list[str]] = {}
     for row, record in records.items():
         named.setdefault(record.method.name, []).append(row)
-    found: dict[str, str] = {}
+    names: dict[str, str] = {}
     for name, group in named.items():
-        told = _told({row: records[row] for row in group})
-        found |= {row: plain_text(f"{name} ({it})" if it else name, WIDTH) for row, it in told}
-    often = Counter(found.values())
+        texts = _distinctions({row: records[row] for row in group})
+        names |= {row: plain_text(f"{name} ({it})" if it else name, WIDTH) for row, it in texts}
+    often = Counter(names.values())
     return {
         row: label if often[label] == 1 else plain_text(f"{label[: WIDTH - 9]} ({row[:6]})", WIDTH)
-        for row, label in found.items()
+        for row, label in names.items()
     }
 
 
-def _told(group: Mapping[str, Record]) -> list[tuple[str, str]]:
-    """For each row of one method, what is its own among them."""
+def _distinctions(group: Mapping[str, Record]) -> list[tuple[str, str]]:
+    """For each row of one method, the text in which it differs from the others."""
     facts = {row: _facts(record) for row, record in group.items()}
-    found: dict[str, set[str]] = {}
-    for each in facts.values():
-        for key, value in each.items():
-            found.setdefault(key, set()).add(value)
-    differing = [key for key in sorted(found) if len(found[key]) > 1]
+    values: dict[str, set[str]] = {}
+    for row_facts in facts.values():
+        for key, value in row_facts.items():
+            values.setdefault(key, set()).add(value)
+    differing = [key for key in sorted(values) if len(values[key]) > 1]
     families = [family for family in FAMILIES if family in differing]
-    told = []
-    for row, each in facts.items():
-        words = ["+".join(each[family] for family in families)]
-        words += [f"{key} {each[key]}" for key in differing if key not in FAMILIES and key in each]
+    texts = []
+    for row, row_facts in facts.items():
+        words = ["+".join(row_facts[family] for family in families)]
+        words += [
+            f"{key} {row_facts[key]}"
+            for key in differing
+            if key not in FAMILIES and key in row_facts
+        ]
         extras = group[row].method.extras if len({_extras(r) for r in group.values()}) > 1 else ()
         words += [f"+{extra.name}" for extra in extras]
-        told.append((row, ", ".join(filter(None, words))))
-    return told
+        texts.append((row, ", ".join(filter(None, words))))
+    return texts
 
 
 def _facts(record: Record) -> Facts:

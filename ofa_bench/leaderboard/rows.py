@@ -60,16 +60,16 @@ class BoardRow:
         """Per-image accuracies of each good seed over a range; None where bits are missing."""
         if (low, high) not in self._images:
             self._images[low, high] = _images(self.good, low, high)
-        found: list[Any] | None = self._images[low, high]
-        return found
+        images: list[Any] | None = self._images[low, high]
+        return images
 
     @property
     def reproduced(self) -> dict[int, tuple[str, ...]]:
         """Seeds that a rerun reproduced, and on which machines."""
         return {entry.record.seed: entry.machines for entry in self.good if entry.machines}
 
-    def own(self) -> Estimate:
-        """Over the whole range of the row's own nets, as its records state it."""
+    def own_range(self) -> Estimate:
+        """Mean Pareto accuracy over the range of this row's own subnets, as recorded."""
         return estimate(self.of("summary", "mean_pareto_accuracy"))
 
     def of(self, *path: str) -> list[float]:
@@ -81,8 +81,8 @@ class BoardRow:
 
     def mean(self, *path: str) -> float | None:
         """The mean of `of`; None where a seed lacks the number."""
-        found = self.of(*path)
-        return fmean(found) if found and len(found) == len(self.good) else None
+        values = self.of(*path)
+        return fmean(values) if values and len(values) == len(self.good) else None
 
     def with_failures(self, values: Sequence[float]) -> float | None:
         """The mean when failed seeds count as chance; None where none failed."""
@@ -161,17 +161,17 @@ def _again(standing: StoredRecord, second: Record) -> str:
 
 
 def _images(entries: Sequence[StoredRecord], low: int, high: int) -> list[Any] | None:
-    found = []
+    images = []
     for entry in entries:
         try:
             raw = read_bits(entry.path, entry.record)
         except UsageError:
             return None
-        scores, told = entry.record.scores, entry.record.bits
-        if raw is None or told is None or told.layout.rows != len(scores):
+        scores, bits = entry.record.scores, entry.record.bits
+        if raw is None or bits is None or bits.layout.rows != len(scores):
             return None
-        if not fits(raw, told.layout):
+        if not fits(raw, bits.layout):
             return None
-        found.append(per_image(scores, raw, told.layout, low, high))
-    sizes = {len(values) for values in found}
-    return found if len(sizes) == 1 else None
+        images.append(per_image(scores, raw, bits.layout, low, high))
+    sizes = {len(values) for values in images}
+    return images if len(sizes) == 1 else None

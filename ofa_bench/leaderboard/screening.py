@@ -86,19 +86,19 @@ def held(store: Store, filters: Iterable[str] = (), context: Context | None = No
         unread.append(Unranked(_short(name), plain_text(reason), file=name))
 
     entries = store.list(filters, broken=unreadable)
-    found = screened(_with_reproductions(store, entries), context)
-    return Screened(found.entries, (*unread, *found.unranked))
+    marked = screened(_with_reproductions(store, entries), context)
+    return Screened(marked.entries, (*unread, *marked.unranked))
 
 
 def _with_reproductions(store: Store, entries: Iterable[StoredRecord]) -> list[StoredRecord]:
     """The entries with the machines on which reruns reproduced them."""
     files = reproductions(store.results)
-    found = []
+    marked = []
     for entry in entries:
         good = supporting(entry.record, files.get(entry.record.sha256, ()))
         machines = tuple(sorted({plain_text(file.machine, 80) for file in good}))
-        found.append(replace(entry, machines=machines) if machines else entry)
-    return found
+        marked.append(replace(entry, machines=machines) if machines else entry)
+    return marked
 
 
 def intact(entries: Iterable[StoredRecord]) -> Screened:

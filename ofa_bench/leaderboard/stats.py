@@ -1,4 +1,4 @@
-"""Who beats whom, at a stated error rate over the whole board (benchmark.md 6)."""
+"""Pairwise comparison of rows at a family-wise error rate (docs/evaluation-protocol.md)."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def estimate(values: Sequence[float]) -> Estimate:
 def family(groups: Sequence[Sequence[float]]) -> Family | None:
     """The family of a board's rows; None while fewer than two rows have two seeds.
 
-    Also None beyond the tabulated rows: then nothing is said rather than too much.
+    Also None beyond the tabulated rows: then no pair is decided.
     """
     able = [group for group in groups if len(group) > 1]
     if not 2 <= len(able) <= MOST_ROWS:

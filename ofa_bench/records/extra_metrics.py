@@ -17,9 +17,9 @@ LARGEST = 1 << 16  # bytes: more is not a handful of numbers
 
 def gathered(run: Path) -> str:
     """One JSON document of what the extras of a finished run left; empty where nothing."""
-    found = {path.stem: _read(path) for path in sorted((run / FOLDER).glob("*.json"))}
-    told = {name: readings for name, readings in found.items() if readings}
-    return json.dumps(told, indent=1) + "\n" if told else ""
+    by_name = {path.stem: _read(path) for path in sorted((run / FOLDER).glob("*.json"))}
+    filled = {name: readings for name, readings in by_name.items() if readings}
+    return json.dumps(filled, indent=1) + "\n" if filled else ""
 
 
 def beside(record: Path) -> Path:
@@ -31,26 +31,26 @@ def read(record: Path) -> Readings:
     """`extra: quantity` -> number of a record's file; empty where there are none that hold."""
     try:
         text = beside(record).read_bytes()
-        told = json.loads(text) if len(text) <= LARGEST else {}
+        filled = json.loads(text) if len(text) <= LARGEST else {}
     except (OSError, ValueError, RecursionError):
         return {}
-    if not isinstance(told, dict):
+    if not isinstance(filled, dict):
         return {}
     return {
         plain_text(f"{extra}: {quantity}", 80): value
-        for extra, readings in told.items()
+        for extra, readings in filled.items()
         for quantity, value in _numbers(readings).items()
     }
 
 
 def table(rows: Mapping[str, Sequence[Path]]) -> list[tuple[str, str, list[float]]]:
     """(quantity, row's label, a number a seed) for rows given by the files of their records."""
-    found: dict[tuple[str, str], list[float]] = {}
+    by_name: dict[tuple[str, str], list[float]] = {}
     for label, paths in rows.items():
         for path in paths:
             for quantity, value in read(path).items():
-                found.setdefault((quantity, label), []).append(value)
-    return [(quantity, label, values) for (quantity, label), values in sorted(found.items())]
+                by_name.setdefault((quantity, label), []).append(value)
+    return [(quantity, label, values) for (quantity, label), values in sorted(by_name.items())]
 
 
 def _read(path: Path) -> Readings:
@@ -60,11 +60,11 @@ def _read(path: Path) -> Readings:
         return {}
 
 
-def _numbers(told: object) -> Readings:
-    if not isinstance(told, dict):
+def _numbers(filled: object) -> Readings:
+    if not isinstance(filled, dict):
         return {}
     return {
         str(name): float(value)
-        for name, value in told.items()
+        for name, value in filled.items()
         if isinstance(value, int | float) and not isinstance(value, bool) and isfinite(value)
     }

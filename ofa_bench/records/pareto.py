@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol
 
 from ofa_bench.errors import UsageError
 
-PAPER_NETS = ((2, 3), (3, 3), (4, 3), (4, 4), (3, 6), (4, 6))  # depth, expand: methods.md C.2
+PAPER_NETS = ((2, 3), (3, 3), (4, 3), (4, 4), (3, 6), (4, 6))  # depth, expand: the paper's six nets
 
 
 class Scored(Protocol):
@@ -60,7 +60,7 @@ def shares(treads: Sequence[Tread], low: int, high: int) -> list[float]:
         )
     if start == high:
         able = sum(tread.macs <= high for tread in treads)
-        return [float(place == able - 1) for place in range(len(treads))]
+        return [float(index == able - 1) for index in range(len(treads))]
     ends = [*(tread.macs for tread in treads[1:]), high]
     widths = [
         max(min(end, high) - max(tread.macs, start), 0)
@@ -76,7 +76,7 @@ def mean_accuracy(treads: Sequence[Tread], low: int, high: int) -> float:
 
 
 def mean_pareto_accuracy(scores: Sequence[Scored], low: int, high: int) -> float:
-    """The headline: mean over budgets of the deployed net's test accuracy (benchmark.md 4)."""
+    """Mean over budgets of the deployed net's test accuracy (docs/evaluation-protocol.md)."""
     return mean_accuracy(front(scores), low, high)
 
 
@@ -94,7 +94,7 @@ def covered(scores: Sequence[Scored], low: int, high: int) -> tuple[int, int, fl
 
 
 def trapezoid(points: Iterable[tuple[float, float]]) -> float:
-    """Area under (MACs, accuracy) with MACs min-max normalised (methods.md C.2)."""
+    """Area under (MACs, accuracy) with MACs min-max normalised, as published."""
     ordered = sorted(points)
     width = ordered[-1][0] - ordered[0][0]
     return sum((b[0] - a[0]) * (a[1] + b[1]) / 2 for a, b in pairwise(ordered)) / width

@@ -232,8 +232,8 @@ def sealed(fields: Mapping[str, Any]) -> Record:
 
     Raises pydantic.ValidationError on a field that is missing, unknown or of the wrong kind.
     """
-    given = {name: value for name, value in fields.items() if name not in ("seals", "sha256")}
-    draft = Record.model_validate({"schema": VERSION, **given, "sha256": "0" * 64})
+    body = {name: value for name, value in fields.items() if name not in ("seals", "sha256")}
+    draft = Record.model_validate({"schema": VERSION, **body, "sha256": "0" * 64})
     draft = draft.model_copy(update={"seals": seals(draft)})
     return draft.model_copy(update={"sha256": own_hash(draft)})
 
@@ -251,7 +251,7 @@ def _leaves(body: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
         if isinstance(value, dict) and value:
             yield from ((f"{name}.{key}", item) for key, item in value.items())
         elif isinstance(value, list) and value:
-            yield from ((f"{name}.{place}", item) for place, item in enumerate(value))
+            yield from ((f"{name}.{index}", item) for index, item in enumerate(value))
         else:
             yield name, value
 

@@ -123,7 +123,7 @@ class Store:
         """
         wanted = [_condition(text) for text in filters]
         recover(self.results)
-        found = []
+        matches = []
         for path in sorted(self.root.glob("*/*/*.json")):
             try:
                 entry = StoredRecord(path, read(path))
@@ -133,8 +133,8 @@ class Store:
                 broken(error)
                 continue
             if all(_answers(entry.record, key, value) for key, value in wanted):
-                found.append(entry)
-        return found
+                matches.append(entry)
+        return matches
 
     def find(self, name: str) -> StoredRecord:
         """The one record whose run id, or file, begins with `name`; UsageError otherwise."""
@@ -142,14 +142,14 @@ class Store:
             return StoredRecord(Path(name), read(Path(name)))
         entries = self.list(broken=lambda error: None)
         ids = [(entry, (entry.record.run.id, entry.record.run_id)) for entry in entries]
-        found = [entry for entry, names in ids if name in names]
-        found = found or [
+        matches = [entry for entry, names in ids if name in names]
+        matches = matches or [
             entry for entry, names in ids if any(known.startswith(name) for known in names)
         ]
-        if len(found) == 1 and name:
-            return found[0]
-        names = ", ".join(sorted(entry.record.run.id for entry in found)[:8])
-        if found:
+        if len(matches) == 1 and name:
+            return matches[0]
+        names = ", ".join(sorted(entry.record.run.id for entry in matches)[:8])
+        if matches:
             raise UsageError(f"several runs begin with {name!r}", f"say which: {names}")
         raise UsageError(
             f"no record of a run {plain_text(name)!r} in {self.root}",
@@ -238,11 +238,11 @@ def at(record: Record, dotted: str) -> Any:
 
 
 def _answers(record: Record, key: str, value: str) -> bool:
-    found = at(record, key)
-    if isinstance(found, str):
-        return found == value
+    matches = at(record, key)
+    if isinstance(matches, str):
+        return matches == value
     try:
-        return found is not None and canonical(found) == canonical(json.loads(value))
+        return matches is not None and canonical(matches) == canonical(json.loads(value))
     except ValueError:
         return False
 
@@ -271,14 +271,14 @@ def _no_constant(name: str) -> None:
 
 
 def _fit(record: Record, bits: bytes | None, path: Path) -> None:
-    told = record.bits
-    if (told is None) != (bits is None):
+    stored_bits = record.bits
+    if (stored_bits is None) != (bits is None):
         raise BenchError(f"{path}: a record and its bits go together", "pass both or neither")
-    if told is None or bits is None:
+    if stored_bits is None or bits is None:
         return
-    if told.file != path.with_suffix(".bits").name:
-        raise BenchError(f"{path}: bits.file is {told.file!r}", "name it as the run")
-    if hashlib.sha256(bits).hexdigest() != told.sha256:
+    if stored_bits.file != path.with_suffix(".bits").name:
+        raise BenchError(f"{path}: bits.file is {stored_bits.file!r}", "name it as the run")
+    if hashlib.sha256(bits).hexdigest() != stored_bits.sha256:
         raise BenchError(f"{path}: bits.sha256 is not that of the bits", "seal the record anew")
 
 

@@ -27,7 +27,7 @@ def candidates_hash(subnets: Iterable[Mapping[str, Any]]) -> str:
 
 
 def summarise(scores: Sequence[Score], space: Space, classes: int) -> Summary:
-    """The summary of one run over its track's space (benchmark.md 4).
+    """The summary of one run over its track's space (docs/evaluation-protocol.md).
 
     Raises UsageError where no score lies within the space's budgets.
     """

@@ -1,4 +1,4 @@
-"""A track: everything that two records must share to stand in one table (benchmark.md 1)."""
+"""A track: what two records must share to stand in one table (docs/evaluation-protocol.md)."""
 
 from __future__ import annotations
 
@@ -42,10 +42,10 @@ def track_of(record: Record) -> Track:
 
 def tracks(entries: Iterable[StoredRecord]) -> dict[Track, list[StoredRecord]]:
     """The records of each track, tracks by name."""
-    found: dict[Track, list[StoredRecord]] = {}
+    groups: dict[Track, list[StoredRecord]] = {}
     for entry in entries:
-        found.setdefault(track_of(entry.record), []).append(entry)
-    return dict(sorted(found.items(), key=lambda item: item[0].name))
+        groups.setdefault(track_of(entry.record), []).append(entry)
+    return dict(sorted(groups.items(), key=lambda item: item[0].name))
 
 
 def budget_label(budget: Mapping[str, Any]) -> str:
@@ -59,14 +59,14 @@ def budget_label(budget: Mapping[str, Any]) -> str:
 
 def table(science: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     """A table of the science; empty where there is none."""
-    found = science.get(name)
-    return found if isinstance(found, Mapping) else {}
+    value = science.get(name)
+    return value if isinstance(value, Mapping) else {}
 
 
 def number(values: Mapping[str, Any], name: str, default: float) -> float:
     """A number of a table; the default where it is absent or no number."""
-    found = values.get(name)
-    return float(found) if isinstance(found, int | float) else default
+    value = values.get(name)
+    return float(value) if isinstance(value, int | float) else default
 
 
 def _facts(record: Record) -> dict[str, Any]:

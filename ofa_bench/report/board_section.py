@@ -1,10 +1,15 @@
-"""The board on the page: its rows, its pairs, and what has to be said with them."""
+"""The board on the page: rows, pairwise verdicts and caveats."""
 
 from __future__ import annotations
 
-from ofa_bench.formatting import DASH, count, duration, interval, percent
-from ofa_bench.leaderboard.board import ENOUGH, Board, Standing
-from ofa_bench.leaderboard.export import REPRODUCED, reproduced_lines, row_json
+from ofa_bench.formatting import DASH, count, duration, interval, percent, spread
+from ofa_bench.leaderboard.board import Board, Standing
+from ofa_bench.leaderboard.export import (
+    REPRODUCED,
+    reproduced_lines,
+    row_json,
+    time_per_epoch,
+)
 from ofa_bench.leaderboard.published import Published
 from ofa_bench.leaderboard.rows import WAITING
 from ofa_bench.leaderboard.stats import Pair
@@ -23,7 +28,7 @@ HEADS = (
     ">training MACs",
     ">device time",
     ">$",
-    ">min/epoch",
+    ">time/epoch",
     ">waiting",
     ">selection bonus",
 )
@@ -32,60 +37,60 @@ MARKS = {"better": "better", "no worse": "noworse", "undecided": "undecided"}
 
 def leaderboard(board: Board) -> HtmlTable:
     """A row a line, as `ofa-bench board` has them."""
-    rows = tuple(tuple(_cells(place)) for place in board.places)
+    rows = tuple(tuple(_cells(standing)) for standing in board.places)
     return HtmlTable("A line a row; below the accuracy its interval", HEADS, rows, sortable=True)
 
 
-def _cells(place: Standing) -> list[Cell]:
-    told, mark = row_json(place), "grey" if place.greyed_by else ""
-    found, own, cost = told["mean_pareto_accuracy"], told["own_range"], told["cost"]
-    rank = DASH if place.rank is None else f"{place.rank}{'?' if place.provisional else ''}"
-    failed = "failed" if place.row.failed else mark
-    spread = "" if found["low"] is None else interval(found["low"], found["high"])
+def _cells(standing: Standing) -> list[Cell]:
+    values, mark = row_json(standing), "grey" if standing.greyed_by else ""
+    accuracy, own_range, cost = values["mean_pareto_accuracy"], values["own_range"], values["cost"]
+    failed = "failed" if standing.row.failed else mark
+    limits = (
+        ""
+        if accuracy["low"] is None
+        else interval(accuracy["low"], accuracy["high"], len(standing.row.good))
+    )
     return [
-        shown(rank, place.rank, mark),
+        shown(standing.rank_text, standing.rank, mark),
         Cell(
-            place.row.label + (REPRODUCED if place.row.reproduced else ""),
-            word(told["composition"].replace("+", " + ")).text,
+            standing.row.label + (REPRODUCED if standing.row.reproduced else ""),
+            word(values["composition"].replace("+", " + ")).text,
             mark=f"{mark} name",
         ),
-        Cell(percent(found["mean"]), spread, found["mean"], f"{mark} strong"),
-        shown(f"{told['ok']}/{told['n']}", told["ok"], failed),
-        number(own["mean"], ".2f", mark),
-        number(told["largest_top1"], ".2f", mark),
-        number(told["smallest_top1"], ".2f", mark),
-        number(told["coverage"]["share"], ".0%", mark),
+        Cell(percent(accuracy["mean"]), limits, accuracy["mean"], f"{mark} strong"),
+        shown(f"{values['ok']}/{values['n']}", values["ok"], failed),
+        number(own_range["mean"], ".2f", mark),
+        number(values["largest_top1"], ".2f", mark),
+        number(values["smallest_top1"], ".2f", mark),
+        number(values["coverage"]["share"], ".0%", mark),
         shown(count(cost["train_macs"]), cost["train_macs"], mark),
         shown(duration(cost["device_seconds"]), cost["device_seconds"], mark),
         number(cost["usd"], "d", mark),
-        number(cost["minutes_per_epoch"], ".3g", mark),
+        shown(time_per_epoch(cost), cost["minutes_per_epoch"], mark),
         number(cost["waiting_share"], ".1%", mark),
-        number(told["selection_bonus"], "+.2f", mark),
+        number(values["selection_bonus"], "+.2f", mark),
     ]
 
 
 def preface(board: Board) -> str:
     """What the numbers are, and what they cannot show."""
     low, high = board.range
-    seen = "No two rows have two seeds each, so nothing can be told apart yet."
-    if board.detectable is not None:
-        seen = f"With these seeds, differences under {board.detectable:.2f} points can go unseen."
     return (
         f"Mean Pareto accuracy over budgets of {count(low)} to {count(high)} MACs, the range that "
         f"all rows cover, with its 95 % interval over seeds. Rank is 1 + the rows that beat it. "
-        f"{seen}"
+        f"In this board, {board.detectable_text}."
     )
 
 
 def pairs(board: Board) -> HtmlTable | None:
     """Who is better than whom; None where there are no two rows to compare."""
-    able = [place.row for place in board.places if place.row.good]
+    able = [standing.row for standing in board.places if standing.row.good]
     if len(able) < 2:
         return None
     lines = []
     for a in able:
-        said = [Cell(DASH) if a.id == b.id else _pair(board.pairs[a.id, b.id]) for b in able]
-        lines.append([word(a.label, "name"), *said])
+        cells = [Cell(DASH) if a.id == b.id else _pair(board.pairs[a.id, b.id]) for b in able]
+        lines.append([word(a.label, "name"), *cells])
     caption = "The row against the column: verdict, difference in points, family-wise interval"
     return table(caption, ["", *(row.label for row in able)], lines)
 
@@ -93,18 +98,16 @@ def pairs(board: Board) -> HtmlTable | None:
 def _pair(pair: Pair) -> Cell:
     if pair.low is None or pair.high is None:
         return Cell(pair.verdict, f"{pair.difference:+.2f}", pair.difference, "undecided")
-    spread = f"{pair.difference:+.2f} ({pair.low:+.2f} to {pair.high:+.2f})"
+    limits = f"{pair.difference:+.2f} ({spread(pair.low, pair.high)})"
     paired = ", seed by seed" if pair.paired else ""
-    return Cell(pair.verdict, spread + paired, pair.difference, MARKS[pair.verdict])
+    return Cell(pair.verdict, limits + paired, pair.difference, MARKS[pair.verdict])
 
 
 def caveats(board: Board) -> list[str]:
     """What must be read with the rows: failures, gaps, hours that do not compare."""
-    lines = []
-    if board.provisional:
-        lines.append(f"? fewer than {ENOUGH} seeds: provisional.")
-    for place in board.places:
-        row = place.row
+    lines = [f"{line}." for line in board.order_caveats()]
+    for standing in board.places:
+        row = standing.row
         lines += [f"{row.label}: {note}." for note in row.notes]
         lines += [f"✓ {row.label}: {line}." for line in reproduced_lines(row)]
         lines += [
@@ -112,13 +115,13 @@ def caveats(board: Board) -> list[str]:
             for record in row.failed
             if record.error
         ]
-        if place.with_failures is not None:
+        if standing.with_failures is not None:
             lines.append(
-                f"{row.label}: {percent(place.with_failures)} % with failed seeds counted as "
+                f"{row.label}: {percent(standing.with_failures)} % with failed seeds counted as "
                 "chance; a row with failed seeds beats none."
             )
-        if place.greyed_by:
-            by = ", ".join(place.greyed_by)
+        if standing.greyed_by:
+            by = ", ".join(standing.greyed_by)
             lines.append(f"{row.label} is pale: {by} is no worse and cheaper.")
         if (row.mean("cost", "waiting_share") or 0.0) > WAITING:
             lines.append(f"{row.label} waited for data: its hours are not comparable.")

@@ -18,7 +18,7 @@ HEADS = ("row", "net", ">MACs", ">params", ">top-1 select, %", ">top-1 test, %",
 
 def candidates(board: Board) -> HtmlTable:
     """A line a row and net; accuracies are means over seeds, from the lowest to the highest."""
-    lines = tuple(line for place in board.places for line in _lines(place.row))
+    lines = tuple(line for standing in board.places for line in _lines(standing.row))
     return HtmlTable("A line a row and net", HEADS, lines, sortable=True, filtered=True)
 
 

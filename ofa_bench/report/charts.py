@@ -32,7 +32,7 @@ class Palette:
     """One colour for a row's label all over the page; past the eighth, another dash."""
 
     def __init__(self, labels: Iterable[str]) -> None:
-        self._places = {name: place for place, name in enumerate(sorted(set(labels)))}
+        self._places = {name: index for index, name in enumerate(sorted(set(labels)))}
 
     def hue(self, name: str) -> str:
         """The colour of a line or marker."""
@@ -105,4 +105,4 @@ def thinned(count: int, most: int) -> list[int]:
     """At most so many places of 0..count-1, evenly, with both ends."""
     if count <= most:
         return list(range(count))
-    return sorted({round(place * (count - 1) / (most - 1)) for place in range(most)})
+    return sorted({round(index * (count - 1) / (most - 1)) for index in range(most)})

@@ -31,7 +31,7 @@ def facts(board: Board) -> list[tuple[str, str]]:
     sizes = " / ".join(f"{s.count:,}" for s in (splits.train, splits.select, splits.test))
     budget = table_of(science, "budget")
     rule = str(budget.get("rule", "paper"))
-    places = ", ".join(f"{place.row.label} {place.row.n}" for place in board.places)
+    places = ", ".join(f"{standing.row.label} {standing.row.n}" for standing in board.places)
     low, high = board.range
     pairs = [
         ("data set", f"{task.dataset}, {task.classes} classes"),
@@ -74,24 +74,29 @@ def options(values: Mapping[str, Any]) -> str:
 def environment(board: Board) -> HtmlTable:
     """Every machine a row ran on."""
     lines: dict[tuple[Any, ...], list[Record]] = {}
-    for place in board.places:
-        for record in records(place.row):
+    for standing in board.places:
+        for record in records(standing.row):
             machine = record.machine
-            made = (place.row.label, machine.model_dump_json(), record.run.commit, record.run.dirty)
+            made = (
+                standing.row.label,
+                machine.model_dump_json(),
+                record.run.commit,
+                record.run.dirty,
+            )
             lines.setdefault(made, []).append(record)
     heads = ["row", ">seeds", "device", ">cores", ">threads", "torch", "python", "platform"]
     heads += ["allocator", "layout", "commit"]
-    rows = [_machine(str(made[0]), found) for made, found in lines.items()]
+    rows = [_machine(str(made[0]), accuracy) for made, accuracy in lines.items()]
     return table("Environment", heads, rows)
 
 
-def _machine(name: str, found: list[Record]) -> list[Cell]:
-    machine, run = found[0].machine, found[0].run
+def _machine(name: str, group: list[Record]) -> list[Cell]:
+    machine, run = group[0].machine, group[0].run
     model = f"{machine.gpus} × {machine.gpu}" if machine.gpu else machine.cpu
     commit = (run.commit or DASH)[:12] + (", changed since" if run.dirty else "")
     return [
         word(name, "name"),
-        word(", ".join(str(record.seed) for record in found)),
+        word(", ".join(str(record.seed) for record in group)),
         word(model),
         number(machine.cores, "d"),
         number(machine.threads, "d"),
@@ -107,13 +112,13 @@ def _machine(name: str, found: list[Record]) -> list[Cell]:
 def policies(board: Board) -> HtmlTable:
     """The policies of every row as they ran."""
     lines = []
-    for place in board.places:
-        method = place.row.any.method
+    for standing in board.places:
+        method = standing.row.any.method
         parts = [("shrink", method.shrink), ("lr", method.lr), ("distill", method.distill)]
         for family, policy in [*parts, *(("extra", extra) for extra in method.extras)]:
-            lines.append(_policy(place.row.label, family, policy))
+            lines.append(_policy(standing.row.label, family, policy))
         for wrapper in method.wrappers:
-            lines.append([word(place.row.label, "name"), word("wraps"), word(wrapper)])
+            lines.append([word(standing.row.label, "name"), word("wraps"), word(wrapper)])
     heads = ["row", "family", "policy", "options", "from", "hash of its code"]
     filled = [[*line, *[Cell("")] * (len(heads) - len(line))] for line in lines]
     return table("Policies as they ran", heads, filled)
@@ -132,20 +137,22 @@ def _policy(name: str, family: str, policy: PolicyRecord) -> list[Cell]:
 
 def kept(board: Board) -> HtmlTable:
     """The records behind the board, and whether each still is what it says of itself."""
-    lines = [_kept(place.row, record) for place in board.places for record in records(place.row)]
+    lines = [
+        _kept(standing.row, record) for standing in board.places for record in records(standing.row)
+    ]
     heads = ("row", ">seed", "run", "status", ">mean Pareto, %", ">MACs", "own hash", "command")
     return HtmlTable("Records", heads, tuple(tuple(line) for line in lines), sortable=True)
 
 
 def _kept(row: BoardRow, record: Record) -> list[Cell]:
-    found = record.summary.mean_pareto_accuracy if record.summary else None
+    accuracy = record.summary.mean_pareto_accuracy if record.summary else None
     holds = own_hash(record) == record.sha256
     return [
         word(row.label, "name"),
         number(record.seed, "d"),
         word(record.run.id, "mono"),
         word(record.status, "" if record.status == "ok" else "failed"),
-        shown(percent(found), found),
+        shown(percent(accuracy), accuracy),
         shown(count(record.cost.train_macs), record.cost.train_macs),
         Cell(record.sha256[:16], "" if holds else "does not hold", None, "mono"),
         word(record.run.command, "wide", LONGEST),
@@ -157,7 +164,7 @@ def records(row: BoardRow) -> Iterable[Record]:
     return [*(entry.record for entry in row.good), *row.failed]
 
 
-def span(found: Iterable[Record]) -> str:
+def span(group: Iterable[Record]) -> str:
     """From the first day of the runs to the last."""
-    days = sorted(word(record.run.finished).text[:10] for record in found)
+    days = sorted(word(record.run.finished).text[:10] for record in group)
     return days[0] if days[0] == days[-1] else f"{days[0]} to {days[-1]}"

@@ -15,8 +15,8 @@ from ofa_bench.report.texts import LONGEST
 
 def readings(board: Board) -> HtmlTable | None:
     """Each quantity of each row, over its seeds; None where no extra measured."""
-    rows = [place.row for place in board.places]
-    found = readings_of({row.label: [entry.path for entry in row.good] for row in rows})
+    rows = [standing.row for standing in board.places]
+    readings = readings_of({row.label: [entry.path for entry in row.good] for row in rows})
     lines = [
         [
             word(quantity),
@@ -25,7 +25,7 @@ def readings(board: Board) -> HtmlTable | None:
             number(fmean(values), ".4g"),
             number(stdev(values) if len(values) > 1 else None, ".2g"),
         ]
-        for quantity, label, values in found
+        for quantity, label, values in readings
     ]
     heads = ["measured", "row", ">n", ">mean", ">deviation"]
     return table("What extras measured", heads, lines) if lines else None
@@ -37,13 +37,13 @@ def difference_table(first: Record, second: Record) -> HtmlTable:
     lines = tuple(
         (
             word(path, "mono"),
-            word(_said(left), "wide", LONGEST),
-            word(_said(right), "wide", LONGEST),
+            word(_text(left), "wide", LONGEST),
+            word(_text(right), "wide", LONGEST),
         )
         for path, left, right in differences(first, second)
     )
     return HtmlTable("Fields in which the two records differ", heads, lines, True, True)
 
 
-def _said(value: object) -> str:
+def _text(value: object) -> str:
     return DASH if value is None else str(value)

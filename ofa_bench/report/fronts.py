@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from statistics import fmean
 from typing import Any
 
-from ofa_bench.formatting import count, percent
+from ofa_bench.formatting import count, interval, percent
 from ofa_bench.leaderboard.board import Board, Standing
 from ofa_bench.leaderboard.published import Published
 from ofa_bench.leaderboard.rows import BoardRow
@@ -24,10 +24,10 @@ Heights = list[tuple[float, float, float] | None]  # mean, lowest and highest se
 
 def fronts_chart(board: Board, papers: Sequence[Published], palette: Palette, key: str) -> Chart:
     """The deployed fronts: mean over seeds, from the lowest seed to the highest."""
-    rows = [place.row for place in board.places if place.row.good]
+    rows = [standing.row for standing in board.places if standing.row.good]
     treads = {row.id: [front(entry.record.scores) for entry in row.good] for row in rows}
     ends = {*board.range, *(row.low for row in rows)}
-    macs = {tread.macs for seeds in treads.values() for each in seeds for tread in each}
+    macs = {tread.macs for seeds in treads.values() for height in seeds for tread in height}
     grid = sorted(macs | ends)
     data: list[dict[str, Any]] = []
     for row in rows:
@@ -51,15 +51,15 @@ def fronts_chart(board: Board, papers: Sequence[Published], palette: Palette, ke
 def heights(seeds: Sequence[Sequence[Tread]], grid: Sequence[int]) -> Heights:
     """Mean, lowest and highest front at each budget; None left of where all seeds begin."""
     starts = [[tread.macs for tread in treads] for treads in seeds]
-    found: Heights = []
+    heights: Heights = []
     for budget in grid:
         places = [bisect_right(macs, budget) - 1 for macs in starts]
         if min(places) < 0:
-            found.append(None)
+            heights.append(None)
             continue
-        values = [treads[place].accuracy for treads, place in zip(seeds, places, strict=True)]
-        found.append((fmean(values), min(values), max(values)))
-    return found
+        values = [treads[standing].accuracy for treads, standing in zip(seeds, places, strict=True)]
+        heights.append((fmean(values), min(values), max(values)))
+    return heights
 
 
 def _last(seeds: Sequence[Sequence[Tread]]) -> str:
@@ -67,14 +67,14 @@ def _last(seeds: Sequence[Sequence[Tread]]) -> str:
 
 
 def _traces(
-    row: BoardRow, grid: Sequence[int], found: Heights, palette: Palette
+    row: BoardRow, grid: Sequence[int], heights: Heights, palette: Palette
 ) -> list[dict[str, Any]]:
     def line(part: int) -> dict[str, Any]:
         return {
             "type": "scatter",
             "mode": "lines",
             "x": list(grid),
-            "y": [None if each is None else round(each[part], 4) for each in found],
+            "y": [None if height is None else round(height[part], 4) for height in heights],
             "legendgroup": row.id,
         }
 
@@ -99,14 +99,14 @@ def _published(papers: Sequence[Published], low: int, high: int) -> list[dict[st
         nets = [(name, int(macs * 1e6), top1) for name, macs, top1 in paper.reference]
         groups.append(("single nets, published", nets))
     traces = []
-    for place, (name, points) in enumerate(groups):
-        near = [each for each in points if low / REACH <= each[1] <= high * REACH]
+    for standing, (name, points) in enumerate(groups):
+        near = [height for height in points if low / REACH <= height[1] <= high * REACH]
         if near:
-            traces.append(_points(label(name), near, place))
+            traces.append(_points(label(name), near, standing))
     return traces
 
 
-def _points(name: str, points: Sequence[tuple[str, int, float]], place: int) -> dict[str, Any]:
+def _points(name: str, points: Sequence[tuple[str, int, float]], standing: int) -> dict[str, Any]:
     symbols = ("diamond-open", "square-open", "triangle-up-open", "circle-open", "star-open")
     return {
         "type": "scatter",
@@ -115,7 +115,7 @@ def _points(name: str, points: Sequence[tuple[str, int, float]], place: int) -> 
         "x": [macs for _, macs, _ in points],
         "y": [top1 for _, _, top1 in points],
         "text": [label(net) for net, _, _ in points],
-        "marker": {"color": "var(--muted)", "size": 9, "symbol": symbols[place % len(symbols)]},
+        "marker": {"color": "var(--muted)", "size": 9, "symbol": symbols[standing % len(symbols)]},
         "hovertemplate": "%{y:.2f} % %{text}",
     }
 
@@ -127,26 +127,28 @@ def _budgets(
     grid = [round(low + step * (high - low) / (BUDGETS - 1)) for step in range(BUDGETS)]
     columns = [heights(treads[row.id], grid) for row in rows]
     lines = [
-        [shown(count(budget), budget), *(_height(column[place]) for column in columns)]
-        for place, budget in enumerate(grid)
+        [shown(count(budget), budget), *(_height(column[standing]) for column in columns)]
+        for standing, budget in enumerate(grid)
     ]
     heads = [">budget, MACs", *(f">{row.label}" for row in rows)]
     return table("Accuracy at evenly spaced budgets, % (lowest to highest seed)", heads, lines)
 
 
-def _height(found: tuple[float, float, float] | None) -> Cell:
-    if found is None:
+def _height(heights: tuple[float, float, float] | None) -> Cell:
+    if heights is None:
         return number(None, "")
-    mean, low, high = found
+    mean, low, high = heights
     return Cell(percent(mean), f"{percent(low)} to {percent(high)}" if low < high else "", mean)
 
 
 def price_chart(board: Board, palette: Palette, key: str) -> Chart:
     """Mean Pareto accuracy against training MACs, the front of both through the rows."""
-    places = [place for place in board.places if place.accuracy is not None]
-    costs = [(place, place.row.mean("cost", "train_macs") or 0.0) for place in places]
+    places = [standing for standing in board.places if standing.accuracy is not None]
+    costs = [(standing, standing.row.mean("cost", "train_macs") or 0.0) for standing in places]
     edge = sorted(
-        (cost, place.accuracy.mean) for place, cost in costs if place.front and place.accuracy
+        (cost, standing.accuracy.mean)
+        for standing, cost in costs
+        if standing.front and standing.accuracy
     )
     data: list[dict[str, Any]] = [
         {
@@ -159,57 +161,67 @@ def price_chart(board: Board, palette: Palette, key: str) -> Chart:
             "hoverinfo": "skip",
         }
     ]
-    data += [_marker(place, cost, palette) for place, cost in costs]
+    data += [_marker(standing, cost, palette) for standing, cost in costs]
     values = [cost for _, cost in costs if cost]
     wide = bool(values) and max(values) > 5 * min(values)
     scale = {"type": "log"} if wide else {"type": "linear", "rangemode": "tozero"}
     x = axis("training MACs", tickformat="~s", **scale)
-    told = [f"{p.row.label} {_mean(p)} % for {count(cost)}" for p, cost in costs]
+    texts = [f"{p.row.label} {_mean(p)} % for {count(cost)}" for p, cost in costs]
     return Chart(
         id=f"{key}-price",
         title="Accuracy against cost",
         about="Up is better, left is cheaper. Whiskers: 95 % interval over seeds. The dotted front "
         "runs through rows that none beats at both; pale rows have a cheaper one that is no worse.",
-        alt=f"Mean Pareto accuracy against training MACs: {listed(told)}.",
+        alt=f"Mean Pareto accuracy against training MACs: {listed(texts)}.",
         figure=figure(data, x, axis("mean Pareto accuracy, %"), hovermode="closest"),
         table=_prices(costs),
     )
 
 
-def _mean(place: Standing) -> str:
-    return percent(place.accuracy.mean if place.accuracy else None)
+def _mean(standing: Standing) -> str:
+    return percent(standing.accuracy.mean if standing.accuracy else None)
 
 
-def _marker(place: Standing, cost: float, palette: Palette) -> dict[str, Any]:
-    found, name = place.accuracy, place.row.label
-    assert found is not None
-    above = 0.0 if found.high is None else found.high - found.mean
+def _marker(standing: Standing, cost: float, palette: Palette) -> dict[str, Any]:
+    accuracy, name = standing.accuracy, standing.row.label
+    assert accuracy is not None
+    mean = accuracy.mean
+    above = 0.0 if accuracy.high is None else min(accuracy.high, 100.0) - mean
+    below = 0.0 if accuracy.low is None else mean - max(accuracy.low, 0.0)
     return {
         "type": "scatter",
         "mode": "markers",
         "name": label(name),
         "x": [cost],
-        "y": [round(found.mean, 4)],
-        "error_y": {"type": "data", "array": [above], "color": palette.hue(name), "width": 5},
+        "y": [round(mean, 4)],
+        "error_y": {
+            "type": "data",
+            "array": [above],
+            "arrayminus": [below],
+            "symmetric": False,
+            "color": palette.hue(name),
+            "width": 5,
+        },
         "marker": {"color": palette.hue(name), "size": 13, "symbol": palette.symbol(name)},
-        "opacity": 0.45 if place.greyed_by else 1.0,
+        "opacity": 0.45 if standing.greyed_by else 1.0,
         "hovertemplate": "%{y:.2f} % for %{x:.3s} MACs<extra>%{fullData.name}</extra>",
     }
 
 
 def _prices(costs: Sequence[tuple[Standing, float]]) -> HtmlTable:
     lines = []
-    for place, cost in costs:
-        found = place.accuracy
-        assert found is not None
-        told = "" if found.low is None else f"{percent(found.low)} to {percent(found.high)}"
+    for standing, cost in costs:
+        accuracy = standing.accuracy
+        assert accuracy is not None
+        n = len(standing.row.good)
+        limits = "" if accuracy.low is None else interval(accuracy.low, accuracy.high, n)
         lines.append(
             [
-                word(place.row.label),
-                Cell(percent(found.mean), told, found.mean),
+                word(standing.row.label),
+                Cell(percent(accuracy.mean), limits, accuracy.mean),
                 shown(count(cost), cost),
-                word("yes" if place.front else "no"),
-                word(", ".join(place.greyed_by)),
+                word("yes" if standing.front else "no"),
+                word(", ".join(standing.greyed_by)),
             ]
         )
     heads = ["row", ">mean Pareto accuracy, %", ">training MACs", "on the front", "greyed by"]

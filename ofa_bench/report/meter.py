@@ -24,19 +24,19 @@ def metered(results: Path, record: Record) -> Metered | None:
         lines = read_bytes(path, "meter-bytes").splitlines()
     except UsageError:
         return None
-    found = dict(each for each in map(_read, lines) if each is not None)
-    if not found:
+    by_step = dict(line for line in map(_read, lines) if line is not None)
+    if not by_step:
         return None
-    steps = sorted(found)  # a step done again after a kill counts once
-    ratios, cosines = zip(*(found[step] for step in steps), strict=True)
+    steps = sorted(by_step)  # a step done again after a kill counts once
+    ratios, cosines = zip(*(by_step[step] for step in steps), strict=True)
     return Metered(tuple(steps), ratios, cosines)
 
 
 def _read(line: bytes) -> tuple[int, tuple[float | None, float | None]] | None:
     try:
-        told = json.loads(line)
-        ratio, cosine = told["all"]
-        return int(told["step"]), (_finite(ratio), _finite(cosine))
+        values = json.loads(line)
+        ratio, cosine = values["all"]
+        return int(values["step"]), (_finite(ratio), _finite(cosine))
     except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None
 

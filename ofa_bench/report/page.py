@@ -19,8 +19,7 @@ from ofa_bench.leaderboard.screening import unranked_entry
 from ofa_bench.records.schema import Record
 from ofa_bench.records.store import StoredRecord
 from ofa_bench.records.validation.validate import UNUSABLE
-from ofa_bench.report import board_section as standings
-from ofa_bench.report import compared, training
+from ofa_bench.report import board_section, compared, training
 from ofa_bench.report.candidates import candidates
 from ofa_bench.report.cards import rendered
 from ofa_bench.report.charts import Chart, Palette
@@ -34,7 +33,7 @@ from ofa_bench.sanitize import plain_text
 
 @dataclass(frozen=True)
 class Sources:
-    """What records do not hold: a run's rates (or why they cannot be told), its meter's lines,
+    """What records do not hold: a run's rates (or why they cannot be computed), its meter's lines,
     and a method's card as Markdown."""
 
     rates: Callable[[Record], Rates | str]
@@ -50,9 +49,11 @@ def page(
 ) -> str:
     """One HTML page that needs no network; `pair` are two records to hold against each other,
     `unread` the files that could not be."""
-    palette = Palette(place.row.label for board in boards for place in board.places)
-    entries = [entry for board in boards for place in board.places for entry in place.row.good]
-    failed = [record for b in boards for place in b.places for record in place.row.failed]
+    palette = Palette(standing.row.label for board in boards for standing in board.places)
+    entries = [
+        entry for board in boards for standing in board.places for entry in standing.row.good
+    ]
+    failed = [record for b in boards for standing in b.places for record in standing.row.failed]
     return _written(
         "page.html",
         tracks=[_track(board, palette, sources, f"t{n}") for n, board in enumerate(boards)],
@@ -75,7 +76,7 @@ def showable(boards: Sequence[Board], sources: Sources) -> tuple[list[Board], li
             continue
         except (BenchError, *UNUSABLE):
             kept: list[StoredRecord] = []
-        for entry in [entry for place in board.places for entry in place.row.good]:
+        for entry in [entry for standing in board.places for entry in standing.row.good]:
             try:
                 page_of_track(board_of(board.track, [*kept, entry], board.delta), sources)
                 kept.append(entry)
@@ -88,7 +89,7 @@ def showable(boards: Sequence[Board], sources: Sources) -> tuple[list[Board], li
 
 def page_of_track(board: Board, sources: Sources) -> None:
     """Lay out a track's part of a page, to learn whether it can be."""
-    palette = Palette(place.row.label for place in board.places)
+    palette = Palette(standing.row.label for standing in board.places)
     charts = _track(board, palette, sources, "t0")["charts"].values()
     embedded([chart.figure for chart in charts if chart is not None])
 
@@ -97,7 +98,7 @@ def _track(board: Board, palette: Palette, sources: Sources, key: str) -> dict[s
     papers = published(board.track.dataset)
     rated, untold = _rates(board, sources)
     charts: dict[str, Chart | None] = {"spending": spending_chart(board, key)}
-    if any(place.row.good for place in board.places):
+    if any(standing.row.good for standing in board.places):
         charts["price"] = price_chart(board, palette, key)
         charts["fronts"] = fronts_chart(board, papers, palette, key)
         charts["curves"] = training.curves_chart(board, palette, key)
@@ -107,12 +108,12 @@ def _track(board: Board, palette: Palette, sources: Sources, key: str) -> dict[s
         "key": key,
         "name": compared.title(board),
         "facts": compared.facts(board),
-        "preface": standings.preface(board),
-        "leaderboard": standings.leaderboard(board),
-        "pairs": standings.pairs(board),
-        "caveats": standings.caveats(board),
+        "preface": board_section.preface(board),
+        "leaderboard": board_section.leaderboard(board),
+        "pairs": board_section.pairs(board),
+        "caveats": board_section.caveats(board),
         "more": list(board.more),
-        "papers": [(paper, standings.paper_table(paper)) for paper in papers],
+        "papers": [(paper, board_section.paper_table(paper)) for paper in papers],
         "charts": charts,
         "untold": untold,
         "readings": readings(board),
@@ -124,29 +125,29 @@ def _track(board: Board, palette: Palette, sources: Sources, key: str) -> dict[s
 
 
 def _rates(board: Board, sources: Sources) -> tuple[dict[str, Rates], list[str]]:
-    """The rates of each row by label, and why those of others cannot be told."""
-    found, untold = {}, []
-    for place in board.places:
-        told = sources.rates(place.row.any)
-        if isinstance(told, str):
-            untold.append(f"{place.row.label}: {told}")
+    """The rates of each row by label, and why those of others cannot be computed."""
+    by_label, untold = {}, []
+    for standing in board.places:
+        value = sources.rates(standing.row.any)
+        if isinstance(value, str):
+            untold.append(f"{standing.row.label}: {value}")
         else:
-            found[place.row.label] = told
-    return found, untold
+            by_label[standing.row.label] = value
+    return by_label, untold
 
 
 def _meters(board: Board, sources: Sources) -> dict[str, Metered]:
-    rows: Iterable[BoardRow] = (place.row for place in board.places)
-    found = {row.label: _first(sources.meter(r) for r in compared.records(row)) for row in rows}
-    return {name: told for name, told in found.items() if told is not None}
+    rows: Iterable[BoardRow] = (standing.row for standing in board.places)
+    by_label = {row.label: _first(sources.meter(r) for r in compared.records(row)) for row in rows}
+    return {name: value for name, value in by_label.items() if value is not None}
 
 
-def _first(found: Iterable[Metered | None]) -> Metered | None:
-    return next((each for each in found if each is not None), None)
+def _first(meters: Iterable[Metered | None]) -> Metered | None:
+    return next((meter for meter in meters if meter is not None), None)
 
 
 def _cards(boards: Sequence[Board], sources: Sources) -> Mapping[str, Markup]:
-    names = {place.row.any.method.name for board in boards for place in board.places}
+    names = {standing.row.any.method.name for board in boards for standing in board.places}
     texts = {name: sources.card(name) for name in sorted(names)}
     return {name: rendered(text) for name, text in texts.items() if text is not None}
 

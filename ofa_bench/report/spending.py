@@ -33,15 +33,15 @@ class Segment:
 
 def segments(row: BoardRow) -> list[Segment]:
     """A row's MACs in the order of its phases."""
-    found, before = [], 0.0
+    segments, before = [], 0.0
     for phases in ledgers(row):
         roles = dict.fromkeys(role for phase in phases for role in phase.macs)
         spent = {role: fmean(phase.macs.get(role, 0) for phase in phases) for role in roles}
         for role in sorted(roles, key=_rank):
             main = role == max(spent, key=spent.__getitem__)
-            found.append(Segment(phases[0].name, role, spent[role], before, main))
+            segments.append(Segment(phases[0].name, role, spent[role], before, main))
             before += spent[role]
-    return found
+    return segments
 
 
 def ledgers(row: BoardRow) -> Iterator[tuple[PhaseCost, ...]]:
@@ -56,11 +56,13 @@ def _rank(role: str) -> int:
 
 def spending_chart(board: Board, key: str) -> Chart:
     """A bar a row, cut by phase in the order of time and coloured by role."""
-    rows = [place.row for place in board.places]
+    rows = [standing.row for standing in board.places]
     parts = {row.id: segments(row) for row in rows}
-    totals = {row.id: sum(each.macs for each in parts[row.id]) for row in rows}
+    totals = {row.id: sum(item.macs for item in parts[row.id]) for row in rows}
     dearest = max(totals.values(), default=0.0) or 1.0
-    roles = sorted({each.role for found in parts.values() for each in found}, key=_rank)
+    roles = sorted(
+        {item.role for parts_of_row in parts.values() for item in parts_of_row}, key=_rank
+    )
     data = [_bars(role, rows, parts, dearest) for role in roles]
     y = axis("", type="category", autorange="reversed", fixedrange=True, ticksuffix=" ")
     x = axis("training MACs", tickformat="~s", rangemode="tozero")
@@ -81,19 +83,19 @@ def spending_chart(board: Board, key: str) -> Chart:
 def _bars(
     role: str, rows: Sequence[BoardRow], parts: dict[str, list[Segment]], dearest: float
 ) -> dict[str, Any]:
-    mine = [(row, each) for row in rows for each in parts[row.id] if each.role == role]
+    mine = [(row, item) for row in rows for item in parts[row.id] if item.role == role]
     color = f"var(--{role})" if role in ROLES else "var(--muted)"
     return {
         "type": "bar",
         "orientation": "h",
         "name": label(role),
         "y": [label(row.label) for row, _ in mine],
-        "x": [round(each.macs) for _, each in mine],
-        "base": [round(each.before) for _, each in mine],
-        "customdata": [label(each.phase) for _, each in mine],
+        "x": [round(item.macs) for _, item in mine],
+        "base": [round(item.before) for _, item in mine],
+        "customdata": [label(item.phase) for _, item in mine],
         "text": [
-            label(each.phase, 24) if each.main and each.macs > READABLE * dearest else ""
-            for _, each in mine
+            label(item.phase, 24) if item.main and item.macs > READABLE * dearest else ""
+            for _, item in mine
         ],
         "textposition": "inside",
         "insidetextanchor": "middle",
@@ -127,15 +129,15 @@ def _line(
     """One phase, or several added up."""
 
     def total(field: str) -> float:
-        return sum(fmean(getattr(each, field) for each in seeds) for seeds in every)
+        return sum(fmean(getattr(item, field) for item in seeds) for seeds in every)
 
     def macs(role: str) -> float:
-        return sum(fmean(each.macs.get(role, 0) for each in seeds) for seeds in every)
+        return sum(fmean(item.macs.get(role, 0) for item in seeds) for seeds in every)
 
     seconds, wall = total("device_seconds"), total("wall_seconds")
-    passes = sum(fmean(sum(each.passes.values()) for each in seeds) for seeds in every)
+    passes = sum(fmean(sum(item.passes.values()) for item in seeds) for seeds in every)
     spent = [macs(role) for role in roles]
-    peak = max((each.peak_bytes for seeds in every for each in seeds), default=0)
+    peak = max((item.peak_bytes for seeds in every for item in seeds), default=0)
     waited = sum(fmean(e.waiting_share * e.wall_seconds for e in seeds) for seeds in every)
     return [
         word(name, mark),
@@ -157,8 +159,8 @@ def _waiting(share: float, mark: str) -> Cell:
 
 
 def _energy(every: Sequence[tuple[PhaseCost, ...]], mark: str) -> Cell:
-    told = [[each.energy_joules for each in seeds] for seeds in every]
-    if not told or any(joules is None for seeds in told for joules in seeds):
+    energies = [[item.energy_joules for item in seeds] for seeds in every]
+    if not energies or any(joules is None for seeds in energies for joules in seeds):
         return Cell(DASH, mark=mark)
-    hours = sum(fmean(j for j in seeds if j is not None) for seeds in told) / 3600
+    hours = sum(fmean(j for j in seeds if j is not None) for seeds in energies) / 3600
     return shown(f"{hours:.3g} Wh", hours, mark)

@@ -41,7 +41,7 @@ class Metered:
 
 def curves_chart(board: Board, palette: Palette, key: str) -> Chart | None:
     """Accuracy on select of the largest and the smallest net; None where no run kept a curve."""
-    rows = [(place.row, curve(place.row)) for place in board.places if place.row.good]
+    rows = [(index.row, curve(index.row)) for index in board.places if index.row.good]
     rows = [(row, points) for row, points in rows if points]
     if not rows:
         return None
@@ -53,13 +53,13 @@ def curves_chart(board: Board, palette: Palette, key: str) -> Chart | None:
     lines = [
         [
             word(row.label),
-            word(points[place].phase),
-            number(points[place].epoch, ".2f"),
-            shown(percent(points[place].largest), points[place].largest),
-            shown(percent(points[place].smallest), points[place].smallest),
+            word(points[index].phase),
+            number(points[index].epoch, ".2f"),
+            shown(percent(points[index].largest), points[index].largest),
+            shown(percent(points[index].smallest), points[index].smallest),
         ]
         for row, points in rows
-        for place in thinned(len(points), LINES)
+        for index in thinned(len(points), LINES)
     ]
     heads = ["row", "phase", ">epoch", ">largest, %", ">smallest, %"]
     return Chart(
@@ -113,21 +113,21 @@ def _plain(name: str) -> str:
     return label(name).replace("%", "&#37;").replace("{", "&#123;")
 
 
-def rates_chart(found: Mapping[str, Rates], palette: Palette, key: str) -> Chart | None:
-    """Rate and least share over epochs, by row label; None where none could be told."""
-    if not found:
+def rates_chart(by_label: Mapping[str, Rates], palette: Palette, key: str) -> Chart | None:
+    """Rate and least share over epochs, by row label; None where none could be computed."""
+    if not by_label:
         return None
-    ramped = any(share is not None and share < 1 for t in found.values() for share in t.shares)
+    ramped = any(share is not None and share < 1 for t in by_label.values() for share in t.shares)
     data = [
-        _line(name, told.epochs, told.rates, palette, "%{y:.4g} at epoch %{x:.2f}")
-        for name, told in found.items()
+        _line(name, series.epochs, series.rates, palette, "%{y:.4g} at epoch %{x:.2f}")
+        for name, series in by_label.items()
     ]
     layout: dict[str, Any] = {"hovermode": "closest"}
     if ramped:
         data += [
-            _line(name, told.epochs, told.shares, palette, "%{y:.3g} at epoch %{x:.2f}")
+            _line(name, series.epochs, series.shares, palette, "%{y:.3g} at epoch %{x:.2f}")
             | {"yaxis": "y2", "showlegend": False}
-            for name, told in found.items()
+            for name, series in by_label.items()
         ]
         layout["yaxis2"] = axis("share ε", domain=PANELS[1], rangemode="tozero")
     top = axis("learning rate", domain=PANELS[0] if ramped else [0, 1], rangemode="tozero")
@@ -135,14 +135,14 @@ def rates_chart(found: Mapping[str, Rates], palette: Palette, key: str) -> Chart
     lines = [
         [
             word(name),
-            number(told.epochs[place], ".2f"),
-            shown(rate(told.rates[place]), told.rates[place]),
-            number(told.shares[place], ".4g"),
+            number(series.epochs[index], ".2f"),
+            shown(rate(series.rates[index]), series.rates[index]),
+            number(series.shares[index], ".4g"),
         ]
-        for name, told in found.items()
-        for place in thinned(len(told.epochs), LINES)
+        for name, series in by_label.items()
+        for index in thinned(len(series.epochs), LINES)
     ]
-    peaks = [f"{name} {rate(max(told.rates))}" for name, told in found.items()]
+    peaks = [f"{name} {rate(max(series.rates))}" for name, series in by_label.items()]
     return Chart(
         id=f"{key}-rates",
         title="Learning rate and ε",
@@ -169,27 +169,27 @@ def _line(
     }
 
 
-def interference_chart(found: Mapping[str, Metered], palette: Palette, key: str) -> Chart | None:
+def interference_chart(by_label: Mapping[str, Metered], palette: Palette, key: str) -> Chart | None:
     """How the smaller nets' gradients outweigh the largest net's; None where none was metered."""
-    if not found:
+    if not by_label:
         return None
     data, lines = [], []
-    for name, told in found.items():
-        kept = thinned(len(told.steps), POINTS)
-        steps = [told.steps[place] for place in kept]
-        ratios = [told.ratios[place] for place in kept]
-        cosines = [told.cosines[place] for place in kept]
+    for name, series in by_label.items():
+        kept = thinned(len(series.steps), POINTS)
+        steps = [series.steps[index] for index in kept]
+        ratios = [series.ratios[index] for index in kept]
+        cosines = [series.cosines[index] for index in kept]
         data.append(_line(name, steps, ratios, palette, "ratio %{y:.3g} at step %{x}"))
         lower = _line(name, steps, cosines, palette, "cosine %{y:.3f} at step %{x}")
         data.append(lower | {"yaxis": "y2", "showlegend": False})
         lines += [
             [
                 word(name),
-                number(told.steps[place], ",d"),
-                number(told.ratios[place], ".3g"),
-                number(told.cosines[place], ".3f"),
+                number(series.steps[index], ",d"),
+                number(series.ratios[index], ".3g"),
+                number(series.cosines[index], ".3f"),
             ]
-            for place in thinned(len(told.steps), LINES)
+            for index in thinned(len(series.steps), LINES)
         ]
     drawn = figure(
         data,
@@ -199,7 +199,7 @@ def interference_chart(found: Mapping[str, Metered], palette: Palette, key: str)
         yaxis2=axis("cosine", domain=PANELS[1]),
         hovermode="closest",
     )
-    ends = [f"{name} {number(told.ratios[-1], '.3g').text}" for name, told in found.items()]
+    ends = [f"{name} {number(series.ratios[-1], '.3g').text}" for name, series in by_label.items()]
     return Chart(
         id=f"{key}-interference",
         title="Gradient interference",

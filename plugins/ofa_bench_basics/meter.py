@@ -40,18 +40,18 @@ class Meter:
         self, step: Step, draws: Sequence[Draw], grads: Tensor, shares: Sequence[float]
     ) -> Tensor:
         """The plain sum, after a look at its parts."""
-        places = [place for place, draw in enumerate(draws) if draw.role is Role.LARGEST]
+        places = [index for index, draw in enumerate(draws) if draw.role is Role.LARGEST]
         if self._path is not None and len(places) == 1 and len(draws) > 1:
             full = grads[places[0]]
             others = grads.sum(0) - full
-            told = {"step": step.index, "phase": step.phase.name, "share": min(shares)}
-            told |= {"all": compared(full, others)}
-            told["blocks"] = {
+            line = {"step": step.index, "phase": step.phase.name, "share": min(shares)}
+            line |= {"all": compared(full, others)}
+            line["blocks"] = {
                 name: compared(_part(full, ranges), _part(others, ranges))
                 for name, ranges in self._ranges.items()
             }
             with self._path.open("a", encoding="utf-8") as stream:
-                stream.write(json.dumps(told) + "\n")
+                stream.write(json.dumps(line) + "\n")
         return grads.sum(0)
 
     @hookimpl
@@ -63,31 +63,31 @@ class Meter:
         steps = {line["step"]: line for line in lines}  # a step done again after a kill counts once
         folder = self._path.parent / "readings"
         folder.mkdir(exist_ok=True)
-        told = json.dumps(summed([steps[index] for index in sorted(steps)]))
-        (folder / "meter.json").write_text(told, encoding="utf-8")
+        text = json.dumps(summed([steps[index] for index in sorted(steps)]))
+        (folder / "meter.json").write_text(text, encoding="utf-8")
 
 
 def summed(lines: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     """Means of norm ratio and cosine where the smaller nets join, and at the end."""
-    found = {}
-    for place, name in enumerate(("norm ratio", "cosine")):
+    means = {}
+    for index, name in enumerate(("norm ratio", "cosine")):
         for when, some in (
             ("first step", lines[:1]),
             ("first 10 steps", lines[:10]),
             ("last 10 steps", lines[-10:]),
         ):
-            values = [line["all"][place] for line in some if line["all"][place] is not None]
+            values = [line["all"][index] for line in some if line["all"][index] is not None]
             if values:
-                found[f"{name}, {when}"] = fmean(values)
-    return found
+                means[f"{name}, {when}"] = fmean(values)
+    return means
 
 
 def blocks(parameters: Mapping[str, tuple[int, int]]) -> dict[str, list[tuple[int, int]]]:
     """Ranges by block: the first two words of a parameter's name."""
-    found: dict[str, list[tuple[int, int]]] = {}
+    groups: dict[str, list[tuple[int, int]]] = {}
     for name, span in parameters.items():
-        found.setdefault(".".join(name.split(".")[:2]), []).append(span)
-    return found
+        groups.setdefault(".".join(name.split(".")[:2]), []).append(span)
+    return groups
 
 
 def compared(full: Tensor, others: Tensor) -> list[Any]:

@@ -26,10 +26,10 @@ class MLflow(Tracker):
         logging.getLogger("mlflow").setLevel(logging.WARNING)  # tables made are no news
         beside = f"sqlite:///{(run.folder.parent.parent / 'mlflow.db').absolute()}"
         self._client = MlflowClient(os.environ.get("MLFLOW_TRACKING_URI") or beside)
-        found = self._client.get_experiment_by_name(EXPERIMENT)
-        experiment = found.experiment_id if found else self._client.create_experiment(EXPERIMENT)
-        told = f"tags.ofa_bench = '{run.run_id}'"
-        begun = self._client.search_runs([experiment], told, max_results=1)
+        known = self._client.get_experiment_by_name(EXPERIMENT)
+        experiment = known.experiment_id if known else self._client.create_experiment(EXPERIMENT)
+        query = f"tags.ofa_bench = '{run.run_id}'"
+        begun = self._client.search_runs([experiment], query, max_results=1)
         if begun:
             self._id = begun[0].info.run_id
             return

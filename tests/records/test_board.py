@@ -103,3 +103,22 @@ def test_rows_of_one_method_are_named_by_what_they_differ_in() -> None:
         "twin": "alpha (cosine, cosine.draws 2) (twin)",
         "alone": "beta",
     }
+
+
+def test_two_seeds_give_no_rank_and_no_impossible_interval(tmp_path: Path) -> None:
+    """The texts of a board with few seeds; its JSON keeps rank and interval as computed."""
+    store = Store(tmp_path)
+    for name, values in (("high", (96.0, 99.0)), ("wide", (20.0, 80.0)), ("sure", (50.0,) * 3)):
+        for seed, value in enumerate(values):
+            store.write(*make(name, seed, value))
+    (made,) = boards(store)
+    document = {row["label"]: row for row in to_json(made)["rows"]}
+    assert document["high"]["provisional"] and document["high"]["rank"] is not None
+    assert document["high"]["mean_pareto_accuracy"]["high"] > 100
+    text = to_markdown(made)
+    assert "to 100.00)" in text and "n = 2: too wide to tell" in text
+    assert "* n = 2: order not told (high, wide)." in text
+    assert "can go unseen" not in text and "show any difference" in text
+    rows = [line[2:].split(" | ") for line in text.splitlines() if line.count("|") > 12]
+    ranks = {row[1]: row[0] for row in rows}
+    assert ranks["high"] == ranks["wide"] == "–" and ranks["sure"] == "1"

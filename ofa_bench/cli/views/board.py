@@ -29,26 +29,26 @@ COLUMNS = (
 
 
 def document(boards: Sequence[Board], **more: Any) -> dict[str, Any]:
-    """All rows of the boards, each with its track, and what else the boards say."""
-    told = [to_json(board) for board in boards]
-    rows = [{"track": board["track"], **row} for board in told for row in board.pop("rows")]
-    return {**more, "rows": rows, "tracks": told}
+    """The boards as JSON: all rows, each with its track, and the tracks."""
+    documents = [to_json(board) for board in boards]
+    rows = [{"track": board["track"], **row} for board in documents for row in board.pop("rows")]
+    return {**more, "rows": rows, "tracks": documents}
 
 
 def show(board: Board, title: str = "") -> None:
-    """A board as a table, and what its rows need to have said of them."""
-    console.table(COLUMNS, [_cells(place) for place in board.places], title)
-    for place in board.places:
-        failed = place.row.failed
-        told = {f"seed {record.seed} {record.status}" for record in failed}
-        for line in reproduced_lines(place.row):
-            console.say(f"✓ {place.row.label}: {line}")
-        for note in place.row.notes:
-            if note not in told:
-                console.say(f"{place.row.label}: {note}")
+    """Print a board as a table, then the notes on its rows."""
+    console.table(COLUMNS, [_cells(standing) for standing in board.places], title)
+    for standing in board.places:
+        failed = standing.row.failed
+        known = {f"seed {record.seed} {record.status}" for record in failed}
+        for line in reproduced_lines(standing.row):
+            console.say(f"✓ {standing.row.label}: {line}")
+        for note in standing.row.notes:
+            if note not in known:
+                console.say(f"{standing.row.label}: {note}")
         for record in failed:
             reason = f": {record.error}" if record.error else ""
-            console.say(f"{place.row.label}: seed {record.seed} {record.status}{reason}")
+            console.say(f"{standing.row.label}: seed {record.seed} {record.status}{reason}")
 
 
 def unranked_document(unranked: Iterable[Unranked]) -> dict[str, Any]:
@@ -66,21 +66,21 @@ def list_unranked(unranked: Iterable[Unranked]) -> None:
             console.say(line)
 
 
-def _cells(place: Standing) -> tuple[object, ...]:
-    row, accuracy = place.row, place.accuracy
+def _cells(standing: Standing) -> tuple[object, ...]:
+    row, accuracy = standing.row, standing.accuracy
     if accuracy is None:
         status = row.failed[0].status if row.failed else DASH
         return (DASH, row.label, row.n, status, *[DASH] * (len(COLUMNS) - 4))
-    told = row_json(place)
-    cost = told["cost"]
+    values = row_json(standing)
+    cost = values["cost"]
     return (
-        f"{place.rank}?" if place.provisional else place.rank,
+        standing.rank_text,
         row.label + (REPRODUCED if row.reproduced else ""),
         row.n,
         percent(accuracy.mean),
-        interval(accuracy.low, accuracy.high),
-        percent(told["largest_top1"]),
-        percent(told["smallest_top1"]),
+        interval(accuracy.low, accuracy.high, len(row.good)),
+        percent(values["largest_top1"]),
+        percent(values["smallest_top1"]),
         count(cost["train_macs"]),
         duration(cost["device_seconds"]),
         DASH if cost["usd"] is None else cost["usd"],
@@ -89,16 +89,10 @@ def _cells(place: Standing) -> tuple[object, ...]:
 
 def caveats(board: Board) -> list[str]:
     """What the number of seeds can and cannot show."""
-    ranked = [place for place in board.places if place.accuracy is not None]
-    lines = []
-    if any(place.provisional for place in ranked):
-        lines.append("? fewer than 3 seeds: the order is provisional")
-    if board.detectable is not None:
-        lines.append(
-            f"differences below {board.detectable:.2f} points cannot be told apart with these seeds"
-        )
-    elif ranked:
-        lines.append("one seed a row says nothing about what another seed would give")
+    ranked = [standing for standing in board.places if standing.accuracy is not None]
+    lines = board.order_caveats()
+    if ranked:
+        lines.append(board.detectable_text)
     return lines
 
 

@@ -15,21 +15,21 @@ POINTS = ("row", "budget", ">n", ">training MACs", ">device time", ">mean Pareto
 REACHED = ("row", ">training MACs", "95 %")
 
 
-def document(found: Sequence[CurveGroup], accuracy: float | None) -> list[dict[str, Any]]:
+def document(groups: Sequence[CurveGroup], accuracy: float | None) -> list[dict[str, Any]]:
     """Families with their crossings, and the cost of an accuracy."""
     return [
         {
             **asdict(family),
-            "crossings": [asdict(each) for each in family.crossings()],
-            "reach": [asdict(each) for each in family.reach(accuracy)] if accuracy else [],
+            "crossings": [asdict(item) for item in family.crossings()],
+            "reach": [asdict(item) for item in family.reach(accuracy)] if accuracy else [],
         }
-        for family in found
+        for family in groups
     ]
 
 
-def show(found: Sequence[CurveGroup], accuracy: float | None) -> None:
+def show(groups: Sequence[CurveGroup], accuracy: float | None) -> None:
     """Tables and sentences."""
-    for family in found:
+    for family in groups:
         console.table(POINTS, _points(family), family.name)
         if accuracy is not None:
             console.table(REACHED, _reached(family, accuracy), f"cost to reach {accuracy:g} %")
@@ -37,10 +37,10 @@ def show(found: Sequence[CurveGroup], accuracy: float | None) -> None:
             console.say(line)
 
 
-def markdown(found: Sequence[CurveGroup], accuracy: float | None) -> str:
+def markdown(groups: Sequence[CurveGroup], accuracy: float | None) -> str:
     """The same as text for a page."""
     parts = []
-    for family in found:
+    for family in groups:
         parts += [f"## {cell(family.name)}", "", *_table(POINTS, _points(family)), ""]
         if accuracy is not None:
             parts += [f"Cost to reach {accuracy:g} %:", ""]
@@ -65,7 +65,7 @@ def _points(family: CurveGroup) -> list[tuple[object, ...]]:
             count(point.macs),
             duration(point.hours * 3600),
             percent(point.accuracy.mean),
-            interval(point.accuracy.low, point.accuracy.high),
+            interval(point.accuracy.low, point.accuracy.high, point.n),
         )
         for curve in family.curves
         for point in curve.points
@@ -73,7 +73,7 @@ def _points(family: CurveGroup) -> list[tuple[object, ...]]:
 
 
 def _reached(family: CurveGroup, accuracy: float) -> list[tuple[object, ...]]:
-    return [(each.label, *_cost(each)) for each in family.reach(accuracy)]
+    return [(item.label, *_cost(item)) for item in family.reach(accuracy)]
 
 
 def _cost(reach: Reach) -> tuple[str, str]:
@@ -87,6 +87,6 @@ def _cost(reach: Reach) -> tuple[str, str]:
 
 def _crossed(family: CurveGroup) -> list[str]:
     return [
-        f"{each.then} passes {each.first} at {count(each.macs)} training MACs"
-        for each in family.crossings()
+        f"{item.then} passes {item.first} at {count(item.macs)} training MACs"
+        for item in family.crossings()
     ]

@@ -40,5 +40,5 @@ def show(boards: Sequence[Board]) -> None:
 
 
 def _files(boards: Sequence[Board]) -> dict[str, list[Path]]:
-    rows = [place.row for board in boards for place in board.places]
+    rows = [standing.row for board in boards for standing in board.places]
     return {row.label: [entry.path for entry in row.good] for row in rows}

@@ -38,12 +38,12 @@ class ProgressRate:
         while len(self._seen) > 2 and self._seen[0][0] < now - WINDOW:
             self._seen.popleft()
 
-    def _speed(self, place: int) -> float | None:
+    def _speed(self, index: int) -> float | None:
         if len(self._seen) < 2:
             return None
         first, last = self._seen[0], self._seen[-1]
         seconds = last[0] - first[0]
-        return (last[place] - first[place]) / seconds if seconds > 0 else None
+        return (last[index] - first[index]) / seconds if seconds > 0 else None
 
     @property
     def work(self) -> float | None:
@@ -70,7 +70,7 @@ class ProgressView:
         self._reset()
 
     def _reset(self) -> None:
-        self.phase, self.place, self.losses = "", "", {}
+        self.phase, self.position, self.losses = "", "", {}
         self.share, self.images, self.seconds_waited = 0.0, 0.0, 0.0
         self.pace = ProgressRate(self.clock)
         self._read = -READ_EVERY
@@ -99,7 +99,7 @@ class ProgressView:
         self.pace.saw(self.share, self.images + part * batch, self.seconds_waited)
         epochs = f"{step.epoch + part / step.steps_per_epoch:.2f}/{step.budget.epochs:.4g}"
         of_steps = f"{step.index + 1:,}/{self.steps:,}" if self.steps else f"{step.index + 1:,}"
-        self.place = f"epoch {epochs} · step {of_steps} · micro-batch {done}/{of}"
+        self.position = f"epoch {epochs} · step {of_steps} · micro-batch {done}/{of}"
         self.moved()
 
     @property
@@ -123,7 +123,7 @@ class ProgressView:
         """A step is done."""
         self.images += outcome.images
         if step.index + 1 == self.steps:
-            self.phase, self.place, self.losses = "evaluation", "", {}
+            self.phase, self.position, self.losses = "evaluation", "", {}
             return
         if self.clock() - self._read < READ_EVERY:
             return
@@ -131,14 +131,14 @@ class ProgressView:
         sums: dict[str, list[float]] = {}
         for draw, loss in zip(outcome.draws, outcome.losses, strict=True):
             sums.setdefault(draw.role.value, []).append(float(loss))
-        self.losses = {role: sum(found) / len(found) for role, found in sums.items()}
+        self.losses = {role: sum(values) / len(values) for role, values in sums.items()}
 
     def evaluating(self, done: int, of: int) -> None:
         """The sealed pass: chunks of images scored so far."""
-        if not self.place.endswith("chunks"):
+        if not self.position.endswith("chunks"):
             self.pace = ProgressRate(self.clock)  # another kind of work, at a speed of its own
         self.phase, self.share = "evaluation", done / of if of else 1.0
-        self.place, self.losses = f"{done:,} of {of:,} chunks", {}
+        self.position, self.losses = f"{done:,} of {of:,} chunks", {}
         self.pace.saw(self.share, 0.0)
         self.moved()
 
@@ -155,14 +155,14 @@ class ProgressView:
 
     def text(self) -> str:
         """All of it in a line."""
-        parts = [self.phase, self.place]
-        if self.pace.images is not None and not self.place.endswith("chunks"):
+        parts = [self.phase, self.position]
+        if self.pace.images is not None and not self.position.endswith("chunks"):
             parts.append(f"{self.pace.images:,.0f} images/s")
         if self.pace.waiting >= WAITING:
             parts.append(f"{self.pace.waiting:.0%} waiting for images")
         if self.losses:
-            told = " ".join(f"{role} {loss:.3f}" for role, loss in self.losses.items())
-            parts.append(f"loss {told}")
+            losses = " ".join(f"{role} {loss:.3f}" for role, loss in self.losses.items())
+            parts.append(f"loss {losses}")
         if self.pace.work:
             parts.append(f"{duration((1 - self.share) / self.pace.work)} left")
         return " · ".join(part for part in parts if part)

@@ -1,4 +1,4 @@
-"""A recorded run's learning rate and ε, told again by the code that `plan` uses."""
+"""Recompute a recorded run's learning rate and ε with the code that `plan` uses."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ofa_bench.runs.recorded_plan import reassembled
 
 
 def rates_of(record: Record) -> Rates | str:
-    """The rates of a run, or why they cannot be told.
+    """The rates of a run, or why they cannot be computed.
 
     Only with policies that come with ofa-bench, unchanged: see `reassembled`.
     """
@@ -24,7 +24,7 @@ def rates_of(record: Record) -> Rates | str:
     if not _same_phases(assembly, record):
         return "its phases are not those that this version would run"
     try:
-        return _told(Outlook(assembly))
+        return _rates(Outlook(assembly))
     except BenchError as error:
         return error.message
     except (ArithmeticError, LookupError, TypeError, ValueError) as error:
@@ -42,7 +42,7 @@ def _same_phases(assembly: Assembly, record: Record) -> bool:
     return ran[:-1] == planned[: len(ran) - 1] and name == last[0] and steps <= last[1]
 
 
-def _told(outlook: Outlook) -> Rates:
+def _rates(outlook: Outlook) -> Rates:
     edges = [outlook.edge("", index) for index in _steps(outlook)]
     beside = [
         [share for role, share in edge["shares"].items() if role != Role.LARGEST] for edge in edges

@@ -34,9 +34,9 @@ def _sums(record: Record) -> Iterator[Finding]:
         "wall_seconds": sum(phase.wall_seconds for phase in phases),
     }
     for name, total in totals.items():
-        told = getattr(cost, name)
-        if told != total if isinstance(told, int) else far(told, total):
-            yield Finding(f"cost.{name}", f"is {told}, the phases sum to {total}")
+        recorded = getattr(cost, name)
+        if recorded != total if isinstance(recorded, int) else far(recorded, total):
+            yield Finding(f"cost.{name}", f"is {recorded}, the phases sum to {total}")
     waited = sum(phase.waiting_share * phase.wall_seconds for phase in phases)
     share = waited / cost.wall_seconds if cost.wall_seconds else 0.0
     if far(cost.waiting_share, share, 1e-6):
@@ -49,10 +49,10 @@ def _passes(record: Record, load: Loader) -> Iterator[Finding]:
     try:
         space = trained_space(record, load)
     except UsageError:
-        return  # told of already, with the scores
+        return  # reported already, with the scores
     low, high = _ends(space, record.task.classes)
-    for place, phase in enumerate(record.cost.phases):
-        where = f"cost.phases.{place}"
+    for index, phase in enumerate(record.cost.phases):
+        where = f"cost.phases.{index}"
         if set(phase.passes) != set(phase.macs):
             yield Finding(f"{where}.macs", "are of other roles than its passes")
         for role, passes in phase.passes.items():
@@ -75,8 +75,8 @@ def _ends(space: Space, classes: int) -> tuple[int, int]:
 
 
 def _dollars(record: Record) -> Iterator[Finding]:
-    told, price = record.cost.usd, price_of(record.machine.model)
+    recorded, price = record.cost.usd, price_of(record.machine.model)
     hours = record.cost.device_seconds / 3600
-    if price is None or (told is not None and not far(told, hours * price, 1e-6)):
+    if price is None or (recorded is not None and not far(recorded, hours * price, 1e-6)):
         return
-    yield Finding("cost.usd", f"is {told}, {hours:.3f} h at {price} $/h are {hours * price}")
+    yield Finding("cost.usd", f"is {recorded}, {hours:.3f} h at {price} $/h are {hours * price}")

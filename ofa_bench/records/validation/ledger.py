@@ -30,7 +30,7 @@ class PlannedPhase:
 
 
 Planned = Callable[[Record], Sequence[PlannedPhase] | str]
-"""The phases that a record's science lays out, or why they cannot be told here."""
+"""The phases that a record's science lays out, or why they cannot be computed here."""
 
 
 def ledger_findings(record: Record, planned: Planned | None) -> Iterator[Finding]:
@@ -62,9 +62,9 @@ def _images(record: Record) -> Iterator[Finding]:
         yield Finding("science.optim.batch", "does not go with the number of training images")
         return
     edges = [0, *accumulate(phase.steps for phase in phases)]
-    for place, phase in enumerate(phases):
-        where = f"cost.phases.{place}"
-        images = _seen(record, per_epoch, edges[place + 1]) - _seen(record, per_epoch, edges[place])
+    for index, phase in enumerate(phases):
+        where = f"cost.phases.{index}"
+        images = _seen(record, per_epoch, edges[index + 1]) - _seen(record, per_epoch, edges[index])
         if phase.images != images:
             yield Finding(f"{where}.images", f"is {phase.images}, its steps see {images}")
         if far(phase.epochs, phase.steps / per_epoch):
@@ -80,8 +80,8 @@ def _seen(record: Record, per_epoch: int, step: int) -> int:
     batch = int(number(table(record.science, "optim"), "batch", 1.0))
     rest = images % batch
     whole = images - (rest if rest < SHORTEST_BATCH else 0)
-    epochs, place = divmod(step, per_epoch)
-    return epochs * whole + place * batch
+    epochs, index = divmod(step, per_epoch)
+    return epochs * whole + index * batch
 
 
 def _budget(record: Record) -> Iterator[Finding]:
@@ -112,9 +112,9 @@ def _planned(record: Record, planned: Sequence[PlannedPhase]) -> Iterator[Findin
     ):
         yield Finding("cost.phases", "are not those that the science lays out")
         return
-    for place, (phase, plan) in enumerate(zip(phases, planned, strict=False)):
-        whole = record.good or place < len(phases) - 1
-        where = f"cost.phases.{place}"
+    for index, (phase, plan) in enumerate(zip(phases, planned, strict=False)):
+        whole = record.good or index < len(phases) - 1
+        where = f"cost.phases.{index}"
         if phase.steps != plan.steps if whole else phase.steps > plan.steps:
             yield Finding(f"{where}.steps", f"is {phase.steps}, the science gives {plan.steps}")
         elif whole:

@@ -28,7 +28,7 @@ def earlier(record: Record) -> set[str]:
     """The row ids that a record from before `identity` can have: one for each version of the
     shipped network, with all of its extras acting or with none."""
     task, extras = record.task, [extra.name for extra in record.method.extras]
-    found = set()
+    row_ids = set()
     for acting in (extras, []):
         hashes = {name: code for name, code in sources(record).items() if name in acting}
         hashes |= {family: getattr(record.method, family).source.hash for family in FAMILIES}
@@ -37,8 +37,8 @@ def earlier(record: Record) -> set[str]:
         science = hashed_science(record.science, task.space.name, acting, {})
         for network in NETWORKS:
             parts = [*code, f"network:{network}"]
-            found.add(row_id(science, parts, task.dataset_hash, NUMERICS))
-    return found
+            row_ids.add(row_id(science, parts, task.dataset_hash, NUMERICS))
+    return row_ids
 
 
 def sources(record: Record) -> dict[str, str]:

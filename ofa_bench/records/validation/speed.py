@@ -46,8 +46,8 @@ def speed_findings(record: Record, blocks: int) -> Iterator[Finding]:
     """Phases that took less time than the machine needs; `blocks` are those of the least net."""
     machine = record.machine
     most, least = _peak(record), LAUNCH["gpu" if machine.gpu else "cpu"] * blocks
-    for place, phase in enumerate(record.cost.phases):
-        where, macs = f"cost.phases.{place}.device_seconds", sum(phase.macs.values())
+    for index, phase in enumerate(record.cost.phases):
+        where, macs = f"cost.phases.{index}.device_seconds", sum(phase.macs.values())
         if macs > most * phase.device_seconds:
             yield Finding(
                 where,

@@ -38,7 +38,7 @@ def _spelled(record: Record) -> Iterator[Finding]:
 
 def _names(record: Record) -> Iterator[Finding]:
     science, method, task = record.science, record.method, record.task
-    said: dict[str, tuple[Any, Any]] = {
+    fields: dict[str, tuple[Any, Any]] = {
         "dataset": (science.get("dataset"), task.dataset),
         "space": (_space_name(science.get("space")), task.space.name),
         "method": (science.get("method"), method.name),
@@ -50,9 +50,9 @@ def _names(record: Record) -> Iterator[Finding]:
     }
     for family in ("shrink", "lr", "distill"):
         ours, policy = table(science, family), getattr(method, family)
-        said[f"{family}.name"] = (ours.get("name"), policy.name)
-        said[f"{family}.options"] = (ours.get("options", {}), policy.options)
-    for name, (here, there) in said.items():
+        fields[f"{family}.name"] = (ours.get("name"), policy.name)
+        fields[f"{family}.options"] = (ours.get("options", {}), policy.options)
+    for name, (here, there) in fields.items():
         if here != there:
             yield Finding(f"science.{name}", f"is {here!r}, elsewhere the record says {there!r}")
     names = task.class_names
@@ -107,10 +107,10 @@ def _times(record: Record) -> Iterator[Finding]:
 def _curve(record: Record) -> Iterator[Finding]:
     steps = sum(phase.steps for phase in record.cost.phases)
     names = {phase.name for phase in record.cost.phases}
-    for place, point in enumerate(record.curve):
+    for index, point in enumerate(record.curve):
         if point.step > steps:
-            yield Finding(f"curve.{place}.step", f"is {point.step} of {steps} steps")
+            yield Finding(f"curve.{index}.step", f"is {point.step} of {steps} steps")
         if point.phase not in names:
-            yield Finding(f"curve.{place}.phase", f"is {point.phase!r}, no phase of the ledger")
+            yield Finding(f"curve.{index}.phase", f"is {point.phase!r}, no phase of the ledger")
     if any(b.step < a.step for a, b in pairwise(record.curve)):
         yield Finding("curve", "does not go forward")

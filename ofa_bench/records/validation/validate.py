@@ -11,7 +11,7 @@ from typing import Any
 
 from ofa_bench.errors import BenchError, UsageError
 from ofa_bench.limits import advice, limit
-from ofa_bench.records import per_image as packing
+from ofa_bench.records import per_image
 from ofa_bench.records.json_text import spell
 from ofa_bench.records.schema import PolicyRecord, Record, canonical, own_hash, plain, seals
 from ofa_bench.records.spaces import Loader, installed, track_space, trained_space
@@ -109,18 +109,18 @@ def _parts(record: Record) -> tuple[PolicyRecord, ...]:
 
 def carefully(check: Callable[[], Iterator[Finding]]) -> list[Finding]:
     """A check's findings; values it cannot even work with are one more, and stop no other check."""
-    found: list[Finding] = []
+    findings: list[Finding] = []
     try:
         for finding in check():
-            found.append(finding)
-            if len(found) == MOST_FINDINGS:
-                found.append(Finding("record", "has more findings of this kind"))
+            findings.append(finding)
+            if len(findings) == MOST_FINDINGS:
+                findings.append(Finding("record", "has more findings of this kind"))
                 break
     except BenchError as error:
-        found.append(Finding("record", error.message))
+        findings.append(Finding("record", error.message))
     except UNUSABLE as error:
-        found.append(Finding("record", f"holds values that cannot be used: {error!r}"))
-    return found
+        findings.append(Finding("record", f"holds values that cannot be used: {error!r}"))
+    return findings
 
 
 def _path(path: Path, record: Record) -> Iterator[Finding]:
@@ -175,15 +175,15 @@ def _scores(record: Record, context: Context) -> Iterator[Finding]:
         yield Finding("task.space.fingerprint", "is not that of the space described")
     if list(task.resolutions) != list(space.listed):
         yield Finding("task.resolutions", f"should be {list(space.listed)}")
-    for place in range(len(scores)):
-        yield from _score(record, place, trained)
+    for index in range(len(scores)):
+        yield from _score(record, index, trained)
     if scores:
         yield from _summary(record, space)
         yield from _membership(record, space, trained, context)
 
 
-def _score(record: Record, place: int, trained: Space) -> Iterator[Finding]:
-    score, classes, name = record.scores[place], record.task.classes, f"scores.{place}"
+def _score(record: Record, index: int, trained: Space) -> Iterator[Finding]:
+    score, classes, name = record.scores[index], record.task.classes, f"scores.{index}"
     try:
         subnet = trained.subnet(score.subnet)
     except UsageError as error:
@@ -208,17 +208,17 @@ def _score(record: Record, place: int, trained: Space) -> Iterator[Finding]:
 
 def _summary(record: Record, space: Space) -> Iterator[Finding]:
     made = summarise(record.scores, space, record.task.classes)
-    told = record.summary
-    if told is None:
+    recorded = record.summary
+    if recorded is None:
         return
-    ours, theirs = made.model_dump(mode="json"), told.model_dump(mode="json")
+    ours, theirs = made.model_dump(mode="json"), recorded.model_dump(mode="json")
     ours |= ours.pop("coverage")
     theirs |= theirs.pop("coverage")
     for name, value in ours.items():
-        given = theirs[name]
-        both = isinstance(value, int | float) and isinstance(given, int | float)
-        if far(value, given) if both else value != given:
-            yield Finding(f"summary.{name}", f"is {given}, the scores say {value}")
+        stated = theirs[name]
+        both = isinstance(value, int | float) and isinstance(stated, int | float)
+        if far(value, stated) if both else value != stated:
+            yield Finding(f"summary.{name}", f"is {stated}, the scores say {value}")
 
 
 def _membership(
@@ -250,13 +250,13 @@ def _membership(
 
 
 def _bits(record: Record, bits: Callable[[], bytes | None]) -> Iterator[Finding]:
-    told = record.bits
-    if told is None:
+    recorded = record.bits
+    if recorded is None:
         return
-    if told.file != f"{record.run.id}.bits":
-        yield Finding("bits.file", f"is {told.file}, should be named as the run")
+    if recorded.file != f"{record.run.id}.bits":
+        yield Finding("bits.file", f"is {recorded.file}, should be named as the run")
     shape = (len(record.scores), record.task.splits.test.count)
-    if (told.layout.rows, told.layout.images) != shape:
+    if (recorded.layout.rows, recorded.layout.images) != shape:
         yield Finding("bits.layout", f"should be {shape[0]} candidates of {shape[1]} images")
         return
     try:
@@ -264,14 +264,14 @@ def _bits(record: Record, bits: Callable[[], bytes | None]) -> Iterator[Finding]
     except UsageError as error:
         yield Finding("bits.file", error.message)
         return
-    if hashlib.sha256(raw).hexdigest() != told.sha256:
+    if hashlib.sha256(raw).hexdigest() != recorded.sha256:
         yield Finding("bits.sha256", "is not that of the file")
-    if not packing.fits(raw, told.layout):
+    if not per_image.fits(raw, recorded.layout):
         yield Finding("bits", "are not of the size and padding their layout says")
         return
-    for place, right in enumerate(packing.counts(raw, told.layout)):
-        said = record.scores[place].top1_test
-        if not shape[1] or far(said, 100 * right / shape[1]):
+    for index, right in enumerate(per_image.counts(raw, recorded.layout)):
+        top1 = record.scores[index].top1_test
+        if not shape[1] or far(top1, 100 * right / shape[1]):
             yield Finding(
-                f"scores.{place}.top1_test", f"is {said}, the bits say {right}/{shape[1]}"
+                f"scores.{index}.top1_test", f"is {top1}, the bits say {right}/{shape[1]}"
             )

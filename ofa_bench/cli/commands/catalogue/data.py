@@ -42,7 +42,7 @@ def check(
     folder = Path(data_dir) if data_dir else None
     with listening() as stop:  # so that hashes are kept, whoever asks to stop
         stop.hint = "the same line goes on with what was hashed"
-        report = examine(spec, folder, progress=_told(), deep=deep)
+        report = examine(spec, folder, progress=_progress(), deep=deep)
     if as_json:
         console.answer(report.to_json())
     else:
@@ -50,7 +50,7 @@ def check(
     ctx.exit(0 if report.ok else 1)
 
 
-def _told() -> Callable[[int, int], None]:
+def _progress() -> Callable[[int, int], None]:
     """A line on stderr every few seconds."""
     last = time.monotonic()
 
@@ -148,7 +148,7 @@ def _cache(
     spec, folder = spec_of(dataset, discover().catalogue), Path(data_dir) if data_dir else None
     home = Path(to) if to else None
     with listening():  # so that what is half written goes away, whoever asks to stop
-        done = prepare_cache(spec, folder, home, short, agree, _told())
+        done = prepare_cache(spec, folder, home, short, agree, _progress())
     if as_json:
         console.answer(done.to_json())
         return

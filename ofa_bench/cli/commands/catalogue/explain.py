@@ -37,7 +37,7 @@ def command(as_json: bool, **values: Any) -> None:
     timed = _timed(assembly.bus)
     outlook = Outlook(assembly)
     document = outlook.document(assembly.schedule.edges[:-1])
-    found = {
+    answer = {
         **{key: document[key] for key in ("method", "composition", "phases", "macs")},
         "draws": {p.name: dict(p.passes) for p in assembly.schedule.phases},
         "first_draws": document["draws"],
@@ -49,9 +49,9 @@ def command(as_json: bool, **values: Any) -> None:
         "calls": {hook: {"calls": n, "micros": micros} for hook, (n, micros) in timed.items()},
     }
     if as_json:
-        console.answer(found)
+        console.answer(answer)
     else:
-        _show(found)
+        _show(answer)
 
 
 def _timed(bus: Any) -> dict[str, list[float]]:
@@ -60,12 +60,12 @@ def _timed(bus: Any) -> dict[str, list[float]]:
     if os.environ.get("OFA_BENCH_TRACE", "") not in ("", "0"):
         from ofa_bench.training.callbacks import Trace
 
-        def told(hook: str, who: str, micros: float) -> None:
+        def show_call(hook: str, who: str, micros: float) -> None:
             spent[hook][0] += 1
             spent[hook][1] += micros
             console.tell(f"{hook} of {who}: {micros:.0f} µs")
 
-        trace = Trace(told)
+        trace = Trace(show_call)
         bus.monitor(trace.before, trace.after)
     return spent
 
@@ -113,51 +113,53 @@ def cost_of(document: dict[str, Any]) -> list[dict[str, Any]]:
 def fit_of(assembly: Any) -> list[str]:
     """The fit checks that this composition passed, in words."""
     policies = assembly.recipe.policies
-    told = [
+    lines = [
         "each hook of a family has one answer, its owner's",
         f"the phases sum to {assembly.schedule.budget.epochs:g} epochs",
     ]
     for role in sorted(policies["distill"].needs):
-        told.append(f"every phase draws the {role} net, which distillation learns from")
+        lines.append(f"every phase draws the {role} net, which distillation learns from")
     taught = [name for name, teacher in assembly.teachers.items() if teacher is not None]
     if taught:
-        told.append(f"a teacher that was trained exists for: {', '.join(taught)}")
+        lines.append(f"a teacher that was trained exists for: {', '.join(taught)}")
     if policies["lr"].needs_ramp:
-        told.append("a phase continues another, so there is a place to ramp up from")
-    return told
+        lines.append("a phase continues another, so there is a place to ramp up from")
+    return lines
 
 
-def _show(found: dict[str, Any]) -> None:
-    columns = list(found["hooks"][0])
-    console.table(columns, [list(row.values()) for row in found["hooks"]], found["composition"])
+def _show(document: dict[str, Any]) -> None:
+    columns = list(document["hooks"][0])
+    console.table(
+        columns, [list(row.values()) for row in document["hooks"]], document["composition"]
+    )
     console.say()
-    console.facts([("wrappers", ", ".join(found["wrappers"]) or "none")])
-    for line in found["fit"]:
+    console.facts([("wrappers", ", ".join(document["wrappers"]) or "none")])
+    for line in document["fit"]:
         console.facts([("fits", line)])
-    _show_draws(found)
-    _show_rates(found["rates"])
+    _show_draws(document)
+    _show_rates(document["rates"])
     rows = [
         [row["role"], f"{row['passes']:,}", count(row["macs"]), f"{100 * row['share']:.1f} %"]
-        for row in found["cost"]
+        for row in document["cost"]
     ]
     console.say()
     console.table(["role", ">passes", ">training MACs", ">share"], rows, "cost")
-    if found["calls"]:
-        told = [
+    if document["calls"]:
+        lines = [
             [hook, f"{each['calls']:,}", f"{each['micros'] / each['calls']:.0f}"]
-            for hook, each in found["calls"].items()
+            for hook, each in document["calls"].items()
         ]
         console.say()
-        console.table(["hook", ">calls", ">µs a call"], told, "time by hook")
+        console.table(["hook", ">calls", ">µs a call"], lines, "time by hook")
 
 
-def _show_draws(found: dict[str, Any]) -> None:
+def _show_draws(document: dict[str, Any]) -> None:
     rows = []
-    for phase, first in zip(found["phases"], found["first_draws"], strict=True):
-        each = ", ".join(f"{n} {role}" for role, n in found["draws"][phase["name"]].items())
+    for phase, first in zip(document["phases"], document["first_draws"], strict=True):
+        line = ", ".join(f"{n} {role}" for role, n in document["draws"][phase["name"]].items())
         drawn = first["draws"]
         nets = "depends on weights" if drawn is None else ", ".join(d["name"] for d in drawn)
-        rows.append([phase["name"], f"{phase['steps']:,}", each, nets])
+        rows.append([phase["name"], f"{phase['steps']:,}", line, nets])
     console.say()
     console.table(["phase", ">steps", "each step draws", "its first step"], rows)
 

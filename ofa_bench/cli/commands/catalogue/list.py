@@ -46,12 +46,12 @@ def command(kind: str | None, plugins: tuple[str, ...], as_json: bool) -> None:
     """
     kinds = [kind] if kind else list(LISTS)
     known = _known(plugins)
-    found = {name: LISTS[name](known) for name in kinds}
+    rows_by_kind = {name: LISTS[name](known) for name in kinds}
     if as_json:
-        console.answer(found)
+        console.answer(rows_by_kind)
         return
-    for place, (name, rows) in enumerate(found.items()):
-        if place:
+    for index, (name, rows) in enumerate(rows_by_kind.items()):
+        if index:
             console.say()
         if not rows:
             console.say(f"{name}: none")

@@ -70,8 +70,8 @@ def check(ctx: click.Context, name: str, as_json: bool) -> int:
     for verdict in report.broken:
         _show_broken(verdict)
     console.say()
-    told = f"{len(report.broken)} clauses are broken" if report.broken else "all clauses are kept"
-    console.say(f"{told}; {report.seconds:.0f} s")
+    text = f"{len(report.broken)} clauses are broken" if report.broken else "all clauses are kept"
+    console.say(f"{text}; {report.seconds:.0f} s")
     return 0 if report.ok else 1
 
 

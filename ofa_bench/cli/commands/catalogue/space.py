@@ -28,25 +28,30 @@ def show(space: str, classes: int, as_json: bool) -> None:
     """Show the stages of SPACE, their choices, and the ends of its costs."""
     from ofa_bench import api
 
-    found = api.load_space(space)
-    told = _describe(found, classes)
+    loaded = api.load_space(space)
+    document = _describe(loaded, classes)
     if as_json:
-        console.answer(told)
+        console.answer(document)
         return
-    listed = ", ".join(map(str, told["listed"]))
+    listed = ", ".join(map(str, document["listed"]))
     pairs = [
-        ("space", f"{found.name}: {found.table.summary}"),
-        ("source", found.table.source),
-        ("nets", f"{told['architectures']:,} at each of {len(told['resolutions'])} resolutions"),
+        ("space", f"{loaded.name}: {loaded.table.summary}"),
+        ("source", loaded.table.source),
+        (
+            "nets",
+            f"{document['architectures']:,} at each of {len(document['resolutions'])} resolutions",
+        ),
         ("candidates at", f"{listed} pixels"),
     ]
     for end in ("largest", "smallest"):
-        cost = told[end]
+        cost = document[end]
         pairs.append((end, f"{count(cost['macs'])} MACs, {count(cost['params'])} parameters"))
     console.facts(pairs)
     console.say()
     columns = [">stage", ">width", ">stride", "act", "SE", "depth", "expand", "kernel"]
-    console.table(columns, [[_cell(value) for value in stage.values()] for stage in told["stages"]])
+    console.table(
+        columns, [[_cell(value) for value in stage.values()] for stage in document["stages"]]
+    )
 
 
 def _cell(value: Any) -> object:
@@ -98,10 +103,10 @@ def macs(space: str, subnet: str, classes: int, as_json: bool) -> None:
     """Count the MACs and parameters of a subnet of SPACE."""
     from ofa_bench import api
 
-    found = api.load_space(space)
-    net = found.subnet(subnet)
-    told = {"macs": found.macs(net, classes), "params": found.params(net, classes)}
+    loaded = api.load_space(space)
+    net = loaded.subnet(subnet)
+    document = {"macs": loaded.macs(net, classes), "params": loaded.params(net, classes)}
     if as_json:
-        console.answer(told)
+        console.answer(document)
     else:
-        console.facts([(name, f"{value:,}") for name, value in told.items()])
+        console.facts([(name, f"{value:,}") for name, value in document.items()])

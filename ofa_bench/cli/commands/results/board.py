@@ -72,16 +72,16 @@ def _claims(store: Store, paper: str, form: str) -> None:
     from ofa_bench import api
     from ofa_bench.leaderboard.claims import findings, to_markdown
 
-    found = findings(store.results, paper, api.record_checks(candidates=False))
+    verdicts = findings(store.results, paper, api.record_checks(candidates=False))
     if form == "json":
-        console.answer({"claims": [asdict(each) for each in found]})
+        console.answer({"claims": [asdict(verdict) for verdict in verdicts]})
     else:
-        console.raw(to_markdown(found))
+        console.raw(to_markdown(verdicts))
 
 
 def _curves(store: Store, which: str | None, reach: float | None, form: str) -> None:
-    from ofa_bench.cli.views import board as standings
-    from ofa_bench.cli.views import cost_curves as curves
+    from ofa_bench.cli.views import board as board_view
+    from ofa_bench.cli.views import cost_curves
     from ofa_bench.leaderboard.cost_curves import families
     from ofa_bench.records.track import track_of
 
@@ -89,22 +89,22 @@ def _curves(store: Store, which: str | None, reach: float | None, form: str) -> 
     records: Sequence[StoredRecord] = screened.entries
     if which:
         records = [e for e in records if track_of(e.record).name.startswith(f"{which}-")]
-    found = families(records)
+    chosen = families(records)
     if form == "json":
-        unranked = standings.unranked_document(screened.unranked)
-        console.answer({"families": curves.document(found, reach), **unranked})
+        unranked = board_view.unranked_document(screened.unranked)
+        console.answer({"families": cost_curves.document(chosen, reach), **unranked})
     elif form == "md":
-        console.raw(curves.markdown(found, reach))
-    elif found:
-        curves.show(found, reach)
+        console.raw(cost_curves.markdown(chosen, reach))
+    elif chosen:
+        cost_curves.show(chosen, reach)
     else:
         console.say("no rows at two sizes of a budget; compare --curve makes them")
     if form == "table":
-        standings.list_unranked(screened.unranked)
+        board_view.list_unranked(screened.unranked)
 
 
 def _boards(store: Store, which: str | None, published: bool, form: str) -> None:
-    from ofa_bench.cli.views import board as standings
+    from ofa_bench.cli.views import board as board_view
     from ofa_bench.leaderboard.board import boards_of
     from ofa_bench.leaderboard.board_files import choose
     from ofa_bench.leaderboard.export import to_markdown
@@ -112,23 +112,23 @@ def _boards(store: Store, which: str | None, published: bool, form: str) -> None
     screened = _screened(store)
     boards = boards_of(screened)
     papers = published_for(which, boards) if published else []
-    mine = [each for each in boards if not papers or each.track.name.startswith(f"{which}-")]
-    found = choose(mine, which if mine or (not papers and not screened.unranked) else None)
-    if found:
-        standings.refresh(store.results)
+    mine = [item for item in boards if not papers or item.track.name.startswith(f"{which}-")]
+    chosen = choose(mine, which if mine or (not papers and not screened.unranked) else None)
+    if chosen:
+        board_view.refresh(store.results)
     if form == "json":
         more: dict[str, Any] = (
             {"published": [asdict(paper) for paper in papers]} if published else {}
         )
-        more |= standings.unranked_document(screened.unranked)
-        console.answer(standings.document(found, **more))
+        more |= board_view.unranked_document(screened.unranked)
+        console.answer(board_view.document(chosen, **more))
     elif form == "md":
-        console.raw("\n".join(to_markdown(each) for each in found))
+        console.raw("\n".join(to_markdown(item) for item in chosen))
     else:
         for paper in papers:
             show_paper(paper)
-        _show(found, store)
-        standings.list_unranked(screened.unranked)
+        _show(chosen, store)
+        board_view.list_unranked(screened.unranked)
 
 
 def _screened(store: Store) -> Screened:
@@ -139,15 +139,15 @@ def _screened(store: Store) -> Screened:
 
 
 def _show(boards: list[Board], store: Store) -> None:
-    from ofa_bench.cli.views import board as standings
+    from ofa_bench.cli.views import board as board_view
 
     if not boards:
         console.say(f"no records in {store.results}")
-    for place, each in enumerate(boards):
-        if place:
+    for index, board in enumerate(boards):
+        if index:
             console.say()
-        standings.show(each, each.track.name)
-        for line in [*standings.caveats(each), *(f"more seeds: {line}" for line in each.more)]:
+        board_view.show(board, board.track.name)
+        for line in [*board_view.caveats(board), *(f"more seeds: {line}" for line in board.more)]:
             console.say(line)
 
 
@@ -155,7 +155,7 @@ def published_for(which: str | None, boards: list[Board]) -> list[Published]:
     """The papers' figures on the data set that was asked for, or those of the boards' own."""
     from ofa_bench.leaderboard.published import published
 
-    datasets = [which] if which else sorted({each.track.name.partition("-")[0] for each in boards})
+    datasets = [which] if which else sorted({item.track.name.partition("-")[0] for item in boards})
     return [paper for dataset in datasets for paper in published(dataset)]
 
 
@@ -184,10 +184,10 @@ def _check(store: Store, form: str) -> int:
     from ofa_bench import api
     from ofa_bench.leaderboard.board_files import check_boards
 
-    said = check_boards(store.results, api.record_checks(candidates=False))
+    differences = check_boards(store.results, api.record_checks(candidates=False))
     if form == "json":
-        console.answer({"ok": not said, "differences": said})
+        console.answer({"ok": not differences, "differences": differences})
     else:
-        for line in said or [f"the boards in {store.results} are what the records say"]:
+        for line in differences or [f"the boards in {store.results} are what the records say"]:
             console.say(line)
-    return 1 if said else 0
+    return 1 if differences else 0

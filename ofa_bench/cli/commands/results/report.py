@@ -38,19 +38,19 @@ def command(which: tuple[str, ...], output: str, results: str | None, as_json: b
     store = Store(api.results_root(results))
     context = api.record_checks(candidates=False)
     named = _named(store, which)
-    found = screened(named, context) if named else held(store, context=context)
-    boards = _boards(store, found, () if named else which)
-    for item in found.unranked:
+    records = screened(named, context) if named else held(store, context=context)
+    boards = _boards(store, records, () if named else which)
+    for item in records.unranked:
         console.complain(f"not ranked: {item}", "`ofa-bench validate` names every finding")
-    console.tell(f"{sum(place.row.n for each in boards for place in each.places)} records")
+    console.tell(f"{sum(standing.row.n for board in boards for standing in board.places)} records")
     sources = Sources(rates_of, lambda record: metered(store.results, record), _card)
     pair = (named[0].record, named[1].record) if len(named) == 2 else None
-    unread = [f"{item.file}: {item.reason}" for item in found.unranked]
+    unread = [f"{item.file}: {item.reason}" for item in records.unranked]
     boards, more = showable(boards, sources)
     text = page(boards, sources, pair, [*unread, *more])
     _write(Path(output), text)
     if as_json:
-        names = [each.track.name for each in boards]
+        names = [board.track.name for board in boards]
         console.answer({"file": output, "tracks": names, "bytes": len(text.encode())})
     else:
         console.say(output)
@@ -70,16 +70,17 @@ def _named(store: Store, which: tuple[str, ...]) -> list[StoredRecord]:
         return []
 
 
-def _boards(store: Store, found: Screened, which: tuple[str, ...]) -> list[Board]:
+def _boards(store: Store, records: Screened, which: tuple[str, ...]) -> list[Board]:
     from ofa_bench.errors import UsageError
     from ofa_bench.leaderboard.board import boards_of
     from ofa_bench.leaderboard.board_files import choose
 
-    boards = boards_of(found)
+    boards = boards_of(records)
     if not boards:
-        if found.unranked:
+        if records.unranked:
             raise UsageError(
-                f"no record holds: {found.unranked[0]}", "`ofa-bench validate` names every finding"
+                f"no record holds: {records.unranked[0]}",
+                "`ofa-bench validate` names every finding",
             )
         raise UsageError(
             f"there are no records in {store.root}",

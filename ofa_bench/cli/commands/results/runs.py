@@ -26,21 +26,21 @@ def command(filters: tuple[str, ...], results: str | None, as_json: bool) -> Non
     dataset, space, run, shrink, lr, distill, seed, status.
     """
     from ofa_bench import api
-    from ofa_bench.cli.views import board as standings
+    from ofa_bench.cli.views import board as board_view
     from ofa_bench.leaderboard.screening import intact
     from ofa_bench.records.store import Store
 
     store = Store(api.results_root(results))
     entries = store.list(filters, broken=lambda error: console.complain(error.message, error.hint))
     screened = intact(entries)
-    found = [_of_record(entry.path, entry.record) for entry in screened.entries]
+    listed = [_of_record(entry.path, entry.record) for entry in screened.entries]
     known = {entry.record.run.id for entry in store.list(broken=lambda error: None)}
-    found += [run for run in begun_runs(store.results) if run["run"] not in known]
-    found = [run for run in found if run["status"] != "begun" or _answers(run, filters)]
+    listed += [run for run in begun_runs(store.results) if run["run"] not in known]
+    listed = [run for run in listed if run["status"] != "begun" or _answers(run, filters)]
     if as_json:
-        console.answer({"runs": found, **standings.unranked_document(screened.unranked)})
+        console.answer({"runs": listed, **board_view.unranked_document(screened.unranked)})
         return
-    if not found and not screened.unranked:
+    if not listed and not screened.unranked:
         console.say(f"no runs in {store.results}")
         return
     rows = [
@@ -54,11 +54,11 @@ def command(filters: tuple[str, ...], results: str | None, as_json: bool) -> Non
             percent(run["mean_pareto_accuracy"]),
             DASH if run["train_macs"] is None else count(run["train_macs"]),
         )
-        for run in found
+        for run in listed
     ]
     columns = ["run", "status", "method", "dataset", "space", ">seed", ">mean Pareto, %", ">MACs"]
     console.table(columns, rows)
-    standings.list_unranked(screened.unranked)
+    board_view.list_unranked(screened.unranked)
 
 
 def _of_record(path: Path, record: Any) -> dict[str, Any]:
@@ -79,18 +79,18 @@ def _of_record(path: Path, record: Any) -> dict[str, Any]:
 
 def begun_runs(results: Path) -> list[dict[str, Any]]:
     """Runs that have a folder, whether they came to an end or not; unreadable ones are left out."""
-    found = []
+    listed = []
     for path in sorted((results / "runs").glob("*/run.json")):
         try:
-            told = json.loads(path.read_text(encoding="utf-8"))
-            science = told["science"]
+            begun = json.loads(path.read_text(encoding="utf-8"))
+            science = begun["science"]
             run = {name: science[name] for name in ("method", "dataset", "space")}
-            run |= {"seed": told["seed"], "started": told["started"]}
+            run |= {"seed": begun["seed"], "started": begun["started"]}
         except (OSError, ValueError, KeyError, TypeError):
             continue
         nothing = dict.fromkeys(("mean_pareto_accuracy", "train_macs", "finished", "record"))
-        found.append({"run": path.parent.name, "status": "begun", **run, **nothing})
-    return found
+        listed.append({"run": path.parent.name, "status": "begun", **run, **nothing})
+    return listed
 
 
 def _answers(run: dict[str, Any], filters: tuple[str, ...]) -> bool:

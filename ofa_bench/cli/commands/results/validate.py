@@ -34,28 +34,28 @@ def command(ctx: click.Context, /, records: tuple[str, ...], as_json: bool) -> N
 
     files, skipped = _files(records)
     context = api.record_checks()
-    found = {str(path): validate(path, context) for path in files if not _is_rerun(path)}
+    by_file = {str(path): validate(path, context) for path in files if not _is_rerun(path)}
     reruns = {str(path): _rerun_findings(path) for path in files if _is_rerun(path)}
-    found |= reruns
-    broken = sum(any(not each.unknown for each in findings) for findings in found.values())
+    by_file |= reruns
+    broken = sum(any(not finding.unknown for finding in findings) for findings in by_file.values())
     for line in skipped:
         console.tell(line)
     if as_json:
         listed = [
             {
                 "file": name,
-                "findings": [_shown(each) for each in findings if not each.unknown],
-                "unknown": [_shown(each) for each in findings if each.unknown],
+                "findings": [_shown(finding) for finding in findings if not finding.unknown],
+                "unknown": [_shown(finding) for finding in findings if finding.unknown],
             }
-            for name, findings in found.items()
+            for name, findings in by_file.items()
         ]
         console.answer({"ok": not broken, "records": listed, "skipped": skipped})
     else:
-        for name, findings in found.items():
-            for each in findings:
-                console.say(f"{name}: {each}")
+        for name, findings in by_file.items():
+            for finding in findings:
+                console.say(f"{name}: {finding}")
         what = "records and reproductions" if reruns else "records"
-        console.say(f"{len(found) - broken} of {len(found)} {what} hold")
+        console.say(f"{len(by_file) - broken} of {len(by_file)} {what} hold")
     ctx.exit(1 if broken else 0)
 
 

@@ -65,15 +65,15 @@ def _effects(entries: list[StoredRecord]) -> None:
     """Main effects and interactions, by the mean over seeds of each mix."""
     from ofa_bench.cli import ablation
 
-    found: dict[tuple[str, ...], list[float]] = {}
+    groups: dict[tuple[str, ...], list[float]] = {}
     for entry in entries:
         summary, chosen = entry.record.summary, entry.record.method
         if summary is not None:
             names = (chosen.shrink.name, chosen.lr.name, chosen.distill.name)
-            found.setdefault(names, []).append(summary.mean_pareto_accuracy)
+            groups.setdefault(names, []).append(summary.mean_pareto_accuracy)
     scores = [
-        (dict(zip(ablation.FAMILIES, names, strict=True)), sum(each) / len(each))
-        for names, each in found.items()
+        (dict(zip(ablation.FAMILIES, names, strict=True)), sum(values) / len(values))
+        for names, values in groups.items()
     ]
     console.say("main effects, points against the mixes that differ in this policy alone:")
     for family, name, rows, gap in ablation.effects(scores):

@@ -64,10 +64,10 @@ def command(
 
 
 def _curves(entries: list[StoredRecord]) -> None:
-    from ofa_bench.cli.views import cost_curves as curves
+    from ofa_bench.cli.views import cost_curves
     from ofa_bench.leaderboard.cost_curves import families
 
-    curves.show(families(entries), None)
+    cost_curves.show(families(entries), None)
 
 
 def conduct(
@@ -91,7 +91,7 @@ def conduct(
     from ofa_bench.records.store import Store
     from ofa_bench.runs.comparison import forget_shared
 
-    runs = [_planned(each) for each in every]
+    runs = [_planned(item) for item in every]
     store = Store(api.results_root(every[0]["results"]))
     if not _foretold(runs, store) and not (yes or console.confirm("Start?")):
         raise BenchError("nothing was started", "--yes starts without asking")
@@ -119,10 +119,10 @@ def _foretold(runs: list[tuple[Request, Assembly]], store: Store) -> bool:
     whole = sum(cost.total for _, assembly in runs for cost in assembly.cost)
     macs = whole - saved([assembly for _, assembly in runs])
     seconds, usd = speed.seconds(macs), speed.usd(macs)
-    told = f"{len(runs)} runs, {count(macs)} training MACs"
+    text = f"{len(runs)} runs, {count(macs)} training MACs"
     if seconds is not None:
-        told += f", about {duration(seconds)} on {speed.model}, $ {money(usd)}"
-    console.tell(f"{told}; what is finished already is not run again")
+        text += f", about {duration(seconds)} on {speed.model}, $ {money(usd)}"
+    console.tell(f"{text}; what is finished already is not run again")
     if macs < whole:
         console.tell(
             f"beginnings that runs share are trained once: {macs / whole:.2f} of {count(whole)} "
@@ -136,7 +136,7 @@ def saved(runs: list[Assembly]) -> float:
     from ofa_bench.planning.shared_prefix import Beginning, branch_points, saved_macs
 
     points = branch_points([Beginning(assembly) for assembly in runs])
-    return sum(saved_macs(each, start) for each, (start, _) in zip(runs, points, strict=True))
+    return sum(saved_macs(item, start) for item, (start, _) in zip(runs, points, strict=True))
 
 
 def _more(seeds: int) -> int:
@@ -169,26 +169,26 @@ def _conclude(
     entries: list[StoredRecord], failures: list[tuple[str, BenchError]], as_json: bool
 ) -> None:
     from ofa_bench import api
-    from ofa_bench.cli.views import board as standings
+    from ofa_bench.cli.views import board as board_view
     from ofa_bench.cli.views import extra_metrics as readings
     from ofa_bench.leaderboard.board import boards_of
     from ofa_bench.leaderboard.screening import screened
 
-    found = screened(entries, api.record_checks(candidates=False))
-    boards = boards_of(found)
+    records = screened(entries, api.record_checks(candidates=False))
+    boards = boards_of(records)
     if as_json:
-        told = [{"run": title, "error": each.message} for title, each in failures]
+        text = [{"run": title, "error": item.message} for title, item in failures]
         measured = readings.document(boards)
-        unranked = standings.unranked_document(found.unranked)
-        console.answer(standings.document(boards, failures=told, readings=measured, **unranked))
+        unranked = board_view.unranked_document(records.unranked)
+        console.answer(board_view.document(boards, failures=text, readings=measured, **unranked))
         return
-    for each in boards:
-        standings.show(each, each.track.name if len(boards) > 1 else "")
-        for line in standings.caveats(each):
+    for item in boards:
+        board_view.show(item, item.track.name if len(boards) > 1 else "")
+        for line in board_view.caveats(item):
             console.say(line)
-    standings.list_unranked(found.unranked)
+    board_view.list_unranked(records.unranked)
     readings.show(boards)
-    told_already = {entry.record.error for entry in entries}
+    shown_already = {entry.record.error for entry in entries}
     for title, error in failures:
-        if error.message not in told_already:
+        if error.message not in shown_already:
             console.say(f"failed: {title}: {error.message}")

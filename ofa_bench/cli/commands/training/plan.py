@@ -55,21 +55,21 @@ def command(
     asked = asked_of(values)
     assembly = assemble(asked, api.catalogue_for(asked))
     speed = _speed(asked, assembly, calibrate)
-    found = Outlook(assembly).document(steps)
-    found["predicted"] = speed.describe(found["macs"])
+    document = Outlook(assembly).document(steps)
+    document["predicted"] = speed.describe(document["macs"])
     if devices is not None:
-        found["predicted"]["scaling"] = scaling.foretold(assembly, speed, devices)
+        document["predicted"]["scaling"] = scaling.foretold(assembly, speed, devices)
     if as_json:
-        console.answer(found)
+        console.answer(document)
         return
-    _show_head(assembly, found)
-    _show_phases(found)
-    _show_edges(found)
-    if found["predicted"].get("scaling"):
-        scaling.show(found["predicted"]["scaling"])
+    _show_head(assembly, document)
+    _show_phases(document)
+    _show_edges(document)
+    if document["predicted"].get("scaling"):
+        scaling.show(document["predicted"]["scaling"])
     elif devices is not None:
         console.say("on several devices: not known before a speed is; --calibrate measures it")
-    for drawn in found["draws"]:
+    for drawn in document["draws"]:
         _show_draws(drawn)
 
 
@@ -90,21 +90,21 @@ def _speed(asked: Any, assembly: Any, calibrate: bool) -> Any:
     return calibrated(assembly, store, measure(assembly, api.catalogue_for(asked)))
 
 
-def _show_head(assembly: Any, found: dict[str, Any]) -> None:
+def _show_head(assembly: Any, document: dict[str, Any]) -> None:
     from ofa_bench.cli.views.record import length
 
-    images, predicted = found["images"], found["predicted"]
+    images, predicted = document["images"], document["predicted"]
     train, select, test = (f"{images[name]:,}" for name in ("train", "select", "test"))
     pairs = [
-        ("method", f"{found['method']} ({found['composition']})"),
-        ("images", f"{found['dataset']}: {train} train, {select} select, {test} test"),
-        ("space", f"{found['space']}: {found['architectures']:,} nets per resolution"),
-        ("length", f"{length(assembly)}, {found['steps']:,} steps"),
-        ("steps an epoch", f"{found['steps_per_epoch']:,} of {found['batch']:,} images"),
-        ("cost", f"{count(found['macs'])} training MACs"),
+        ("method", f"{document['method']} ({document['composition']})"),
+        ("images", f"{document['dataset']}: {train} train, {select} select, {test} test"),
+        ("space", f"{document['space']}: {document['architectures']:,} nets per resolution"),
+        ("length", f"{length(assembly)}, {document['steps']:,} steps"),
+        ("steps an epoch", f"{document['steps_per_epoch']:,} of {document['batch']:,} images"),
+        ("cost", f"{count(document['macs'])} training MACs"),
     ]
-    if found["images_left_out"]:
-        left = f"{found['images_left_out']} images an epoch: a batch too short for its norms"
+    if document["images_left_out"]:
+        left = f"{document['images_left_out']} images an epoch: a batch too short for its norms"
         pairs.append(("left out", left))
     seconds = predicted["device_seconds"]
     if seconds is None:
@@ -117,13 +117,13 @@ def _show_head(assembly: Any, found: dict[str, Any]) -> None:
     console.facts(pairs)
 
 
-def _show_phases(found: dict[str, Any]) -> None:
-    roles = list(dict.fromkeys(role for phase in found["phases"] for role in phase["macs"]))
+def _show_phases(document: dict[str, Any]) -> None:
+    roles = list(dict.fromkeys(role for phase in document["phases"] for role in phase["macs"]))
     columns = ["phase", ">epochs", ">steps", ">from epoch", ">LR first", ">LR last"]
     columns += [">ε first", ">ε last", ">passes an image", *(f">MACs {role}" for role in roles)]
     rows = []
-    for phase in found["phases"]:
-        each = sum(phase["passes"].values()) / phase["images"] if phase["images"] else 0
+    for phase in document["phases"]:
+        item = sum(phase["passes"].values()) / phase["images"] if phase["images"] else 0
         rows.append(
             [
                 phase["name"],
@@ -134,7 +134,7 @@ def _show_phases(found: dict[str, Any]) -> None:
                 rate(phase["lr_last"]),
                 rate(phase["share_first"]),
                 rate(phase["share_last"]),
-                f"{each:g}",
+                f"{item:g}",
                 *(count(phase["macs"][role]) if role in phase["macs"] else "" for role in roles),
             ]
         )
@@ -142,7 +142,7 @@ def _show_phases(found: dict[str, Any]) -> None:
     console.table(columns, rows)
 
 
-def _show_edges(found: dict[str, Any]) -> None:
+def _show_edges(document: dict[str, Any]) -> None:
     rows = [
         (
             edge["what"],
@@ -151,7 +151,7 @@ def _show_edges(found: dict[str, Any]) -> None:
             rate(edge["lr"]),
             rate(edge["share"]),
         )
-        for edge in found["edges"]
+        for edge in document["edges"]
     ]
     console.say()
     console.table(["where", ">step", ">epoch", ">LR", ">ε (share of LR)"], rows)

@@ -50,7 +50,7 @@ def command(
     named with --space FILE.
     """
     from ofa_bench import api
-    from ofa_bench.cli.views import board as standings
+    from ofa_bench.cli.views import board as board_view
     from ofa_bench.cli.views.record import headline
     from ofa_bench.leaderboard.reproduced import keep
     from ofa_bench.planning.assemble import assemble
@@ -59,19 +59,19 @@ def command(
 
     root = api.results_root(results)
     entry = Store(root).find(record)
-    told = entry.record
+    recorded = entry.record
     catalogue = api.catalogue_for(api.request(plugins=plugins))
-    scratch = root / "runs" / SCRATCH / told.run_id[:16]
-    asked = request_for(told, catalogue, results=scratch, plugins=plugins, **execution)
+    scratch = root / "runs" / SCRATCH / recorded.run_id[:16]
+    asked = request_for(recorded, catalogue, results=scratch, plugins=plugins, **execution)
     assembly = assemble(asked, catalogue)
     console.tell(headline(assembly))
     again = _again(entry, asked, assembly)
-    found = _judged(entry, again)
-    kept = keep(root, told, again.entry.record, found)
+    outcome = _judged(entry, again)
+    kept = keep(root, recorded, again.entry.record, outcome)
     again.give_up()
-    standings.refresh(root)
-    _show(entry, found, kept, as_json)
-    ctx.exit(1 if found.verdict == "not reproduced" else 0)
+    board_view.refresh(root)
+    _show(entry, outcome, kept, as_json)
+    ctx.exit(1 if outcome.verdict == "not reproduced" else 0)
 
 
 def _again(entry: StoredRecord, asked: Request, assembly: Assembly) -> Rerun:
@@ -101,30 +101,30 @@ def _siblings(entry: StoredRecord) -> list[Any]:
     from ofa_bench.errors import UsageError
     from ofa_bench.records.store import read
 
-    found = []
+    outcome = []
     for path in sorted(Path(entry.path).absolute().parent.glob("*.json")):
         try:
-            found.append(read(path))
+            outcome.append(read(path))
         except UsageError:
             continue
-    return found
+    return outcome
 
 
-def _show(entry: StoredRecord, found: Reproduction, kept: Path, as_json: bool) -> None:
+def _show(entry: StoredRecord, outcome: Reproduction, kept: Path, as_json: bool) -> None:
     if as_json:
-        surroundings = [each._asdict() for each in found.surroundings]
-        told = {**asdict(found), "surroundings": surroundings}
+        surroundings = [difference._asdict() for difference in outcome.surroundings]
+        values = {**asdict(outcome), "surroundings": surroundings}
         files = {"record": str(entry.path), "reproduction": str(kept)}
-        console.answer({"run": entry.record.run.id, **files, **told})
+        console.answer({"run": entry.record.run.id, **files, **values})
         return
     rows = [
         (field.name, field.recorded, field.rerun, "identical" if field.same else "differs")
-        for field in found.fields
+        for field in outcome.fields
     ]
     console.table(["result", "recorded", "now", ""], rows)
-    if found.surroundings:
+    if outcome.surroundings:
         console.say()
-        console.table(["other surroundings", "recorded", "now"], found.surroundings)
+        console.table(["other surroundings", "recorded", "now"], outcome.surroundings)
     console.say()
-    console.say(f"{found.verdict}: {found.why}")
+    console.say(f"{outcome.verdict}: {outcome.why}")
     console.say(f"kept as {kept}")

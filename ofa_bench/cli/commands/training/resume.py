@@ -11,7 +11,7 @@ from ofa_bench.cli.options import (
     RUN_OPTIONS,
     json_option,
     results_option,
-    said_of,
+    set_options,
     space_option,
     trust_option,
 )
@@ -44,7 +44,7 @@ def command(run: str, trust: bool, results: str | None, as_json: bool, **values:
     from ofa_bench.planning.assemble import assemble
     from ofa_bench.records.store import Store
 
-    resumed = api.resumption(run, results, trust, **said_of(values, results))
+    resumed = api.resumption(run, results, trust, **set_options(values, results))
     asked = resumed.asked
     assembly = assemble(asked, api.catalogue_for(asked))
     console.tell(headline(assembly))
