@@ -1,4 +1,4 @@
-"""The sealed pass: candidates calibrated, scored on select and, once, on test."""
+"""Final evaluation: calibrate all candidates and score them on select and, once, on test."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ofa_bench.training.devices import Devices
 
 @dataclass(frozen=True)
 class Judgement:
-    """Scores by candidate, their packed per-image bits, and how long the pass took."""
+    """Scores per candidate, their packed per-image bits, and the duration in seconds."""
 
     scores: tuple[Score, ...]
     bits: bytes
@@ -31,7 +31,7 @@ class Judgement:
 def judge(
     assembly: Assembly, net: Any, source: BatchSource, devices: Devices, progress: Progress
 ) -> Judgement:
-    """Score every candidate of the trained space."""
+    """Calibrate and score every candidate of the trained space."""
     began = time.perf_counter()
     table = assembly.science.evaluate
     subnets = candidates(
@@ -42,7 +42,7 @@ def judge(
         classes=assembly.classes,
     )
     progress.note(f"evaluating {len(subnets)} subnets, each with norm statistics of its own")
-    found = score(
+    results = score(
         net, subnets, source, chunk=table.chunk, devices=devices, tell=progress.evaluating
     )
     space, classes = assembly.space, assembly.classes
@@ -55,7 +55,7 @@ def judge(
             top1_select=result.top1("select"),
             top1_test=result.top1("test"),
         )
-        for subnet, result in zip(subnets, found, strict=True)
+        for subnet, result in zip(subnets, results, strict=True)
     )
-    raw, layout = pack([result.correct["test"].tolist() for result in found])
+    raw, layout = pack([result.correct["test"].tolist() for result in results])
     return Judgement(scores, raw, layout, tuple(subnets), time.perf_counter() - began)
