@@ -33,10 +33,7 @@ def record_of(
     judgement: Judgement | None = None,
     error: BenchError | None = None,
 ) -> Record:
-    """The record, with its checksum, of a run that ended in any status.
-
-    `run_fields` has "started" and "command".
-    """
+    """The record of an ended run; `run_fields` has "started" and "command"."""
     assembly, identity = prepared.assembly, prepared.identity
     machine = describe(prepared.devices, bool(prepared.assembly.bus.merges))
     commit, dirty = version_control()

@@ -41,7 +41,7 @@ def judge(
         buckets=table.buckets,
         classes=assembly.classes,
     )
-    progress.note(f"evaluating {len(subnets)} subnets, each with norm statistics of its own")
+    progress.note(f"evaluating {len(subnets)} subnets, each with calibrated batch norm")
     results = score(
         net, subnets, source, chunk=table.chunk, devices=devices, tell=progress.evaluating
     )

@@ -185,11 +185,11 @@ def check_same(
     if begun.run_id == identity.run:
         return
     lines = list(_differences(begun, science, identity, splits))
-    lines = lines or ["its data, plugin files or starting weights are not what they were"]
+    lines = lines or ["its data, plugin files or starting weights changed"]
     lines += [f"changed since: {plain_text(path)}" for path in origins]
     raise ResumeError(
-        f"{folder} holds another run than this would be: {'; '.join(lines)}",
-        "bring back what it began with, or begin a new run with `ofa-bench run`",
+        f"{folder} holds another run: {'; '.join(lines)}",
+        "restore the original inputs, or start a new run with `ofa-bench run`",
     )
 
 
@@ -217,7 +217,7 @@ def _differences(
         if hashes.files.get(name) != identity.hashed.files.get(name):
             yield f"the weights of --{plain_text(name)} differ"
     if hashes.numerics != identity.hashed.numerics:
-        yield "this version of ofa-bench computes otherwise"
+        yield "this version of ofa-bench computes differently"
 
 
 def changed_since(started: str, paths: Sequence[Path]) -> list[str]:
@@ -252,13 +252,14 @@ def named_again(begun: Begun, folder: Path, trust: bool, **options: Any) -> dict
     values = dict(begun.request)
     if "recorded" in values:
         raise ResumeError(
-            f"{folder / 'run.json'}: request.recorded is not a run's to say", "the file was changed"
+            f"{folder / 'run.json'}: request.recorded is not allowed in a run",
+            "the file was changed",
         )
     for family in ("shrink", "lr", "distill"):
         if isinstance(values.get(family), dict):
             raise ResumeError(
                 f"{folder.name} began with a {family} policy from Python",
-                "go on by making the same call again",
+                "make the same call again to resume",
             )
     for name, value in options.items():
         if given(value):

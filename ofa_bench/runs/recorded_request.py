@@ -57,7 +57,7 @@ def _check_repeatable(record: Record) -> None:
         )
     if record.status == "imported":
         raise UsageError(
-            f"{record.run.id} was imported: there is no run to make again",
+            f"{record.run.id} was imported: there is no run to repeat",
             "name a record of a run of ofa-bench",
         )
 

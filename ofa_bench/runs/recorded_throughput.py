@@ -108,5 +108,5 @@ def _speed(row: Any) -> Speed:
     speed = Speed(**row)
     for number in (speed.macs, speed.input_rate):
         if number is not None and not (math.isfinite(number) and number > 0):
-            raise ValueError(f"{number} is no speed")
+            raise ValueError(f"{number} is not a speed")
     return speed

@@ -54,7 +54,7 @@ def rerun(
                 "name the folder that holds them with --data-dir DIR",
             )
         torch.set_num_threads(max(1, record.machine.threads))
-        stop.hint = "the same line goes on with it"
+        stop.hint = "the same command resumes it"
         try:
             again = carry_out(prepared, catalogue, stop, progress, command)
         except (TrainingDiverged, PluginError) as error:

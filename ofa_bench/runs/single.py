@@ -103,7 +103,7 @@ def resumption(
     home = folder.resolve()
     if home.parent.name != "runs":
         raise ResumeError(
-            f"{folder} lies in no results folder, so nothing says where its record would go",
+            f"{folder} is not in a results folder, so there is nowhere to store its record",
             "move it to DIR/runs/, and name DIR with --results",
         )
     values = named_again(begun, folder, trust, **options)

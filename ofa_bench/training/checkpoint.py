@@ -89,7 +89,7 @@ class Checkpoints:
             try:
                 state = deserialized(path, device)
             except UNREADABLE as error:
-                tell(f"{path} is damaged, and is left out: {shown(error)}")
+                tell(f"{path} is damaged and is ignored: {shown(error)}")
                 continue
             if state.get("run_id") != run_id:
                 raise ResumeError(
@@ -103,7 +103,7 @@ class Checkpoints:
             except torch.OutOfMemoryError:
                 raise
             except DAMAGED as error:
-                tell(f"{path} holds what no run leaves behind, and is left out: {shown(error)}")
+                tell(f"{path} has invalid content and is ignored: {shown(error)}")
                 continue
             return state
         if files:

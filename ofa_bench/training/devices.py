@@ -127,7 +127,7 @@ def resolve_device(name: str, local_rank: int = 0) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise UsageError(f"--device {name} is no device", "auto, cpu, cuda or cuda:N") from error
+        raise UsageError(f"--device {name} is not a device", "auto, cpu, cuda or cuda:N") from error
     if device.type not in ("cpu", "cuda"):
         raise UsageError(f"--device {name} is not supported", "auto, cpu, cuda or cuda:N")
     if device.type == "cuda":
@@ -156,7 +156,9 @@ def _number(variable: str, usual: int | None = None) -> int:
     """An integer environment variable. Raises UsageError if it is absent or not a number."""
     value = os.environ.get(variable, "" if usual is None else str(usual))
     if not value.isdecimal():
-        wrong = f"{variable} is {value!r}, which is no number" if value else f"{variable} is absent"
+        wrong = (
+            f"{variable} is {value!r}, which is not a number" if value else f"{variable} is absent"
+        )
         world = os.environ.get("WORLD_SIZE", "")
         raise UsageError(
             wrong if variable == "WORLD_SIZE" else f"WORLD_SIZE is {world}, but {wrong}",

@@ -113,7 +113,7 @@ class Optimizer:
         before = [_settings(group) for group in self.torch.param_groups]
         self.torch.load_state_dict(state["torch"])
         if [_settings(group) for group in self.torch.param_groups] != before:
-            raise ValueError("its optimizer is set otherwise than the recipe says")
+            raise ValueError("its optimizer settings differ from the recipe")
         for parameter, values in self.torch.state.items():
             for value in values.values():
                 sized = isinstance(value, torch.Tensor) and value.ndim

@@ -89,7 +89,7 @@ def _recall(state: State, name: str, plugin: Any) -> Any:
         return recall()
     except Exception as error:
         raise PolicyError(
-            f"{name}: state_dict {where} gives what a checkpoint cannot keep: "
+            f"{name}: state_dict {where} returns what a checkpoint cannot hold: "
             f"{type(error).__name__}: {plain_text(str(error))}",
             "give tensors, numbers, texts, and lists and dicts of them",
         ) from error
@@ -105,15 +105,15 @@ def take_up(state: State, memory: Mapping[str, Any]) -> None:
     check_ledger(rows, schedule, step, _bounds(state))
     curve = [CurvePoint.model_validate(point).model_dump() for point in memory["curve"]]
     if any(b["step"] <= a["step"] for a, b in pairwise(curve)):
-        raise ValueError("its curve does not rise in steps")
+        raise ValueError("the steps of its curve do not increase")
     if curve and curve[-1]["step"] > step:
         raise ValueError("its curve goes beyond its step")
     prefix = memory["prefix"]
     if not (prefix is None or (isinstance(prefix, str) and prefix.isalnum() and len(prefix) < 65)):
-        raise ValueError("its beginning has no name")
+        raise ValueError("its shared beginning has an invalid name")
     since, interval = memory["at"], memory["interval"]
     if not all(type(n) is float and math.isfinite(n) and n >= 0 for n in (since, interval)):
-        raise ValueError("it was written at no time")
+        raise ValueError("its time stamp is invalid")
     notes = [plain_text(note) for note in memory["notes"]] + _other_world(state, memory)
     _check_tensors(memory["parameters"], state.net.state_dict())
     _check_teachers(state, memory["teachers"], step)
@@ -133,7 +133,7 @@ def _other_world(state: State, memory: Mapping[str, Any]) -> list[str]:
     """The note on a resume with another number of ranks, which is also reported."""
     before, now = memory.get("world", state.devices.world), state.devices.world
     if type(before) is not int or before < 1:
-        raise ValueError("it was trained on no number of ranks")
+        raise ValueError("its number of ranks is invalid")
     if before == now:
         return []
     note = (
@@ -173,7 +173,7 @@ def _load_plugins(state: State, policies: Mapping[str, Any], watchers: Mapping[s
         except Exception as error:
             raise PolicyError(
                 f"{name}: load_state_dict failed: {type(error).__name__}: {plain_text(str(error))}",
-                "mend the plugin; it is given what its state_dict gave; or start anew with --fresh",
+                "correct the plugin, which gets what state_dict returned; or start with --fresh",
             ) from error
 
 
@@ -181,7 +181,7 @@ def _check_policies(state: State, policies: Mapping[str, Any]) -> None:
     watchers = state.assembly.bus.watchers
     kept = {n for n, p in _plugins(state).items() if remembers(p) and n not in watchers}
     if set(policies) != kept:
-        raise ValueError("its policies' memories are not those of this run")
+        raise ValueError("its policies' states are not those of this run")
 
 
 def _check_tensors(values: Mapping[str, Any], ours: Mapping[str, Tensor]) -> None:
@@ -227,9 +227,9 @@ def check_ledger(
     for row in rows:
         seconds = (row.wall_seconds, row.waiting_seconds)
         if not all(isinstance(s, int | float) and 0 <= s < LONGEST_RUN for s in seconds):
-            raise ValueError("its ledger has no time that can be")
+            raise ValueError("its ledger has an impossible time")
         if set(row.passes) != set(row.macs) or not set(row.passes) <= {str(role) for role in Role}:
-            raise ValueError("its ledger has passes of no role")
+            raise ValueError("its ledger has passes of an unknown role")
         for role, passes in row.passes.items():
             _check_role(row, Role(role), passes, macs)
         if sum(n for role, n in row.passes.items() if Role(role) not in FORWARD_ONLY) < row.images:

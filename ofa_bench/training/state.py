@@ -273,16 +273,17 @@ class State:
         try:
             memory = deserialized(path, self.devices.device)
         except UNREADABLE as error:
-            self.progress.note(f"{path} is damaged, and is left out: {shown(error)}")
+            self.progress.note(f"{path} is damaged and is ignored: {shown(error)}")
             return None
         try:
             if memory["proof"] != shared.beginning.proof(memory["step"]):
-                self.progress.note(f"{path} was trained at other rates, and is left out")
+                self.progress.note(f"{path} was trained at other rates and is ignored")
                 return None
             take_up(memory)
         except DAMAGED as error:
             raise ResumeError(
-                f"{path} is of no run that begins alike: {shown(error)}", f"remove {path}"
+                f"{path} belongs to no run with the same first steps: {shown(error)}",
+                f"remove {path}",
             ) from error
-        self.progress.note(f"the first {memory['step']:,} steps are another run's: taken over")
+        self.progress.note(f"the first {memory['step']:,} steps are reused from another run")
         return memory

@@ -142,7 +142,7 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
 
 
 def _refuse_entry(folder: Path, entry: os.DirEntry[str]) -> NoReturn:
-    """What is left out without a word would shift the classes after it."""
+    """Refuse an entry, since skipping it silently would shift the labels of later classes."""
     path = folder / entry.name
     try:
         kind = kind_of(path.stat().st_mode)
@@ -150,7 +150,7 @@ def _refuse_entry(folder: Path, entry: os.DirEntry[str]) -> NoReturn:
         kind = f"a link to {Path(entry.path).readlink()}, which cannot be followed"
     raise DataError(
         f"{path} is {kind}: neither a folder nor a file",
-        "mend or remove it; nothing is left out without a word",
+        "repair or remove it; no file is skipped silently",
     )
 
 

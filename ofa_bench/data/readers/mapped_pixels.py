@@ -86,7 +86,7 @@ class MappedImages:
 
     @property
     def pixels(self) -> Tensor:
-        """All of them, where they are of one size."""
+        """All images, if they have one size."""
         assert self.side is not None, "only images of one size fit into one tensor"
         return torch.stack([self.decode(row).permute(1, 2, 0) for row in range(len(self))])
 

@@ -60,7 +60,7 @@ def prepare_cache(
     """
     location = locate(spec, data_dir) if spec.layout == "tree" else None
     if location is None or location.kind != "tree":
-        raise DataError(f"{spec.name} is no folder of image files", "it needs no cache as it is")
+        raise DataError(f"{spec.name} is not a folder of image files", "it needs no cache")
     tree = list_tree(location.root, spec)
     files = tree.train.files + tree.test.files
     entries = manifest(tree.root, files, location.hashes, progress)

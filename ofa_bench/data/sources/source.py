@@ -33,7 +33,7 @@ class BatchSource(Protocol):
     class_names: tuple[str, ...]
     """In label order."""
     decoder: Decoder | None
-    """What turned files into pixels; None where no file was decoded."""
+    """The decoder of the files; None if no file was decoded."""
     held_out: HeldOutImages
     """Select and test images, to be decoded before training."""
 

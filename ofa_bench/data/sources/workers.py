@@ -17,7 +17,7 @@ from ofa_bench.processes import end_with_parent, stop_signals_blocked
 
 T = TypeVar("T")
 LOST = (RuntimeError, ConnectionError, EOFError)
-"""What a loader raises where a worker's queue or socket breaks off."""
+"""What a loader raises if a worker's queue or socket breaks."""
 JOIN = 5.0  # seconds to wait for a killed process
 
 
