@@ -1,4 +1,4 @@
-"""The tool from Python; the command line is a skin over this. Importing it imports no torch."""
+"""The Python API, which the command line also uses. Importing it does not import torch."""
 
 from __future__ import annotations
 
@@ -34,16 +34,19 @@ if TYPE_CHECKING:
 
 
 def plan(**values: Any) -> Assembly:
-    """Assemble a run without data or torch: phases, schedule, teachers, predicted cost."""
+    """Assemble a run without data or torch: phases, schedule, teachers, predicted cost.
+
+    `values` are the options of `ofa-bench plan`. Raises UsageError or another BenchError.
+    """
     asked = request(**values)
     return assemble(asked, catalogue_for(asked))
 
 
 def run(**values: Any) -> Record:
-    """Train, evaluate and store one run; the same names and layering as the command.
+    """Train, evaluate and store one run; `values` are the options of `ofa-bench run`.
 
-    Policies may be given as instances. A finished run is reused and a begun one resumed, unless
-    `fresh`. Raises BenchError and its kin.
+    Policies may be instances. A finished run is reused and an interrupted one resumed, unless
+    `fresh`. Raises BenchError or a subclass.
     """
     return run_request(request(**values))
 
@@ -51,14 +54,14 @@ def run(**values: Any) -> Record:
 def compare(
     methods: Sequence[str] | None = None, seeds: Sequence[int] = (0, 1, 2), **values: Any
 ) -> list[Record]:
-    """Run every method × seed, as the command does: finished ones are reused, begun ones resumed,
-    runs that begin alike train their beginning once, and a run that fails does not stop the others
-    (its record says `failed` or `diverged`). Raises BenchError."""
+    """Run every method × seed. Finished runs are reused, interrupted ones resumed, and first steps
+    that several runs share are trained once. A run that fails does not stop the others (the status
+    of its record is `failed` or `diverged`). Raises BenchError."""
     return _compare(compare_requests(methods, seeds, **values))
 
 
 def card(method: str, known: Catalogue | None = None) -> Path:
-    """The fidelity card of a method: the README.md beside its plugin. UsageError if none."""
+    """The fidelity card of a method: the README.md of its plugin. Raises UsageError if none."""
     origin = (known or discover().catalogue).get("method", method).origin
     for point in importlib.metadata.entry_points(group=GROUP, name=origin.plugin):
         dist = point.dist.name if point.dist else ""
@@ -78,9 +81,9 @@ def load_space(name: str | Path) -> Space:
 
 
 def build_supernet(space: Space, classes: int, seed: int = 0, **options: Any) -> Any:
-    """A space's supernet with fresh weights: a torch.nn.Module with `activate(subnet)`.
+    """The supernet of a space with initial weights: a torch.nn.Module with `activate(subnet)`.
 
-    UsageError where `classes` or `seed` is no whole number that can be meant.
+    Raises UsageError if `classes` or `seed` is not an integer in its range.
     """
     build = discover().catalogue.get("supernet", space.table.family).load()
     classes = whole("classes", classes, 1, 1_000_000)

@@ -1,1 +1,1 @@
-"""Data sets and the batches made of them. `datasets`, `options` and `layout` are torch-free."""
+"""Data sets and their batches. `discovery` is torch-free."""

@@ -1,4 +1,4 @@
-"""`data check`: decode every image, count, and look for copies, before a long run depends on it."""
+"""`data check`: decode every image, count images, and report duplicates."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Broken:
 
 @dataclass(frozen=True)
 class DataReport:
-    """What a check found. `copies` are groups of files with equal bytes, by where they lie."""
+    """The result of a check. `copies`: groups of files with equal bytes, by split."""
 
     dataset: str
     root: str
@@ -46,11 +46,11 @@ class DataReport:
 
     @property
     def ok(self) -> bool:
-        """Whether every image decodes; copies and remarks are no faults."""
+        """Whether every image decodes; copies and notes do not count."""
         return not self.broken
 
     def to_json(self) -> dict[str, Any]:
-        """The report as plain values."""
+        """The report as JSON values."""
         return {**asdict(self), "ok": self.ok}
 
 
@@ -61,23 +61,23 @@ def check(
     progress: Progress | None = None,
     deep: bool = False,
 ) -> DataReport:
-    """Read a whole data set; DataError where it is absent or its folders are not in order.
+    """Check a whole data set. Raises DataError if it is absent or its folders are invalid.
 
-    `progress` is called while files are hashed, and again while they are decoded. Hashes and what
-    was decoded are kept, however it ends, so that another check or a run need not start over. With
-    `deep`, nothing that was kept is believed: files are hashed anew, and all prepared pixels are
-    compared with their hashes.
+    `progress` is called while files are hashed, and again while they are decoded. Hashes and
+    decoded images are cached, also on an error, so that another check or a run can continue. With
+    `deep` the cache is ignored: files are hashed again, and all prepared pixels are compared with
+    their hashes.
     """
-    place = locate(spec, data_dir, cache) if spec.layout == "tree" else None
-    if place is None or place.kind != "tree":
-        root = str(place.root / (spec.pickles or ".")) if place else "(embedded)"
-        return _report_of(spec, root, _prepared(spec, place, deep))
-    tree = list_tree(place.root, spec)
+    location = locate(spec, data_dir, cache) if spec.layout == "tree" else None
+    if location is None or location.kind != "tree":
+        root = str(location.root / (spec.pickles or ".")) if location else "(embedded)"
+        return _report_of(spec, root, _prepared(spec, location, deep))
+    tree = list_tree(location.root, spec)
     files = tree.train.files + tree.test.files
-    changed = audit(tree.root, files, place.hashes, progress) if deep else []
-    entries = manifest(tree.root, files, place.hashes, progress)
+    changed = audit(tree.root, files, location.hashes, progress) if deep else []
+    entries = manifest(tree.root, files, location.hashes, progress)
     digests = [entry.digest for entry in entries]
-    with KnownGood(place.hashes.with_name(KEPT), tree.decoder) as good:
+    with KnownGood(location.hashes.with_name(KEPT), tree.decoder) as good:
         broken = tuple(_undecodable(tree.root, files, digests, good, progress))
     return DataReport(
         dataset=spec.name,
@@ -91,8 +91,8 @@ def check(
     )
 
 
-def _prepared(spec: DatasetSpec, place: DataLocation | None, deep: bool) -> Collection:
-    collection = read_collection(spec, place)
+def _prepared(spec: DatasetSpec, location: DataLocation | None, deep: bool) -> Collection:
+    collection = read_collection(spec, location)
     for part in (collection.train, collection.test) if deep else ():
         if isinstance(part.images, MappedImages):
             part.images.check(range(len(part)))
@@ -146,7 +146,7 @@ def _undecodable(
     good: KnownGood,
     progress: Progress | None,
 ) -> Iterator[Broken]:
-    """The files that do not decode; every file is decoded, whatever is known of it."""
+    """The files that do not decode; every file is decoded, cached or not."""
 
     def trial(item: tuple[str, str]) -> Broken | None:
         name, digest = item
@@ -174,9 +174,9 @@ def _copies(
     groups: defaultdict[str, list[int]] = defaultdict(list)
     for index, content in enumerate(digests):
         groups[content].append(index)
-    found: dict[str, list[tuple[str, ...]]] = {"train": [], "test": [], "both": []}
+    groups_by_split: dict[str, list[tuple[str, ...]]] = {"train": [], "test": [], "both": []}
     for group in groups.values():
         if len(group) > 1:
             inside = "train" if group[-1] < train else "test" if group[0] >= train else "both"
-            found[inside].append(tuple(files[index] for index in group))
-    return {where: tuple(sets) for where, sets in found.items()}
+            groups_by_split[inside].append(tuple(files[index] for index in group))
+    return {where: tuple(sets) for where, sets in groups_by_split.items()}

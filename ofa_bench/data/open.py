@@ -1,4 +1,4 @@
-"""From a data set's spec and a folder to a source of batches."""
+"""Open a data set as a source of batches."""
 
 from __future__ import annotations
 
@@ -42,15 +42,15 @@ def open_source(
 ) -> BatchSource:
     """The data set as batches of `resolution` pixels on a device.
 
-    Small sets of one size become resident, others are streamed through `workers` processes; which
-    one depends on the data and the recipe alone. `cache` replaces the folder for unpacked
-    archives and hashes. DataError says what is absent or damaged, and the layout wanted.
+    Small sets of one size are kept on the device, others are streamed by `workers` processes; the
+    choice depends on the data and the recipe alone. `cache` replaces the folder for unpacked
+    archives and hashes. Raises DataError if the data is absent or damaged.
     """
     options = Augment.of(augment)
-    place = None if spec.layout == "embedded" else locate(spec, data_dir, cache)
-    collection = read_collection(spec, place, progress)
+    location = None if spec.layout == "embedded" else locate(spec, data_dir, cache)
+    collection = read_collection(spec, location, progress)
     splits = cut(collection, spec, select)
-    kept = place.hashes.with_name(KEPT) if place else None
+    kept = location.hashes.with_name(KEPT) if location else None
     facts = facts_of(spec, collection, splits, resolution, options, kept)
     if fits(collection, resolution, options):
         return Resident(facts, splits, options, seed, device)
@@ -58,20 +58,20 @@ def open_source(
 
 
 def read_collection(
-    spec: DatasetSpec, place: DataLocation | None, progress: Progress | None = None
+    spec: DatasetSpec, location: DataLocation | None, progress: Progress | None = None
 ) -> Collection:
-    """All images of a data set, listed and hashed; the last one read is kept for the next run.
+    """All images of a data set, listed and hashed; the last result is cached in memory.
 
-    `place` is where `locate` says they are; None for the embedded ones.
+    `location`: the result of `locate`; None for the embedded data set.
     """
-    if place is None:
+    if location is None:
         return read_digits(spec)
-    if place.kind == "pickles":
-        return read_pickles(spec, place)
-    if place.kind == "pixels":
-        return read_pixels(place.root, spec)
-    tree = list_tree(place.root, spec)
-    entries = manifest(tree.root, tree.train.files + tree.test.files, place.hashes, progress)
+    if location.kind == "pickles":
+        return read_pickles(spec, location)
+    if location.kind == "pixels":
+        return read_pixels(location.root, spec)
+    tree = list_tree(location.root, spec)
+    entries = manifest(tree.root, tree.train.files + tree.test.files, location.hashes, progress)
     return _of_tree(tree, tuple(entries), limit("image-pixels"))
 
 
@@ -99,7 +99,7 @@ def _image_set(root: Path, listing: Listing, entries: tuple[FileHash, ...], boun
 
 
 def _shape(path: Path, entry: FileHash, bound: int) -> tuple[int, int]:
-    """Width and height; DataError in the decoder's words where it would not take the file."""
+    """Width and height. Raises the decoder's DataError if it would refuse the file."""
     if 0 < entry.width * entry.height <= bound:
         return entry.width, entry.height
     height, width = decode(read_bytes(path), path).shape[:2]

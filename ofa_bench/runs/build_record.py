@@ -1,4 +1,4 @@
-"""From a run to its record."""
+"""Build the record of a run."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ if TYPE_CHECKING:
 def record_of(
     prepared: RunContext,
     state: State,
-    told: Mapping[str, str],
+    run_fields: Mapping[str, str],
     status: str,
     *,
     judgement: Judgement | None = None,
     error: BenchError | None = None,
 ) -> Record:
-    """The sealed record of a run that ended, well or not."""
+    """The record of an ended run; `run_fields` has "started" and "command"."""
     assembly, identity = prepared.assembly, prepared.identity
     machine = describe(prepared.devices, bool(prepared.assembly.bus.merges))
     commit, dirty = version_control()
     fields: dict[str, Any] = {
         "run": {
             "id": identity.name,
-            "started": told["started"],
+            "started": run_fields["started"],
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-            "command": told["command"],
+            "command": run_fields["command"],
             "commit": commit,
             "dirty": dirty,
             "prefix": state.prefix,
@@ -126,13 +126,13 @@ def _task(prepared: RunContext, state: State, judgement: Judgement | None) -> di
 
 
 def _gathered(state: State, value: Any, lockstep: bool) -> list[Any]:
-    """Every rank's value; this one's alone where only this one may have failed, since the others
-    would not answer."""
+    """The values of all ranks; only this rank's if `lockstep` is False, since after a failure the
+    other ranks may not take part."""
     return state.devices.gather(value) if lockstep else [value]
 
 
 def _mistakes(state: State, lockstep: bool) -> tuple[str, ...]:
-    """What went wrong in extras that only watch, on any rank."""
+    """Errors of callbacks that do not affect training, from all ranks."""
     watchers = state.assembly.bus.watchers
     return watchers.merged(_gathered(state, watchers.state_dict(), lockstep))
 
@@ -182,9 +182,9 @@ def _bits(name: str, judgement: Judgement) -> dict[str, Any]:
 
 
 def version_control() -> tuple[str | None, bool | None]:
-    """The commit of the working copy that tracks this code, and whether it was changed since.
+    """The git commit of this code, and whether tracked files differ from it.
 
-    None where the code is installed, though it may lie in somebody's repository.
+    (None, None) if git does not track this file, as in an installed package.
     """
     here = Path(__file__).resolve().parent
     try:

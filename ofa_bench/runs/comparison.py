@@ -1,4 +1,4 @@
-"""Many runs, one after another: the same for `compare`, `ablate` and `api.compare`."""
+"""Run several requests one after another, for `compare`, `ablate` and `api.compare`."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ Outcomes = tuple[list[StoredRecord], list[tuple[str, BenchError]]]
 
 
 def planned(asked: Request) -> Planned:
-    """A request with its assembly; raises UsageError and its kin."""
+    """A request with its assembly. Raises UsageError or another BenchError."""
     return asked, assemble(asked, catalogue_for(asked))
 
 
 def title_of(assembly: Assembly) -> str:
-    """A run's method, data set, space and seed."""
+    """The method, data set, space and seed of a run as text."""
     science = assembly.science
     return f"{science.method} on {science.dataset}, {science.space}, seed {assembly.recipe.seed}"
 
@@ -41,10 +41,10 @@ def carry_out(
     begin: Callable[[Assembly], str] = title_of,
     run: Callable[..., Record] = run_request,
 ) -> Outcomes:
-    """The records of all runs, failed ones too, and what was wrong with those.
+    """Run all; return their records, failed ones included, and the errors of failed runs.
 
-    Runs that begin alike train their beginning once. A mistake of the user stops everything, since
-    the runs to come would meet it too. `begin` is called before each run and gives its title.
+    First steps that several runs share are trained once. UsageError stops all runs, since later
+    runs would raise it too. `begin` is called before each run and returns its title.
     """
     watch = watch or Silent()
     entries: list[StoredRecord] = []
@@ -69,7 +69,7 @@ def carry_out(
 
 
 def _last_failure(store: Store, assembly: Assembly) -> list[StoredRecord]:
-    """The record that a failed run left, if it came so far."""
+    """The latest record of a failed run, if it wrote one."""
     science = assembly.science.model_dump(mode="json")
     matches = [
         entry
@@ -82,14 +82,14 @@ def _last_failure(store: Store, assembly: Assembly) -> list[StoredRecord]:
 
 
 def forget_shared(results: Path) -> None:
-    """Remove the states that runs of a comparison left for each other."""
+    """Remove the checkpoints of shared first steps."""
     shutil.rmtree(results / "runs" / SHARED, ignore_errors=True)
 
 
 def compare(requests: Sequence[Request], watch: Progress | None = None) -> list[Record]:
-    """The records of all requests, in order, those of failed runs too; the boards are renewed.
+    """Run all requests, update the boards, and return the records in order, failed runs included.
 
-    Raises BenchError at the end where a run failed before it could leave a record.
+    Raises BenchError at the end if a run failed before it wrote a record.
     """
     watch = watch or Silent()
     if not requests:
@@ -108,7 +108,7 @@ def compare(requests: Sequence[Request], watch: Progress | None = None) -> list[
 
 
 def refresh_boards(results: Path, watch: Progress) -> None:
-    """Write the boards anew, from the first rank; where that cannot be done, say so and go on."""
+    """Rewrite the boards on the first rank; an error is reported to `watch`, not raised."""
     if other_rank():
         return
     try:

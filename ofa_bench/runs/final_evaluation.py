@@ -1,4 +1,4 @@
-"""The sealed pass: candidates calibrated, scored on select and, once, on test."""
+"""Final evaluation: calibrate all candidates and score them on select and, once, on test."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ofa_bench.training.state import State
 
 @dataclass(frozen=True)
 class Judgement:
-    """Scores by candidate, their packed per-image bits, and how long the pass took."""
+    """Scores per candidate, their packed per-image bits, and the duration in seconds."""
 
     scores: tuple[Score, ...]
     bits: bytes
@@ -42,7 +42,7 @@ def judge(state: State) -> Judgement:
         state.stop.check()
         state.progress.evaluating(done, of)
 
-    found = score(
+    results = score(
         state.net,
         subnets,
         state.source,
@@ -60,7 +60,7 @@ def judge(state: State) -> Judgement:
             top1_select=result.top1("select"),
             top1_test=result.top1("test"),
         )
-        for subnet, result in zip(subnets, found, strict=True)
+        for subnet, result in zip(subnets, results, strict=True)
     )
-    raw, layout = pack([result.correct["test"].tolist() for result in found])
+    raw, layout = pack([result.correct["test"].tolist() for result in results])
     return Judgement(scores, raw, layout, tuple(subnets), time.perf_counter() - began)

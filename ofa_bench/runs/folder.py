@@ -1,7 +1,7 @@
-"""A run's folder: what `run.json` says of the run that began there, and whether this is that run.
+"""A run's folder: read and write `run.json`, and compare it with the run to resume.
 
-A folder may come from somebody else. Nothing in it is executed, nothing that it names is written
-to, and every value is checked before it is used. Torch-free.
+The folder is untrusted input. Nothing in it is executed, no path that it names is written to, and
+every value is validated. Torch-free.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ Digest = Annotated[StrictStr, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class Hashes(BaseModel):
-    """What the run's id was hashed from, part by part; `named` has the files of code and tables
-    that its command named, by absolute path."""
+    """The hashes that make up the run id, part by part. `named`: hashes of the code and table files
+    of the command line, by absolute path."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -47,7 +47,7 @@ class Hashes(BaseModel):
 
 
 class Begun(BaseModel):
-    """A begun run, as its `run.json` has it."""
+    """The content of `run.json`."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -63,14 +63,14 @@ class Begun(BaseModel):
 
 
 def read_begun(folder: Path) -> Begun:
-    """A folder's `run.json`; ResumeError names the file and what is wrong with it."""
+    """Read a folder's `run.json`. Raises ResumeError with the file and the invalid field."""
     path = folder / "run.json"
     try:
-        found = json.loads(_text(path))
-        begun = Begun.model_validate(found)
+        content = json.loads(_text(path))
+        begun = Begun.model_validate(content)
         datetime.fromisoformat(begun.started)
         # Lone surrogates stand for bytes of a path that are no UTF-8; no file takes any others.
-        json.dumps(found, ensure_ascii=False).encode(errors="surrogateescape")
+        json.dumps(content, ensure_ascii=False).encode(errors="surrogateescape")
     except FileNotFoundError as error:
         raise ResumeError(
             f"{folder} does not hold a begun run", "`ofa-bench runs` lists what there is"
@@ -88,7 +88,7 @@ def read_begun(folder: Path) -> Begun:
 
 
 def _text(path: Path) -> str:
-    """A small regular file's text; a link, a pipe or a file without an end is not read."""
+    """The text of a regular file within the size limit. Raises ValueError for links and pipes."""
     about = path.lstat()
     if not stat.S_ISREG(about.st_mode):
         raise ValueError("it is a link, or no regular file")
@@ -100,8 +100,8 @@ def _text(path: Path) -> str:
     return path.read_text(encoding="utf-8")
 
 
-def own_files(folder: Path) -> None:
-    """ResumeError where a run's folder, or what is written in it, is a link to somewhere else."""
+def refuse_links(folder: Path) -> None:
+    """Raise ResumeError if the run's folder, or a file written in it, is a symbolic link."""
     inner = [folder / name for name in ("checkpoint", "events.jsonl", "lock", "run.json")]
     for path in (folder, *inner, folder / "weights.safetensors"):
         if path.is_symlink():
@@ -119,7 +119,7 @@ def write_begun(
     splits: Mapping[str, str],
     **facts: Any,
 ) -> None:
-    """`run.json` of a run that begins: what `resume` needs, and what it compares with."""
+    """Write `run.json` of a new run: the request, and the hashes that `resume` compares."""
     hashed = identity.hashed
     hashes = {
         "data": identity.data,
@@ -141,7 +141,7 @@ def write_begun(
 
 
 def named_files(request: Request) -> Iterator[str]:
-    """The files of code and tables that a request names, by absolute path."""
+    """The code and table files that a request names, as absolute paths."""
     tables = [name for name in (request.recipe, request.space) if name is not None]
     for name in (*request.plugins, *tables):
         if str(name).endswith((".py", ".toml")) or name is request.recipe:
@@ -149,9 +149,9 @@ def named_files(request: Request) -> Iterator[str]:
 
 
 def requested(request: Request) -> dict[str, Any]:
-    """A request as JSON, so that it can be made again from any folder: paths are absolute.
+    """A request as JSON values with absolute paths, so that it holds from any folder.
 
-    A policy that is an instance, from a notebook, is kept by its class's name alone.
+    A policy instance is represented by its class name alone.
     """
     values: dict[str, Any] = {}
     for name, value in vars(request).items():
@@ -178,18 +178,18 @@ def check_same(
     splits: Mapping[str, str],
     origins: Sequence[str] = (),
 ) -> None:
-    """ResumeError with the difference where a run is not the one that began in a folder.
+    """Raise ResumeError with the differences if a run is not the one that began in a folder.
 
-    `origins` names what to look at: files that changed since the run began.
+    `origins`: files that changed since the run began, for the message.
     """
     if begun.run_id == identity.run:
         return
     lines = list(_differences(begun, science, identity, splits))
-    lines = lines or ["its data, plugin files or starting weights are not what they were"]
+    lines = lines or ["its data, plugin files or starting weights changed"]
     lines += [f"changed since: {plain_text(path)}" for path in origins]
     raise ResumeError(
-        f"{folder} holds another run than this would be: {'; '.join(lines)}",
-        "bring back what it began with, or begin a new run with `ofa-bench run`",
+        f"{folder} holds another run: {'; '.join(lines)}",
+        "restore the original inputs, or start a new run with `ofa-bench run`",
     )
 
 
@@ -198,8 +198,8 @@ def _differences(
 ) -> Iterator[str]:
     ours = science.model_dump(mode="json")
     theirs = dict(begun.science)
-    for each in (ours, theirs):
-        each.pop("space", None)  # where a table lies is no part of what it says; its hash is below
+    for fields in (ours, theirs):
+        fields.pop("space", None)  # a table may have moved; its hash is compared below
     yield from (plain_text(line) for line in difference(ours, theirs))
     hashes = begun.hashes
     if hashes is None:
@@ -217,59 +217,59 @@ def _differences(
         if hashes.files.get(name) != identity.hashed.files.get(name):
             yield f"the weights of --{plain_text(name)} differ"
     if hashes.numerics != identity.hashed.numerics:
-        yield "this version of ofa-bench computes otherwise"
+        yield "this version of ofa-bench computes differently"
 
 
-def changed_since(started: str, places: Sequence[Path]) -> list[str]:
-    """The first few files, at or below these places, that were written after a time."""
+def changed_since(started: str, paths: Sequence[Path]) -> list[str]:
+    """The first few files, at or below these paths, that were modified after a time."""
     since = datetime.fromisoformat(started).timestamp()
-    found: list[str] = []
-    for path in (file for place in places for file in _below(place)):
+    changed: list[str] = []
+    for path in (file for root in paths for file in _below(root)):
         try:
             if path.stat().st_mtime > since:
-                found.append(str(path))
+                changed.append(str(path))
         except OSError:
             continue
-        if len(found) == LISTED:
+        if len(changed) == LISTED:
             break
-    return found
+    return changed
 
 
-def _below(place: Path) -> Iterator[Path]:
-    if place.is_file():
-        yield place
-    for parent, folders, files in os.walk(place):
+def _below(root: Path) -> Iterator[Path]:
+    if root.is_file():
+        yield root
+    for parent, folders, files in os.walk(root):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         yield from (Path(parent) / name for name in sorted(files))
 
 
 def named_again(begun: Begun, folder: Path, trust: bool, **options: Any) -> dict[str, Any]:
-    """The values of the request that began a run, as far as its folder may say them.
+    """The request fields of a begun run, updated with `options`.
 
-    Code and tables are taken from `options`, which the person named now, or with `trust` from
-    where the folder says, if they hash to what the folder says. UsageError names the file, the key
-    and the option otherwise.
+    Code and table files come from `options`, or with `trust` from the paths in `run.json` if their
+    hashes match. Raises UsageError with the file, the key and the option otherwise.
     """
     values = dict(begun.request)
     if "recorded" in values:
         raise ResumeError(
-            f"{folder / 'run.json'}: request.recorded is not a run's to say", "the file was changed"
+            f"{folder / 'run.json'}: request.recorded is not allowed in a run",
+            "the file was changed",
         )
     for family in ("shrink", "lr", "distill"):
         if isinstance(values.get(family), dict):
             raise ResumeError(
                 f"{folder.name} began with a {family} policy from Python",
-                "go on by making the same call again",
+                "make the same call again to resume",
             )
     for name, value in options.items():
         if is_set(value):
             values[name] = value
     for name, flag in (("plugins", "--plugin"), ("recipe", "--recipe"), ("space", "--space")):
-        said = begun.request.get(name)
-        if not is_set(said) or is_set(options.get(name)):
+        recorded = begun.request.get(name)
+        if not is_set(recorded) or is_set(options.get(name)):
             continue
-        files = said if isinstance(said, list) else [said]
-        if name == "space" and not str(said).endswith(".toml"):
+        files = recorded if isinstance(recorded, list) else [recorded]
+        if name == "space" and not str(recorded).endswith(".toml"):
             continue
         for file in files:
             _trusted(begun, folder, name, flag, str(file), trust)

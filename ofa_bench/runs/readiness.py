@@ -1,4 +1,4 @@
-"""What a run will need at its end is tried before its first step."""
+"""Checks before the first step: held-out images decode, and records can be written."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ INTERVAL = 10.0  # seconds between lines on the images decoded
 def make_ready(prepared: RunContext, stop: Stop, progress: Progress) -> None:
     """Tell what is odd about the data, decode the held-out images, and try to write.
 
-    DataError names a held-out image that does not decode; BenchError the folder that cannot be
-    written or the space that is short. On every rank alike: the first one tries.
+    Raises DataError for a held-out image that does not decode, BenchError for a folder that cannot
+    be written or too little disk space. The first rank checks; all ranks raise the same error.
     """
     failure: BenchError | None = None
     if prepared.devices.first:
@@ -79,7 +79,7 @@ def _check_room(prepared: RunContext) -> None:
 
 
 def _try_writing(root: Path, folder: Path) -> None:
-    """Permission bits do not tell of read-only disks and quotas: a file is written and removed."""
+    """Write and remove a file, since permission bits do not show read-only disks and quotas."""
     make_folder(root, folder)
     try:
         handle, name = tempfile.mkstemp(prefix=".trial.", suffix=".part", dir=folder)

@@ -1,4 +1,4 @@
-"""What records are checked with: spaces and policies that may be loaded for them. Torch-free."""
+"""The loaders for record validation: spaces, candidates and planned phases. Torch-free."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ofa_bench.space import Space, Subnet
 
 @functools.lru_cache(maxsize=64)
 def recorded_space(name: str) -> Space:
-    """A space that a record names; UsageError where its plugin is not trusted, see `trusted`."""
+    """The space that a record names. Raises UsageError unless its plugin is `trusted`."""
     known = trusted()
     if name not in known.names("space"):
         raise UsageError(
@@ -26,7 +26,7 @@ def recorded_space(name: str) -> Space:
 
 
 def expected_candidates(record: Record, space: Space, trained: Space) -> list[Subnet]:
-    """The candidates that a record's track demands of a method that trained this part."""
+    """The candidates that a record's track requires of a method that trained `trained`."""
     from ofa_bench.evaluation.candidates import candidates
 
     evaluate = record.science["evaluate"]
@@ -40,9 +40,9 @@ def expected_candidates(record: Record, space: Space, trained: Space) -> list[Su
 
 
 def record_checks(candidates: bool = True) -> Context:
-    """All that records are checked with: what may be loaded for them, and what that lays out.
+    """The validation context of records.
 
-    Boards and lists leave out the track's `candidates`, which take seconds for a large space.
+    Without `candidates`, which take seconds for a large space, their hash is not checked.
     """
     expected = expected_candidates if candidates else None
     return Context(load=recorded_space, expected=expected, planned=planned_phases)

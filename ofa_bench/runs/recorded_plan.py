@@ -1,4 +1,4 @@
-"""A recorded run laid out again: the phases and costs that its science gives. Torch-free."""
+"""The plan of a recorded run, recomputed from its science configuration. Torch-free."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ofa_bench.space import Space
 
 
 def planned_phases(record: Record) -> list[PlannedPhase] | str:
-    """Every phase's steps, passes and MACs, or why they cannot be told; see `reassembled`."""
+    """Every phase's steps, passes and MACs, or why they are unknown; see `reassembled`."""
     assembly = reassembled(record)
     if isinstance(assembly, str):
         return assembly
@@ -37,7 +37,7 @@ def planned_phases(record: Record) -> list[PlannedPhase] | str:
 
 
 def _spread(space: Space, role: str, classes: int) -> float:
-    """Half the range of MACs that a role's draws can have: zero for a certain net."""
+    """Half the range of MACs that a role's draws can have; 0 for a fixed subnet."""
     sizes = space.resolutions
     low, high = space.smallest, space.largest
     if role in ("largest", "teacher"):
@@ -48,10 +48,10 @@ def _spread(space: Space, role: str, classes: int) -> float:
 
 
 def reassembled(record: Record) -> Assembly | str:
-    """The run assembled again from its record, or why it cannot be.
+    """The run assembled from its record, or the reason why it cannot be.
 
-    Only with policies that come with ofa-bench and whose code is still what the record holds, which
-    is asked after the owner: what a record names is not imported for being named.
+    Only bundled policies whose code equals the record's are used; nothing else that a record names
+    is imported.
     """
     catalogue = trusted()
     reason = _foreign(record, catalogue)
@@ -70,7 +70,7 @@ def reassembled(record: Record) -> Assembly | str:
 
 
 def _foreign(record: Record, catalogue: Catalogue) -> str | None:
-    """Why a record's parts may not be imported; None where all of them are ours, unchanged."""
+    """Why a record's parts may not be imported; None if all are bundled and unchanged."""
     science, method = record.science, record.method
     if str(science.get("space")) not in catalogue.names("space"):
         return "its space is not installed here"

@@ -1,4 +1,4 @@
-"""From a record back to the request that makes its run again. Torch-free."""
+"""The request that repeats a recorded run. Torch-free."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ Part = tuple[str, str, PolicyRecord | None]
 
 
 def request_for(record: Record, catalogue: Catalogue, **execution: Any) -> Request:
-    """A request for the record's own science and seed, on the kind of device it ran on.
+    """A request with the record's science configuration and seed, on the same kind of device.
 
-    `execution` gives what a record cannot: `results`, `data_dir`, `init`, `teacher`, and the table
-    of a `space` that is not installed. Names are looked up among what is installed; no code or path
-    of the record is used. Raises UsageError on a record that was changed or imported, on a missing
-    plugin, and where starting weights or a table are due.
+    `execution` has what a record cannot provide: `results`, `data_dir`, `init`, `teacher`, and the
+    table of a `space` that is not installed. Names are looked up in the catalogue; no code or path
+    of the record is used. Raises UsageError if the record was modified or imported, a plugin is
+    missing, or initial weights or a table are needed and not named.
     """
     _check_repeatable(record)
     science = _with_table(record, execution.pop("space", None), catalogue)
@@ -57,13 +57,13 @@ def _check_repeatable(record: Record) -> None:
         )
     if record.status == "imported":
         raise UsageError(
-            f"{record.run.id} was imported: there is no run to make again",
+            f"{record.run.id} was imported: there is no run to repeat",
             "name a record of a run of ofa-bench",
         )
 
 
 def _with_table(record: Record, table: str | None, catalogue: Catalogue) -> dict[str, Any]:
-    """The science with a table that the person names in place of the path that the record has."""
+    """The science configuration, with a table named by the user instead of the recorded path."""
     if table is not None:
         fingerprint = space_of(table, catalogue).fingerprint()
         if fingerprint != record.task.space.fingerprint:
@@ -83,7 +83,7 @@ def _with_table(record: Record, table: str | None, catalogue: Catalogue) -> dict
 
 
 def _parts(record: Record, science: dict[str, Any]) -> Iterator[Part]:
-    """What the run needs of the catalogue: kind, name, and what the record says of its maker."""
+    """The catalogue entries that the run needs: kind, name, and the recorded policy if any."""
     method = record.method
     yield "dataset", str(science.get("dataset")), None
     if not str(science.get("space")).endswith(".toml"):
@@ -105,7 +105,7 @@ def _missing(kind: str, name: str, policy: PolicyRecord | None) -> UsageError:
 
 
 def _lender(record: Record, catalogue: Catalogue) -> str:
-    """The method whose published length a composition borrows: as its command named it."""
+    """The method whose published length a composition uses, from the recorded command."""
     known = catalogue.names("method")
     if record.method.name in known:
         return record.method.name
@@ -117,6 +117,6 @@ def _lender(record: Record, catalogue: Catalogue) -> str:
 
 
 def store_of(path: Path) -> Path | None:
-    """The results folder that a record's file lies in, where it lies in one."""
+    """The results folder that contains a record's file, or None."""
     parents = path.absolute().parents
     return parents[3] if len(parents) > 3 and parents[2].name == "records" else None

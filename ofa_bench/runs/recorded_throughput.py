@@ -1,4 +1,7 @@
-"""Training MACs a second on this machine, as recorded or as calibrated. Torch-free."""
+"""Training throughput of this machine in MACs per second, from records or a calibration.
+
+Torch-free.
+"""
 
 from __future__ import annotations
 
@@ -20,8 +23,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Speed:
-    """MACs a device-second on a device of that model, and how many records tell it (none: it was
-    calibrated); images a second of the input, where they were measured."""
+    """Throughput of a device model: `macs` per device-second, averaged over `records` (0: from a
+    calibration); `input_rate`: images per second of the input pipeline, if measured."""
 
     model: str
     macs: float | None
@@ -29,16 +32,16 @@ class Speed:
     input_rate: float | None = None
 
     def seconds(self, macs: float) -> float | None:
-        """Device time of so many training MACs; None where nothing is known."""
+        """Device seconds of a number of training MACs; None if the throughput is unknown."""
         return None if self.macs is None else macs / self.macs
 
     def usd(self, macs: float) -> float | None:
-        """What they cost; None where speed or price is not known."""
+        """US dollars of a number of training MACs; None if throughput or price is unknown."""
         seconds = self.seconds(macs)
         return None if seconds is None else usd(seconds / 3600, self.model)
 
     def describe(self, macs: float) -> dict[str, Any]:
-        """The prediction for so many MACs as JSON values."""
+        """The prediction for a number of training MACs as JSON values."""
         return {
             "device": self.model,
             "records": self.records,
@@ -50,8 +53,8 @@ class Speed:
 
 
 def speed_for(assembly: Assembly, store: Store) -> Speed:
-    """What the store's records say of this machine, this space and this precision, else what was
-    calibrated for them."""
+    """The throughput from records of this device model, space and precision, else from the last
+    calibration for them."""
     model = _model(assembly)
     space = assembly.space.fingerprint()
     macs = seconds = 0.0
@@ -63,19 +66,19 @@ def speed_for(assembly: Assembly, store: Store) -> Speed:
             macs += record.cost.train_macs
             seconds += record.cost.device_seconds
             records += 1
-    kept = _kept(store).get(_place(assembly), Speed(model, None, 0))
+    kept = _kept(store).get(_key(assembly), Speed(model, None, 0))
     if seconds > 0:
         return Speed(model, macs / seconds, records, kept.input_rate)
     return kept
 
 
 def calibrated(assembly: Assembly, store: Store, pace: MeasuredRate) -> Speed:
-    """The speed that was just measured, kept beside the runs for the next plan."""
+    """Store a measured throughput in the results folder for later plans, and return it."""
     macs = sum(cost.total for cost in assembly.cost)
     speed = Speed(_model(assembly), macs / pace.seconds(assembly), 0, pace.input_rate)
-    known = _kept(store) | {_place(assembly): speed}
-    told = {place: asdict(each) for place, each in known.items()}
-    write_whole(_file(store), json.dumps(told, indent=1) + "\n", root=store.results)
+    known = _kept(store) | {_key(assembly): speed}
+    rows = {key: asdict(measured) for key, measured in known.items()}
+    write_whole(_file(store), json.dumps(rows, indent=1) + "\n", root=store.results)
     return speed
 
 
@@ -83,7 +86,7 @@ def _model(assembly: Assembly) -> str:
     return (gpu_model() if on_gpu(assembly.recipe.execution.device) else None) or cpu_model()
 
 
-def _place(assembly: Assembly) -> str:
+def _key(assembly: Assembly) -> str:
     parts = (_model(assembly), assembly.space.fingerprint(), assembly.science.precision)
     return " ".join((*parts, assembly.spec.name))
 
@@ -94,16 +97,16 @@ def _file(store: Store) -> Path:
 
 def _kept(store: Store) -> dict[str, Speed]:
     try:
-        told = json.loads(_file(store).read_text(encoding="utf-8"))
-        return {str(place): _read(each) for place, each in told.items()}
+        rows = json.loads(_file(store).read_text(encoding="utf-8"))
+        return {str(key): _speed(row) for key, row in rows.items()}
     except (OSError, ValueError, TypeError, AttributeError):
-        return {}  # absent or damaged: it is measured again when asked for
+        return {}  # absent or damaged: treated as not calibrated
 
 
-def _read(told: Any) -> Speed:
-    """A speed as it was kept; ValueError where its numbers are none to reckon with."""
-    speed = Speed(**told)
+def _speed(row: Any) -> Speed:
+    """A stored speed. Raises ValueError if a number is not finite and positive."""
+    speed = Speed(**row)
     for number in (speed.macs, speed.input_rate):
         if number is not None and not (math.isfinite(number) and number > 0):
-            raise ValueError(f"{number} is no speed")
+            raise ValueError(f"{number} is not a speed")
     return speed

@@ -1,4 +1,4 @@
-"""A recorded run made again, in a folder of its own."""
+"""Repeat a recorded run in a separate folder."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ from ofa_bench.training.interrupts import listening
 
 @dataclass(frozen=True)
 class Rerun:
-    """What came of it: the record and where it lies until the folder is given up."""
+    """The record of a repeated run, and its folder."""
 
     entry: StoredRecord
     folder: Path
 
     def give_up(self) -> None:
-        """Remove everything the rerun left."""
+        """Remove the rerun's folder."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
 def rerun(
     record: Record, asked: Request, catalogue: Catalogue, progress: Progress, command: str
 ) -> Rerun:
-    """Train and evaluate again, with the recorded thread count; a begun rerun goes on.
+    """Train and evaluate again with the recorded thread count; an interrupted rerun is resumed.
 
-    `asked.results` is the rerun's own folder: records in it are thrown away first. Raises DataError
-    where the images here are not those of the record.
+    `asked.results` is the rerun's folder; records in it are deleted first. Raises DataError if the
+    images are not those of the record.
     """
     folder = Path(str(asked.results))
     shutil.rmtree(folder / "records", ignore_errors=True)
@@ -55,7 +55,7 @@ def rerun(
                 "name the folder that holds them with --data-dir DIR",
             )
         torch.set_num_threads(max(1, record.machine.threads))
-        stop.hint = "the same line goes on with it"
+        stop.hint = "the same command resumes it"
         try:
             again = carry_out(prepared, catalogue, stop, progress, command)
         except (TrainingDiverged, PluginError) as error:
@@ -64,7 +64,7 @@ def rerun(
 
 
 def _failure(prepared: RunContext, error: Exception) -> Record:
-    """The record that a run left which came to no good end."""
+    """The record of a failed rerun; raises `error` if it wrote none."""
     for entry in prepared.store.list(broken=lambda broken: None):
         if entry.record.run_id == prepared.identity.run:
             return entry.record

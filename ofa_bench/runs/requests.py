@@ -1,4 +1,4 @@
-"""What a request names: its catalogue, and the command that makes it."""
+"""Requests: their catalogue, and the command line that is equivalent to them."""
 
 from __future__ import annotations
 
@@ -21,10 +21,13 @@ FLAGS = {"extras": "with", "plugins": "plugin"}
 
 
 def catalogue_for(asked: Request) -> Catalogue:
-    """What exists, with the request's single-file plugins; each file is executed once a process."""
-    found = discover()
+    """The catalogue with the request's single-file plugins, each executed once per process.
+
+    Raises UsageError if two files have the same module name.
+    """
+    discovery = discover()
     if not asked.plugins:
-        return found.catalogue
+        return discovery.catalogue
     stems = [Path(file).stem.replace("-", "_") for file in dict.fromkeys(asked.plugins)]
     if len(set(stems)) < len(stems):
         raise UsageError(
@@ -32,9 +35,9 @@ def catalogue_for(asked: Request) -> Catalogue:
             "rename one, since a module is known by its name",
         )
     catalogue = Catalogue()
-    catalogue.merge(found.catalogue)
+    catalogue.merge(discovery.catalogue)
     for file in dict.fromkeys(asked.plugins):
-        scratch = type(found)(catalogue)
+        scratch = type(discovery)(catalogue)
         scratch.admit(*load_file(Path(file)))
     return catalogue
 
@@ -73,13 +76,13 @@ def _listed(name: str, values: Any) -> list[Any]:
 
 
 def shell_line(asked: Request) -> str:
-    """The command that makes this request; what it cannot say (a policy from Python) is named."""
+    """The `run` command of a request; a policy instance appears as its class name."""
     names = [field.name for field in fields(Request) if field.name != "recorded"]
     return command_line("ofa-bench", "run", *_words(asked, names))
 
 
 def resume_line(name: str, asked: Request) -> str:
-    """The command that goes on with a run, naming the files of code and tables that it needs."""
+    """The `resume` command of a run, with the code and table files that it needs."""
     names = ["results", "plugins", "recipe"]
     names += ["space"] if str(asked.space).endswith(".toml") else []
     return command_line("ofa-bench", "resume", name, *_words(asked, names))

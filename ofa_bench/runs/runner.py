@@ -1,4 +1,4 @@
-"""Carrying out one run from open data to a stored record."""
+"""Run one training job end to end: open data, train, evaluate, write the record."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from ofa_bench.records.extra_metrics import beside, gathered
 from ofa_bench.records.schema import Record
 from ofa_bench.records.store import Store
 from ofa_bench.runs.build_record import record_of
-from ofa_bench.runs.folder import own_files, read_begun, write_begun
+from ofa_bench.runs.folder import read_begun, refuse_links, write_begun
 from ofa_bench.runs.readiness import make_ready
 from ofa_bench.training.callbacks import EventLog, Progress, Trace
 from ofa_bench.training.checkpoint import Checkpoints, lock
@@ -41,7 +41,7 @@ from ofa_bench.training.weights import load_weights, save_weights, start_from
 
 @dataclass
 class RunContext:
-    """A run that is about to begin: assembled on real data, with an identity and a folder."""
+    """A run before its first step: assembled with the opened data, with identity and folder."""
 
     request: Request
     assembly: Assembly
@@ -54,10 +54,10 @@ class RunContext:
 
     @property
     def finished(self) -> Record | None:
-        """The record of this very run, if it ended; a divergence stands as it is. The first rank
-        looks for all."""
-        found: Record | None = self.devices.share(self._recorded() if self.devices.first else None)
-        return found
+        """The record of this run if it finished or diverged, else None. The first rank reads it
+        for all."""
+        record: Record | None = self.devices.share(self._recorded() if self.devices.first else None)
+        return record
 
     def _recorded(self) -> Record | None:
         for entry in self.store.list(broken=lambda error: None):
@@ -67,12 +67,12 @@ class RunContext:
         return None
 
     def check_free(self) -> None:
-        """BenchError, before any training, where the record could not be stored at the end, or the
-        run's folder would be written through a link."""
+        """Raise BenchError if the record could not be stored at the end, or the run's folder
+        contains a symbolic link."""
         if not self.devices.first:
             return
         science = self.assembly.science
-        own_files(self.folder)
+        refuse_links(self.folder)
         self.store.check_free(science.dataset, science.method, self.identity.name)
 
 
@@ -82,9 +82,9 @@ def prepare(
     devices: Devices,
     leave: frozenset[int] | None = None,
 ) -> RunContext:
-    """Assemble, open the data, assemble again on what it holds, and name the run.
+    """Assemble, open the data, assemble again with its counts, and identify the run.
 
-    `leave`: steps at which to leave the state for runs that begin alike; None shares nothing.
+    `leave`: steps at which the state is saved for runs with the same first steps; None: no sharing.
     """
     assembly, source = opened(request, catalogue, devices)
     files = {name: start_from(path, head) for name, path, head in _starts(request)}
@@ -104,7 +104,7 @@ def prepare(
 def opened(
     request: Request, catalogue: Catalogue, devices: Devices
 ) -> tuple[Assembly, BatchSource]:
-    """Assemble, open the data, and assemble again on what it holds; choose the threads."""
+    """Assemble, open the data, assemble again with its counts, and set the thread count."""
     assembly = assemble(request, catalogue)
     execution, science = assembly.recipe.execution, assembly.science
     source = open_source(
@@ -137,7 +137,7 @@ def _starts(request: Request) -> list[tuple[str, str | Path, str]]:
 def carry_out(
     prepared: RunContext, catalogue: Catalogue, stop: Stop, progress: Progress, command: str
 ) -> Record:
-    """Train from wherever the run stands, evaluate, and store one record.
+    """Train from the last checkpoint, evaluate, and store one record.
 
     Raises Interrupted (state saved), TrainingDiverged or PluginError (a record of the failure is
     stored), ResumeError.
@@ -148,7 +148,7 @@ def carry_out(
         held.callback(prepared.source.close)
         try:
             return _locked(prepared, catalogue, stop, progress, command)
-        except (DataError, RankFailed) as error:  # lost on the way; what is saved stays
+        except (DataError, RankFailed) as error:  # checkpoints stay, so that the run can be resumed
             error.hint = "; ".join(filter(None, (error.hint, stop.hint)))
             raise
 
@@ -166,21 +166,21 @@ def _locked(
         trace = Trace(lambda hook, who, micros: progress.note(f"{hook} of {who}: {micros:.0f} µs"))
         prepared.assembly.bus.monitor(trace.before, trace.after)
     prepared.assembly.bus.watchers.tell = progress.note
-    told = {"started": started, "command": command}
+    run_fields = {"started": started, "command": command}
     try:
         Loop(state, curve).run()
     except TrainingDiverged as error:
-        _store(prepared, record_of(prepared, state, told, "diverged", error=error), None)
+        _store(prepared, record_of(prepared, state, run_fields, "diverged", error=error), None)
         raise
     except PluginError as error:
-        _store(prepared, record_of(prepared, state, told, "failed", error=error), None)
+        _store(prepared, record_of(prepared, state, run_fields, "failed", error=error), None)
         raise
     finally:
         log.close()
-    return _finish(prepared, state, told)
+    return _finish(prepared, state, run_fields)
 
 
-def _finish(prepared: RunContext, state: State, told: dict[str, str]) -> Record:
+def _finish(prepared: RunContext, state: State, run_fields: dict[str, str]) -> Record:
     from ofa_bench.runs.final_evaluation import judge
 
     if prepared.devices.first:
@@ -188,7 +188,7 @@ def _finish(prepared: RunContext, state: State, told: dict[str, str]) -> Record:
             state.net, prepared.folder / "weights.safetensors", prepared.source.class_names
         )
     judgement = judge(state)
-    record = record_of(prepared, state, told, "ok", judgement=judgement)
+    record = record_of(prepared, state, run_fields, "ok", judgement=judgement)
     _store(prepared, record, judgement.bits)
     prepared.assembly.bus.run_end(record.model_dump(mode="json", by_alias=True))
     if prepared.devices.first:
@@ -208,9 +208,9 @@ def _pure(prepared: RunContext) -> bool:
 
 
 def _describe_run(prepared: RunContext, command: str) -> str:
-    """Write `run.json`, or take the thread count from it; returns when the run began.
+    """Write `run.json`, or read the thread count from it; return the start time of the run.
 
-    Bits hold for a thread count, so a run goes on with the one it began with.
+    Results depend on the thread count, so a resumed run keeps it.
     """
     folder, assembly = prepared.folder, prepared.assembly
     if (folder / "run.json").exists() and not prepared.request.fresh:
@@ -218,7 +218,7 @@ def _describe_run(prepared: RunContext, command: str) -> str:
         if begun.run_id == prepared.identity.run:
             torch.set_num_threads(prepared.devices.share(begun.threads))
             return begun.started
-    # A rank that sees no such file goes on with the first one's count all the same.
+    # Ranks that do not see the file use the first rank's count too.
     torch.set_num_threads(prepared.devices.share(torch.get_num_threads()))
     started = datetime.now(UTC).isoformat(timespec="seconds")
     if not prepared.devices.first:
@@ -242,7 +242,7 @@ def _describe_run(prepared: RunContext, command: str) -> str:
 def state_of(
     prepared: RunContext, catalogue: Catalogue, stop: Stop, progress: Progress
 ) -> tuple[State, TrainingCurve]:
-    """A prepared run as it begins: its network, its optimizer, and its curve to come."""
+    """The initial training state of a prepared run, and its empty training curve."""
     assembly, devices = prepared.assembly, prepared.devices
     execution = assembly.recipe.execution
     net = build_net(assembly, catalogue, devices)
@@ -273,7 +273,7 @@ def state_of(
 
 
 def build_net(assembly: Assembly, catalogue: Catalogue, devices: Devices) -> Any:
-    """The supernet of the space's family, on the device."""
+    """The supernet of the space, initialised with the run's seed, on the device."""
     build = catalogue.get("supernet", assembly.space.table.family).load()
     options = assembly.science.net.model_dump()
     net = build(assembly.space, assembly.classes, seed=assembly.recipe.seed, **options)

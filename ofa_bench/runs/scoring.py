@@ -1,4 +1,4 @@
-"""Subnets of a finished run, calibrated and scored."""
+"""Calibrate and score subnets of a finished run."""
 
 from __future__ import annotations
 
@@ -32,18 +32,20 @@ def evaluate(
 ) -> list[Score]:
     """Calibrate and score subnets of a finished run, on select and on test.
 
-    `options` may give `device`, `data_dir`, `workers` and the files of code and tables anew, see
-    `resumption`. Raises UsageError on a subnet outside the run's space, ResumeError where there is
-    no such run, its weights are not there, or the images or the network are others now.
+    `options` may override `device`, `data_dir`, `workers` and the code and table files, see
+    `resumption`. Raises UsageError if a subnet is outside the run's space; ResumeError if there is
+    no such run, it has no weights, or the images or the network have changed.
     """
-    found = resumption(name, results, trust, **options)
-    folder = found.folder
-    asked = replace(found.asked, init=None, init_head=None)  # the run's own weights are scored
+    begun_run = resumption(name, results, trust, **options)
+    folder = begun_run.folder
+    asked = replace(begun_run.asked, init=None, init_head=None)  # the run's own weights are scored
     catalogue = catalogue_for(asked)
     assembly = assemble(asked, catalogue)
     nets = [_subnet(spec, assembly.space, folder) for spec in subnets]
     if not (folder / "weights.safetensors").is_file():
-        raise ResumeError(f"{folder.name} is not finished", resume_line(folder.name, found.asked))
+        raise ResumeError(
+            f"{folder.name} is not finished", resume_line(folder.name, begun_run.asked)
+        )
     from ofa_bench.evaluation.exact_math import shielded
     from ofa_bench.evaluation.score import score
     from ofa_bench.runs.runner import build_net, opened
@@ -52,20 +54,20 @@ def evaluate(
 
     with shielded(), open_devices(assembly.recipe.execution.device) as devices:
         assembly, source = opened(asked, catalogue, devices)
-        _check(found, assembly, source)
+        _check(begun_run, assembly, source)
         net = build_net(assembly, catalogue, devices)
         load_weights(net, folder)
         (progress or Silent()).note(f"scoring {len(nets)} subnets of {folder.name}")
         chunk = assembly.science.evaluate.chunk
         with closing(source):
             scores = score(net, nets, source, chunk=chunk, devices=devices)
-    return [_score(assembly, each) for each in scores]
+    return [_score(assembly, correctness) for correctness in scores]
 
 
 def _subnet(spec: str | Mapping[str, Any], space: Space, folder: Path) -> Subnet:
-    """The subnet that the space knows so, or that the run's record has under this name.
+    """The subnet of a specification, or of a name in the run's record.
 
-    UsageError where neither does.
+    Raises UsageError if it is neither.
     """
     try:
         return space.subnet(spec)
@@ -80,11 +82,11 @@ def _subnet(spec: str | Mapping[str, Any], space: Space, folder: Path) -> Subnet
         return space.subnet(recorded[0])
 
 
-def _check(found: Resumption, assembly: Assembly, source: Any) -> None:
-    """ResumeError where the weights would be scored on other images, or in another network."""
+def _check(begun_run: Resumption, assembly: Assembly, source: Any) -> None:
+    """Raise ResumeError if the images, the network or the space differ from the run's."""
     from ofa_bench.planning.identity import network_hash
 
-    hashes = found.begun.hashes
+    hashes = begun_run.begun.hashes
     if hashes is None:
         return
     code = dict(part.partition(":")[::2] for part in hashes.code)
@@ -96,7 +98,7 @@ def _check(found: Resumption, assembly: Assembly, source: Any) -> None:
     changed = [name for name, (then, now) in ours.items() if then != now]
     if changed:
         raise ResumeError(
-            f"{found.folder.name} was trained with another {' and another '.join(changed)}",
+            f"{begun_run.folder.name} was trained with another {' and another '.join(changed)}",
             "bring back what it was trained with; --data-dir, --space and --plugin name it",
         )
 

@@ -1,4 +1,4 @@
-"""One run: from a request, or from the folder it began in, to its record."""
+"""Start or resume a single run, from a request or from a run's folder."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from ofa_bench.runs.folder import (
     changed_since,
     check_same,
     named_again,
-    own_files,
     read_begun,
+    refuse_links,
 )
 from ofa_bench.runs.requests import catalogue_for, resume_line, shell_line
 from ofa_bench.sanitize import plain_text
@@ -32,14 +32,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Resumption:
-    """A begun run that is asked to go on: what its folder says, and the request that follows."""
+    """A run to resume: its folder, its `run.json`, and the resulting request."""
 
     folder: Path
     begun: Begun
     asked: Request
 
     def _inputs(self, assembly: Assembly) -> Iterator[Path]:
-        """The files and folders that the run reads."""
+        """The input files and folders of the run."""
         asked = self.asked
         names = (*asked.plugins, asked.init, asked.teacher, asked.recipe)
         yield from (Path(name) for name in names if name)
@@ -48,11 +48,11 @@ class Resumption:
 
     @property
     def command(self) -> str:
-        """The command line that began it."""
+        """The command line that started the run."""
         return plain_text(self.begun.command, 10_000)
 
     def check(self, prepared: RunContext) -> None:
-        """ResumeError with the difference where the run prepared is not the one that began."""
+        """Raise ResumeError with the differences if the prepared run is not the one that began."""
         assembly = prepared.assembly
         splits = prepared.source.splits_hash
         known = self.begun.run_id == prepared.identity.run
@@ -67,7 +67,7 @@ class Resumption:
 
 
 def results_root(results: str | Path | None) -> Path:
-    """The results folder: as given, else $OFA_BENCH_RESULTS, else ./results."""
+    """The results folder: `results`, else $OFA_BENCH_RESULTS, else ./results."""
     return Path(results or os.environ.get("OFA_BENCH_RESULTS") or "results")
 
 
@@ -95,19 +95,19 @@ def find_run(name: str, results: str | Path | None = None) -> Path:
 def resumption(
     name: str, results: str | Path | None = None, trust: bool = False, **options: Any
 ) -> Resumption:
-    """A begun run by its name, or the beginning of it, or its folder.
+    """The run to resume, by name, unique prefix or folder.
 
-    `options` are named as a request's and go before what the folder says. Code and tables that the
-    folder names are used only where `options` name them, or with `trust` if they are unchanged.
-    Raises UsageError and ResumeError.
+    `options` are request fields that override those in `run.json`. Code and table files are used
+    only if `options` name them, or with `trust` if they are unchanged. Raises UsageError or
+    ResumeError.
     """
     folder = find_run(name, results)
-    own_files(folder)
+    refuse_links(folder)
     begun = read_begun(folder)
     home = folder.resolve()
     if home.parent.name != "runs":
         raise ResumeError(
-            f"{folder} lies in no results folder, so nothing says where its record would go",
+            f"{folder} is not in a results folder, so there is nowhere to store its record",
             "move it to DIR/runs/, and name DIR with --results",
         )
     values = named_again(begun, folder, trust, **options)
@@ -175,6 +175,6 @@ def resume(
     trust: bool = False,
     **options: Any,
 ) -> Record:
-    """Go on with a begun run by its name, or the beginning of it; see `resumption`."""
-    found = resumption(name, results, trust, **options)
-    return run_request(found.asked, progress, found.command, resumed=found)
+    """Resume a run by name, unique prefix or folder; see `resumption`."""
+    begun_run = resumption(name, results, trust, **options)
+    return run_request(begun_run.asked, progress, begun_run.command, resumed=begun_run)

@@ -1,4 +1,4 @@
-"""How fast this machine trains a run's steps: a few of each phase, timed on noise."""
+"""Measure the training throughput of this machine: time a few steps per phase on random images."""
 
 from __future__ import annotations
 
@@ -35,22 +35,22 @@ INPUT_BATCHES = 8  # micro-batches of images that are fetched, more with many wo
 
 @dataclass(frozen=True)
 class MeasuredRate:
-    """Seconds of a step by phase on one device, and images a second of the input (None where there
-    is no data to try)."""
+    """`steps`: seconds of a step on one device, by phase name. `input_rate`: images per second of
+    the input pipeline, or None without data."""
 
     steps: dict[str, float]
     input_rate: float | None
 
     def seconds(self, assembly: Assembly) -> float:
-        """Device time of the whole run's training."""
+        """Device seconds of the whole training."""
         return sum(self.steps[cost.name] * cost.steps for cost in assembly.cost)
 
 
 def measure(assembly: Assembly, catalogue: Catalogue) -> MeasuredRate:
-    """Time the steps of a run's phases with its own draws, passes and optimizer.
+    """Time one step per phase with the run's draws, passes and optimizer.
 
-    Needs torch but no data; where the data is found, fetching it is timed too. A policy that
-    probes is told a loss of zero. Raises UsageError where the device is absent.
+    Needs no data; if the data is present, the input pipeline is timed too. A policy that probes
+    gets a loss of 0. Raises UsageError if the device is absent.
     """
     science = assembly.science
     largest = assembly.space.macs(assembly.space.largest, assembly.classes)
@@ -82,7 +82,7 @@ class _Bench:
         return blocks_of(net, self.devices.device, precise, bool(bus.merges))
 
     def step(self, phase: Phase) -> float:
-        """Seconds of a step in the middle of a phase: its micro-batches and its update."""
+        """Seconds of a step in the middle of a phase: all micro-batches and the update."""
         schedule, bus = self.assembly.schedule, self.assembly.bus
         number = schedule.phases.index(phase)
         step = schedule.step((schedule.edges[number] + schedule.edges[number + 1]) // 2)
@@ -100,12 +100,12 @@ class _Bench:
             teach=teacher.on if teacher else None,
         )
         self.gradients.zero()
-        micro = self._timed(lambda: passes.run(self.batch, 0, 1.0, _nobody))
+        micro = self._timed(lambda: passes.run(self.batch, 0, 1.0, _ignore))
         update = self._timed(lambda: self.optimizer.step(0.0))  # at rate 0, so nothing moves
         return len(schedule.cuts(step.index)) * micro + update
 
     def _timed(self, work: Callable[[], None]) -> float:
-        """Seconds of a piece of work: the median, once it is warm."""
+        """The median seconds of a call, after warm-up."""
         spent = []
         for _ in range(self.blocks.warm + TIMED):
             self.devices.synchronize()
@@ -116,12 +116,12 @@ class _Bench:
         return statistics.median(spent[-TIMED:])
 
     def calibration(self, resolution: int) -> Iterator[MicroBatch]:
-        """A teacher's statistics, of noise too."""
+        """Random images to calibrate a teacher with."""
         yield self.batch.at(resolution)
 
 
-def _nobody(draw: int) -> None:
-    """No extra is told which draw comes next."""
+def _ignore(draw: int) -> None:
+    """No callback is notified of the next draw."""
 
 
 def _input_rate(assembly: Assembly, devices: Devices) -> float | None:
@@ -138,7 +138,7 @@ def _input_rate(assembly: Assembly, devices: Devices) -> float | None:
             device=devices.device,
             workers=execution.workers,
         )
-        stream = source.batches(_places(assembly.schedule.norm_batch, source.sizes["train"]))
+        stream = source.batches(_addresses(assembly.schedule.norm_batch, source.sizes["train"]))
         ahead = 2 * execution.workers  # batches that workers hold ready when the clock starts
         for _ in islice(stream, 1 + ahead):
             pass
@@ -152,8 +152,8 @@ def _input_rate(assembly: Assembly, devices: Devices) -> float | None:
             source.close()
 
 
-def _places(size: int, images: int) -> Iterator[Address]:
-    """Whole batches, epoch after epoch."""
+def _addresses(size: int, images: int) -> Iterator[Address]:
+    """Consecutive full batches, epoch after epoch."""
     for epoch in count():
         for at in range(0, max(1, images - size + 1), size):
             yield Address(epoch, at, min(at + size, images))

@@ -1,4 +1,4 @@
-"""One part of a plugin in a run small enough to ask everything of it: digits, the toy space."""
+"""One entry of a plugin, assembled into a small run on digits and the toy space."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ EPOCHS = 2.0
 
 @dataclass
 class Case:
-    """An entry of a plugin, with partners it fits, assembled on the toy space."""
+    """An entry of a plugin with compatible partners, assembled on the toy space."""
 
     subject: Subject
     entry: Entry
@@ -45,21 +45,21 @@ class Case:
 
     @property
     def catalogue(self) -> Catalogue:
-        """What exists, the plugin included."""
+        """The catalogue, including the plugin."""
         return self.subject.catalogue
 
     @cached_property
     def cls(self) -> Any:
-        """The class behind the entry."""
+        """The entry's class."""
         return self.entry.load()
 
     def where(self, hook: str = "") -> str:
-        """The author's line that defines a hook."""
+        """The "file.py:12" that defines a hook, or the class; "" if not applicable."""
         made = self.entry.kind in (*FAMILIES, "extra", "supernet")
         return line_of(self.cls, hook) if made else ""
 
     def asked(self, **values: Any) -> Request:
-        """A small run of the entry with its partners."""
+        """A request for a small run of the entry with its partners."""
         files = (self.subject.file,) if self.subject.file else ()
         base: dict[str, Any] = {"dataset": "digits", "space": "toy", "epochs": EPOCHS}
         base |= {"set": QUICK + self.subject.options, "plugins": files, "device": "cpu"}
@@ -67,7 +67,10 @@ class Case:
 
     @cached_property
     def choice(self) -> dict[str, Any]:
-        """How the entry is chosen, with the first partners that it fits."""
+        """Request fields that select the entry with the first compatible partners.
+
+        Raises MisfitError if there are none.
+        """
         kind, name = self.entry.kind, self.entry.name
         if kind == "method":
             return {"method": name}
@@ -92,10 +95,10 @@ class Case:
         raise misfits[0]
 
     def _partners(self, kind: str) -> Iterator[dict[str, Any]]:
-        own = {e.kind: e.name for e in self.subject.entries}
+        siblings = {e.kind: e.name for e in self.subject.entries}
         pools = []
         for family in FAMILIES:
-            mine = [own[family]] if family in own else []
+            mine = [siblings[family]] if family in siblings else []
             every = [*mine, None, *self._bundled(family)]
             pools.append([self.entry.name] if family == kind else every)
         for names in itertools.product(*pools):
@@ -108,19 +111,19 @@ class Case:
 
     @cached_property
     def space(self) -> str:
-        """The space that the case is about: the entry itself, or the first of a network's family,
-        the plugin's own before others."""
+        """The space of the case: the entry itself, or the first space of the network's family, the
+        plugin's before others. Raises Breach if there is none."""
         if self.entry.kind == "space":
             return self.entry.name
-        own = {e.name for e in self.subject.entries if e.kind == "space"}
-        for name in sorted(self.catalogue.names("space"), key=lambda name: name not in own):
+        siblings = {e.name for e in self.subject.entries if e.kind == "space"}
+        for name in sorted(self.catalogue.names("space"), key=lambda name: name not in siblings):
             if space_of(name, self.catalogue).table.family == self.entry.name:
                 return name
         raise Breach(f'no table says `family = "{self.entry.name}"`: register a space beside it')
 
     def _on_a_network(self) -> dict[str, Any]:
-        """The first bundled policies that train a network's smaller nets without sorting its
-        channels, which not every network can do."""
+        """The first bundled policies that train several subnets without sorting channels, which
+        not every network supports."""
         for shrink in self._bundled("shrink"):
             for lr, distill in itertools.product(self._bundled("lr"), self._bundled("distill")):
                 chosen = {"space": self.space, "shrink": shrink, "lr": lr, "distill": distill}
@@ -132,7 +135,7 @@ class Case:
                 if all(phase.sort is None for phase in phases) and phases[-1].space.count > 1:
                     return chosen
                 break
-        raise DoesNotApply("no bundled policy trains it without sorting its channels")
+        raise DoesNotApply("no bundled policy trains it without sorting channels")
 
     @cached_property
     def _assembled(self) -> Assembly | BaseException:
@@ -143,14 +146,14 @@ class Case:
 
     @property
     def assembly(self) -> Assembly:
-        """The run, checked and laid out; DoesNotApply where the plugin fits none."""
+        """The assembled run. Raises DoesNotApply if the plugin fits no run."""
         if isinstance(self._assembled, BaseException):
             raise DoesNotApply("it fits no run") from self._assembled
         return self._assembled
 
     @property
     def unfit(self) -> BaseException | None:
-        """Why the plugin fits no run, if so."""
+        """The error that keeps the plugin out of every run, or None."""
         return self._assembled if isinstance(self._assembled, BaseException) else None
 
     def again(self, seed: int = 0) -> Assembly:
@@ -159,17 +162,17 @@ class Case:
 
     @property
     def schedule(self) -> Schedule:
-        """Its steps."""
+        """The schedule of the assembled run."""
         return self.assembly.schedule
 
     @property
     def pure(self) -> bool:
-        """Whether the shrink, LR and distill policies say that they do not learn."""
+        """Whether all three policies declare `pure`."""
         return all(policy.pure for policy in self.assembly.recipe.policies.values())
 
     @cached_property
-    def place(self) -> str:
-        """The file or module that listing it imports; "" for a notebook's class."""
+    def module(self) -> str:
+        """The file or module that `list` imports for the entry; "" for a class from a notebook."""
         if self.subject.file or self.entry.kind != "extra":
             counts = self.entry.kind == "supernet"  # what must be light is not the network itself
             target = self.entry.about["costs"] if counts else self.entry.target
@@ -181,12 +184,12 @@ class Case:
 
     @property
     def movable(self) -> bool:
-        """Whether another process can have it: a notebook's class cannot be imported there."""
+        """Whether another process can import it, unlike a class from a notebook."""
         return bool(self.subject.file or self.entry.origin.distribution)
 
     @contextmanager
     def step(self, index: int) -> Iterator[Step]:
-        """A step; an illegal answer in it becomes a breach at that step."""
+        """A step; a PolicyError in the block becomes a Breach at that step."""
         try:
             yield self.schedule.step(index)
         except PolicyError as error:
@@ -194,17 +197,17 @@ class Case:
 
 
 def probe(subnet: Subnet) -> float:
-    """A label loss that depends on the subnet alone."""
+    """A made-up label loss that depends only on the subnet."""
     return seeding.rng("probe", str(subnet.to_json())).random()
 
 
 def draws_of(bus: Bus, step: Step, asked: Callable[[Subnet], float] = probe) -> list[Draw]:
-    """What a policy draws, with made-up losses where it probes."""
+    """The draws of a step, with made-up losses for policies that probe."""
     return bus.draws(step, asked)
 
 
 def replay(bus: Bus, schedule: Schedule, first: int, last: int) -> list[tuple[list[Draw], float]]:
-    """Draws and rates of steps first to last, all told of each step as the engine tells them."""
+    """Draws and rates of steps first to last - 1, with the hooks called as in training."""
     import torch
 
     answered = []
@@ -221,20 +224,20 @@ def replay(bus: Bus, schedule: Schedule, first: int, last: int) -> list[tuple[li
 
 
 @contextmanager
-def no_dice(case: Case, step: int | None = None) -> Iterator[None]:
-    """Breach if the block takes numbers from a generator that all share."""
-    before = _dice()
+def no_global_random(case: Case, step: int | None = None) -> Iterator[None]:
+    """Raise Breach if the block uses a global random generator."""
+    before = _random_states()
     yield
-    touched = [name for name, state in _dice().items() if state != before[name]]
+    touched = [name for name, state in _random_states().items() if state != before[name]]
     if touched:
         raise Breach(
-            f"it took numbers from the shared generator of {touched[0]}",
+            f"it used the shared generator of {touched[0]}",
             step=step,
             where=suspect(case.cls, draws_unaddressed),
         )
 
 
-def _dice() -> Mapping[str, Any]:
+def _random_states() -> Mapping[str, Any]:
     import random
     import sys
 
@@ -248,12 +251,12 @@ def _dice() -> Mapping[str, Any]:
     return states
 
 
-def told(draws: list[Draw]) -> str:
-    """Draws in words."""
+def describe(draws: list[Draw]) -> str:
+    """The roles and subnets of draws as text."""
     return ", ".join(f"{draw.role} {draw.subnet}" for draw in draws) or "nothing"
 
 
 def only(applies: bool, why: str) -> None:
-    """Raise DoesNotApply where a clause has nothing to say."""
+    """Raise DoesNotApply unless the clause applies."""
     if not applies:
         raise DoesNotApply(why)

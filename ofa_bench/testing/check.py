@@ -1,4 +1,4 @@
-"""The contract: every clause on every part of a plugin."""
+"""Check a plugin against the contract: run every clause that applies to each of its entries."""
 
 from __future__ import annotations
 
@@ -9,16 +9,18 @@ from typing import Any
 from ofa_bench.errors import BenchError
 from ofa_bench.hooks.tracebacks import source_line
 from ofa_bench.testing.case import FAMILIES, Case
-from ofa_bench.testing.clauses import distill as distilling
-from ofa_bench.testing.clauses import end_to_end as training
-from ofa_bench.testing.clauses import extra as adding
-from ofa_bench.testing.clauses import lr as rating
-from ofa_bench.testing.clauses import network as building
-from ofa_bench.testing.clauses import registration as standing
-from ofa_bench.testing.clauses import shrink as shrinking
-from ofa_bench.testing.clauses import space as offering
+from ofa_bench.testing.clauses import (
+    distill,
+    end_to_end,
+    extra,
+    lr,
+    network,
+    registration,
+    shrink,
+    space,
+)
 from ofa_bench.testing.shared_trials import Crew
-from ofa_bench.testing.source_lines import door_of, syntax_place
+from ofa_bench.testing.source_lines import register_line, syntax_error_line
 from ofa_bench.testing.target import Subject, find
 from ofa_bench.testing.verdict import (
     CLAUSES,
@@ -30,34 +32,35 @@ from ofa_bench.testing.verdict import (
     clause,
 )
 
-PARTS = (standing, shrinking, rating, distilling, adding, offering, building, training)
-LOADS = "it is registered"
-WANTED = "register(catalogue) returns, and no name is another plugin's"
+# Importing a module adds its clauses to CLAUSES, in this order.
+CLAUSE_MODULES = (registration, shrink, lr, distill, extra, space, network, end_to_end)
+LOADS = "register succeeds"
+WANTED = "register(catalogue) returns, and adds no name that another plugin has"
 HOOKS_PAGE, GUIDE = "docs/hooks.md", "docs/writing-a-plugin.md"
 
 
 @clause(
-    "it fits a run",
+    "assembles into a run",
     "shrink",
     "lr",
     "distill",
     "extra",
     "method",
     "supernet",
-    expected="it can be assembled with some bundled partners on the toy space",
+    expected="a run with it and some bundled partners assembles on the toy space",
 )
-def it_fits_a_run(case: Case) -> None:
-    """Phases, hooks and teachers pass what the engine asks before a run begins."""
+def assembles(case: Case) -> None:
+    """Phases, hooks and teachers pass the checks that precede a run."""
     if case.unfit is not None:
         raise case.unfit
 
 
 def check_plugin(target: Any, *, trains: bool = True) -> ContractReport:
-    """Hold a plugin to the contract, in under a minute on two cores.
+    """Check a plugin against the contract, in under a minute on two cores.
 
-    `target` is an installed plugin's name, a file's path, a module, a policy class or instance.
-    Without `trains` the clauses that train a network are left out. UnknownName if nothing is
-    called so.
+    `target`: an installed plugin's name, a file's path, a module, a policy class or instance.
+    `trains=False` leaves out the clauses that train a network. Raises UnknownName if no plugin
+    or entry has that name, UsageError if a class is neither a policy nor an extra.
     """
     began = time.monotonic()
     subject = find(target)
@@ -67,24 +70,25 @@ def check_plugin(target: Any, *, trains: bool = True) -> ContractReport:
         verdicts = [Verdict(LOADS, f"plugin {subject.name}", True, WANTED)]
         clauses = contract_of(subject, trains)
         if trains and clauses:
-            clauses[0].case.crew.start()  # the other process works while this one asks
+            clauses[0].case.crew.start()  # the second process works while this one checks
         verdicts += [held.verdict() for held in clauses]
     spent = time.monotonic() - began
     return ContractReport(subject.name, str(subject.origin), tuple(verdicts), spent)
 
 
 def contract(target: Any, *, trains: bool = True) -> list[Held]:
-    """The contract as things to call, for `pytest.mark.parametrize("held", contract("zigzag"),
-    ids=str)`: each call is an AssertionError where its clause is broken."""
+    """The contract as callables, for `pytest.mark.parametrize("held", contract("zigzag"),
+    ids=str)`: a call raises AssertionError if its clause is broken. Raises BenchError if the
+    plugin cannot be registered."""
     subject = find(target)
     if subject.trouble:
-        raise BenchError(subject.trouble, "mend the plugin's register")
+        raise BenchError(subject.trouble, "correct the plugin's `register`")
     return contract_of(subject, trains)
 
 
 def contract_of(subject: Subject, trains: bool) -> list[Held]:
-    """Every clause that speaks of a kind of entry the plugin has; what is trained, once for all
-    entries that one method holds together."""
+    """Every clause for every entry of its kinds. Clauses that train are run once per method, not
+    again for the policies that the method consists of."""
     methods = [entry for entry in subject.entries if entry.kind == "method"]
     bundled = {(f, m.about[f]) for m in methods for f in FAMILIES}
     crew = Crew()
@@ -93,9 +97,7 @@ def contract_of(subject: Subject, trains: bool) -> list[Held]:
         case = Case(subject, entry, crew)
         alone = (entry.kind, entry.name) not in bundled
         crew.join(case, trains and alone)
-        for rule in sorted(
-            CLAUSES, key=lambda rule: (rule.trains, rule.check is not it_fits_a_run)
-        ):
+        for rule in sorted(CLAUSES, key=lambda rule: (rule.trains, rule.check is not assembles)):
             if entry.kind in rule.kinds and (not rule.trains or (trains and alone)):
                 held.append(Held(rule, case))
     return held
@@ -116,25 +118,25 @@ class Held:
         assert verdict.ok is not False, str(verdict)
 
     def verdict(self) -> Verdict:
-        """Whether the clause is kept; no mistake of a plugin gets through as an exception."""
+        """Check the clause; any exception of the plugin becomes a verdict."""
         try:
             self.rule.check(self.case)
         except Breach as breach:
-            return self._broken(breach.found, breach, breach.step, breach.where)
+            return self._broken(breach.observed, breach, breach.step, breach.where)
         except DoesNotApply as reason:
-            return self._said(None, f"does not apply: {reason}")
+            return self._verdict(None, f"does not apply: {reason}")
         except BenchError as error:
-            told = ": ".join(part for part in (error.message, error.hint) if part)
-            return self._broken(told, error)
+            message = ": ".join(part for part in (error.message, error.hint) if part)
+            return self._broken(message, error)
         except (Exception, SystemExit) as error:
             return self._broken(f"{type(error).__name__}: {error}", error)
-        return self._said(True)
+        return self._verdict(True)
 
     def _broken(
-        self, found: str, error: BaseException, step: int | None = None, where: str = ""
+        self, observed: str, error: BaseException, step: int | None = None, where: str = ""
     ) -> Verdict:
         where = where or source_line(error) or self._line()
-        return self._said(False, found, step, where, self._page())
+        return self._verdict(False, observed, step, where, self._page())
 
     def _line(self) -> str:
         try:
@@ -147,20 +149,20 @@ class Held:
             return f"{HOOKS_PAGE} ({self.rule.hook})"
         return self.rule.page or GUIDE
 
-    def _said(
+    def _verdict(
         self,
         ok: bool | None,
-        found: str = "",
+        observed: str = "",
         step: int | None = None,
         where: str = "",
         see: str = "",
     ) -> Verdict:
         rule = self.rule
-        return Verdict(rule.name, str(self.case), ok, rule.expected, found, step, where, see)
+        return Verdict(rule.name, str(self.case), ok, rule.expected, observed, step, where, see)
 
 
 def _unregistered(subject: Subject) -> Verdict:
     where = source_line(subject.error) if subject.error is not None else ""
-    where = where or syntax_place(subject.error) or door_of(subject.code, subject.file)
+    where = where or syntax_error_line(subject.error) or register_line(subject.code, subject.file)
     name = f"plugin {subject.name}"
     return Verdict(LOADS, name, False, WANTED, subject.trouble, where=where, see=GUIDE)

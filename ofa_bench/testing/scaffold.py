@@ -1,4 +1,4 @@
-"""A new plugin from the shipped templates: a package, or one file. Nothing is fetched."""
+"""Write a new plugin, a package or one file, from the shipped templates. Works offline."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FIRST_OPTION = {
     "lr": ("lr.{name}.power", "1"),
     "distill": ("distill.{name}.weight", "0.5"),
 }
-DOOR = '''"""$title, for ofa-bench."""
+ENTRY_MODULE = '''"""$title, for ofa-bench."""
 
 from __future__ import annotations
 
@@ -35,18 +35,18 @@ $entries
 
 
 def new_plugin(name: str, kind: str, folder: Path, single_file: bool = False) -> list[Path]:
-    """Write a working plugin into a folder; the files written. UsageError if the name is taken or
-    no name, or something lies there already."""
+    """Write a working plugin into a folder and return its files. Raises UsageError if the name is
+    invalid or taken, or a file already exists."""
     _check(name, kind, single_file)
     if single_file:
         path = folder / f"{_module(name)}.py"
         texts = {path: _one_file(name, kind)}
     else:
-        place = folder / f"ofa-bench-{name}"
-        texts = {place / path: text for path, text in _package(name, kind).items()}
+        root = folder / f"ofa-bench-{name}"
+        texts = {root / path: text for path, text in _package(name, kind).items()}
     for path in texts:
         if path.exists():
-            raise UsageError(f"{path} is there already", "choose another name, or another --to DIR")
+            raise UsageError(f"{path} already exists", "choose another name, or another --to DIR")
     for path, text in texts.items():
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, text)
@@ -77,7 +77,7 @@ def _package(name: str, kind: str) -> dict[str, str]:
         "README.md": _filled(
             "README.md", name, card=_card(name, parts), **{"try": _try(name, kind)}
         ),
-        f"{package}/__init__.py": _door(name, kind, package),
+        f"{package}/__init__.py": _entry_module(name, kind, package),
         f"tests/test_{_module(name)}.py": _filled("tests.py", name),
         ".github/workflows/contract.yml": _filled("ci.yml", name),
     }
@@ -89,7 +89,7 @@ def _package(name: str, kind: str) -> dict[str, str]:
     return texts
 
 
-def _door(name: str, kind: str, package: str) -> str:
+def _entry_module(name: str, kind: str, package: str) -> str:
     if kind in ("space", "dataset"):
         imports = "from pathlib import Path\n\nfrom ofa_bench import Catalogue, hookimpl"
         entries = '    catalogue.specs(Path(__file__).parent / "specs")'
@@ -98,7 +98,7 @@ def _door(name: str, kind: str, package: str) -> str:
         parts = PARTS.get(kind, (kind,))
         targets = {part: f'"{package}.{part}:{_class(name)}"' for part in parts}
         entries = _entries(name, kind, targets)
-    return Template(DOOR).substitute(title=_title(name), imports=imports, entries=entries)
+    return Template(ENTRY_MODULE).substitute(title=_title(name), imports=imports, entries=entries)
 
 
 def _entries(name: str, kind: str, targets: dict[str, str]) -> str:
@@ -115,7 +115,7 @@ def _entries(name: str, kind: str, targets: dict[str, str]) -> str:
 
 
 def _one_file(name: str, kind: str) -> str:
-    """The policy modules in one, and `register` at the end, giving the classes themselves."""
+    """All policy modules in one file, with `register` at the end."""
     parts = PARTS.get(kind, (kind,))
     bodies, imports = [], {"Catalogue", "hookimpl"}
     for part in parts:

@@ -1,10 +1,10 @@
-"""A second process, which must answer as the first.
+"""A second process that imports, plans and trains the same plugin, for comparison.
 
 Run as `python -m ofa_bench.testing.second_process FOLDER`.
 
 It imports the plugin's modules one by one, plans each job under another hash seed, and trains each
-on two ranks. All in one process and its children, since importing torch takes longer than they do.
-What it finds is told in lines on stdout, and kept in the folder that its jobs lie in.
+on two ranks: all in one process and its forked children, which import torch once. Results are
+lines on stdout, and files in FOLDER.
 """
 
 from __future__ import annotations
@@ -27,10 +27,11 @@ Job = dict[str, Any]
 
 
 def main(folder: Path) -> int:
-    """Carry out the folder's `jobs.json`: {"imports": [places], "plans": [requests], "trains"}."""
+    """Run the folder's `jobs.json`: {"imports": modules, "plans": requests, "trains": numbers},
+    where numbers are those of plans."""
     jobs: Job = json.loads((folder / "jobs.json").read_text(encoding="utf-8"))
-    for place in jobs["imports"]:
-        _in_a_child(f"import {place}", _weigh, place)
+    for module in jobs["imports"]:
+        _in_a_child(f"import {module}", _heavy_imports, module)
     for number, asked in enumerate(jobs["plans"]):
         _in_a_child(f"plan {number}", _plan, folder / f"{number}.json", asked)
     if jobs["trains"]:
@@ -41,34 +42,34 @@ def main(folder: Path) -> int:
 
 
 def say(line: str) -> None:
-    """A line for whoever started this."""
+    """Write one line to stdout, for the parent process."""
     sys.stdout.write(" ".join(line.split()) + "\n")
     sys.stdout.flush()
 
 
-def _in_a_child(what: str, act: Callable[..., str], *given: Any) -> None:
-    """Tell `what: answer`, from a copy of this process that then ends: none spoils the next."""
+def _in_a_child(what: str, act: Callable[..., str], *args: Any) -> None:
+    """Call `act` in a forked child and print `what: result`; imports do not affect later jobs."""
     child = os.fork()
     if child:
         os.waitpid(child, 0)
         return
     try:
-        say(f"{what}: {act(*given)}")
+        say(f"{what}: {act(*args)}")
     except (Exception, SystemExit) as error:
         say(f"{what}: failed: {type(error).__name__}: {error}")
     finally:
         os._exit(0)
 
 
-def _weigh(place: str) -> str:
-    """Which heavy libraries come in with a module or a file."""
+def _heavy_imports(module: str) -> str:
+    """The heavy libraries that importing a module or a file loads, separated by commas."""
     from ofa_bench.hooks.plugin_file import load_file
 
-    if place.endswith(".py"):
-        load_file(Path(place))
+    if module.endswith(".py"):
+        load_file(Path(module))
     else:
-        importlib.import_module(place)
-    return ",".join(each for each in ("torch", "numpy") if each in sys.modules)
+        importlib.import_module(module)
+    return ",".join(name for name in ("torch", "numpy") if name in sys.modules)
 
 
 def _plan(path: Path, asked: Job) -> str:
@@ -81,19 +82,19 @@ def _plan(path: Path, asked: Job) -> str:
 
 
 def _train(folder: Path, jobs: Sequence[tuple[int, Job]]) -> None:
-    """All jobs on ranks forked from here; where one fails, the others go on in fresh ranks."""
+    """Run all jobs on ranks forked from here; after a failure, the rest run on new ranks."""
     left = list(jobs)
     context = multiprocessing.get_context("fork")
     while left:
         ports = _free_ports(len(left))
-        ends, own = context.Pipe(duplex=False)
+        ends, sender = context.Pipe(duplex=False)
         ranks = [
-            context.Process(target=_rank, args=(rank, ports, folder, left, own), daemon=True)
+            context.Process(target=_rank, args=(rank, ports, folder, left, sender), daemon=True)
             for rank in range(RANKS)
         ]
         for process in ranks:
             process.start()
-        own.close()
+        sender.close()
         left = left[_followed(ends, left) :]
         for process in ranks:
             process.kill()
@@ -101,31 +102,31 @@ def _train(folder: Path, jobs: Sequence[tuple[int, Job]]) -> None:
 
 
 def _followed(ends: Any, jobs: Sequence[tuple[int, Job]]) -> int:
-    """Tell how jobs end until one fails; how many were told of."""
+    """Print the outcome of each job until one fails; return how many were printed."""
     heard: dict[int, list[str]] = {number: [] for number, _ in jobs}
-    for told, (number, _) in enumerate(jobs, 1):
+    for count, (number, _) in enumerate(jobs, 1):
         while len(heard[number]) < RANKS and not any(heard[number]):
             about, text = _news(ends, number)
             heard[about].append(text)
         trouble = next(filter(None, heard[number]), "")
         say(f"train {number}: {trouble}")
         if trouble:
-            return told
+            return count
     return len(jobs)
 
 
 def _news(ends: Any, number: int) -> tuple[int, str]:
     if not ends.poll(PATIENCE):
-        return number, "failed: a rank waits for another that does not come"
+        return number, "failed: a rank waits for another that does not answer"
     try:
         about, text = ends.recv()
         return int(about), str(text)
     except EOFError:
-        return number, "failed: a rank ended before its time"
+        return number, "failed: a rank ended early"
 
 
 def _rank(rank: int, ports: Sequence[int], folder: Path, jobs: Sequence[Any], end: Any) -> None:
-    """One rank of all jobs, as torchrun would start it."""
+    """Run all jobs as one rank, with the environment that torchrun would set."""
     import torch
 
     from ofa_bench import api
@@ -136,13 +137,15 @@ def _rank(rank: int, ports: Sequence[int], folder: Path, jobs: Sequence[Any], en
     for (number, values), port in zip(jobs, ports, strict=True):
         os.environ["MASTER_PORT"] = str(port)
         try:
-            schedule, place = api.plan(**values).schedule, folder / f"together-{number}"
-            asked = short(api.request(**values), schedule, place, RESTING)
+            schedule, results = api.plan(**values).schedule, folder / f"together-{number}"
+            asked = short(api.request(**values), schedule, results, RESTING)
             trial = attempt(asked, api.catalogue_for(asked))
             torch.save([trial.answers, trial.gradients], folder / f"{number}-{rank}.pt")
         except (Exception, SystemExit) as error:
             end.send((number, f"failed: {type(error).__name__}: {error}"))
-            time.sleep(PATIENCE)  # so that the other's complaint about this end comes second
+            time.sleep(
+                PATIENCE
+            )  # so that this error arrives before the other rank's broken connection
             return
         end.send((number, ""))
 
@@ -150,9 +153,9 @@ def _rank(rank: int, ports: Sequence[int], folder: Path, jobs: Sequence[Any], en
 def _free_ports(count: int) -> list[int]:
     with ExitStack() as stack:
         open_ones = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in open_ones:
-            each.bind(("localhost", 0))
-        return [int(each.getsockname()[1]) for each in open_ones]
+        for listener in open_ones:
+            listener.bind(("localhost", 0))
+        return [int(listener.getsockname()[1]) for listener in open_ones]
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Trials that clauses share, and the second process that runs beside the first."""
+"""Short training runs that several clauses share, and the second process for comparison."""
 
 from __future__ import annotations
 
@@ -20,42 +20,42 @@ if TYPE_CHECKING:
     from ofa_bench.testing.case import Case
 
 LISTED = ("shrink", "lr", "distill", "extra", "supernet")
-HALTS = (0, 3)  # the steps after which a run is stopped and taken up again
+HALTS = (0, 3)  # the steps after which a run is stopped and resumed
 
 
 class Crew:
-    """What is trained, and asked elsewhere, for one plugin: each thing once, when first wanted.
+    """The short runs and second-process results of one plugin, each computed once, on first use.
 
-    `cases` may be handed to another process; `training` are those of them that train.
+    `cases`: those that another process can import. `training`: those of them that train.
     """
 
     def __init__(self) -> None:
         self.cases: list[Case] = []
         self.training: list[Case] = []
-        self.places: list[str] = []
-        self._place = tempfile.TemporaryDirectory()
-        self._told: dict[str, str] = {}
+        self.modules: list[str] = []
+        self._folder = tempfile.TemporaryDirectory()
+        self._results: dict[str, str] = {}
         self._trials: dict[tuple[str, str], Trial] = {}
 
     def join(self, case: Case, trains: bool) -> None:
-        """A case of the plugin; `trains` says whether clauses that train are asked of it."""
-        if case.entry.kind in LISTED and case.place not in ("", *self.places):
-            self.places.append(case.place)
+        """Add a case of the plugin; `trains`: whether clauses that train apply to it."""
+        if case.entry.kind in LISTED and case.module not in ("", *self.modules):
+            self.modules.append(case.module)
         if case.entry.kind in (*LISTED, "method") and case.movable:
             self.cases.append(case)
             if trains:
                 self.training.append(case)
 
     def whole(self, case: Case) -> Trial:
-        """An undisturbed run."""
+        """An uninterrupted run."""
         return self._trial(case, "whole", MOVING)
 
     def cut(self, case: Case) -> Trial:
-        """The same, stopped twice and taken up again."""
+        """The same run, stopped and resumed twice."""
         return self._trial(case, "cut", MOVING, HALTS)
 
     def alone(self, case: Case) -> Trial:
-        """A run whose weights stay, on this process alone."""
+        """A run in this process alone, at a rate too small to move weights."""
         return self._trial(case, "alone", RESTING)
 
     def _trial(self, case: Case, kind: str, rate: float, halts: tuple[int, ...] = ()) -> Trial:
@@ -68,26 +68,26 @@ class Crew:
 
     @property
     def folder(self) -> Path:
-        """Where all of it lies."""
-        return Path(self._place.name)
+        """The temporary folder of all runs."""
+        return Path(self._folder.name)
 
     def elsewhere(self, case: Case, kind: str) -> tuple[str, list[Path]]:
-        """What went wrong with a case's "plan" or "train" in the other process ("" if nothing),
-        and the files that it left."""
+        """The error of a case's "plan" or "train" in the second process ("" if none), and the files
+        that it wrote."""
         self.start()
         number = self._numbers[str(case)]
         trouble = self._hear(f"{kind} {number}")
         files = sorted(self.folder.glob(f"{number}.json" if kind == "plan" else f"{number}-*.pt"))
         return trouble, files
 
-    def imported(self, place: str) -> str:
-        """What another process tells of importing a module or file: the heavy libraries that came
-        in with it, or why it failed."""
+    def imported(self, module: str) -> str:
+        """The heavy libraries that importing a module or file loads in the second process,
+        separated by commas; "failed: …" if the import failed."""
         self.start()
-        return self._hear(f"import {place}")
+        return self._hear(f"import {module}")
 
     def start(self) -> None:
-        """Set the other process to work, if it is not already."""
+        """Start the second process, if it is not running."""
         assert self._stream
 
     @cached_property
@@ -98,7 +98,7 @@ class Crew:
     def _stream(self) -> IO[str]:
         plans = [_plain(case.asked()) for case in self.cases if case.unfit is None]
         trains = [self._numbers[str(c)] for c in self.training if str(c) in self._numbers]
-        jobs = {"imports": self.places, "plans": plans, "trains": trains}
+        jobs = {"imports": self.modules, "plans": plans, "trains": trains}
         (self.folder / "jobs.json").write_text(json.dumps(jobs), encoding="utf-8")
         command = [sys.executable, "-m", "ofa_bench.testing.second_process", str(self.folder)]
         process = subprocess.Popen(
@@ -109,30 +109,30 @@ class Crew:
             text=True,
             start_new_session=True,  # so that its ranks end with it
         )
-        weakref.finalize(self, _end, process, self._place)
+        weakref.finalize(self, _end, process, self._folder)
         assert process.stdout is not None
         return process.stdout
 
     def _hear(self, what: str) -> str:
-        while what not in self._told:
+        while what not in self._results:
             line = self._stream.readline()
             if not line:
                 errors = (self.folder / "stderr.txt").read_text(errors="replace").split("\n")
-                told = next((each for each in reversed(errors) if each.strip()), "it ended")
-                return f"failed: {told}"
+                reason = next((text for text in reversed(errors) if text.strip()), "it ended")
+                return f"failed: {reason}"
             name, _, rest = line.rstrip("\n").partition(": ")
-            self._told[name.rstrip(":")] = rest
-        return self._told[what]
+            self._results[name.rstrip(":")] = rest
+        return self._results[what]
 
 
 def _plain(asked: Any) -> dict[str, Any]:
     return {name: value for name, value in vars(asked).items() if value not in (None, (), False)}
 
 
-def _end(process: subprocess.Popen[str], place: tempfile.TemporaryDirectory[str]) -> None:
+def _end(process: subprocess.Popen[str], folder: tempfile.TemporaryDirectory[str]) -> None:
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     if process.stdout is not None:
         process.stdout.close()
-    place.cleanup()
+    folder.cleanup()

@@ -1,4 +1,4 @@
-"""A few steps of a composition, kept step by step: what was answered, and what was learned."""
+"""A training run of a few steps that keeps every step's answers and gradient."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from ofa_bench.training.interrupts import Stop
     from ofa_bench.training.state import State
 
-MOVING = 1e-3  # a rate at which the weights go somewhere
-RESTING = 1e-30  # one at which they stay where they began, to the bit
+MOVING = 1e-3  # a learning rate that changes the weights
+RESTING = 1e-30  # one that leaves them unchanged, bit for bit
 
 
 @dataclass
@@ -44,7 +44,7 @@ def short(asked: Request, schedule: Schedule, folder: Path, rate: float) -> Requ
 
 
 def attempt(asked: Request, catalogue: Catalogue, halts: tuple[int, ...] = ()) -> Trial:
-    """Train a run; with `halts`, stop after each of these steps and take it up anew."""
+    """Train a run; with `halts`, stop after each of these steps and resume."""
     from ofa_bench.runs.runner import prepare, state_of
     from ofa_bench.training.devices import open_devices
     from ofa_bench.training.interrupts import Stop
@@ -63,37 +63,37 @@ def attempt(asked: Request, catalogue: Catalogue, halts: tuple[int, ...] = ()) -
 
 
 class Halting(Silent):
-    """Asks for a stop once some step is done."""
+    """Callback that requests a stop after one step."""
 
     def __init__(self, stop: Stop, at: int | None) -> None:
         self.stop, self.at = stop, at
 
     def step(self, step: Step, outcome: Outcome) -> None:
-        """Ask."""
+        """Request the stop after step `at`."""
         self.stop.requested = step.index == self.at
 
 
 class Watch:
-    """Keeps each step's answers and gradient."""
+    """Observer that stores each step's answers and gradient in a trial."""
 
     def __init__(self, state: State, trial: Trial) -> None:
         self.state, self.trial = state, trial
 
     @hookimpl
     def after_step(self, step: Step, outcome: Outcome) -> None:
-        """Once the update is made; the gradient stays until the next step clears it."""
-        told = [[draw.role.value, draw.subnet.to_json()] for draw in outcome.draws]
-        self.trial.answers.append([step.index, told, outcome.lr, list(outcome.shares)])
+        """Store after the update; the gradient is valid until the next step clears it."""
+        nets = [[draw.role.value, draw.subnet.to_json()] for draw in outcome.draws]
+        self.trial.answers.append([step.index, nets, outcome.lr, list(outcome.shares)])
         self.trial.gradients.append(self.state.gradients.flat.detach().clone())
 
 
 def answers(bus: Bus, schedule: Schedule) -> list[list[Any]]:
-    """What pure policies answer at every step, as a trial keeps it."""
-    found = []
+    """The answers of pure policies at every step, in the form of `Trial.answers`."""
+    rows = []
     for index in range(schedule.steps):
         step = schedule.step(index)
         draws = draws_of(bus, step)
-        told = [[draw.role.value, draw.subnet.to_json()] for draw in draws]
+        nets = [[draw.role.value, draw.subnet.to_json()] for draw in draws]
         shares = [bus.lr_share(step, draw) for draw in draws]
-        found.append([index, told, bus.lr_at(step), shares])
-    return found
+        rows.append([index, nets, bus.lr_at(step), shares])
+    return rows

@@ -1,4 +1,4 @@
-"""Pointing at a line: where a hook is defined, and which line of a class looks like the cause."""
+"""Source lines for verdicts: where a hook is defined, and which line is the likely cause."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ def line_of(thing: Any, name: str = "") -> str:
     if inspect.isfunction(thing):
         return line_of_function(thing)
     cls = inspect.unwrap(thing) if inspect.isclass(thing) else type(thing)
-    found = getattr(cls, name, None) if name else cls
-    module = str(getattr(found, "__module__", "")).partition(".")[0]
-    if found is None or module == "ofa_bench":
+    target = getattr(cls, name, None) if name else cls
+    module = str(getattr(target, "__module__", "")).partition(".")[0]
+    if target is None or module == "ofa_bench":
         return line_of(cls) if name else ""
-    return line_of_function(found)
+    return line_of_function(target)
 
 
 def line_of_function(function: Any) -> str:
@@ -38,7 +38,7 @@ def line_of_function(function: Any) -> str:
 
 
 def suspect(cls: Any, looks_guilty: Suspicion) -> str:
-    """The first line of a class, or else of its module, that a suspicion falls on."""
+    """The first line of a class, or else of its module, that `looks_guilty` accepts; "" if none."""
     for scope in (cls, cls if inspect.ismodule(cls) else inspect.getmodule(cls)):
         try:
             lines, first = inspect.getsourcelines(scope)  # type: ignore[arg-type]
@@ -53,19 +53,19 @@ def suspect(cls: Any, looks_guilty: Suspicion) -> str:
 
 
 def draws_unaddressed(node: ast.AST) -> bool:
-    """A call of a generator that all share."""
+    """A call of a global random generator."""
     return isinstance(node, ast.Call) and ast.unparse(node).startswith(UNADDRESSED)
 
 
 def asks_the_process(node: ast.AST) -> bool:
-    """Something that differs from process to process, or from moment to moment."""
+    """A call whose value differs between processes or over time."""
     if isinstance(node, ast.Call | ast.Subscript):
         return ast.unparse(node).startswith(PROCESS)
     return False
 
 
 def keeps_a_counter(node: ast.AST) -> bool:
-    """An assignment to an attribute, or a list that grows."""
+    """An assignment to an attribute of self, or a change of a collection in one."""
     targets: list[ast.expr] = []
     if isinstance(node, ast.AugAssign):
         targets = [node.target]
@@ -77,8 +77,8 @@ def keeps_a_counter(node: ast.AST) -> bool:
     return any(ast.unparse(target).startswith("self.") for target in targets)
 
 
-def edits_in_place(node: ast.AST) -> bool:
-    """A tensor method that ends in one underscore, or an assignment through an operator."""
+def modifies_tensor(node: ast.AST) -> bool:
+    """An in-place tensor method (`add_`), or an augmented assignment (`+=`)."""
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
         name = node.func.attr
         return name.endswith("_") and not name.endswith("__")
@@ -91,32 +91,32 @@ def imports_one_of(names: Sequence[str]) -> Suspicion:
     """An import of one of these libraries, or of a part of it."""
 
     def looks_guilty(node: ast.AST) -> bool:
-        found = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        modules = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
         if isinstance(node, ast.ImportFrom):
-            found = [node.module or ""]
-        return any(each.partition(".")[0] in names for each in found)
+            modules = [node.module or ""]
+        return any(module.partition(".")[0] in names for module in modules)
 
     return looks_guilty
 
 
-def syntax_place(error: BaseException | None) -> str:
-    """ "file.py:12" of the syntax error that an error came from; "" if it came from none."""
+def syntax_error_line(error: BaseException | None) -> str:
+    """ "file.py:12" of the syntax error that caused an error; "" if none did."""
     while error is not None and not isinstance(error, SyntaxError):
         error = error.__cause__
     return f"{Path(error.filename).name}:{error.lineno}" if error and error.filename else ""
 
 
-def door_of(module: Any, file: str) -> str:
-    """The line of a module's foreign API, else of its `register`, else its first."""
+def register_line(module: Any, file: str) -> str:
+    """The line of a module's wrong `ofa_bench_api`, else of its `register`, else its first."""
     register = getattr(module, "register", None)
     if getattr(module, "ofa_bench_api", API) != API:
-        return suspect(module, says_its_api)
+        return suspect(module, assigns_api)
     if inspect.isfunction(register):
         return f"{Path(inspect.getfile(register)).name}:{inspect.getsourcelines(register)[1]}"
     name = file or str(getattr(module, "__file__", None) or "")
     return f"{Path(name).name}:1" if name else ""
 
 
-def says_its_api(node: ast.AST) -> bool:
+def assigns_api(node: ast.AST) -> bool:
     """The assignment of a module's `ofa_bench_api`."""
     return isinstance(node, ast.Name) and node.id == "ofa_bench_api"

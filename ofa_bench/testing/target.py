@@ -1,4 +1,4 @@
-"""What is checked: an installed plugin, a file, a module, a notebook's class, or one name."""
+"""The target of a check: an installed plugin, a file, a module, a class or a catalogue name."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ KINDS = ("method", "shrink", "lr", "distill", "extra", "space", "dataset", "supe
 
 @dataclass(frozen=True)
 class Subject:
-    """A plugin's entries in a catalogue that holds them; or the error that keeps them out.
+    """A plugin's entries and the catalogue that contains them, or the error of its registration.
 
-    `file` is that of a single-file plugin; `options` are those of a policy given as an instance;
-    `code` is the module that could not be registered, where it could be imported.
+    `file`: the path of a single-file plugin. `options`: those of a policy passed as an instance.
+    `code`: the module that could not be registered, if it could be imported.
     """
 
     name: str
@@ -38,14 +38,14 @@ class Subject:
 
 
 def find(target: Any) -> Subject:
-    """The plugin a name, path, module, class or instance means; UnknownName if nothing is it."""
+    """The plugin of a name, path, module, class or instance. Raises UnknownName if none has it."""
     if isinstance(target, Path) or (isinstance(target, str) and target.endswith(".py")):
         return _in_file(Path(target))
     if isinstance(target, str):
         return _named(target)
     if isinstance(target, ModuleType):
         return _admitted(target, Origin(target.__name__))
-    return _given(target)
+    return _of_class(target)
 
 
 def _in_file(path: Path) -> Subject:
@@ -80,9 +80,11 @@ def _everything() -> Catalogue:
 
 def _named(name: str) -> Subject:
     """A plugin by its name or its distribution's; else whatever of its name the catalogue has."""
-    found, catalogue = discover().plugins, discover().catalogue
+    plugins, catalogue = discover().plugins, discover().catalogue
     plain = name.removeprefix("ofa-bench-")
-    known = [f for f in found if f.origin.plugin in (name, plain) or f.origin.distribution == name]
+    known = [
+        f for f in plugins if f.origin.plugin in (name, plain) or f.origin.distribution == name
+    ]
     for row in known[:1]:
         trouble = f"{row.status}: {row.reason}" if row.status != "loaded" else ""
         entries = tuple(entry for entry in catalogue if entry.origin == row.origin)
@@ -90,17 +92,17 @@ def _named(name: str) -> Subject:
     entries = tuple(entry for entry in catalogue if entry.name == name and entry.kind in KINDS)
     if entries:
         return Subject(name, entries[0].origin, catalogue, entries)
-    names = {row.origin.plugin for row in found} | {e.name for e in catalogue if e.kind in KINDS}
+    names = {row.origin.plugin for row in plugins} | {e.name for e in catalogue if e.kind in KINDS}
     raise UnknownName("plugin", name, names)
 
 
-def _given(thing: Any) -> Subject:
+def _of_class(thing: Any) -> Subject:
     cls = thing if inspect.isclass(thing) else type(thing)
     hooks = hook_names(TrainingSpec)
     kind = getattr(cls, "family", None) or ("extra" if any(hasattr(cls, h) for h in hooks) else "")
     if kind not in (*families(), "extra"):
         raise UsageError(
-            f"{cls.__name__} is no policy and no extra",
+            f"{cls.__name__} is neither a policy nor an extra",
             "derive it from ShrinkPolicy, LrPolicy or DistillPolicy, or mark its hooks @hookimpl",
         )
     options: tuple[str, ...] = ()
@@ -108,10 +110,10 @@ def _given(thing: Any) -> Subject:
         values = thing.options.model_dump(mode="json")
         options = tuple(f"{kind}.{name}={json.dumps(value)}" for name, value in values.items())
     origin = Origin("notebook")
-    own, catalogue = Catalogue(origin), _everything()
+    addition, catalogue = Catalogue(origin), _everything()
     if kind == "extra":
-        own.extra(cls.__name__, cls, affects_training=hasattr(cls, "merge_gradients"))
+        addition.extra(cls.__name__, cls, affects_training=hasattr(cls, "merge_gradients"))
     else:
-        getattr(own, kind)(cls.__name__, cls)
-    catalogue.merge(own)
-    return Subject(cls.__name__, origin, catalogue, tuple(own), options=options)
+        getattr(addition, kind)(cls.__name__, cls)
+    catalogue.merge(addition)
+    return Subject(cls.__name__, origin, catalogue, tuple(addition), options=options)

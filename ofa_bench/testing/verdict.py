@@ -1,4 +1,4 @@
-"""What the contract says of a plugin, clause by clause."""
+"""Clauses, and the verdicts of a check."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Verdict:
-    """One clause on one part of a plugin. `ok` is None where the clause does not apply."""
+    """The result of one clause for one entry of a plugin; `ok` is None if it does not apply."""
 
     clause: str
     subject: str
@@ -45,7 +45,7 @@ class ContractReport:
 
     @property
     def broken(self) -> tuple[Verdict, ...]:
-        """The clauses that are."""
+        """The verdicts of broken clauses."""
         return tuple(verdict for verdict in self.verdicts if verdict.ok is False)
 
     def to_json(self) -> dict[str, Any]:
@@ -63,21 +63,21 @@ class ContractReport:
 
 
 class Breach(Exception):
-    """A clause is broken: what was found, and where it can be told."""
+    """A clause is broken: what was observed, with the step and the source line if known."""
 
-    def __init__(self, found: str, *, step: int | None = None, where: str = "") -> None:
-        super().__init__(found)
-        self.found, self.step, self.where = found, step, where
+    def __init__(self, observed: str, *, step: int | None = None, where: str = "") -> None:
+        super().__init__(observed)
+        self.observed, self.step, self.where = observed, step, where
 
 
 class DoesNotApply(Exception):
-    """A clause has nothing to say of this part; the message says why."""
+    """A clause does not apply to this entry; the message says why."""
 
 
 @dataclass(frozen=True)
 class Clause:
-    """A rule that plugins keep. `kinds` are those of the catalogue; `hook` is what it is about;
-    `page` is where to read on, where that is neither the hook's section nor the guide."""
+    """A rule for plugins. `kinds`: the catalogue kinds that it applies to. `hook`: the hook that it
+    checks. `page`: documentation, if neither the hook's section nor the guide."""
 
     name: str
     kinds: frozenset[str]
@@ -99,8 +99,8 @@ def clause(
     page: str = "",
     trains: bool = False,
 ) -> Callable[[Callable[[Any], None]], Callable[[Any], None]]:
-    """Add a function to the contract. It returns where the rule is kept, and raises Breach or
-    DoesNotApply where it is not; `trains` marks those that take seconds."""
+    """Add a function to the contract. It returns if the clause is kept, and raises Breach or
+    DoesNotApply otherwise; `trains` marks clauses that train and take seconds."""
 
     def add(check: Callable[[Any], None]) -> Callable[[Any], None]:
         CLAUSES.append(Clause(name, frozenset(kinds), expected, check, hook, page, trains))

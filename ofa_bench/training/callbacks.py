@@ -1,4 +1,4 @@
-"""Who watches a run: the progress a person sees, and the event log that is the truth."""
+"""Callbacks of a run: the progress interface, the event log, and the trace of hook calls."""
 
 from __future__ import annotations
 
@@ -17,55 +17,55 @@ from ofa_bench.hooks.hookspecs import Outcome, RunView, Scores, hookimpl
 from ofa_bench.limits import limit
 from ofa_bench.schedule import Phase, Step
 
-HEARTBEAT = 2.0  # seconds between lines that say how far a run has come
+HEARTBEAT = 2.0  # seconds between progress lines in the event log
 
 
 class Progress(Protocol):
-    """What a run tells a person while it goes on."""
+    """The interface that a run reports its progress to."""
 
     def begin(self, total_steps: int, done: int) -> None:
-        """Training begins, or goes on, at a step."""
+        """Training starts or resumes after `done` of `total_steps` steps."""
 
     def micro(self, step: Step, done: int, of: int) -> None:
-        """A micro-batch is done."""
+        """Micro-batch `done` of `of` of a step is complete."""
 
     def step(self, step: Step, outcome: Outcome) -> None:
-        """A step is done; reading a loss waits for the device, so read few."""
+        """A step is complete; reading a loss synchronizes with the device, so read few."""
 
     def waited(self, seconds: float) -> None:
-        """A micro-batch's images were not there at once."""
+        """The loop waited this long for a micro-batch."""
 
     def note(self, text: str) -> None:
-        """Something a person should know."""
+        """A message for the user."""
 
     def evaluating(self, done: int, of: int) -> None:
-        """The sealed pass: chunks of images scored so far."""
+        """The final evaluation has scored `done` of `of` chunks of images."""
 
 
 class Silent:
-    """Progress that nobody watches."""
+    """Progress that is discarded."""
 
     def begin(self, total_steps: int, done: int) -> None:
-        """Nothing."""
+        """Ignored."""
 
     def micro(self, step: Step, done: int, of: int) -> None:
-        """Nothing."""
+        """Ignored."""
 
     def step(self, step: Step, outcome: Outcome) -> None:
-        """Nothing."""
+        """Ignored."""
 
     def waited(self, seconds: float) -> None:
-        """Nothing."""
+        """Ignored."""
 
     def note(self, text: str) -> None:
-        """Nothing."""
+        """Ignored."""
 
     def evaluating(self, done: int, of: int) -> None:
-        """Nothing."""
+        """Ignored."""
 
 
 class EventLog:
-    """`events.jsonl`: one JSON object a line, appended and flushed as things happen."""
+    """`events.jsonl`: one JSON object per line, appended and flushed at every event."""
 
     def __init__(self, path: Path, draws: bool) -> None:
         self._path, self._draws = path, draws
@@ -87,7 +87,7 @@ class EventLog:
 
     @hookimpl
     def run_start(self, run: RunView) -> None:
-        """A process takes the run up."""
+        """A process starts or resumes the run."""
         self._write("start", run=run.run_id)
 
     @hookimpl
@@ -97,7 +97,7 @@ class EventLog:
 
     @hookimpl
     def after_step(self, step: Step, outcome: Outcome) -> None:
-        """A heartbeat with losses by role; every step's draws where a policy learns."""
+        """Losses by role every HEARTBEAT seconds; with `draws`, the draws of every step."""
         if self._draws:
             drawn = [{"role": d.role.value, **d.subnet.to_json()} for d in outcome.draws]
             self._write("draws", step=step.index, draws=drawn)
@@ -110,38 +110,38 @@ class EventLog:
 
     @hookimpl
     def after_eval(self, step: Step, scores: Scores) -> None:
-        """A point of the curve."""
+        """A point of the training curve."""
         self._write("curve", step=step.index, top1=dict(scores.top1))
 
     def close(self) -> None:
-        """Let the file go."""
+        """Close the file."""
         if self._stream is not None:
-            with suppress(OSError):  # a full disk has been told of already
+            with suppress(OSError):  # a full disk was reported by the write
                 self._stream.close()
             self._stream = None
 
 
 class Trace:
-    """Every hook call with who answers and its microseconds (OFA_BENCH_TRACE=1)."""
+    """Reports every hook call with its plugins and microseconds (OFA_BENCH_TRACE=1)."""
 
     def __init__(self, tell: Callable[[str, str, float], None]) -> None:
         self._tell = tell
         self._began: list[float] = []
 
     def before(self, hook: str, impls: Any, values: Any) -> None:
-        """A call begins."""
+        """Record the start of a call."""
         self._began.append(time.perf_counter())
 
     def after(self, outcome: Any, hook: str, impls: Any, values: Any) -> None:
-        """A call is over."""
+        """Report the finished call."""
         spent = (time.perf_counter() - self._began.pop()) * 1e6
         self._tell(hook, ", ".join(impl.plugin_name for impl in impls), spent)
 
 
 def lost_seconds(path: Path, since: float, bound: float) -> tuple[float, float]:
-    """Seconds of training that killed processes did after the checkpoint written at `since`
-    (epoch seconds), by the log's own lines; and the seconds beyond `bound` in any of them, which
-    a clock that was set explains, and no training. Idle time between processes is not in."""
+    """Seconds of training that killed processes lost after the checkpoint written at `since` (Unix
+    time), from the times in the event log; and the seconds beyond `bound` per process, which only
+    a changed clock explains. Idle time between processes is excluded."""
     lost = beyond = current = 0.0
     before = since
     for at, begins in _moments(path):
@@ -155,7 +155,7 @@ def lost_seconds(path: Path, since: float, bound: float) -> tuple[float, float]:
 
 
 def _moments(path: Path) -> Iterator[tuple[float, bool]]:
-    """The time of each line of a log, and whether a process starts with it."""
+    """The Unix time of each line of an event log, and whether a process starts there."""
     try:
         about = path.lstat()
         if not stat.S_ISREG(about.st_mode):
@@ -170,6 +170,6 @@ def _moments(path: Path) -> Iterator[tuple[float, bool]]:
             event = json.loads(line)
             at, begins = float(event["at"]), event["event"] == "start"
         except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
-            continue  # a line cut short by the kill
+            continue  # a line truncated by a kill
         if math.isfinite(at):
             yield at, begins

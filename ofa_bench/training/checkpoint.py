@@ -1,6 +1,6 @@
-"""A run's state on disk: whole files, the newest two, tensors and plain values only.
+"""Checkpoints on disk: written atomically, the newest two kept, tensors and plain values only.
 
-A file ends with the SHA-256 of all that stands before it, so that no flipped bit goes unseen.
+A file ends with the SHA-256 of its content, so that corruption is detected.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from ofa_bench.sanitize import plain_text
 KEPT = 2
 SEAL = b"\nofa-bench checkpoint, sha256 "
 SEALED = len(SEAL) + 64
-# What torch and a run's own checks raise on values that no run leaves behind.
+# What torch and the checks of a resume raise on invalid content.
 DAMAGED: tuple[type[Exception], ...] = (
     ValueError,
     TypeError,
@@ -47,20 +47,19 @@ class Checkpoints:
     def __init__(self, folder: Path, seconds: float, *, exactly: bool = False) -> None:
         self.folder = folder
         self._seconds, self._exactly = seconds, exactly
-        # The first one comes early, so that even a run killed again and again gets on.
+        # The first checkpoint comes early, so that a run that is killed often still progresses.
         early = 0.0 if exactly else seconds - min(1.0, seconds)
         self._last = time.monotonic() - early
         self._cost = 0.0
 
     @property
     def due(self) -> bool:
-        """Whether it is time to write: often, but never for more than a fiftieth of the time,
-        unless the user set the interval."""
+        """Whether the interval since the last checkpoint has passed."""
         return time.monotonic() - self._last >= self.interval
 
     @property
     def interval(self) -> float:
-        """Seconds from one to the next."""
+        """Seconds between checkpoints: at least 50 times their cost, unless the user set it."""
         return float(max(self._seconds, 0.0 if self._exactly else 50 * self._cost))
 
     def save(self, step: int, state: dict[str, Any]) -> None:
@@ -80,17 +79,17 @@ class Checkpoints:
         take_up: Callable[[dict[str, Any]], None] = lambda state: None,
         tell: Callable[[str], None] = lambda text: None,
     ) -> dict[str, Any] | None:
-        """The newest state that is whole and can be taken up, or None if there is none.
+        """The newest valid checkpoint after `take_up`, or None if there is none.
 
-        `take_up` raises any of DAMAGED on a state that no run leaves behind; the older one is then
-        tried. Raises ResumeError where one belongs to another run or all are damaged.
+        `take_up` raises any of DAMAGED on invalid content; the older checkpoint is then tried.
+        Raises ResumeError if one belongs to another run or all are damaged.
         """
         files = self._files()
         for path in reversed(files):
             try:
                 state = deserialized(path, device)
             except UNREADABLE as error:
-                tell(f"{path} is damaged, and is left out: {shown(error)}")
+                tell(f"{path} is damaged and is ignored: {shown(error)}")
                 continue
             if state.get("run_id") != run_id:
                 raise ResumeError(
@@ -104,7 +103,7 @@ class Checkpoints:
             except torch.OutOfMemoryError:
                 raise
             except DAMAGED as error:
-                tell(f"{path} holds what no run leaves behind, and is left out: {shown(error)}")
+                tell(f"{path} has invalid content and is ignored: {shown(error)}")
                 continue
             return state
         if files:
@@ -114,7 +113,7 @@ class Checkpoints:
         return None
 
     def copy_newest(self, path: Path) -> None:
-        """A copy of the newest state that no later one replaces."""
+        """Copy the newest checkpoint to a path that is not rotated."""
         write_whole(path, self._files()[-1].read_bytes())
 
     def clear(self) -> None:
@@ -127,8 +126,8 @@ class Checkpoints:
 
 
 def serialized(state: dict[str, Any]) -> bytes:
-    """A state as a file's bytes, sealed by their hash; torch tells a full disk as an error of its
-    own kind, so that it does not write the file."""
+    """The bytes of a checkpoint file, with their hash at the end. Serialised in memory, since torch
+    reports a full disk as an error of another type."""
     buffer = io.BytesIO()
     torch.save(state, buffer)
     digest = hashlib.sha256(buffer.getbuffer()).hexdigest()
@@ -138,7 +137,7 @@ def serialized(state: dict[str, Any]) -> bytes:
 
 
 def deserialized(path: Path, device: torch.device) -> dict[str, Any]:
-    """The state in a file; raises OSError or any of DAMAGED where it is not whole."""
+    """The state in a checkpoint file. Raises OSError or any of DAMAGED if it is invalid."""
     about = path.lstat()
     if not stat.S_ISREG(about.st_mode):
         raise ValueError("it is a link, or no regular file")
@@ -157,16 +156,16 @@ def deserialized(path: Path, device: torch.device) -> dict[str, Any]:
 
 
 def shown(error: BaseException) -> str:
-    """The first line of what went wrong."""
+    """The first line of an error message."""
     return plain_text((str(error) or type(error).__name__).splitlines()[0])
 
 
 @contextmanager
 def lock(folder: Path, tell: Callable[[str], None] | None = None) -> Iterator[None]:
-    """Hold a run's folder; BenchError if another process does, or if it cannot be written.
+    """Lock a run's folder. Raises BenchError if another process holds it or it cannot be written.
 
-    Where the file system has no locks the run goes on without one, and `tell` says so. No link in
-    it is followed, nor one between it and the results folder.
+    On a file system without locks the run continues without one and `tell` reports it. No symbolic
+    link in the folder, or between it and the results folder, is followed.
     """
     make_folder(folder.parents[1], folder)
     refuse_links(folder)

@@ -1,4 +1,4 @@
-"""What a run cost: one row a phase, everything a user pays for, nothing twice."""
+"""The training cost of a run, one row per phase: passes, MACs, seconds, memory."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from ofa_bench.space import Space, Subnet
 
 @dataclass
 class PhaseLedger:
-    """One phase's row. Seconds are of all its steps, those lost to a kill included; passes count
-    subnets × images; MACs are counted as if nothing were shared."""
+    """The cost of one phase. Seconds include steps lost to a kill; passes count subnets × images;
+    MACs are counted as if subnets shared no computation."""
 
     name: str
     steps: int = 0
@@ -27,14 +27,14 @@ class PhaseLedger:
     peak_bytes: int = 0
 
     def add(self, role: Role, images: int, macs: int) -> None:
-        """Charge `images` passes of a subnet of `macs` per image."""
+        """Add `images` passes of a subnet with `macs` per image."""
         cost = images * macs * (1 if role in FORWARD_ONLY else TRAINED_PASS)
         self.passes[role.value] = self.passes.get(role.value, 0) + images
         self.macs[role.value] = self.macs.get(role.value, 0) + cost
 
 
 class Ledger:
-    """Rows by phase, and the clock that runs while training does."""
+    """The rows of all phases, and a clock of the training time."""
 
     def __init__(self, space: Space, classes: int) -> None:
         self._space, self._classes = space, classes
@@ -48,19 +48,19 @@ class Ledger:
         return self.rows[-1]
 
     def enter(self, phase: str) -> None:
-        """Begin a phase's row, or go on with it after a resume."""
+        """Start a phase's row, or continue it after a resume, and start the clock."""
         self.pause()
         if not self.rows or self.row.name != phase:
             self.rows.append(PhaseLedger(phase))
         self._since = time.perf_counter()
 
     def charge_lost(self, seconds: float) -> None:
-        """Training that a kill threw away was paid for all the same."""
+        """Add the seconds of training that a kill lost."""
         if self.rows:
             self.row.wall_seconds += seconds
 
     def pause(self) -> None:
-        """Stop the clock: what follows stands beside the training cost, not in it."""
+        """Stop the clock; what follows is not training cost."""
         if self._since is not None:
             self.row.wall_seconds += time.perf_counter() - self._since
         self._since = None
@@ -70,18 +70,18 @@ class Ledger:
         self._since = time.perf_counter()
 
     def charge(self, draws: Sequence[Draw], images: int) -> None:
-        """A completed step's passes."""
+        """Add the passes of a completed step."""
         self.row.steps += 1
         self.row.images += images
         for draw in draws:
             self.row.add(draw.role, images, self.cost(draw.subnet))
 
     def charge_forward(self, role: Role, subnet: Subnet, images: int) -> None:
-        """A teacher's or a probe's passes."""
+        """Add forward passes of a teacher or a probe."""
         self.row.add(role, images, self.cost(subnet))
 
     def cost(self, subnet: Subnet) -> int:
-        """MACs per image; the ends of the space come again in every step."""
+        """MACs per image of a subnet, cached."""
         if subnet not in self._macs:
             if len(self._macs) > 4096:
                 self._macs.clear()
@@ -89,7 +89,7 @@ class Ledger:
         return self._macs[subnet]
 
     def state_dict(self) -> list[dict[str, Any]]:
-        """The rows, with the running clock read."""
+        """The rows as JSON values, with the clock brought up to date."""
         running = self._since is not None
         self.pause()
         if running:

@@ -1,4 +1,4 @@
-"""Where a run computes, and with whom: the only module that knows of other ranks."""
+"""Devices and ranks: the only module that uses torch.distributed."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ POLL = 0.1
 
 @dataclass(frozen=True)
 class Devices:
-    """A device, and this process's place in a world of ranks; a plain start is a world of one."""
+    """A device, and this process's rank among `world` ranks; 1 without torchrun."""
 
     device: torch.device
     rank: int = 0
@@ -37,11 +37,11 @@ class Devices:
 
     @property
     def first(self) -> bool:
-        """Whether this rank speaks and writes."""
+        """Whether this is rank 0, which prints and writes files."""
         return self.rank == 0
 
     def broadcast(self, tensor: torch.Tensor) -> None:
-        """Give every rank the first rank's values, in place."""
+        """Copy the first rank's values to every rank, in place."""
         if self.world > 1:
             with _collective():
                 torch.distributed.broadcast(tensor, 0)
@@ -56,7 +56,7 @@ class Devices:
         """Whether the flag is set on any rank."""
         if self.world == 1:
             return flag
-        # On the host, so that asking does not wait for the accelerator.
+        # On the host, to avoid synchronizing with the accelerator.
         flags = torch.tensor([int(flag)])
         with _collective():
             torch.distributed.all_reduce(flags, torch.distributed.ReduceOp.MAX)
@@ -76,7 +76,7 @@ class Devices:
         return self.gather(value if self.first else None)[0]
 
     def share_state(self, state: dict[str, Any] | None) -> dict[str, Any] | None:
-        """The first rank's tensors and plain values, on every rank; None where it has none."""
+        """The first rank's tensors and plain values, on every rank; None if it has none."""
         if self.world == 1:
             return state
         buffer = io.BytesIO()
@@ -86,54 +86,54 @@ class Devices:
         size = int(self.share(len(raw)))
         if not size:
             return None
-        held = torch.frombuffer(bytearray(raw or bytes(size)), dtype=torch.uint8)
-        self.broadcast(held)
-        stream = io.BytesIO(held.numpy().tobytes())
+        payload = torch.frombuffer(bytearray(raw or bytes(size)), dtype=torch.uint8)
+        self.broadcast(payload)
+        stream = io.BytesIO(payload.numpy().tobytes())
         shared: dict[str, Any] = torch.load(stream, map_location=self.device, weights_only=True)
         return state if self.first else shared
 
     def agree(self, facts: Mapping[str, str]) -> None:
-        """Refuse, on all ranks alike, ranks that are about to train something else than the first:
-        UsageError names the first such rank and the first fact that differs."""
-        everything = self.gather({**facts, "host": socket.gethostname()})
-        for rank, theirs in enumerate(everything):
-            for fact, value in everything[0].items():
+        """Raise UsageError on all ranks if a rank's facts differ from the first rank's, naming the
+        first such rank and fact."""
+        reports = self.gather({**facts, "host": socket.gethostname()})
+        for rank, theirs in enumerate(reports):
+            for fact, value in reports[0].items():
                 if fact != "host" and theirs[fact] != value:
                     error = UsageError(
                         f"rank {rank} on {theirs['host']} has other {fact} than rank 0 on "
-                        f"{everything[0]['host']}: {theirs[fact]}, not {value}",
+                        f"{reports[0]['host']}: {theirs[fact]}, not {value}",
                         "all ranks read the same images, recipes, weights and code",
                     )
                     error.on_all_ranks = True
                     raise error
 
     def synchronize(self) -> None:
-        """Wait for the accelerator, so that a clock read next is honest."""
+        """Wait for the accelerator, before reading a clock."""
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
 
     @property
     def peak_bytes(self) -> int:
-        """The most memory this run has held on the accelerator, or this process on a CPU."""
+        """Peak memory in bytes: of this run on the accelerator, or of this process on a CPU."""
         if self.device.type == "cuda":
-            return torch.cuda.max_memory_reserved(self.device)  # with what recorded blocks keep
+            return torch.cuda.max_memory_reserved(self.device)  # includes the memory of CUDA graphs
         return peak_memory()
 
 
 def resolve_device(name: str, local_rank: int = 0) -> torch.device:
-    """The device a user named; UsageError if this machine does not have it."""
+    """The device of a name. Raises UsageError if this machine does not have it."""
     if name == "auto":
         name = f"cuda:{local_rank}" if torch.cuda.is_available() else "cpu"
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise UsageError(f"--device {name} is no device", "auto, cpu, cuda or cuda:N") from error
+        raise UsageError(f"--device {name} is not a device", "auto, cpu, cuda or cuda:N") from error
     if device.type not in ("cpu", "cuda"):
         raise UsageError(f"--device {name} is not supported", "auto, cpu, cuda or cuda:N")
     if device.type == "cuda":
         count = torch.cuda.device_count()
-        said = name.partition(":")[2]  # torch itself counts no further than 255
-        number = int(said) if said else local_rank
+        index = name.partition(":")[2]  # torch itself counts no further than 255
+        number = int(index) if index else local_rank
         if number >= count:
             raise UsageError(
                 f"--device {name}: this machine has {count} CUDA devices", "use --device cpu"
@@ -144,7 +144,7 @@ def resolve_device(name: str, local_rank: int = 0) -> torch.device:
 
 @contextmanager
 def open_devices(name: str) -> Iterator[Devices]:
-    """This process's devices; under `torchrun`, its place among the ranks it started."""
+    """This process's devices, with its rank under `torchrun`."""
     threads = torch.get_num_threads()
     try:
         yield from _opened(name)
@@ -153,10 +153,12 @@ def open_devices(name: str) -> Iterator[Devices]:
 
 
 def _number(variable: str, usual: int | None = None) -> int:
-    """What a launcher set; UsageError where that is absent or no number."""
+    """An integer environment variable. Raises UsageError if it is absent or not a number."""
     value = os.environ.get(variable, "" if usual is None else str(usual))
     if not value.isdecimal():
-        wrong = f"{variable} is {value!r}, which is no number" if value else f"{variable} is absent"
+        wrong = (
+            f"{variable} is {value!r}, which is not a number" if value else f"{variable} is absent"
+        )
         world = os.environ.get("WORLD_SIZE", "")
         raise UsageError(
             wrong if variable == "WORLD_SIZE" else f"WORLD_SIZE is {world}, but {wrong}",
@@ -170,7 +172,7 @@ def _opened(name: str) -> Iterator[Devices]:
     device = resolve_device(name, local)
     if device.type == "cuda":
         torch.cuda.set_device(device)
-        gc.collect()  # the run before, in the same process
+        gc.collect()  # of an earlier run in the same process
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device)
     if world <= 1:
@@ -195,7 +197,7 @@ def _opened(name: str) -> Iterator[Devices]:
 
 @contextmanager
 def _collective() -> Iterator[None]:
-    """Where ranks wait for each other: one that is gone is no bug of this one."""
+    """Raise RankFailed if a collective operation fails because another rank is gone."""
     try:
         yield
     except RuntimeError as error:
@@ -206,10 +208,10 @@ def _collective() -> Iterator[None]:
 
 
 def rendezvous(rank: int, world: int) -> Any:
-    """The store through which ranks meet, once all of them are there.
+    """The distributed store, once all ranks have connected.
 
-    Says who is missing after ten seconds; any signal ends the waiting. UsageError where the port is
-    taken, BenchError where a rank does not come.
+    Reports missing ranks after ten seconds; a signal ends the wait. Raises UsageError if the port
+    is taken, BenchError if a rank does not connect in time.
     """
     store, waiting = None, _Waiting(rank)
     while store is None:
@@ -223,12 +225,12 @@ def rendezvous(rank: int, world: int) -> Any:
 
 
 def _opens(rank: int) -> bool:
-    """Whether this rank keeps the store, which torchrun's own process does otherwise."""
+    """Whether this rank opens the store; otherwise the process of torchrun does."""
     return rank == 0 and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True"
 
 
 def _store(rank: int, world: int, seconds: float) -> Any | None:
-    """The launcher's store, or the one rank 0 opens; None where nobody answers in time."""
+    """The store of the launcher or of rank 0; None if there is no answer in time."""
     if not os.environ.get("MASTER_ADDR"):
         raise UsageError(
             f"WORLD_SIZE is {world}, but MASTER_ADDR is absent",
@@ -253,20 +255,20 @@ def _store(rank: int, world: int, seconds: float) -> Any | None:
 
 
 def failure_outside(error: BenchError) -> BenchError:
-    """As `failures.reported`, for an error met before the ranks had met: one that only one rank
-    meets is shown, and one that all meet is shown once."""
+    """As `failures.reported`, for an error raised before the ranks connected; one that all ranks
+    raise is shown once."""
     try:
         rank, world = _number("RANK", 0), _number("WORLD_SIZE", 1)
         store = None if _opens(rank) else _store(rank, world, CONNECT)
-        found = reported(error, store, rank)
-    except UsageError:  # left-over variables of a launcher: nobody else would show it
+        failure = reported(error, store, rank)
+    except UsageError:  # stale variables of a launcher: no other rank would show it
         error.rank = -1
         return error
-    return found if isinstance(found, BenchError) else error
+    return failure if isinstance(failure, BenchError) else error
 
 
 class _Waiting:
-    """Waiting for other ranks, in steps that a signal can end."""
+    """A wait for other ranks, in short steps that a signal can interrupt."""
 
     def __init__(self, rank: int) -> None:
         self._rank, self._began, self._silent = rank, time.monotonic(), True
@@ -289,5 +291,5 @@ class _Waiting:
 
 
 def listed(numbers: list[int]) -> str:
-    """The first few of many."""
+    """Up to eight numbers as text."""
     return ", ".join(map(str, numbers[:8])) + (", …" if len(numbers) > 8 else "")

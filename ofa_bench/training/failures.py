@@ -1,4 +1,4 @@
-"""The first rank to fail says what happened; the others refer to it."""
+"""Error reporting across ranks: the first rank that fails reports the error, others refer to it."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ KEY = "failed"
 
 
 def reported(error: Exception, store: Any, rank: int) -> Exception:
-    """The error to raise in place of `error`: itself, with this rank's name, where no rank failed
-    before; RankFailed where one did.
+    """The error to raise instead of `error`: `error` with this rank's number if no rank failed
+    before, else RankFailed.
 
-    An error that all ranks meet together stays as it is, and the first rank shows it. So does an
-    interruption, which reaches all of them, unless it only follows another rank's failure.
+    An error that all ranks raise together is returned unchanged, and the first rank shows it. So
+    is an interruption, unless another rank failed before.
     """
     if isinstance(error, BenchError) and (error.on_all_ranks or error.rank is not None):
         return error
@@ -39,7 +39,7 @@ def _described(error: Exception) -> dict[str, Any]:
 
 
 def _first(store: Any, report: dict[str, Any], write: bool) -> dict[str, Any] | None:
-    """The first report in the store, this one where there was none; None without a store."""
+    """The first report in the store, which is this one if there was none; None without a store."""
     if store is None:
         return None
     try:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class SeenLogits:
-    """What the distillation policy may look at: detached float32 logits of this micro-batch."""
+    """The logits a distillation policy can read: detached float32, of this micro-batch."""
 
     def __init__(self, teach: Callable[[int], Tensor] | None) -> None:
         self._teach = teach
@@ -37,7 +37,8 @@ class SeenLogits:
 
     @property
     def teacher(self) -> Tensor | None:
-        """The frozen teacher's logits at the present draw's resolution, run once for each."""
+        """The frozen teacher's logits [n, classes] at the current draw's resolution, computed once
+        per resolution; None without a teacher."""
         if self._teach is None:
             return None
         if self.resolution not in self._by_resolution:
@@ -59,7 +60,7 @@ class SeenLogits:
 
 @dataclass
 class Passes:
-    """One step's draws, ready to run on its micro-batches. `losses` sum over them, per draw."""
+    """One step's draws, to run on its micro-batches; `losses`: per draw, summed over those."""
 
     net: Supernet
     bus: Bus
@@ -83,7 +84,7 @@ class Passes:
     ) -> None:
         """Add a micro-batch's gradient, weighted by its share of the step's samples.
 
-        `before(draw)` is told which draw comes next, where draws do not share.
+        `before(draw)` is called before each draw, if draws do not share blocks.
         """
         self.losses = self.losses or [batch.images.new_zeros(()) for _ in self.draws]
         self._batch, self._weight = batch, weight
@@ -91,8 +92,8 @@ class Passes:
         self._generators = [
             self._noise(draw, index, number) for index, draw in enumerate(self.draws)
         ]
-        everyone = list(range(len(self.draws)))
-        groups = self._groups(0, everyone) if self.shared else [[index] for index in everyone]
+        indices = list(range(len(self.draws)))
+        groups = self._groups(0, indices) if self.shared else [[index] for index in indices]
         for group in groups:
             if self.stop():
                 return
@@ -101,7 +102,7 @@ class Passes:
         self.taught.update(self._seen.taught)
 
     def _noise(self, draw: Draw, index: int, number: int) -> torch.Generator | None:
-        """A draw's dropout on this micro-batch, addressed by (seed, step, draw, micro-batch)."""
+        """The dropout generator of a draw, seeded by (seed, step, draw, micro-batch)."""
         if not draw.regularized or not self.net.stochastic:
             return None
         generator = torch.Generator(self._batch.images.device)
@@ -110,7 +111,7 @@ class Passes:
         )
 
     def _groups(self, block: int, members: list[int]) -> list[list[int]]:
-        """Members that agree on a block, in the order of their first."""
+        """Draws grouped by their key of a block, in order of first occurrence."""
         groups: dict[Hashable, list[int]] = {}
         for index in members:
             key: Hashable = self.net.key(self.draws[index].subnet, block)
@@ -120,7 +121,8 @@ class Passes:
         return list(groups.values())
 
     def _descend(self, x: Tensor, block: int, members: list[int]) -> None:
-        """Run blocks until the members part; then branch from a leaf that gathers gradients."""
+        """Run blocks while all members have equal keys; then branch from a leaf that accumulates
+        their gradients."""
         total = len(self.net.blocks)
         while block < total:
             groups = self._groups(block, members) if len(members) > 1 else [members]

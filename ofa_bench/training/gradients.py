@@ -9,9 +9,9 @@ from torch import Tensor, nn
 
 
 class FlatGradients:
-    """Every parameter's gradient is a view of one buffer, laid out as its parameter is.
+    """One buffer of which every parameter's gradient is a view, with the parameter's strides.
 
-    `rows` draws can each have a buffer of their own, where an extra merges them.
+    `rows` [draws, parameters] are separate buffers per draw, for extras that merge gradients.
     """
 
     def __init__(self, named: Iterable[tuple[str, nn.Parameter]], rows: int = 0) -> None:
@@ -27,19 +27,19 @@ class FlatGradients:
         self.attach(self.flat)
 
     def attach(self, buffer: Tensor) -> None:
-        """Let backward passes add into this buffer."""
+        """Make backward passes accumulate into this buffer."""
         for name, parameter in self.parameters.items():
             parameter.grad = self.view(buffer, name)
 
     def view(self, buffer: Tensor, name: str) -> Tensor:
-        """A parameter's part of a buffer, in the parameter's own shape and memory order."""
+        """A parameter's part of a buffer, with the parameter's shape and strides."""
         parameter, (start, _) = self.parameters[name], self.ranges[name]
         return buffer.as_strided(
             parameter.shape, parameter.stride(), buffer.storage_offset() + start
         )
 
     def row(self, draw: int) -> None:
-        """Let backward passes add into one draw's own buffer, growing them as draws come."""
+        """Make backward passes accumulate into the row of a draw; rows are added as needed."""
         if self.rows is None or len(self.rows) <= draw:
             grown = self.flat.new_zeros(draw + 1, len(self.flat))
             if self.rows is not None:
@@ -48,11 +48,11 @@ class FlatGradients:
         self.attach(self.rows[draw])
 
     def zero(self) -> None:
-        """Zero gradients everywhere; nothing is freed."""
+        """Set all gradients to zero in place."""
         self.flat.zero_()
         if self.rows is not None:
             self.rows.zero_()
 
     def clip(self, norm: float) -> None:
-        """Scale the gradient to at most this global L2 norm, without waiting for the device."""
+        """Scale the gradient to at most this global L2 norm, without synchronizing."""
         self.flat.mul_((norm / (torch.linalg.vector_norm(self.flat) + 1e-6)).clamp(max=1.0))

@@ -19,7 +19,7 @@ class StopRequest(BaseException):
 
 
 class Stop:
-    """Whether somebody asked to stop. While `gentle`, the asking only raises the flag."""
+    """The stop flag. A signal sets it, and raises Interrupted unless `gentle`."""
 
     def __init__(self) -> None:
         self.requested = False
@@ -43,7 +43,7 @@ class Stop:
 
     @contextmanager
     def gently(self, gentle: bool = True) -> Iterator[None]:
-        """A stretch in which an interruption would leave weights half updated (or not, again)."""
+        """Set `gentle` while the block runs, for code that must not be interrupted."""
         before, self.gentle = self.gentle, gentle
         try:
             if not gentle:
@@ -61,7 +61,7 @@ class Stop:
 
 @contextmanager
 def listening() -> Iterator[Stop]:
-    """Listen to the signals while the block runs; a thread other than the main one cannot."""
+    """Handle the signals while the block runs; in a thread other than the main one, do nothing."""
     stop = Stop()
     if threading.current_thread() is not threading.main_thread():
         yield stop

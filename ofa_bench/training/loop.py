@@ -1,7 +1,8 @@
 """The only training loop.
 
-Policies answer; this module acts. The gradient of a step is Σ_d share_d · ∇ mean_x loss_d(x): a sum
-over draws, a mean over the samples of the global batch, however ranks and micro-batches cut it.
+Policies return values; this module applies them. The gradient of a step is Σ_d share_d · ∇ mean_x
+loss_d(x): a sum over draws, a mean over the samples of the global batch, however it is split into
+ranks and micro-batches.
 """
 
 from __future__ import annotations
@@ -22,11 +23,11 @@ from ofa_bench.training.state import State
 from ofa_bench.training.training_curve import TrainingCurve
 from ofa_bench.training.weights import save_weights
 
-LOOK_EVERY = 16  # steps between readings of the divergence flag, each of which waits for the device
+LOOK_EVERY = 16  # steps between reads of the divergence flag, each of which synchronizes
 
 
 class Loop:
-    """Trains a `State` to the end of its schedule, from wherever it stands."""
+    """Trains a `State` from its cursor to the end of its schedule."""
 
     def __init__(self, state: State, curve: TrainingCurve) -> None:
         self.state = state
@@ -35,16 +36,17 @@ class Loop:
         self.devices, self.ledger, self.stop = state.devices, state.ledger, state.stop
 
     def run(self) -> None:
-        """All steps that are left, whatever ends them without processes that go on loading images.
+        """Run all remaining steps; data workers are stopped in every case.
 
-        On a signal: abandon the step under way, save, raise Interrupted. On divergence: raise
-        TrainingDiverged on every rank. Where an image or a worker is lost: save, raise DataError.
+        Raises Interrupted on a signal, after discarding the current step and saving;
+        TrainingDiverged on every rank if a loss is not finite; DataError, after saving, if an image
+        or a worker is lost.
         """
         state = self.state
         cursor = state.restore()
         with self.stop.gently():
             try:
-                self._stream = state.source.batches(self._mine(cursor))
+                self._stream = state.source.batches(self._addresses(cursor))
                 self.bus.run_start(state.view())
                 state.progress.begin(self.schedule.steps, cursor)
                 self._train(cursor)
@@ -67,12 +69,12 @@ class Loop:
             self.state.cursor = index + 1
             self._after(step)
         if self.devices.any(self.stop()):
-            self._abandon()  # asked for after the last step looked
+            self._abandon()  # requested after the last check
         self.ledger.pause()
         self.state.save()
 
-    def _mine(self, cursor: int) -> Iterator[Address]:
-        """This rank's micro-batches of all steps to come."""
+    def _addresses(self, cursor: int) -> Iterator[Address]:
+        """The addresses of this rank's micro-batches in all remaining steps."""
         for index in range(cursor, self.schedule.steps):
             cuts = self.schedule.cuts(index)
             for cut in cuts[self.devices.rank :: self.devices.world]:
@@ -103,7 +105,9 @@ class Loop:
         self.ledger.charge(draws, samples)
         self._charge_forward(step, passes, probes, samples)
         mine = sum(cuts[number][2] - cuts[number][1] for number in numbers)
-        losses = [loss * (samples / mine) for loss in passes.losses]  # means over what is mine
+        losses = [
+            loss * (samples / mine) for loss in passes.losses
+        ]  # means over this rank's samples
         self._outcome = Outcome(draws, losses or state.no_losses(draws), lr, shares, samples)
 
     def _next(self) -> MicroBatch:
@@ -144,7 +148,7 @@ class Loop:
     def _update(
         self, step: Step, draws: Sequence[Draw], shares: Sequence[float], lr: float
     ) -> None:
-        """Reduce over ranks once, merge, clip, move."""
+        """Reduce over ranks, merge, clip, and update the parameters."""
         state = self.state
         state.reduce(step, draws, shares)
         state.unscale()
@@ -164,7 +168,7 @@ class Loop:
             self.ledger.charge_forward(Role.PROBE, subnet, first[2] - first[1])
 
     def _after(self, step: Step) -> None:
-        """Observers, the divergence flag, the curve, the checkpoint."""
+        """After a step: callbacks, divergence check, training curve, checkpoint."""
         state = self.state
         last = step.phase_step == step.phase_steps - 1
         state.watch(self._outcome.losses)
@@ -184,7 +188,7 @@ class Loop:
             self._keep(step)
 
     def _keep(self, step: Step) -> None:
-        """Let the state and the weights at a phase's end stay, in the run's folder."""
+        """Copy the checkpoint and the weights at a phase's end into the run's folder."""
         state = self.state
         number = self.schedule.phases.index(step.phase) + 1
         path = state.folder / "phases" / f"{number}-{safe(step.phase.name)}"
@@ -193,14 +197,14 @@ class Loop:
         save_weights(state.net, weights, state.source.class_names)
 
     def _due(self, step: Step) -> bool:
-        """Whether it is time to save, on all ranks alike."""
+        """Whether a checkpoint is due; the same on all ranks."""
         every = self.state.assembly.recipe.execution.checkpoint_steps
         if every is not None:
             return (step.index + 1) % every == 0
         return self.devices.any(self.devices.first and self.state.checkpoints.due)
 
     def _catch_up(self, cursor: int) -> None:
-        """Measure the curve's point whose measurement an interruption cut off."""
+        """Measure the curve point that an interruption prevented."""
         step = self.schedule.step(max(0, cursor - 1))
         due = self.curve.due(step, step.phase_step == step.phase_steps - 1)
         if cursor and due and all(point["step"] != cursor for point in self.curve.points):
@@ -227,7 +231,7 @@ class Loop:
         )
 
     def _abandon(self) -> None:
-        """Throw the step under way away and keep the last completed update."""
+        """Discard the current step, save the last completed one, and raise Interrupted."""
         self.ledger.pause()
         self.state.save()
         interrupted = Interrupted(

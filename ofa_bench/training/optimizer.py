@@ -1,4 +1,4 @@
-"""The optimizer: cohorts of parameters join as phases reach them, and only then decay and move."""
+"""The optimizer, whose parameters join when a phase first trains them."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from ofa_bench.recipe.models import Optim
 class Optimizer:
     """A torch optimizer whose groups are (cohort, decayed or not).
 
-    A parameter that no subnet of the phases so far reaches is in no group: a momentum or decay
-    step would move it without ever having been asked for. Newcomers form groups of their own,
-    since a fused kernel takes one group's momentum buffers as all there or all missing.
+    A parameter that no subnet has used so far is in no group, so that weight decay and momentum do
+    not change it. Parameters that join together form a group of their own, since a fused kernel
+    requires the momentum buffers of a group to exist for all or none of its parameters.
     """
 
     def __init__(
@@ -29,11 +29,11 @@ class Optimizer:
         self.torch: torch.optim.Optimizer | None = None
 
     def restart(self) -> None:
-        """Forget all state; the members stay to be joined anew."""
+        """Discard all state and groups; parameters have to join again."""
         self.cohorts, self.torch = [], None
 
     def join(self, names: Iterable[str]) -> None:
-        """Let parameters in, those already in excepted."""
+        """Add the parameters that have not joined yet."""
         known = {name for cohort in self.cohorts for name in cohort}
         wanted = set(names)
         cohort = [n for n in self._parameters if n in wanted and n not in known]
@@ -70,19 +70,19 @@ class Optimizer:
         )
 
     def rate(self, lr: float) -> None:
-        """Set the rate of the next update."""
-        assert self.torch is not None, "no phase has let a parameter in"
+        """Set the learning rate of the next update."""
+        assert self.torch is not None, "no parameter has joined"
         for group in self.torch.param_groups:
             group["lr"] = lr
 
     def step(self, lr: float) -> None:
-        """One update at this rate."""
+        """Update once with this learning rate."""
         self.rate(lr)
         assert self.torch is not None
         self.torch.step()
 
     def buffers(self, name: str) -> list[torch.Tensor]:
-        """A parameter's state tensors of its own shape, which a channel sort permutes with it."""
+        """A parameter's state tensors of the same shape, which a channel sort permutes too."""
         if self.torch is None:
             return []
         parameter = self._parameters[name]
@@ -101,8 +101,8 @@ class Optimizer:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Rebuild the same groups, then fill them; ValueError where they are not those of the
-        recipe, or hold tensors of other shapes."""
+        """Rebuild the groups and load their state. Raises ValueError if they do not match the
+        recipe, or tensors have other shapes."""
         self.restart()
         for cohort in state["cohorts"]:
             self.join(cohort)
@@ -113,7 +113,7 @@ class Optimizer:
         before = [_settings(group) for group in self.torch.param_groups]
         self.torch.load_state_dict(state["torch"])
         if [_settings(group) for group in self.torch.param_groups] != before:
-            raise ValueError("its optimizer is set otherwise than the recipe says")
+            raise ValueError("its optimizer settings differ from the recipe")
         for parameter, values in self.torch.state.items():
             for value in values.values():
                 sized = isinstance(value, torch.Tensor) and value.ndim
@@ -122,5 +122,5 @@ class Optimizer:
 
 
 def _settings(group: Mapping[str, Any]) -> dict[str, Any]:
-    """A group's settings, the rate apart, which every step sets."""
+    """A group's settings except the learning rate, which every step sets."""
     return {name: value for name, value in group.items() if name not in ("params", "lr")}

@@ -1,4 +1,4 @@
-"""What machine this is, and the choices made on it that could change bits."""
+"""Machine-dependent choices that can change results: CPU threads, autocast; the machine record."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from ofa_bench.training.cuda.graphs import replays
 from ofa_bench.training.devices import Devices
 
 CONTAINERS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
-SMALL = 1e8  # MACs of a micro-batch's largest pass, under which a second thread gains nothing
+SMALL = 1e8  # MACs of a micro-batch's largest pass, below which one thread is used
 
 
 def settle_threads(macs: float) -> None:
-    """Choose this process's CPU threads, by how many MACs the largest net takes a micro-batch.
+    """Set this process's CPU threads from the MACs of the largest subnet on a micro-batch.
 
-    Bits depend on the count, so it is a rule and stands in the record. Two threads on the smallest
-    nets gain nothing on a quiet machine and cost tenfold on a busy one, where they wait for each
-    other. OMP_NUM_THREADS, where it is set, is the user's word.
+    Results depend on the thread count, so it follows a rule and is recorded. A second thread does
+    not speed up the smallest networks on an idle machine, and slows them tenfold on a busy one.
+    OMP_NUM_THREADS takes precedence.
     """
     if "OMP_NUM_THREADS" not in os.environ and macs < SMALL:
         torch.set_num_threads(1)
 
 
 def autocast(precision: str, devices: Devices) -> Callable[[], AbstractContextManager[object]]:
-    """The context that a network's blocks run under, each in one of its own: a block uses a weight
-    once, so that nothing is worth remembering."""
+    """The autocast context, entered once per block. Casts are not cached, since a block uses each
+    weight once."""
     dtype, kind = CONTAINERS[precision], devices.device.type
     if dtype is None:
         return nullcontext
@@ -47,7 +47,7 @@ def autocast(precision: str, devices: Devices) -> Callable[[], AbstractContextMa
 
 
 def describe(devices: Devices, merges: bool) -> dict[str, Any]:
-    """The machine as a record tells it, of a run whose gradients an extra merges or not."""
+    """The `machine` field of a record; `merges`: whether an extra merges gradients."""
     gpu = torch.cuda.get_device_name(devices.device) if devices.device.type == "cuda" else None
     return {
         "device": devices.device.type,

@@ -1,7 +1,7 @@
-"""What a checkpoint holds of a run, and how it is checked before it is taken up.
+"""Save the training state to a checkpoint, and validate and restore it.
 
-A checkpoint may come from somebody else's folder, with a hash that is right: whatever no run of
-this recipe leaves behind raises ValueError, or any other of `checkpoint.DAMAGED`.
+A checkpoint is untrusted even if its hash is right: content that no run of this recipe can have
+raises ValueError, or any other of `checkpoint.DAMAGED`.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ from ofa_bench.training.cost_ledger import PhaseLedger
 if TYPE_CHECKING:
     from ofa_bench.training.state import State
 
-LONGEST_STEPS = 10  # steps of mean length that one step, or a checkpoint's own writing, may take
+LONGEST_STEPS = 10  # mean step times that one step, or writing a checkpoint, may take
 LONGEST_RUN = 1e10  # seconds
 MOST = 2**62
 
 
 def memory(state: State) -> dict[str, Any]:
-    """A run's state between two updates, as tensors and plain values."""
+    """The state of a run between two updates, as tensors and plain values."""
     watchers = state.assembly.bus.watchers
     kept = {n: plugin for n, plugin in _plugins(state).items() if remembers(plugin)}
     recalled = {n: _recall(state, n, plugin) for n, plugin in kept.items()}
@@ -62,7 +62,7 @@ def memory(state: State) -> dict[str, Any]:
 
 
 def remembers(plugin: object) -> bool:
-    """Whether a policy or extra keeps a state of its own."""
+    """Whether a policy or extra has state_dict and load_state_dict."""
     return hasattr(plugin, "state_dict") and hasattr(plugin, "load_state_dict")
 
 
@@ -71,8 +71,8 @@ def _plugins(state: State) -> dict[str, Any]:
 
 
 def _recall(state: State, name: str, plugin: Any) -> Any:
-    """A plugin's own state; PolicyError where a checkpoint could not be read with it in. What a
-    watcher cannot give is left out."""
+    """A plugin's state_dict. Raises PolicyError if a checkpoint cannot hold it; for callbacks that
+    do not affect training the error is only recorded."""
     bus = state.assembly.bus
 
     def recall() -> Any:
@@ -89,14 +89,14 @@ def _recall(state: State, name: str, plugin: Any) -> Any:
         return recall()
     except Exception as error:
         raise PolicyError(
-            f"{name}: state_dict {where} gives what a checkpoint cannot keep: "
+            f"{name}: state_dict {where} returns what a checkpoint cannot hold: "
             f"{type(error).__name__}: {plain_text(str(error))}",
             "give tensors, numbers, texts, and lists and dicts of them",
         ) from error
 
 
 def take_up(state: State, memory: Mapping[str, Any]) -> None:
-    """Check a memory, and go on from it."""
+    """Validate a checkpoint and restore it. Raises ValueError or another of DAMAGED."""
     schedule = state.assembly.schedule
     step = memory["step"]
     if type(step) is not int or not 0 <= step <= schedule.steps:
@@ -105,20 +105,20 @@ def take_up(state: State, memory: Mapping[str, Any]) -> None:
     check_ledger(rows, schedule, step, _bounds(state))
     curve = [CurvePoint.model_validate(point).model_dump() for point in memory["curve"]]
     if any(b["step"] <= a["step"] for a, b in pairwise(curve)):
-        raise ValueError("its curve does not rise in steps")
+        raise ValueError("the steps of its curve do not increase")
     if curve and curve[-1]["step"] > step:
         raise ValueError("its curve goes beyond its step")
     prefix = memory["prefix"]
     if not (prefix is None or (isinstance(prefix, str) and prefix.isalnum() and len(prefix) < 65)):
-        raise ValueError("its beginning has no name")
+        raise ValueError("its shared beginning has an invalid name")
     since, interval = memory["at"], memory["interval"]
     if not all(type(n) is float and math.isfinite(n) and n >= 0 for n in (since, interval)):
-        raise ValueError("it was written at no time")
+        raise ValueError("its time stamp is invalid")
     notes = [plain_text(note) for note in memory["notes"]] + _other_world(state, memory)
     _check_tensors(memory["parameters"], state.net.state_dict())
     _check_teachers(state, memory["teachers"], step)
     _check_policies(state, memory["policies"])
-    foreign = memory.get("run_id") != state.run_id  # a run that began alike
+    foreign = memory.get("run_id") != state.run_id  # a run with the same first steps
     mistakes = {} if foreign else memory["mistakes"]
     state.assembly.bus.watchers.load_state_dict(mistakes)
     _load_networks(state, memory, step)
@@ -130,10 +130,10 @@ def take_up(state: State, memory: Mapping[str, Any]) -> None:
 
 
 def _other_world(state: State, memory: Mapping[str, Any]) -> list[str]:
-    """The remark on a run that goes on with another number of ranks, which is told, too."""
+    """The note on a resume with another number of ranks, which is also reported."""
     before, now = memory.get("world", state.devices.world), state.devices.world
     if type(before) is not int or before < 1:
-        raise ValueError("it was trained on no number of ranks")
+        raise ValueError("its number of ranks is invalid")
     if before == now:
         return []
     note = (
@@ -173,7 +173,7 @@ def _load_plugins(state: State, policies: Mapping[str, Any], watchers: Mapping[s
         except Exception as error:
             raise PolicyError(
                 f"{name}: load_state_dict failed: {type(error).__name__}: {plain_text(str(error))}",
-                "mend the plugin; it is given what its state_dict gave; or start anew with --fresh",
+                "correct the plugin, which gets what state_dict returned; or start with --fresh",
             ) from error
 
 
@@ -181,7 +181,7 @@ def _check_policies(state: State, policies: Mapping[str, Any]) -> None:
     watchers = state.assembly.bus.watchers
     kept = {n for n, p in _plugins(state).items() if remembers(p) and n not in watchers}
     if set(policies) != kept:
-        raise ValueError("its policies' memories are not those of this run")
+        raise ValueError("its policies' states are not those of this run")
 
 
 def _check_tensors(values: Mapping[str, Any], ours: Mapping[str, Tensor]) -> None:
@@ -205,7 +205,7 @@ def _check_teachers(state: State, teachers: Mapping[str, Any], step: int) -> Non
 
 
 def _bounds(state: State) -> tuple[int, int]:
-    """MACs of the cheapest and the dearest pass of the space."""
+    """MACs per image of the smallest and the largest subnet."""
     space: Space = state.assembly.space
     classes, sizes = state.assembly.classes, space.resolutions
     low = space.macs(space.smallest.at(min(sizes)), classes)
@@ -215,7 +215,7 @@ def _bounds(state: State) -> tuple[int, int]:
 def check_ledger(
     rows: Sequence[PhaseLedger], schedule: Schedule, step: int, macs: tuple[int, int]
 ) -> None:
-    """ValueError where a ledger is not one of `step` completed steps."""
+    """Raise ValueError if a ledger does not match `step` completed steps."""
     wanted = [
         (phase.name, min(step, last) - first, _images(schedule, min(step, last), first))
         for phase, (first, last) in zip(schedule.phases, pairwise(schedule.edges), strict=True)
@@ -227,9 +227,9 @@ def check_ledger(
     for row in rows:
         seconds = (row.wall_seconds, row.waiting_seconds)
         if not all(isinstance(s, int | float) and 0 <= s < LONGEST_RUN for s in seconds):
-            raise ValueError("its ledger has no time that can be")
+            raise ValueError("its ledger has an impossible time")
         if set(row.passes) != set(row.macs) or not set(row.passes) <= {str(role) for role in Role}:
-            raise ValueError("its ledger has passes of no role")
+            raise ValueError("its ledger has passes of an unknown role")
         for role, passes in row.passes.items():
             _check_role(row, Role(role), passes, macs)
         if sum(n for role, n in row.passes.items() if Role(role) not in FORWARD_ONLY) < row.images:
@@ -250,12 +250,12 @@ def _images(schedule: Schedule, stop: int, start: int) -> int:
 
 def _until(schedule: Schedule, step: int) -> int:
     epochs, rest = divmod(step, schedule.steps_per_epoch)
-    each = min(schedule.images, schedule.steps_per_epoch * schedule.batch)
-    return epochs * each + min(rest * schedule.batch, schedule.images)
+    per_epoch = min(schedule.images, schedule.steps_per_epoch * schedule.batch)
+    return epochs * per_epoch + min(rest * schedule.batch, schedule.images)
 
 
 def charge_lost(state: State, memory: Mapping[str, Any]) -> None:
-    """Charge the training that a kill threw away, as far as a checkpoint's interval explains it."""
+    """Charge the training time that a kill lost, up to what the checkpoint interval explains."""
     since, interval = memory["at"], memory["interval"]
     steps = [row.wall_seconds / row.steps for row in state.ledger.rows if row.steps]
     bound = interval + 2 * HEARTBEAT + LONGEST_STEPS * max(steps, default=0.0)

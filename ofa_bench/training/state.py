@@ -1,4 +1,4 @@
-"""Everything a run changes while it trains, and how that is saved and taken up again."""
+"""The training state of a run, its updates, and how it is saved and restored."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from ofa_bench.planning.assemble import Assembly
 from ofa_bench.planning.shared_prefix import Shared
 from ofa_bench.schedule import Phase, Step
 from ofa_bench.space import Subnet
-from ofa_bench.training import restore as restoring
+from ofa_bench.training import restore
 from ofa_bench.training.callbacks import Progress
 from ofa_bench.training.checkpoint import (
     DAMAGED,
@@ -47,7 +47,7 @@ from ofa_bench.training.weights import load_weights
 
 @dataclass
 class State:
-    """The network, its optimizer, teachers and ledger, at `cursor` completed steps."""
+    """The network, optimizer, teachers and ledger after `cursor` completed steps."""
 
     assembly: Assembly
     devices: Devices
@@ -60,7 +60,7 @@ class State:
     stop: Stop
     progress: Progress
     curve_points: list[dict[str, Any]] = field(default_factory=list)
-    given: FrozenTeacher | None = None
+    external_teacher: FrozenTeacher | None = None
     shared: Shared | None = None
     prefix: str | None = None
     cursor: int = 0
@@ -89,24 +89,24 @@ class State:
 
     @property
     def autocast(self) -> Callable[[], AbstractContextManager[object]]:
-        """The context blocks run under."""
+        """The autocast context of the run's precision."""
         return autocast(self.assembly.science.precision, self.devices)
 
     def _over(self, net: Any) -> Blocks:
-        """How blocks run: the network's, and a teacher's."""
+        """The executor of a network's blocks, for the supernet and for teachers."""
         merges = bool(self.assembly.bus.merges)
         return blocks_of(net, self.devices.device, self.autocast, merges)
 
     def view(self) -> RunView:
-        """What observers may know."""
+        """The view of the run that `run_start` hooks get."""
         science = self.assembly.science.model_dump(mode="json")
         space, schedule = self.assembly.space, self.assembly.schedule
         ranges = self.gradients.ranges
-        own = self.folder if self.devices.first else self.folder / f"rank{self.devices.rank}"
-        return RunView(self.run_id, own, space, schedule, science, ranges)
+        folder = self.folder if self.devices.first else self.folder / f"rank{self.devices.rank}"
+        return RunView(self.run_id, folder, space, schedule, science, ranges)
 
     def begin_phase(self, step: Step) -> None:
-        """Fresh optimizer, newcomers, channel sort, teacher: what a phase's values ask for."""
+        """Apply the phase: restart the optimizer, add parameters, sort channels, copy a teacher."""
         phase = step.phase
         if phase.fresh:
             self.optimizer.restart()
@@ -135,30 +135,30 @@ class State:
         apply(network, order, moved)
 
     def take(self, teacher: Snapshot) -> FrozenTeacher:
-        """A frozen teacher: the network as it is now."""
+        """A frozen copy of the current network as a teacher."""
         return FrozenTeacher.taken(teacher, self.net, self.source, self._over)
 
     def teacher_of(self, phase: Phase) -> FrozenTeacher | None:
-        """The teacher a phase learns from."""
+        """The teacher of a phase, or None."""
         value = self.assembly.teachers.get(phase.name)
         if value is None:
             return None
-        return self.teachers[value.at] if isinstance(value, Snapshot) else self.given
+        return self.teachers[value.at] if isinstance(value, Snapshot) else self.external_teacher
 
     def give_teacher(self, net: Any, path: str) -> None:
-        """A teacher from a file or a finished run, for all phases."""
+        """Load the teacher of all phases from a weights file or a finished run."""
         value = next(t for t in self.assembly.teachers.values() if t is not None)
         if note := load_weights(net, path):
             self.progress.note(note)
-        self.given = FrozenTeacher(value, net, self.source, self._over)
+        self.external_teacher = FrozenTeacher(value, net, self.source, self._over)
 
     def attend(self, draw: int) -> None:
-        """Give a draw a gradient of its own, where an extra merges them."""
+        """Select the gradient row of a draw, if an extra merges gradients."""
         if self.assembly.bus.merges:
             self.gradients.row(draw)
 
     def probe(self, subnet: Subnet, batch: MicroBatch | None) -> float:
-        """A subnet's label loss on the step's first micro-batch, the same on every rank."""
+        """A subnet's label loss on the step's first micro-batch; the same on every rank."""
         loss = 0.0
         if self.devices.first:
             assert batch is not None
@@ -169,7 +169,7 @@ class State:
         return float(self.devices.share(loss))
 
     def reduce(self, step: Step, draws: Sequence[Draw], shares: Sequence[float]) -> None:
-        """Sum gradients over ranks, and merge the draws' own where an extra does."""
+        """Sum gradients over ranks, and merge those of the draws if an extra does."""
         gradients = self.gradients
         if not self.assembly.bus.merges:
             self.devices.sum(gradients.flat)
@@ -183,23 +183,23 @@ class State:
         gradients.attach(gradients.flat)
 
     def _active(self, subnet: Subnet) -> Tensor:
-        """Which elements of the flat gradient a subnet uses."""
+        """Flags [parameters] of the elements that a subnet uses."""
         flags = torch.zeros_like(self.gradients.flat, dtype=torch.bool)
         for name, slices in self.net.slices(subnet).items():
             self.gradients.view(flags, name)[slices] = True
         return flags
 
     def scale(self, loss: Tensor) -> Tensor:
-        """The loss as backward sees it."""
+        """The loss times the fp16 loss scale."""
         return loss if self.scaler is None else self.scaler.scale(loss)
 
     def unscale(self) -> None:
-        """Undo the loss scale, after the reduction."""
+        """Divide the reduced gradients by the fp16 loss scale."""
         if self.scaler is not None and self.optimizer.torch is not None:
             self.scaler.unscale_(self.optimizer.torch)
 
     def update(self, lr: float) -> None:
-        """Move the parameters; a step that the scaler skips is not divergence."""
+        """Update the parameters; a step that the fp16 scaler skips is not divergence."""
         if self.scaler is None:
             self._bad |= ~torch.isfinite(self.gradients.flat.sum())
             self.optimizer.step(lr)
@@ -210,62 +210,62 @@ class State:
         self.scaler.update()
 
     def no_losses(self, draws: Sequence[Draw]) -> list[Tensor]:
-        """What a rank without a micro-batch has to say of a step's losses."""
+        """Zero losses, for a rank without a micro-batch."""
         return [self.gradients.flat.new_zeros(()) for _ in draws]
 
     def watch(self, losses: Sequence[Tensor]) -> None:
-        """Raise the divergence flag, on the device, if a loss is not finite."""
+        """Set the divergence flag, on the device, if a loss is not finite."""
         self._bad |= ~torch.isfinite(torch.stack(list(losses)).sum())
 
     @property
     def diverged(self) -> bool:
-        """Whether any rank saw a number that is not finite; waits for the device."""
+        """Whether a loss or gradient was not finite on any rank; synchronizes."""
         return self.devices.any(bool(self._bad.item()))
 
     def save(self) -> None:
-        """Write the state between two updates; the first rank alone does."""
+        """Write a checkpoint, on the first rank only."""
         self.saved = self.cursor
         if not self.devices.first:
             return
-        self.checkpoints.save(self.cursor, restoring.memory(self))
+        self.checkpoints.save(self.cursor, restore.memory(self))
 
     def leave(self) -> None:
-        """Leave the state for runs that begin alike, where this step is one they part at."""
+        """Save the state for runs with the same first steps, if they diverge at this step."""
         shared = self.shared
         if shared is None or self.cursor not in shared.leave or not self.devices.first:
             return
         self.prefix = shared.name(self.cursor)
-        memory = restoring.memory(self) | {"proof": shared.beginning.proof(self.cursor)}
+        memory = restore.memory(self) | {"proof": shared.beginning.proof(self.cursor)}
         path, root = shared.path(self.cursor), shared.folder.parents[1]
         write_whole(path, serialized(memory), root=root)
 
     def restore(self) -> int:
-        """Take up the newest checkpoint, or what a run that began alike left; returns the number
-        of completed steps. The first rank reads for all, which may see another folder."""
+        """Restore the newest checkpoint, or the shared first steps; return the number of completed
+        steps. The first rank reads for all ranks."""
         memory = self.devices.share_state(self._kept() if self.devices.first else None)
         if memory is None:
             for parameter in self.gradients.parameters.values():
                 self.devices.broadcast(parameter.data)
         elif not self.devices.first:
-            restoring.take_up(self, memory)
+            restore.take_up(self, memory)
         return self.cursor
 
     def _kept(self) -> dict[str, Any] | None:
-        """What this rank's folders hold of the run, taken up."""
+        """Restore from this rank's folders; the checkpoint, or None."""
 
         def take_up(memory: dict[str, Any]) -> None:
-            restoring.take_up(self, memory)
+            restore.take_up(self, memory)
 
         device, tell = self.devices.device, self.progress.note
         memory = self.checkpoints.load(self.run_id, device, take_up, tell)
         if memory is None:
             return self._begin_shared(take_up)
-        restoring.charge_lost(self, memory)
+        restore.charge_lost(self, memory)
         return memory
 
     def _begin_shared(self, take_up: Callable[[dict[str, Any]], None]) -> dict[str, Any] | None:
-        """Begin with the state that a run with the same beginning left; its cost is this run's
-        cost too. A damaged one is left out."""
+        """Restore the state that a run with the same first steps saved, its cost included. A
+        damaged one is ignored. Raises ResumeError if it belongs to no such run."""
         shared = self.shared
         path = shared.latest() if shared else None
         if shared is None or path is None:
@@ -273,16 +273,17 @@ class State:
         try:
             memory = deserialized(path, self.devices.device)
         except UNREADABLE as error:
-            self.progress.note(f"{path} is damaged, and is left out: {shown(error)}")
+            self.progress.note(f"{path} is damaged and is ignored: {shown(error)}")
             return None
         try:
             if memory["proof"] != shared.beginning.proof(memory["step"]):
-                self.progress.note(f"{path} was trained at other rates, and is left out")
+                self.progress.note(f"{path} was trained at other rates and is ignored")
                 return None
             take_up(memory)
         except DAMAGED as error:
             raise ResumeError(
-                f"{path} is of no run that begins alike: {shown(error)}", f"remove {path}"
+                f"{path} belongs to no run with the same first steps: {shown(error)}",
+                f"remove {path}",
             ) from error
-        self.progress.note(f"the first {memory['step']:,} steps are another run's: taken over")
+        self.progress.note(f"the first {memory['step']:,} steps are reused from another run")
         return memory

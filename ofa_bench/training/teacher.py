@@ -1,4 +1,4 @@
-"""Frozen teachers: taken from the run itself, or read from a file, and kept by the engine."""
+"""Frozen teachers: copies of the supernet, or loaded from a file."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ Over = Callable[[Any], Blocks]
 
 
 class FrozenTeacher:
-    """A teacher's weights and how it is asked.
+    """A frozen teacher network.
 
-    "train" normalises by batch statistics, as the peers' teacher does; "eval" by statistics
-    calibrated when it was taken, at each resolution when first asked.
+    Batch norm uses batch statistics in mode "train", as published implementations do, and in mode
+    "eval" statistics that are calibrated at the first use of each resolution.
     """
 
     def __init__(self, value: Teacher, net: Any, source: Any, over: Over = Blocks) -> None:
@@ -35,11 +35,11 @@ class FrozenTeacher:
 
     @classmethod
     def taken(cls, value: Teacher, net: Any, source: Any, over: Over = Blocks) -> FrozenTeacher:
-        """A copy of the network as it is now; `over` says how its blocks run."""
+        """A copy of the current network; `over` makes the executor of its blocks."""
         return cls(value, copy.deepcopy(net), source, over)
 
     def on(self, batch: MicroBatch) -> Callable[[int], Tensor]:
-        """Its logits on a micro-batch, at the resolution of a draw."""
+        """A function from a resolution to the teacher's logits [n, classes] on a micro-batch."""
 
         def logits(resolution: int) -> Tensor:
             subnet = self.value.subnet.at(resolution)
@@ -52,7 +52,7 @@ class FrozenTeacher:
         return logits
 
     def _forward(self, subnet: Any, images: Tensor) -> Tensor:
-        # Statistics go by resolution, and what is recorded knows where they lie.
+        # Statistics differ by resolution, and recorded graphs refer to their memory.
         apart = subnet.resolution if self.value.mode == "eval" else 0
         if apart not in self._blocks:
             self._blocks[apart] = self._over(self._net)
@@ -70,11 +70,11 @@ class FrozenTeacher:
         return self._statistics[resolution]
 
     def weights(self) -> dict[str, Tensor]:
-        """Its parameters, for the checkpoint."""
+        """The teacher's state_dict, for the checkpoint."""
         return dict(self._net.state_dict())
 
     def load(self, weights: Mapping[str, Tensor]) -> None:
-        """Take over a checkpoint's parameters."""
+        """Load the parameters of a checkpoint."""
         self._net.load_state_dict(weights)
         self._statistics.clear()
         self._blocks.clear()

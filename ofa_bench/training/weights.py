@@ -1,4 +1,4 @@
-"""Weights in and out of a network: what is saved, what a run starts from, and its hash."""
+"""Save, load and hash the weights of a network."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from ofa_bench.recipe.starts import split_set
 
 
 def save_weights(net: Any, path: Path, classes: Sequence[str]) -> None:
-    """A network's parameters as one whole safetensors file; the names of its outputs, in order,
-    stand in the header as a JSON list, `classes`."""
+    """Write a network's parameters to a safetensors file; the class names are in its header, as the
+    JSON list `classes`."""
     tensors = {name: value.detach().cpu().contiguous() for name, value in net.named_parameters()}
     write_whole(path, save(tensors, {"classes": json.dumps(list(classes))}))
 
 
 def start_from(path: str | Path, head: str = "file") -> str:
-    """The hash of what a run starts from: the file's, and which part of it is taken where that is
-    not simply all. UsageError if there are no weights."""
+    """The hash of a run's initial weights: that of the file, with the selected part if it is not
+    all. Raises UsageError if there are no weights."""
     file, key = weights_file(path)
     digest = sha256_file(file)
     if key or head != "file":
@@ -38,8 +38,8 @@ def start_from(path: str | Path, head: str = "file") -> str:
 
 
 def weights_file(path: str | Path) -> tuple[Path, str]:
-    """A weights file, or the one in a finished run's folder; and the set of weights in it that
-    `FILE::SET` names. UsageError if it is not there, or larger than any weights."""
+    """The path of a weights file or of a finished run's weights, and the SET of `FILE::SET`. Raises
+    UsageError if it does not exist or exceeds the size limit."""
     where, key = split_set(path)
     file = where / "weights.safetensors" if where.is_dir() else where
     if not file.is_file():
@@ -56,17 +56,17 @@ def weights_file(path: str | Path) -> tuple[Path, str]:
 def load_weights(net: Any, path: str | Path, head: str = "file") -> str | None:
     """Fill a network from a file: this project's, or a once-for-all checkpoint in either layout.
 
-    With `head` "fresh" the classifier keeps its first values. Returns what to tell of a choice that
-    was made, if any. Raises UsageError, before the network is touched, on wrong shapes, missing
-    keys, tensors that are no finite numbers, pickled code, or truncated bytes.
+    With `head` "fresh" the classifier keeps its initial values. Returns a note on a choice, if any.
+    Raises UsageError, before the network is changed, on wrong shapes, missing keys, values that are
+    not finite, pickled code, or truncated files.
     """
     file, key = weights_file(path)
-    own = dict(net.named_parameters())
-    found = read_weights(file, key, sum(value.numel() for value in own.values()))
+    parameters = dict(net.named_parameters())
+    weights = read_weights(file, key, sum(value.numel() for value in parameters.values()))
     buffers = {name for name, _ in net.named_buffers()}
-    state = {n: v for n, v in stripped(found.state, own).items() if n not in buffers}
+    state = {n: v for n, v in stripped(weights.state, parameters).items() if n not in buffers}
     fresh = head_of(net) if head == "fresh" else []
-    wanted = {name for name in own if name not in fresh}
+    wanted = {name for name in parameters if name not in fresh}
     if isinstance(net, MBConvNet) and sum(name in state for name in wanted) * 2 < len(wanted):
         values, names = official.translated(net, state, fresh)
     else:
@@ -74,11 +74,11 @@ def load_weights(net: Any, path: str | Path, head: str = "file") -> str | None:
         values, names = {name: v for name, v in state.items() if name not in fresh}, {}
         refuse_misfit(values, wanted)
     fill(net, values, names)
-    return found.note(file)
+    return weights.note(file)
 
 
 def weights_hash(net: Any) -> str:
-    """Hex SHA-256 over the final parameters' names, shapes and bytes."""
+    """Hex SHA-256 over the parameters' names, shapes, types and bytes."""
     digest = hashlib.sha256()
     for name, parameter in sorted(net.named_parameters()):
         values = parameter.detach().cpu().contiguous()

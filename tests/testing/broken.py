@@ -113,11 +113,19 @@ OUTSIDE = """    def shrink_phases(self, space, budget):
 OPTIONS = "class Mine(ShrinkPolicy[Options]):"
 
 BROKEN = [
-    Broken("impure", "shrink", "draws are pure", "when asked again", DRAWS, COUNTING, "count += 1"),
+    Broken(
+        "impure",
+        "shrink",
+        "shrink_draws depends on the step alone",
+        "at a later call",
+        DRAWS,
+        COUNTING,
+        "count += 1",
+    ),
     Broken(
         "dice",
         "shrink",
-        "draws are addressed",
+        "randomness comes from step.rng",
         "shared generator of random",
         SAMPLE,
         "space.sample(random.Random(random.random()))",
@@ -126,8 +134,8 @@ BROKEN = [
     Broken(
         "fixed",
         "shrink",
-        "draws vary",
-        "the same nets",
+        "sampled subnets vary between steps",
+        "the same subnets",
         SAMPLE,
         "space.sample(random.Random(n))",
         "def shrink_draws",
@@ -135,7 +143,7 @@ BROKEN = [
     Broken(
         "deaf",
         "shrink",
-        "the seed is heard",
+        "different seeds sample different subnets",
         "seeds 0 and 1",
         "step.draw_rng(n)",
         "random.Random(100 * step.index + n)",
@@ -144,7 +152,7 @@ BROKEN = [
     Broken(
         "outside",
         "shrink",
-        "draws are legal",
+        "draws match the phase",
         "not in the phase's space",
         ALL,
         OUTSIDE,
@@ -153,7 +161,7 @@ BROKEN = [
     Broken(
         "undeclared",
         "shrink",
-        "draws are legal",
+        "draws match the phase",
         "`passes` declares 2 sampled",
         "range(2)]\n",
         "range(3)]\n",
@@ -162,28 +170,30 @@ BROKEN = [
     Broken(
         "late",
         "shrink",
-        "draws are legal",
+        "draws match the phase",
         "drew 3 sampled",
         "for n in range(2)]",
         "for n in range(2 + (step.index > 20))]",
         "def shrink_draws",
     ),
-    Broken("short", "shrink", "it fits a run", "phases must sum", "budget.epochs,", "1.0,", ""),
+    Broken(
+        "short", "shrink", "assembles into a run", "phases must sum", "budget.epochs,", "1.0,", ""
+    ),
     Broken(
         "stuck",
         "shrink",
-        "phases scale",
+        "phase lengths scale with the budget",
         "lasts",
         'return [Phase("all", space, budget.epochs, {Role.SAMPLED: 2})]',
         'return [Phase("a", space, 0.5, {Role.SAMPLED: 2}), '
         'Phase("b", space, budget.epochs - 0.5, {Role.SAMPLED: 2})]',
         "def shrink_phases",
     ),
-    Broken("none", "shrink", "draws are legal", "with None", "return [Draw", "[Draw", ""),
+    Broken("none", "shrink", "draws match the phase", "with None", "return [Draw", "[Draw", ""),
     Broken(
         "crash",
         "shrink",
-        "draws are legal",
+        "draws match the phase",
         "KeyError: 'gone'",
         "space = step.phase.space\n",
         "space = step.phase.space\n        {}['gone']\n",
@@ -192,7 +202,7 @@ BROKEN = [
     Broken(
         "misspelt",
         "shrink",
-        "hooks are known",
+        "hooks exist and belong to the family",
         "did you mean shrink_draws",
         "def shrink_draws(",
         "def shrink_draw(",
@@ -201,7 +211,7 @@ BROKEN = [
     Broken(
         "foreign",
         "shrink",
-        "hooks are known",
+        "hooks exist and belong to the family",
         "belongs to lr",
         "    def shrink_draws",
         "    @hookimpl\n    def lr_at(self, step):\n        return 0.1\n\n    def shrink_draws",
@@ -210,7 +220,7 @@ BROKEN = [
     Broken(
         "unmarked",
         "shrink",
-        "hooks are known",
+        "hooks exist and belong to the family",
         "not marked @hookimpl",
         "    def shrink_draws",
         "    def after_step(self, step):\n        pass\n\n    def shrink_draws",
@@ -219,7 +229,7 @@ BROKEN = [
     Broken(
         "epochs",
         "shrink",
-        "options hold no epochs",
+        "lengths are Durations",
         "'warmup_epochs'",
         OPTIONS,
         "class Mine_(Options):\n    warmup_epochs: int = 5\n\n\nclass Mine(ShrinkPolicy[Mine_]):",
@@ -228,8 +238,8 @@ BROKEN = [
     Broken(
         "objects",
         "shrink",
-        "options are stored",
-        "they are not",
+        "options round-trip through JSON",
+        "they are not JSON",
         OPTIONS,
         "class Mine_(Options):\n    rule: object = print\n\n\nclass Mine(ShrinkPolicy[Mine_]):",
         "class Mine_",
@@ -237,7 +247,7 @@ BROKEN = [
     Broken(
         "needy",
         "shrink",
-        "options have defaults",
+        "every option has a default",
         "Field required",
         OPTIONS,
         "class Mine_(Options):\n    count: int\n\n\nclass Mine(ShrinkPolicy[Mine_]):",
@@ -246,7 +256,7 @@ BROKEN = [
     Broken(
         "prober",
         "shrink",
-        "probing is declared",
+        "a policy that probes sets pure = False",
         "pure = True",
         "def shrink_draws(self, step):",
         "def shrink_draws(self, step, probe):\n        probe(step.phase.space.largest)",
@@ -255,28 +265,46 @@ BROKEN = [
     Broken(
         "amnesic",
         "shrink",
-        "memory survives",
+        "state_dict round-trips",
         "has no state_dict",
         DRAWS,
         LEARNS.replace("state_dict", "memory"),
     ),
-    Broken("forgetful", "shrink", "memory survives", "answers otherwise", DRAWS, LEARNS, ""),
+    Broken(
+        "forgetful", "shrink", "state_dict round-trips", "answers differently", DRAWS, LEARNS, ""
+    ),
     Broken(
         "hashed",
         "shrink",
-        "processes agree",
+        "another process gives the same answers",
         "another process",
         "step.draw_rng(n)",
         "step.rng(str(hash(f'{n}') % 1000))",
         "",
     ),
-    Broken("negative", "lr", "rates are legal", "lr_at is -", "1.0 - clock", "-1.0 - clock", ""),
-    Broken("infinite", "lr", "rates are legal", "nan", "return 1.0 -", "return float('nan') -", ""),
+    Broken(
+        "negative",
+        "lr",
+        "lr_at is finite and not negative",
+        "lr_at is -",
+        "1.0 - clock",
+        "-1.0 - clock",
+        "",
+    ),
+    Broken(
+        "infinite",
+        "lr",
+        "lr_at is finite and not negative",
+        "nan",
+        "return 1.0 -",
+        "return float('nan') -",
+        "",
+    ),
     Broken(
         "counter",
         "lr",
-        "rates are pure",
-        "when asked again",
+        "lr_at depends on the step alone",
+        "at a later call",
         "        return 1.0 - clock / step.clock_steps",
         "        self.n = getattr(self, 'n', 0) + 1\n        return 1.0 / self.n",
         "self.n =",
@@ -284,8 +312,8 @@ BROKEN = [
     Broken(
         "dead",
         "lr",
-        "something is learned",
-        "every step's rate is 0",
+        "lr_at is above 0 at some step",
+        "the rate is 0 at every step",
         "1.0 - clock",
         "0.0 * clock",
         "",
@@ -293,7 +321,7 @@ BROKEN = [
     Broken(
         "detached",
         "distill",
-        "losses teach",
+        "distill_loss is finite and differentiable",
         "no scalar with a gradient",
         HARD,
         "return criterion.hard(logits.detach(), batch.labels)",
@@ -302,7 +330,7 @@ BROKEN = [
     Broken(
         "vector",
         "distill",
-        "losses teach",
+        "distill_loss is finite and differentiable",
         "no scalar with a gradient",
         HARD,
         "return logits.sum(1)",
@@ -311,7 +339,7 @@ BROKEN = [
     Broken(
         "summed",
         "distill",
-        "losses are means",
+        "distill_loss is a mean over samples",
         "each of them twice",
         HARD,
         "return criterion.hard(logits, batch.labels) * len(batch.labels)",
@@ -320,7 +348,7 @@ BROKEN = [
     Broken(
         "editor",
         "distill",
-        "nothing is edited",
+        "distill_loss modifies no tensor",
         "logits was changed",
         HARD,
         "logits.mul_(2.0)\n        return criterion.hard(logits, batch.labels)",
@@ -329,7 +357,7 @@ BROKEN = [
     Broken(
         "relabel",
         "distill",
-        "nothing is edited",
+        "distill_loss modifies no tensor",
         "labels was changed",
         HARD,
         "batch.labels.clamp_(max=3)\n        return criterion.hard(logits, batch.labels)",
@@ -338,7 +366,7 @@ BROKEN = [
     Broken(
         "untrue",
         "distill",
-        "labels_only is true",
+        "labels_only roles use the label loss",
         "the criterion",
         DISTILL[DISTILL.index("    def") :],
         "    labels_only = frozenset({Role.LARGEST})\n\n"
@@ -348,7 +376,7 @@ BROKEN = [
     Broken(
         "teacherless",
         "distill",
-        "labels_only is true",
+        "labels_only roles use the label loss",
         "the criterion",
         DISTILL[DISTILL.index("    def") :],
         "    needs_teacher = True\n\n"

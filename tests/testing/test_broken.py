@@ -71,7 +71,7 @@ def test_one_that_drags_torch_in(tmp_path: Path) -> None:
     text = HEAD + SOUND["lr"] + REGISTER.format(kind="lr", name="heavy")
     file.write_text(text.replace("import os\n", "import torch\n"))
     (verdict,) = check_plugin(file, trains=False).broken
-    assert verdict.clause == "listing is light"
+    assert verdict.clause == "importing it loads no heavy library"
     assert "imports torch" in verdict.found
 
 
@@ -81,8 +81,10 @@ def test_one_that_looks_at_its_rank(tmp_path: Path) -> None:
         "step.draw_rng(n)", "step.rng(os.environ.get('RANK', '0') + str(n))"
     )
     file.write_text(HEAD + body + REGISTER.format(kind="shrink", name="ranked"))
-    (held,) = [each for each in contract(file) if each.rule.name == "ranks agree"]
+    (held,) = [
+        each for each in contract(file) if each.rule.name == "two ranks train like one process"
+    ]
     verdict = held.verdict()
     assert verdict.ok is False
-    assert "rank 1 answers otherwise: its draws differ" in verdict.found
+    assert "rank 1 answers differently: draws differ" in verdict.found
     assert verdict.where.startswith("ranked.py:")

@@ -22,7 +22,12 @@ def test_in_full() -> None:
     report = check_plugin("sandwich")
     assert report.ok, str(report)
     kept = {verdict.clause for verdict in report.verdicts if verdict.ok}
-    assert {"a resume agrees", "ranks agree", "processes agree", "draws are pure"} <= kept
+    assert {
+        "a resumed run gives identical weights",
+        "two ranks train like one process",
+        "another process gives the same answers",
+        "shrink_draws depends on the step alone",
+    } <= kept
     assert json.loads(json.dumps(report.to_json()))["ok"] is True
 
 
@@ -38,7 +43,7 @@ def test_a_notebooks_class() -> None:
         pass
 
     report = check_plugin(Empty, trains=False)
-    (verdict,) = [v for v in report.broken if v.clause == "it fits a run"]
+    (verdict,) = [v for v in report.broken if v.clause == "assembles into a run"]
     assert "does not define shrink_phases" in verdict.found
 
 

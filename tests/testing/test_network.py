@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ofa_bench.testing import Report, check_plugin
+from ofa_bench.testing import ContractReport, check_plugin
 
 PLAIN = (
     Path(__file__).resolve().parents[1] / "example_plugins" / "ofa-bench-plain" / "ofa_bench_plain"
@@ -17,7 +17,7 @@ PLAIN = (
 
 def checked(
     name: str, folder: Path, patch: pytest.MonkeyPatch, old: str = "", new: str = ""
-) -> Report:
+) -> ContractReport:
     """The stranger's network under another name, one line changed."""
     package = shutil.copytree(PLAIN, folder / name)
     texts = {path: path.read_text() for path in package.glob("*.py")}
@@ -33,54 +33,79 @@ def test_the_sound_one_is_sound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     report = checked("plain_sound", tmp_path, monkeypatch)
     assert report.ok, str(report)
     kept = {verdict.clause for verdict in report.verdicts if verdict.ok}
-    assert {"MACs are counted", "subnets are slices", "keys are true", "it fits a run"} <= kept
+    assert {
+        "MACs and parameters match torch's counts",
+        "extracted subnets match the supernet",
+        "equal keys give equal activations",
+        "assembles into a run",
+    } <= kept
 
 
 @pytest.mark.parametrize(
     ("clause", "place", "old", "new"),
     [
-        ("MACs are counted", "costs.py", "middle * (inputs * kernel**2", "middle * (kernel**2"),
-        ("MACs are counted", "costs.py", "2 * (middle + row.width)", "2 * row.width"),
         (
-            "subnets are slices",
+            "MACs and parameters match torch's counts",
+            "costs.py",
+            "middle * (inputs * kernel**2",
+            "middle * (kernel**2",
+        ),
+        (
+            "MACs and parameters match torch's counts",
+            "costs.py",
+            "2 * (middle + row.width)",
+            "2 * row.width",
+        ),
+        (
+            "extracted subnets match the supernet",
             "net.py",
             "like.weight[:channels]",
             "like.weight[-(channels or 0) :]",
         ),
         (
-            "subnets are slices",
+            "extracted subnets match the supernet",
             "net.py",
             "block.cut(*key)",
             "block.cut(max(3, key[0] - 2), key[1])",
         ),
         (
-            "keys are true",
+            "equal keys give equal activations",
             "net.py",
             "None if kernel is None else (kernel, subnet.expand[index - 1])",
             "None if kernel is None else kernel",
         ),
         (
-            "a key is enough",
+            "a key determines its block's output",
             "net.py",
             "block(x, *key) if isinstance(block, Block)",
             "block(x, *key) * subnet.kernel[0] if isinstance(block, Block)",
         ),
         (
-            "blocks make the whole",
+            "run over all blocks equals forward",
             "net.py",
             "images = self.run(index, images, self.active, None)",
             "images = self.run(index, images, self.space.largest, None)",
         ),
-        ("reachable is true", "net.py", "slots[: max(options.depth)]", "slots"),
-        ("norms are calibrated", "net.py", "correction=0", "correction=3"),
-        ("the seed makes it", "net.py", "torch.manual_seed(seed)", "torch.manual_seed(1)"),
         (
-            "listing is light",
+            "reachable names the trained parameters",
+            "net.py",
+            "slots[: max(options.depth)]",
+            "slots",
+        ),
+        ("norms names every batch norm", "net.py", "correction=0", "correction=3"),
+        (
+            "the seed determines the weights",
+            "net.py",
+            "torch.manual_seed(seed)",
+            "torch.manual_seed(1)",
+        ),
+        (
+            "importing it loads no heavy library",
             "costs.py",
             "from ofa_bench import Table",
             "import torch\nfrom ofa_bench import Table",
         ),
-        ("it fits a run", "", 'catalogue.specs(Path(__file__).parent / "specs")', "pass"),
+        ("assembles into a run", "", 'catalogue.specs(Path(__file__).parent / "specs")', "pass"),
     ],
     ids=[
         "macs",

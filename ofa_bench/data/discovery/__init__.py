@@ -1,1 +1,1 @@
-"""Where a data set's files are, what they are, and their hashes; free of torch."""
+"""Locate, list and hash the files of a data set. Torch-free."""

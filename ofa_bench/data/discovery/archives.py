@@ -1,4 +1,4 @@
-"""Archives of a data set: unpacked once, whole or not at all. Torch-free."""
+"""Unpack archives of a data set, once and atomically. Torch-free."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ Item = TypeVar("Item")
 
 
 def archives_in(folder: Path, spec: DatasetSpec) -> tuple[Path, ...]:
-    """The archives in a folder that hold (a part of) the data set, sorted.
+    """The archives in a folder that contain the data set or a part of it, sorted.
 
-    Where some bear its name, the others are another data set's. DataError names what looks like
-    an archive by its name and is no regular file, where there is no other.
+    If some have the data set's name, others are ignored. Raises DataError if the only candidates
+    are not regular files.
     """
     paths = [path for path in _named(folder, SUFFIXES) if not path.is_dir()]
     regular = [path for path in paths if path.is_file()]
@@ -49,10 +49,10 @@ def archives_in(folder: Path, spec: DatasetSpec) -> tuple[Path, ...]:
 def unpacked(
     archives: Sequence[Path], cache: Path, tell: Callable[[str], None] | None = None
 ) -> Path:
-    """The folder that holds the archives' members, made on first use.
+    """The folder with the archives' members, unpacked on first use.
 
-    Unpacking happens beside and ends with a rename, so what an interrupted one left is never
-    taken for the data. DataError names an archive that is damaged, cut short, or refused.
+    Archives are unpacked into a temporary folder that is renamed at the end, so that an interrupted
+    unpacking is not used. Raises DataError if an archive is damaged, truncated or refused.
     """
     stamps = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in archives]
     home = cache / f"unpacked-{digest(LAYOUT, *stamps)[:16]}"
@@ -129,7 +129,7 @@ def _unpack(archives: Sequence[Path], home: Path) -> None:
 
 
 def _sound(path: Path, items: Iterator[Item]) -> Iterator[Item]:
-    """What is read from an archive; DataError where it is damaged."""
+    """Yield what is read from an archive. Raises DataError if it is damaged."""
     try:
         yield from items
     except DAMAGE as error:
@@ -140,14 +140,14 @@ def _sound(path: Path, items: Iterator[Item]) -> Iterator[Item]:
 
 
 class _Target:
-    """A fresh folder that members are written into; nothing in it is ever a link."""
+    """A new folder that members are written to; it never contains links."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
         self._folders: set[tuple[str, ...]] = {()}
 
     def take(self, archive: Path, member: TarMember, content: Iterator[memoryview]) -> None:
-        """Write a member. One that is there already is left if its bytes are the same."""
+        """Write a member; an existing one with the same bytes is kept."""
         path = self._root.joinpath(*member.parts)
         try:
             self._make(member.parts if member.folder else member.parts[:-1])

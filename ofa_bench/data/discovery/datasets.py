@@ -1,4 +1,4 @@
-"""What is known of a data set without its files: enough to plan a run. Torch-free."""
+"""Data set specifications, which suffice to plan a run without the files. Torch-free."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class DatasetSpec(BaseModel):
 
     `layout` is `embedded` (scikit-learn's digits) or `tree` (class folders under train/ and val/
     or test/, or archives of such); `pickles` names the folder of torchvision's official form,
-    where there is one. `classes` and the counts are None where only the files tell. `balanced`
+    where there is one. `classes` and the counts are None if only the files can tell. `balanced`
     says that every class has equally many images, so that anything else is a half-extracted set.
     """
 
@@ -48,7 +48,7 @@ class DatasetSpec(BaseModel):
     usual_classes: tuple[str, ...] = ()
 
     def sizes(self, select: Select = None) -> dict[str, int]:
-        """Images in train, select and test; DataError where only the files can tell."""
+        """The counts of train, select and test. Raises DataError if only the files can tell."""
         if self.train_total is None or self.test is None:
             raise DataError(
                 f"how many images {self.name} has is known only from its files",
@@ -57,7 +57,7 @@ class DatasetSpec(BaseModel):
         return self.cut(self.train_total, self.test, select)
 
     def cut(self, train_total: int, test: int, select: Select = None) -> dict[str, int]:
-        """Images in train, select and test of a tree with that many; DataError if none is left."""
+        """Counts of train, select and test after the hold-out. Raises DataError if one is 0."""
         held = self.held_out(train_total, select)
         if held >= train_total:
             raise DataError(
@@ -67,7 +67,7 @@ class DatasetSpec(BaseModel):
         return {"train": train_total - held, "select": held, "test": test}
 
     def held_out(self, train_total: int, select: Select = None) -> int:
-        """How many training images are set aside for `select`: a count, or a fraction below 1."""
+        """The number of images held out for `select`, from a count or a fraction below 1."""
         asked = self.select if select is None else select
         if asked < 0 or asked != asked or (asked >= 1 and asked != int(asked)):
             raise DataError(
@@ -79,12 +79,12 @@ class DatasetSpec(BaseModel):
 
 
 def dataset_names(folder: Path | None = None) -> list[str]:
-    """Names of the shipped data sets."""
+    """The names of the bundled data sets."""
     return sorted(path.stem for path in (folder or specs_root() / "datasets").glob("*.toml"))
 
 
 def load_spec(name: str, folder: Path | None = None) -> DatasetSpec:
-    """The data set of that name; UnknownName lists what exists, RecipeError a broken table."""
+    """A data set's specification. Raises UnknownName, or RecipeError for an invalid table."""
     folder = folder or specs_root() / "datasets"
     if name not in dataset_names(folder):
         raise UnknownName("dataset", name, dataset_names(folder))

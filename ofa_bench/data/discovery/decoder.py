@@ -1,7 +1,7 @@
-"""Pixels of an image file, by Pillow: the one decoder of `run` and `data check`. Torch-free.
+"""Decode image files with Pillow, for `run` and `data check`. Torch-free.
 
-The pixels are those that are stored: an EXIF orientation is not applied, transparency is dropped,
-of several frames the first is read, and of sixteen bits the upper eight.
+EXIF orientation is not applied, transparency is dropped, the first of several frames is read, and
+16-bit images are reduced to their upper eight bits.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _OPENING = threading.Lock()
 
 
 class Decoder(NamedTuple):
-    """What turns files into pixels: a library, its version, and the JPEG library inside it."""
+    """A decoding library, its version, and its JPEG library."""
 
     name: str
     version: str
@@ -48,7 +48,7 @@ class Decoder(NamedTuple):
 
 @lru_cache(maxsize=1)
 def decoder() -> Decoder:
-    """The decoder that is installed."""
+    """The installed decoder."""
     import PIL
     from PIL import features
 
@@ -58,7 +58,7 @@ def decoder() -> Decoder:
 
 
 def decoder_of(kept: object) -> Decoder | None:
-    """A decoder as a file names it, [name, version, JPEG library]; ValueError if it does not."""
+    """A decoder from [name, version, JPEG library]. Raises ValueError if it is anything else."""
     if kept is None:
         return None
     if not isinstance(kept, list) or [type(part) for part in kept] != [str] * 3:
@@ -67,10 +67,10 @@ def decoder_of(kept: object) -> Decoder | None:
 
 
 def read_bytes(path: Path) -> bytes:
-    """An image file's bytes; DataError where it is no regular file, too large, or unreadable.
+    """The bytes of an image file. Raises DataError if it is not a regular file, too large, or
+    unreadable.
 
-    The file is asked what it is before it is opened, and again once it is open: a pipe or a device
-    would block, or never end.
+    The file type is checked before and after opening, since a pipe or a device could block.
     """
     try:
         _check_kind(path, path.stat())
@@ -87,7 +87,7 @@ def read_bytes(path: Path) -> bytes:
 
 
 def _check_kind(path: Path, status: os.stat_result) -> int:
-    """The size in bytes of what may be read."""
+    """The size in bytes. Raises DataError if it is not a regular file or too large."""
     if not stat.S_ISREG(status.st_mode):
         raise DataError(f"{path} is {kind_of(status.st_mode)}, not a file", "remove it")
     if status.st_size > limit("image-bytes"):
@@ -100,7 +100,7 @@ def _check_kind(path: Path, status: os.stat_result) -> int:
 
 
 def kind_of(mode: int) -> str:
-    """What a directory entry is, in words."""
+    """The kind of a directory entry as text."""
     kinds = {
         stat.S_IFIFO: "a named pipe",
         stat.S_IFSOCK: "a socket",
@@ -125,8 +125,8 @@ def size_of(raw: bytes) -> tuple[int, int]:
 
 
 def decode(raw: bytes, path: Path) -> NDArray[Any]:
-    """A file's bytes as RGB, uint8 [H, W, 3]; DataError says whether they are damaged, of another
-    format, or too many pixels."""
+    """Decode an image file's bytes to RGB, uint8 [H, W, 3]. Raises DataError if they are damaged,
+    of another format, or have too many pixels."""
     from PIL import Image, UnidentifiedImageError
 
     if over := excess(raw):

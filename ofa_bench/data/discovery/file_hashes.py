@@ -1,8 +1,7 @@
-"""Hash and size of every image file, computed once and kept in the user's own cache. Torch-free.
+"""Hashes and sizes of image files, computed once and cached in the user's cache. Torch-free.
 
-What is kept is believed only for the file that was read: same place, inode, size, and times of its
-content and of its status, none of which a copy or an edit leaves as they were. Nothing is believed
-that lies in the data set's own folder, since that may be a stranger's.
+A cached entry is valid only for a file with the same path, inode, size, mtime and ctime, which a
+copy or an edit changes. No cache in the data set's folder is used, since that is untrusted.
 """
 
 from __future__ import annotations
@@ -31,8 +30,8 @@ Progress = Callable[[int, int], None]
 
 
 class FileHash(NamedTuple):
-    """What is known of a file: bytes, times of content and status (ns), inode, hash, and pixels
-    (0, 0: no readable header)."""
+    """A file's size in bytes, mtime and ctime (ns), inode, hash, and width and height (0, 0: no
+    readable header)."""
 
     size: int
     mtime: int
@@ -46,11 +45,11 @@ class FileHash(NamedTuple):
 def manifest(
     root: Path, files: Sequence[str], kept: Path, progress: Progress | None = None
 ) -> list[FileHash]:
-    """An entry for each file; those kept from earlier are reused where the file is the same.
+    """An entry per file; cached entries are reused for unchanged files.
 
-    Of those, a random sample is compared with the bytes. What is computed is kept as the work goes
-    on, whatever ends it; a cache that cannot be written only costs time. DataError names a file
-    that cannot be read, or whose bytes changed while size and times did not.
+    A random sample of cached entries is compared with the bytes. New entries are cached
+    continuously; if the cache cannot be written, they are computed again next time. Raises
+    DataError if a file cannot be read, or its bytes changed while size and times did not.
     """
     known = _load(kept, root)
     pending = [name for name in files if not _current(root, name, known.get(name))]
@@ -70,7 +69,7 @@ def manifest(
 def audit(
     root: Path, files: Sequence[str], kept: Path, progress: Progress | None = None
 ) -> list[str]:
-    """Hash all files anew, and keep that; the files whose kept hash did not hold."""
+    """Hash and cache all files again; return the files whose cached hash was wrong."""
     known = _load(kept, root)
     known = {name: known[name] for name in files if _current(root, name, known.get(name))}
     return [
@@ -81,7 +80,7 @@ def audit(
 
 
 def check_bytes(raw: bytes, digest: str, path: Path) -> None:
-    """DataError where bytes that are about to be used are not those that were hashed."""
+    """Raise DataError if bytes do not have the recorded hash."""
     if content_digest(raw) != digest:
         raise DataError(
             f"{path} changed after it was hashed",
@@ -91,14 +90,14 @@ def check_bytes(raw: bytes, digest: str, path: Path) -> None:
 
 
 def content_digest(raw: bytes | bytearray | memoryview) -> str:
-    """The hash that an image is known by."""
+    """The hash that identifies an image."""
     return hashlib.blake2b(raw, digest_size=16).hexdigest()
 
 
 def _measured(
     root: Path, names: Sequence[str], kept: Path, progress: Progress | None
 ) -> Iterator[tuple[str, FileHash]]:
-    """Entries of files as they are computed, kept in pieces."""
+    """Compute and yield entries of files, and cache them in batches."""
     piece: dict[str, FileHash] = {}
     last = time.monotonic()
     try:
@@ -149,7 +148,7 @@ def _stat(path: Path) -> os.stat_result:
 
 
 def _load(kept: Path, root: Path) -> dict[str, FileHash]:
-    """What was kept; where that is nothing, or of another folder or version, a new file begins."""
+    """The cached entries; a new file is begun if they are absent or of another folder."""
     header = {"version": VERSION, "root": os.path.realpath(root)}
     entries: dict[str, FileHash] = {}
     count = 0
@@ -171,7 +170,7 @@ def _load(kept: Path, root: Path) -> dict[str, FileHash]:
 
 
 def _append(kept: Path, entries: dict[str, FileHash]) -> None:
-    """Keep entries, but those of files so young that another change might not show."""
+    """Cache entries, except of files so new that a later change might keep their times."""
     old = {n: e for n, e in entries.items() if abs(time.time_ns() - e.ctime) > TICK}
     if old:
         with suppress(OSError):  # it is only a cache

@@ -1,4 +1,4 @@
-"""The bytes of a file that may be compressed, in bounded memory and up to a ceiling. Torch-free."""
+"""Read a possibly compressed file, with bounded memory and output size. Torch-free."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ FREE = 64 << 20  # bytes that any file may unpack to, however small it is
 
 
 class Inflater(Protocol):
-    """What the decoders of the standard library have in common."""
+    """The common interface of the standard library's decompressors."""
 
     @property
     def eof(self) -> bool: ...
@@ -35,7 +35,7 @@ class Inflater(Protocol):
 
 
 class Gzip:
-    """zlib's decoder with the others' interface."""
+    """zlib's decompressor with that interface."""
 
     def __init__(self) -> None:
         self._decoder = zlib.decompressobj(wbits=31)
@@ -67,18 +67,18 @@ DECODERS: dict[bytes, Callable[[], Inflater]] = {
 
 
 class Enough(Exception):
-    """As much was read as was asked for."""
+    """The requested number of bytes was read."""
 
 
 class Unpacked:
-    """A file's bytes, decompressed where it begins as gzip, bzip2 or xz do.
+    """A file's bytes, decompressed if it has the header of gzip, bzip2 or xz.
 
     Reading raises DataError beyond the limits archive-bytes and archive-ratio; EOFError, OSError,
-    ValueError, zlib.error or lzma.LZMAError where the file is damaged.
+    ValueError, zlib.error or lzma.LZMAError if the file is damaged.
     """
 
     def __init__(self, path: Path, most: int | None = None) -> None:
-        """With `most`, reading beyond so many bytes raises Enough."""
+        """With `most`, reading more than that many bytes raises Enough."""
         self.path = path
         self._file = open_regular(path)
         packed = os.fstat(self._file.fileno()).st_size
@@ -98,7 +98,7 @@ class Unpacked:
         self._file.close()
 
     def some(self, most: int) -> memoryview:
-        """At least one byte and at most so many; none at the end."""
+        """At least one byte and at most that many; none at the end."""
         if not self._piece:
             self._piece = memoryview(next(self._pieces, b""))
         piece, self._piece = self._piece[:most], self._piece[most:]
@@ -115,7 +115,7 @@ class Unpacked:
         return piece
 
     def exactly(self, count: int) -> bytes:
-        """So many bytes; EOFError where fewer are left."""
+        """Exactly that many bytes. Raises EOFError if fewer are left."""
         parts = []
         while count:
             piece = self.some(count)
@@ -145,7 +145,7 @@ def _pieces(file: BinaryIO) -> Iterator[bytes]:
 
 
 def _stream(file: BinaryIO, decoder: Inflater, raw: bytes) -> Generator[bytes, None, bytes]:
-    """One compressed stream of perhaps several; returns the bytes that follow it."""
+    """Decompress one stream of possibly several; return the bytes after it."""
     while not decoder.eof:
         if not raw and decoder.needs_input and not (raw := file.read(INTAKE)):
             raise EOFError("it ends within compressed data")

@@ -1,4 +1,4 @@
-"""Where a data set's files are: looked for by name, recognised by shape. Torch-free."""
+"""Locate a data set's files, by folder name and contents. Torch-free."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ INDEX = "images.safetensors"  # of a folder of pixels that `data prepare --cache
 
 @dataclass(frozen=True)
 class DataLocation:
-    """A data set's folder, how it is laid out, and the folder for what is derived from it."""
+    """A data set's folder, its layout, and the cache folder for derived files."""
 
     root: Path
     kind: Literal["pickles", "tree", "pixels"]
@@ -35,25 +35,25 @@ class DataLocation:
 
     @property
     def hashes(self) -> Path:
-        """The file for its images' hashes. It is the user's own, never the data folder's: whoever
-        made that could say there what they like."""
+        """The cache file of its images' hashes. It is in the user's cache, since the data folder is
+        untrusted."""
         return user_cache() / f"{self.root.name}-{_mark(self.root)}" / "hashes.jsonl"
 
 
 def locate(spec: DatasetSpec, data_dir: Path | None, cache: Path | None = None) -> DataLocation:
     """Find a data set; archives are unpacked on the way.
 
-    `data_dir` may be the data set's own folder or its parent; without it, $OFA_BENCH_DATA and
-    ./data are searched. DataError says where was looked, what is wanted and how to get it.
+    `data_dir` is the data set's folder or its parent; without it, $OFA_BENCH_DATA and
+    ./data are searched. Raises DataError with the searched folders and the wanted layout.
     """
     bases = _bases(data_dir)
     looked: list[Path] = []
     for base in bases:
         for folder in _candidates(base, spec):
             looked.append(folder)
-            place = _recognise(folder, spec, cache) if folder.is_dir() else None
-            if place:
-                return place
+            location = _recognise(folder, spec, cache) if folder.is_dir() else None
+            if location:
+                return location
     where = ", ".join(str(path) for path in looked if path.parent in bases or path in bases)
     near = [remark for folder in looked if folder.is_dir() for remark in _near_misses(folder)]
     raise DataError(
@@ -75,7 +75,7 @@ def cache_for(folder: Path, override: Path | None = None) -> Path:
 
 
 def user_cache() -> Path:
-    """The folder below the user's own cache, $XDG_CACHE_HOME."""
+    """The project's folder in the user's cache, $XDG_CACHE_HOME."""
     try:
         return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "ofa-bench"
     except RuntimeError:
@@ -108,15 +108,15 @@ def _bases(data_dir: Path | None) -> list[Path]:
 
 def _candidates(base: Path, spec: DatasetSpec) -> list[Path]:
     inner = [base / name for name in spec.folders or (spec.name,)]
-    own = base.resolve().parent if spec.pickles and base.resolve().name == spec.pickles else base
-    return [*inner, own]
+    root = base.resolve().parent if spec.pickles and base.resolve().name == spec.pickles else base
+    return [*inner, root]
 
 
 def _recognise(folder: Path, spec: DatasetSpec, cache: Path | None) -> DataLocation | None:
     home = cache_for(folder, cache)
-    place = _ready(folder, spec, home)
-    if place:
-        return place
+    location = _ready(folder, spec, home)
+    if location:
+        return location
     archives = archives_in(folder, spec)
     if archives:
         return _in_archives(folder, unpacked(archives, home), spec, home)
@@ -129,7 +129,7 @@ def _recognise(folder: Path, spec: DatasetSpec, cache: Path | None) -> DataLocat
 
 
 def _near_misses(folder: Path) -> Iterator[str]:
-    """What in a folder is nearly a data set: another spelling, an archive of a foreign kind."""
+    """Names in a folder that are almost a data set: misspelt folders, unsupported archives."""
     entries = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     for path in entries:
         wanted = SPELLINGS.get(path.name.lower())
@@ -154,9 +154,9 @@ def _ready(folder: Path, spec: DatasetSpec, home: Path) -> DataLocation | None:
 def _in_archives(folder: Path, root: Path, spec: DatasetSpec, home: Path) -> DataLocation:
     inner = sorted(path for path in root.iterdir() if path.is_dir())
     for candidate in (root, *inner):
-        place = _ready(candidate, spec, home)
-        if place:
-            return place
+        location = _ready(candidate, spec, home)
+        if location:
+            return location
     held = ", ".join(f"{path.name}/" for path in inner) or "nothing"
     raise DataError(
         f"the archives in {folder} hold {held}, which is not the whole of {spec.name}",

@@ -1,10 +1,10 @@
 """The index of a folder of pixels, decoded once. Torch-free.
 
 `images.bin` holds uint8 [H, W, 3] images one after the other; `images.safetensors` their heights
-and widths, labels and hashes, training images first, and the class names in its header. The hashes
-are two: that of the file an image was decoded from, which it stands for, and that of the pixels
-that are kept, by which a change of them is seen. Whether pixels are those of a file cannot be seen
-from them, so the first is believed only of an index that this user made.
+and widths, labels and hashes, training images first, and the class names in its header. There are
+two hashes per image: that of the file it was decoded from, which identifies it, and that of the
+stored pixels, which detects changes. The first cannot be verified from the pixels, so it is trusted
+only in an index that this user made.
 """
 
 from __future__ import annotations
@@ -38,9 +38,8 @@ REMEDY = "remove the folder, and make it again with `ofa-bench data prepare DATA
 
 
 class Index(NamedTuple):
-    """What was prepared, as `list_tree` lists a folder (the files have no names of their own);
-    heights and widths, int64 [n, 2]; what images are known by, and of the pixels that are kept,
-    the hashes, uint8 [n, 16]."""
+    """The prepared images as a tree (without file names); heights and widths, int64 [n, 2]; hashes
+    that identify images and hashes of the stored pixels, uint8 [n, 16]."""
 
     tree: ImageTree
     shapes: NDArray[np.int64]
@@ -55,8 +54,8 @@ def index_of(
     contents: list[str],
     notes: list[str],
 ) -> bytes:
-    """The index of a tree's images: what they are known by, and shapes and hashes of the pixels
-    that were kept. It is noted in the user's cache as one that this user made."""
+    """The index of a tree's images, from their hashes and the shapes and hashes of the stored
+    pixels. The user's cache records that this user made it."""
     labels = np.array(tree.train.labels + tree.test.labels, dtype=np.int64)
     hashes, kept = (
         np.array([list(bytes.fromhex(text)) for text in texts], dtype=np.uint8)
@@ -76,7 +75,7 @@ def _witness(index: bytes) -> Path:
 
 
 def read_index(root: Path, spec: DatasetSpec) -> Index:
-    """The index of a folder; DataError where it is damaged or another data set's."""
+    """Read a folder's index. Raises DataError if it is damaged or of another data set."""
     try:
         with safe_open(root / INDEX, framework="numpy") as index:
             header = json.loads(index.metadata()["images"])
@@ -86,7 +85,7 @@ def read_index(root: Path, spec: DatasetSpec) -> Index:
         classes, notes = (tuple(map(str, header[key])) for key in ("classes", "notes"))
         decoder = decoder_of(header.get("decoder"))
         border = int(header["train"])
-        legal = all(_legal(shapes, labels, each, len(classes)) for each in (hashes, contents))
+        legal = all(_legal(shapes, labels, digests, len(classes)) for digests in (hashes, contents))
         if not 0 < border < len(labels) or not legal:
             raise ValueError("its index makes no sense")
         raw = (root / INDEX).read_bytes()
@@ -105,18 +104,19 @@ def read_index(root: Path, spec: DatasetSpec) -> Index:
     if others and not _witness(raw).is_file():
         hashes = contents
         notes += (f"{others} images are known by their pixels: another user prepared them",)
-    told = tuple(int(label) for label in labels)
-    train, test = (Listing(("",) * len(part), part) for part in (told[:border], told[border:]))
+    values = tuple(int(label) for label in labels)
+    train, test = (Listing(("",) * len(part), part) for part in (values[:border], values[border:]))
     return Index(ImageTree(root, classes, train, test, notes, decoder), shapes, hashes, contents)
 
 
 def _legal(shapes: NDArray[Any], labels: NDArray[Any], hashes: NDArray[Any], classes: int) -> bool:
-    """Whether arrays from a file are what an index holds; sides are such that no size overflows."""
-    kinds = [str(each.dtype) for each in (shapes, labels, hashes)]
+    """Whether arrays have the types, shapes and ranges of an index; no size can overflow."""
+    kinds = [str(array.dtype) for array in (shapes, labels, hashes)]
     count = len(labels)
     return bool(
         kinds == ["int64", "int64", "uint8"]
-        and [each.shape for each in (shapes, labels, hashes)] == [(count, 2), (count,), (count, 16)]
+        and [array.shape for array in (shapes, labels, hashes)]
+        == [(count, 2), (count,), (count, 16)]
         and 0 < shapes.min() <= shapes.max() <= LONGEST
         and 0 <= labels.min() <= labels.max() < classes
     )

@@ -13,22 +13,22 @@ from ofa_bench.errors import BenchError, DataError
 
 @dataclass(frozen=True)
 class LinkedSubset:
-    """The folder that was filled, its classes, and how many links are new."""
+    """The resulting folder, its classes, and the number of new links."""
 
     root: str
     classes: int
     links: int
 
     def to_json(self) -> dict[str, Any]:
-        """The report as plain values."""
+        """The report as JSON values."""
         return asdict(self)
 
 
 def prepare_imagenet100(source: Path, to: Path, classes: tuple[str, ...] = ()) -> LinkedSubset:
     """Link the class folders of ImageNet-100's usual list (or of another) below a new root.
 
-    Nothing is copied, and what is linked already is left. DataError names class folders that the
-    source lacks and files that stand in the way; BenchError says where links cannot be made.
+    Nothing is copied, and existing links are kept. Raises DataError if the source lacks class
+    folders or files are in the way; BenchError if links cannot be made.
     """
     names = classes or load_spec("imagenet100").usual_classes
     wanted = [(part, name) for part in ("train", "val") for name in names]

@@ -1,6 +1,6 @@
-"""The fixed hold-out: stratified by class, addressed by content. Torch-free.
+"""The fixed hold-out: stratified by class, determined by image content. Torch-free.
 
-Names and order of the files do not matter: images are told apart by the hash of their bytes.
+File names and order do not matter: images are identified by the hash of their bytes.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def hold_out(
 
 
 def content_hash(labels: Sequence[int], digests: Sequence[str]) -> str:
-    """Hex hash of a split: its images' bytes and labels, in order; names do not enter."""
+    """The hex hash of a split: of its images' bytes and labels in order, without names."""
     return digest(*(part for pair in zip(labels, digests, strict=True) for part in pair))
 
 

@@ -1,8 +1,8 @@
-"""Tar archives from anybody, read in one pass and within bounds. Torch-free.
+"""Read untrusted tar archives in one pass and within limits. Torch-free.
 
-Regular files and folders are all that a data set needs. Every other kind of member is refused, so
-no name is ever resolved through a link. The standard library reads single headers; the walk over
-them is done here, since its own believes every size that a header states.
+Only regular files and folders are accepted, so that no name is resolved through a link. The
+standard library parses single headers; iteration is done here, since tarfile trusts the sizes in
+headers.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class TarMember(NamedTuple):
 
 
 class Tar:
-    """An archive that is read once, from its beginning to its end."""
+    """An archive that is read once, sequentially."""
 
     def __init__(self, source: Unpacked) -> None:
         self._source = source
@@ -53,8 +53,8 @@ class Tar:
     def members(self) -> Iterator[TarMember]:
         """The members in order, to the end of the file.
 
-        DataError names what is refused and why; one of DAMAGE is raised where the archive is
-        damaged, cut short, or followed by something else.
+        Raises DataError if a member is refused; one of DAMAGE if the archive is damaged,
+        truncated, or followed by other data.
         """
         count = 0
         while (member := self._next()) is not None:
@@ -74,7 +74,7 @@ class Tar:
                 raise tarfile.ReadError("another archive, or something else, follows its end")
 
     def content(self) -> Iterator[memoryview]:
-        """The bytes of the last member, as far as they were not taken yet."""
+        """The remaining bytes of the current member."""
         while self._left:
             piece = self._source.some(min(self._left, PIECE))
             if not piece:
@@ -83,7 +83,7 @@ class Tar:
             yield piece
 
     def _next(self) -> TarMember | None:
-        """The next file or folder with what extended headers say of it; None at the end mark."""
+        """The next file or folder, with its extended headers applied; None at the end mark."""
         fields: dict[str, str] = {}
         spent = 0
         while (header := self._header()) is not None:

@@ -12,10 +12,10 @@ MOST = 8
 
 @contextmanager
 def reading_threads() -> Iterator[ThreadPool]:
-    """A pool whose threads have ended when the block has, however it ends.
+    """A thread pool whose threads are joined when the block ends, also by an exception.
 
-    `ThreadPool` itself leaves them running. At the end of the process they would be cut off inside
-    a library, which aborts it: exit code 134 in place of the one that says "interrupted".
+    `ThreadPool` itself leaves them running. At process exit they would be killed inside a library,
+    which aborts the process with exit code 134 instead of the one for an interruption.
     """
     pool = ThreadPool(min(MOST, os.cpu_count() or 1))
     try:

@@ -1,4 +1,4 @@
-"""The images of a class-per-folder tree, listed and checked for shape. Torch-free."""
+"""List and check a class-per-folder image tree. Torch-free."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class Listing:
 
 @dataclass(frozen=True)
 class ImageTree:
-    """Both parts of a tree, its class names in label order, and remarks for the record.
+    """Both parts of a tree, its class names in label order, and notes for the record.
 
-    `decoder`: what turns the files into pixels, or did; None where that was not written down.
+    `decoder`: the decoder that the files are, or were, decoded with; None if unknown.
     """
 
     root: Path
@@ -42,17 +42,17 @@ class ImageTree:
     decoder: Decoder | None = None
 
 
-def list_place(place: DataLocation, spec: DatasetSpec) -> ImageTree:
-    """What lies in a data set's folder, be it files or pixels that were prepared."""
-    if place.kind == "pixels":
+def list_location(location: DataLocation, spec: DatasetSpec) -> ImageTree:
+    """The images at a location, files or prepared pixels, as a tree."""
+    if location.kind == "pixels":
         from ofa_bench.data.discovery.pixel_index import read_index
 
-        return read_index(place.root, spec).tree
-    return list_tree(place.root, spec)
+        return read_index(location.root, spec).tree
+    return list_tree(location.root, spec)
 
 
 def list_tree(root: Path, spec: DatasetSpec) -> ImageTree:
-    """List a tree; DataError names what does not fit: classes, empty folders, uneven counts."""
+    """List a tree. Raises DataError if classes differ, folders are empty, or counts are uneven."""
     tested = sealed_part(root) or "test"
     classes, held = _class_folders(root, "train", spec), _class_folders(root, tested, spec)
     if classes != held:
@@ -149,7 +149,7 @@ def _usable(entry: os.DirEntry[str]) -> bool:
 
 
 def _refuse_entry(folder: Path, entry: os.DirEntry[str]) -> NoReturn:
-    """What is left out without a word would shift the classes after it."""
+    """Refuse an entry, since skipping it silently would shift the labels of later classes."""
     path = folder / entry.name
     try:
         kind = kind_of(path.stat().st_mode)
@@ -157,7 +157,7 @@ def _refuse_entry(folder: Path, entry: os.DirEntry[str]) -> NoReturn:
         kind = f"a link to {Path(entry.path).readlink()}, which cannot be followed"
     raise DataError(
         f"{path} is {kind}: neither a folder nor a file",
-        "mend or remove it; nothing is left out without a word",
+        "repair or remove it; no file is skipped silently",
     )
 
 
@@ -197,8 +197,10 @@ def _notes(
 ) -> tuple[str, ...]:
     notes = []
     if spec.usual_classes and classes != spec.usual_classes:
-        own = len(set(classes) - set(spec.usual_classes))
-        notes.append(f"not the usual class list of {spec.name}: {own} of its classes are others")
+        unusual = len(set(classes) - set(spec.usual_classes))
+        notes.append(
+            f"not the usual class list of {spec.name}: {unusual} of its classes are others"
+        )
     counts = (len(train.files), len(test.files))
     if spec.train_total and spec.test and counts != (spec.train_total, spec.test):
         notes.append(
@@ -221,6 +223,6 @@ def _notes(
 
 
 def _loose(root: Path, splits: tuple[str, ...]) -> int:
-    """Files directly in a part's folder."""
+    """The files directly in a part's folder."""
     entries = [entry for split in splits for entry in _entries(root / split)]
     return sum(entry.is_file() and not entry.name.startswith(".") for entry in entries)

@@ -1,4 +1,4 @@
-"""torchvision's official CIFAR folders, read by torchvision's own classes."""
+"""Read torchvision's CIFAR folders with torchvision."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from ofa_bench.data.readers.images import PixelImages
 from ofa_bench.errors import DataError
 
 
-def read_pickles(spec: DatasetSpec, place: DataLocation) -> Collection:
-    """Both parts of an official folder; DataError where a file of it is missing or damaged.
+def read_pickles(spec: DatasetSpec, location: DataLocation) -> Collection:
+    """Read train and test. Raises DataError if a file is missing or damaged.
 
     torchvision compares every file with its published checksum before it unpickles any.
     """
@@ -21,10 +21,10 @@ def read_pickles(spec: DatasetSpec, place: DataLocation) -> Collection:
 
     reader = CIFAR100 if spec.pickles == CIFAR100.base_folder else CIFAR10
     try:
-        parts = [reader(str(place.root), train=part, download=False) for part in (True, False)]
+        parts = [reader(str(location.root), train=part, download=False) for part in (True, False)]
     except (RuntimeError, OSError, EOFError, ValueError, KeyError) as error:
         raise DataError(
-            f"{place.root / spec.pickles} is not the official folder: a file of it is missing, "
+            f"{location.root / spec.pickles} is not the official folder: a file of it is missing, "
             "half-extracted or damaged",
             f"to get it: {spec.get}; re-encoded images go into train/ and test/ with a folder per "
             "class",

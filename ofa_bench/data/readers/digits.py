@@ -15,7 +15,7 @@ from ofa_bench.errors import DataError
 
 
 def read_digits(spec: DatasetSpec) -> Collection:
-    """All digits in three equal channels, a stratified and fixed part of them as test."""
+    """All digits as RGB with equal channels; a fixed, stratified part of them is test."""
     try:
         from sklearn.datasets import load_digits
     except ImportError as error:
@@ -38,6 +38,6 @@ def read_digits(spec: DatasetSpec) -> Collection:
 
 
 def pixel_digests(pixels: Tensor) -> list[str]:
-    """Hex hash of each image of a uint8 tensor [n, H, W, 3]."""
+    """The hex hash of every image of a uint8 tensor [n, H, W, 3]."""
     rows = pixels.reshape(len(pixels), -1).numpy()
     return [hashlib.blake2b(row.tobytes(), digest_size=16).hexdigest() for row in rows]

@@ -1,4 +1,4 @@
-"""A data set's images as they were found, before the hold-out is cut off."""
+"""A data set's images with labels and hashes, and its splits."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class ImageSet:
 
 @dataclass(frozen=True)
 class Collection:
-    """What lies in a data set's folder: two parts, the class names, and remarks for a record.
+    """A data set's train and test images, its class names, and notes for the record.
 
-    `decoder`: what turned files into pixels; None where there was none, or it is not known.
+    `decoder`: the decoder of its files; None if there was none or it is unknown.
     """
 
     classes: tuple[str, ...]
@@ -41,12 +41,12 @@ class Collection:
     decoder: Decoder | None = None
 
     def shared(self) -> int:
-        """How many test images are training images too, byte by byte."""
+        """The number of test images with the same bytes as a training image."""
         trained = set(self.train.digests)
         return sum(digest in trained for digest in self.test.digests)
 
     def remarks(self) -> tuple[str, ...]:
-        """The notes, and one on images that both parts share."""
+        """The notes, and one on images that are in both parts."""
         count = self.shared()
         if not count:
             return self.notes
@@ -79,14 +79,14 @@ class ImageSplit:
         return [self.whole.digests[row] for row in self.rows]
 
     def hash(self, rows: Sequence[int] | None = None) -> str:
-        """Hash of these images' bytes and labels, or of some rows' of the whole set."""
+        """The hash of these images' bytes and labels, or of those of some rows of the whole set."""
         chosen = self.rows if rows is None else rows
         labels = [self.whole.labels[row] for row in chosen]
         return content_hash(labels, [self.whole.digests[row] for row in chosen])
 
 
 def cut(collection: Collection, spec: DatasetSpec, select: Select) -> dict[str, ImageSplit]:
-    """The three splits; DataError where the hold-out leaves nothing to train on."""
+    """The splits train, select and test. Raises DataError if nothing is left to train on."""
     train, test = collection.train, collection.test
     count = spec.cut(len(train), len(test), select)["select"]
     kept, held = hold_out(train.labels, train.digests, count, "select")

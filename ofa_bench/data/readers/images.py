@@ -1,4 +1,4 @@
-"""Images by index, whether they lie in memory or in files, and one file's pixels."""
+"""Images by index, in memory or in files."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 
 class Images(Protocol):
-    """A list of RGB images; `side` is their common height and width, None where they differ."""
+    """A list of RGB images; `side`: their common height and width, None if they differ."""
 
     side: int | None
 
     def __len__(self) -> int: ...
 
     def decode(self, index: int) -> Tensor:
-        """One image, uint8 [3, H, W]; DataError names a file that cannot be decoded."""
+        """One image, uint8 [3, H, W]. Raises DataError if it cannot be decoded."""
 
     @property
     def pixels(self) -> Tensor:
@@ -36,7 +36,7 @@ class Images(Protocol):
 
 
 class PixelImages:
-    """Square images that are already decoded, uint8 [n, side, side, 3]."""
+    """Decoded square images in memory, uint8 [n, side, side, 3]."""
 
     def __init__(self, pixels: Tensor) -> None:
         self.pixels = pixels
@@ -50,7 +50,7 @@ class PixelImages:
 
 
 class FileImages:
-    """Images in files below a root, whose bytes must still have the hashes they are known by."""
+    """Images in files below a root; their bytes are compared with recorded hashes."""
 
     def __init__(
         self, root: Path, paths: Sequence[str], side: int | None, digests: Sequence[str]
@@ -66,7 +66,7 @@ class FileImages:
         return len(self.paths)
 
     def path(self, index: int) -> Path:
-        """Where an image lies."""
+        """The path of an image."""
         return self.root / os.fsdecode(self.paths[index])
 
     def decode(self, index: int) -> Tensor:
@@ -88,8 +88,8 @@ class FileImages:
 
 
 def read_image(path: Path, digest: str | None = None) -> Tensor:
-    """A file's pixels as RGB, uint8 [3, H, W]; DataError names a file that cannot be decoded, or
-    whose bytes do not have the hash they are known by."""
+    """A file's pixels as RGB, uint8 [3, H, W]. Raises DataError if it cannot be decoded, or its
+    bytes do not have the recorded hash."""
     raw = read_bytes(path)
     if digest is not None:
         check_bytes(raw, digest, path)

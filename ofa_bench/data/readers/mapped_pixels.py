@@ -1,4 +1,4 @@
-"""Images in one file of pixels, which any worker reads instead of decoding."""
+"""Images in one memory-mapped file of pixels, which workers read instead of decoding."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ CHECKED_WHOLE = 64 << 20  # bytes of pixels up to which all are compared with th
 
 
 class MappedImages:
-    """Images in a file of pixels. Each is compared with its hash when it is read first, by any of
-    the processes that are forked from this one."""
+    """Images in a file of pixels. An image is compared with its hash at its first read in this
+    process or one forked from it."""
 
     def __init__(
         self, path: Path, shapes: NDArray[np.int64], first: int, contents: NDArray[np.uint8]
@@ -61,7 +61,7 @@ class MappedImages:
         return mmap.mmap(-1, len(self))
 
     def decode(self, index: int) -> Tensor:
-        """One image, uint8 [3, H, W]; DataError where it is not the one that was prepared."""
+        """One image, uint8 [3, H, W]. Raises DataError if it does not have its hash."""
         start, stop = self.starts[index : index + 2].tolist()
         raw = bytearray(os.pread(self._file.fileno(), stop - start, start))
         if not self._checked[index] or len(raw) != stop - start:
@@ -72,13 +72,13 @@ class MappedImages:
         return pixels.view(*self.shapes[index].tolist(), 3).permute(2, 0, 1)
 
     def check(self, rows: Iterable[int]) -> None:
-        """DataError where one of these images is not the one that was prepared."""
+        """Raise DataError if one of these images does not have its hash."""
         with reading_threads() as pool:
             for _ in pool.imap_unordered(self.decode, rows, chunksize=8):
                 pass
 
     def check_some(self) -> None:
-        """The same of a random sample, or of all where they are few bytes."""
+        """The same for a random sample, or for all if they are small."""
         rows: Iterable[int] = range(len(self))
         if int(self.starts[-1] - self.starts[0]) > CHECKED_WHOLE:
             rows = random.SystemRandom().sample(range(len(self)), min(SAMPLE, len(self)))
@@ -86,13 +86,13 @@ class MappedImages:
 
     @property
     def pixels(self) -> Tensor:
-        """All of them, where they are of one size."""
+        """All images, if they have one size."""
         assert self.side is not None, "only images of one size fit into one tensor"
         return torch.stack([self.decode(row).permute(1, 2, 0) for row in range(len(self))])
 
 
 def read_pixels(root: Path, spec: DatasetSpec) -> Collection:
-    """The images of a folder that was prepared; DataError where it is damaged or another set's.
+    """The images of a prepared folder. Raises DataError if it is damaged or of another data set.
 
     A random sample of their pixels is compared with its hashes, or all if they are few.
     """

@@ -1,4 +1,4 @@
-"""`data prepare --cache`: a tree of image files decoded, scaled down and written once."""
+"""`data prepare --cache`: decode and scale down a tree of image files into one file."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Decoded = tuple[Tensor, str, str]  # uint8 [3, H, W]; hashes: what it is known b
 
 @dataclass(frozen=True)
 class Cached:
-    """The folder that was made: images in it, how many were scaled down, bytes of pixels."""
+    """The resulting folder: number of images, of images scaled down, and bytes of pixels."""
 
     root: str
     images: int
@@ -39,7 +39,7 @@ class Cached:
     bytes: int
 
     def to_json(self) -> dict[str, Any]:
-        """The report as plain values."""
+        """The report as JSON values."""
         return asdict(self)
 
 
@@ -53,18 +53,18 @@ def prepare_cache(
 ) -> Cached:
     """Decode a class-per-folder tree into `to`; sides keep their ratio, the shorter is `short`.
 
-    Images that are no larger stay as they are, with the hashes of their files: where none is
-    larger, a run on the cache is a run on the files, to the bit. Others are another data set, and
-    a note says so. `agree` is told what will be written, before it is. DataError where there are
-    no files to prepare, one cannot be decoded, or there is no room; BenchError if `agree` refuses.
+    Images that are not larger are unchanged and keep the hashes of their files: if none is larger,
+    runs on the cache equal runs on the files bit for bit. Otherwise it is another data set, and a
+    note says so. `agree` is called before anything is written. Raises DataError if there are no
+    files, one cannot be decoded, or disk space is short; BenchError if `agree` refuses.
     """
-    place = locate(spec, data_dir) if spec.layout == "tree" else None
-    if place is None or place.kind != "tree":
-        raise DataError(f"{spec.name} is no folder of image files", "it needs no cache as it is")
-    tree = list_tree(place.root, spec)
+    location = locate(spec, data_dir) if spec.layout == "tree" else None
+    if location is None or location.kind != "tree":
+        raise DataError(f"{spec.name} is not a folder of image files", "it needs no cache")
+    tree = list_tree(location.root, spec)
     files = tree.train.files + tree.test.files
-    entries = manifest(tree.root, files, place.hashes, progress)
-    home = to or place.cache / f"pixels-{short}"
+    entries = manifest(tree.root, files, location.hashes, progress)
+    home = to or location.cache / f"pixels-{short}"
     shapes = [_fitted(entry.height, entry.width, short) for entry in entries]
     _check_sides(files, shapes)
     scaled = sum(min(entry.height, entry.width) > short for entry in entries)
@@ -75,7 +75,7 @@ def prepare_cache(
     notes = [*tree.notes, *([_note(scaled, short)] if scaled else [])]
     decoded = _decoded(tree.root, files, entries, short, progress)
     try:
-        with _beside(home, place.cache.parent if to is None else home.parent) as fresh:
+        with _beside(home, location.cache.parent if to is None else home.parent) as fresh:
             sizes, digests, contents = _write(fresh / PIXELS, decoded)
             shapes_kept = np.array(sizes, dtype=np.int64)
             index = index_of(tree, shapes_kept, digests, contents, notes)
@@ -95,7 +95,7 @@ def _note(scaled: int, short: int) -> str:
 
 
 def _fitted(height: int, width: int, short: int) -> tuple[int, int]:
-    """Height and width, the shorter side at most `short`, rounded down as torchvision does."""
+    """Height and width with the shorter side at most `short`, rounded down as in torchvision."""
     least = min(height, width)
     if least <= short:
         return height, width
@@ -172,7 +172,7 @@ def _write(
 
 
 def _write_through(path: Path, parts: Iterable[bytes | memoryview]) -> None:
-    """Onto the disk, and readable by whoever may read the folder."""
+    """Flush the file to disk, with the read permissions of the folder."""
     with open(path, "wb") as file:
         for part in parts:
             file.write(part)

@@ -1,4 +1,4 @@
-"""Held-out images are decoded before the first step: a broken one would be met after the last."""
+"""Check that held-out images decode before training starts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ KEPT = "decoded.txt"
 
 
 class HeldOutImages:
-    """The select and test images of a cut."""
+    """The select and test images of a data set."""
 
     def __init__(
         self, splits: Mapping[str, ImageSplit], decoder: Decoder | None, kept: Path | None = None
@@ -26,9 +26,9 @@ class HeldOutImages:
         self._decoder, self._kept = decoder, kept
 
     def check(self, progress: Progress | None = None) -> None:
-        """Decode every one that is not known to decode; DataError names the first that does not.
+        """Decode all images not known to decode. Raises DataError for the first that fails.
 
-        What was decoded is remembered by content, so the next run need not do it again.
+        Decoded images are cached by content, so that the next run skips them.
         """
         images = {
             split.whole.digests[row]: (split.whole.images, row)
@@ -52,10 +52,10 @@ class HeldOutImages:
 
 
 class KnownGood:
-    """Hashes of images that a decoder has decoded, kept in a file beside the manifest.
+    """Hashes of images that a decoder has decoded, cached in a file beside the file hashes.
 
-    A context manager: what was added is written at its end, however it ends. It saves time only:
-    an image that is wrongly on the list is met when it is read.
+    A context manager that writes additions at its end, also on an exception. It only saves time: a
+    wrong entry leads to an error when the image is read.
     """
 
     def __init__(self, path: Path | None, decoder: Decoder | None) -> None:
@@ -67,7 +67,7 @@ class KnownGood:
         return digest in self._digests
 
     def add(self, digest: str) -> None:
-        """Remember an image."""
+        """Add an image by its hash."""
         self._digests.add(digest)
         self._added = True
 

@@ -1,4 +1,4 @@
-"""What a source knows of its data set besides the batches."""
+"""The metadata of a source: sizes, hashes, statistics."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ofa_bench.seeding import digest
 
 @dataclass
 class Facts:
-    """Sizes, hashes and statistics of a data set that has been cut."""
+    """Sizes, hashes and statistics of a data set with its splits."""
 
     name: str
     classes: int
@@ -45,8 +45,8 @@ def facts_of(
     augment: Augment,
     kept: Path | None = None,
 ) -> Facts:
-    """The facts of a collection under a cut, a resolution and an augmentation; `kept` is the file
-    that names images known to decode."""
+    """The metadata of a collection with splits, a resolution and an augmentation; `kept`: the cache
+    file of images known to decode."""
     parts = (collection.train, collection.test)
     listed = calibration_rows(len(splits["train"]))
     rows = [splits["train"].rows[index] for index in listed]
@@ -72,6 +72,6 @@ def facts_of(
 
 
 def calibration_rows(train: int) -> list[int]:
-    """Positions in the training split of the images that norm statistics are estimated on."""
+    """Positions in the training split of the images that calibrate batch norm."""
     listed: list[int] = epoch_order(SPLIT_SEED, 0, train)[:CALIBRATION_IMAGES].tolist()
     return listed

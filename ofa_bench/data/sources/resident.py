@@ -1,4 +1,4 @@
-"""A small set, whole on the device as uint8; batches are gathered there."""
+"""The source of small data sets, kept on the device as uint8."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LARGEST_BYTES = 512 << 20
 
 
 def fits(collection: Collection, resolution: int, augment: Augment) -> bool:
-    """Whether the whole set may live on the device: one small size and no colour operations."""
+    """Whether a data set can be kept on the device: one small size, no colour augmentation."""
     side = collection.train.images.side
     if side is None or side != collection.test.images.side or side > LARGEST_SIDE:
         return False
@@ -30,7 +30,7 @@ def fits(collection: Collection, resolution: int, augment: Augment) -> bool:
 
 
 class Resident(Facts):
-    """The source of small sets: images of one size, resized once if the space wants another.
+    """The source of small data sets: images of one size, resized once if needed.
 
     Evaluation resizes and does nothing else.
     """
@@ -69,7 +69,7 @@ class Resident(Facts):
             yield self._gather(self._fixed, Address(0, start, stop)).at(resolution)
 
     def close(self) -> None:
-        """All of it is memory, so there is nothing to end."""
+        """Do nothing: there are no workers."""
 
     def _gather(self, draws: Draws, address: Address) -> MicroBatch:
         chosen = draws.rows(address)

@@ -1,4 +1,4 @@
-"""Where batches come from: a protocol that the resident and the streamed source share."""
+"""The protocol of the resident and the streamed source."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ HeldOut = Literal["select", "test"]
 
 
 class BatchSource(Protocol):
-    """A data set, cut, augmented and on the run's device."""
+    """Batches of a data set with its splits, augmented, on the run's device."""
 
     name: str
     classes: int
@@ -33,18 +33,18 @@ class BatchSource(Protocol):
     class_names: tuple[str, ...]
     """In label order."""
     decoder: Decoder | None
-    """What turned files into pixels; None where no file was decoded."""
+    """The decoder of the files; None if no file was decoded."""
     held_out: HeldOutImages
     """Select and test images, to be decoded before training."""
 
     def batches(self, addresses: Iterable[Address]) -> Iterator[MicroBatch]:
-        """Training batches, in the order of the addresses; DataError names a broken image."""
+        """Training batches in the order of the addresses. Raises DataError for a damaged image."""
 
     def evaluation(self, split: HeldOut, resolution: int, chunk: int) -> Iterator[MicroBatch]:
-        """A split in its fixed order, in batches of `chunk`, by the plain transform."""
+        """A split in fixed order, in batches of `chunk` images, with the evaluation transform."""
 
     def calibration(self, resolution: int) -> Iterator[MicroBatch]:
         """Fixed training images in batches of 200, cropped and flipped as in training."""
 
     def close(self) -> None:
-        """End what streams still hold, such as processes; batches may be asked for again."""
+        """Stop the workers of all streams; the source can be used again."""

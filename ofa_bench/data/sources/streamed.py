@@ -1,4 +1,4 @@
-"""A large set, decoded as it is needed, by worker processes or inline: the same batches always."""
+"""The source of large data sets, decoded on demand; batches do not depend on the workers."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ Rendered = tuple[Tensor, Tensor]
 
 
 class Rendering(Dataset[Rendered | DataError]):
-    """Addresses to pixels uint8 [n, R, R, 3] and labels; shuffled by epoch where a seed is given.
+    """Maps addresses to pixels uint8 [n, R, R, 3] and labels; shuffled by epoch if it has a seed.
 
-    A DataError is returned, not raised, since what crosses a process as an exception arrives as
-    the text of a traceback.
+    A DataError is returned, not raised, since an exception from a worker process arrives as the
+    text of a traceback.
     """
 
     def __init__(
@@ -45,10 +45,10 @@ class Rendering(Dataset[Rendered | DataError]):
         chosen = self._epoch(address.epoch)[address.start : address.stop]
         pixels = torch.empty((len(chosen), self.side, self.side, 3), dtype=torch.uint8)
         try:
-            for place, index in enumerate(chosen.tolist()):
+            for row, index in enumerate(chosen.tolist()):
                 image = self.images.decode(int(self.rows[index]))
-                shown = self.transform(image, address.epoch, address.start + place)
-                pixels[place] = shown.permute(1, 2, 0)
+                shown = self.transform(image, address.epoch, address.start + row)
+                pixels[row] = shown.permute(1, 2, 0)
         except DataError as error:
             return error
         return pixels, self.labels[chosen]
@@ -62,7 +62,7 @@ class Rendering(Dataset[Rendered | DataError]):
 
 
 class Streamed(Facts):
-    """The source of large sets and of all augmentations that change colours.
+    """The source of large data sets and of augmentations that change colours.
 
     Held-out and calibration images are kept on the device after their first pass, as long as
     they take less than 512 MB in all.
@@ -121,13 +121,13 @@ class Streamed(Facts):
         held = sum(pixels.numel() for pixels, _ in self._kept.values())
         return held + 3 * count * side**2 <= KEPT_BYTES
 
-    def _keeping(self, place: tuple[str, int], pieces: Iterable[Rendered]) -> Iterator[Rendered]:
+    def _keeping(self, key: tuple[str, int], pieces: Iterable[Rendered]) -> Iterator[Rendered]:
         seen = []
         for piece in pieces:
             seen.append(piece)
             yield piece
         if seen:
-            self._kept[place] = (
+            self._kept[key] = (
                 torch.cat([pixels for pixels, _ in seen]),
                 torch.cat([labels for _, labels in seen]),
             )
@@ -156,7 +156,7 @@ class Streamed(Facts):
             stream.close()
 
     def close(self) -> None:
-        """End the workers of all streams that were not read to their end."""
+        """Stop the workers of all streams that are not exhausted."""
         for stream in list(self._live):
             stream.close()
         self._live.clear()

@@ -1,5 +1,5 @@
-"""Processes that load images, and how they end: with their stream, with their parent, or with an
-error that names how one of them died."""
+"""Worker processes that load images. They end with their stream or their parent process; an error
+says how a worker died."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from ofa_bench.processes import end_with_parent, stop_signals_blocked
 
 T = TypeVar("T")
 LOST = (RuntimeError, ConnectionError, EOFError)
-"""What a loader raises where a worker's queue or socket breaks off."""
+"""What a loader raises if a worker's queue or socket breaks."""
 JOIN = 5.0  # seconds to wait for a killed process
 
 
 def loaded(loader: DataLoader[T]) -> Generator[T]:
-    """All batches of a loader. Its workers are gone when the generator is closed or fails.
+    """All batches of a loader. Its workers are stopped when the generator is closed or fails.
 
-    Raises DataError where a worker died.
+    Raises DataError if a worker died.
     """
     with _started():
         batches: Any = iter(loader)
@@ -42,7 +42,7 @@ def loaded(loader: DataLoader[T]) -> Generator[T]:
 
 
 def initialise(worker: int) -> None:
-    """A worker's first act; the signals of the group are blocked in it already."""
+    """Initialise a worker, in which the signals of the process group are already blocked."""
     if hasattr(signal, "sigtimedwait"):
         end_with_parent()
     else:  # torch ends a worker at SIGTERM, and looks for the parent every five seconds
@@ -51,8 +51,8 @@ def initialise(worker: int) -> None:
 
 @contextmanager
 def _started() -> Iterator[None]:
-    """Start workers whole, and without the loader's SIGCHLD handler: that one would raise anywhere,
-    in a hook or amid an update, where the stream raises when it next waits for a batch."""
+    """Start the workers without the loader's SIGCHLD handler, which could raise in a hook or during
+    an update; the stream raises when it next waits for a batch."""
     with stop_signals_blocked():
         before = signal.getsignal(signal.SIGCHLD)
         try:
@@ -76,8 +76,8 @@ def _ending(batches: Any) -> str:
 
 
 def _end(batches: Any) -> None:
-    """Kill the workers, which hold nothing worth saving. The loader's own way waits for locks that
-    a killed worker may have held, and for workers that wait for a disk."""
+    """Kill the workers, which have no state to save. The loader's shutdown can wait for locks of a
+    killed worker, and for workers that wait for a disk."""
     workers = getattr(batches, "_workers", None)
     if workers is None or batches._shutdown:
         return

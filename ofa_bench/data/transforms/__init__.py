@@ -1,1 +1,1 @@
-"""What is done to images before they are trained on."""
+"""Transforms and augmentation of images."""

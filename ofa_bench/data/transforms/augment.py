@@ -1,4 +1,4 @@
-"""Crop and flip of whole batches on the device, and the order of an epoch, both by address."""
+"""Crop and flip of batches on the device, and the order of an epoch, both by address."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Draws:
         self._epoch = lru_cache(maxsize=2)(self._table)
 
     def rows(self, address: Address) -> Tensor:
-        """Which images of the split stand at an address, int64 [n]."""
+        """The indices of the split's images at an address, int64 [n]."""
         return self._epoch(address.epoch)[0][address.start : address.stop]
 
     def moves(self, address: Address) -> tuple[Tensor, Tensor, Tensor]:
@@ -51,7 +51,7 @@ class Draws:
 def crop_and_flip(pool: Tensor, rows: Tensor, moves: tuple[Tensor, Tensor, Tensor]) -> Tensor:
     """Shifted and flipped images of a pool uint8 [N, R, R, 3], as one gather: uint8 [n, R, R, 3].
 
-    What lies outside an image is its reflection, as padding by reflection before a crop gives.
+    Outside an image is its reflection, as with reflection padding before a crop.
     """
     down, right, flip = moves
     side = pool.shape[1]
@@ -64,7 +64,7 @@ def crop_and_flip(pool: Tensor, rows: Tensor, moves: tuple[Tensor, Tensor, Tenso
 
 
 def _reflected(coordinates: Tensor, side: int) -> Tensor:
-    """Coordinates folded back at both edges, however far they reach; the edge is not repeated."""
+    """Coordinates reflected at both edges, repeatedly if needed, without repeating the edge."""
     if side == 1:
         return torch.zeros_like(coordinates)
     period = 2 * (side - 1)

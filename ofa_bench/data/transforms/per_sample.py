@@ -1,4 +1,4 @@
-"""One image at a time: what the streamed source does to a sample, addressed by its position.
+"""Transforms of single images for the streamed source, with randomness by position.
 
 Crops and resizes are bilinear and antialiased, as Pillow's are. AutoAugment runs on Pillow images,
 as in the DepS code: torchvision's own rotation of tensors blends the edges with black.
@@ -28,7 +28,7 @@ JITTER: dict[str, dict[str, float]] = {
 
 
 class Transform(Protocol):
-    """A uint8 image [3, H, W] as uint8 [3, R, R]; random parts depend on the position only."""
+    """A transform of uint8 [3, H, W] to uint8 [3, R, R]; random parts depend on the position."""
 
     def __call__(self, image: Tensor, epoch: int, position: int) -> Tensor: ...
 
@@ -91,7 +91,7 @@ class OnPillow:
 
 
 def _autoaugment(augment: Augment) -> Callable[[Tensor], Tensor]:
-    """AutoAugment's ImageNet policy; what rotations and shears uncover is black, as in DepS."""
+    """AutoAugment's ImageNet policy; rotations and shears fill with black, as in DepS."""
     policy = v2.AutoAugmentPolicy.IMAGENET
     if augment.interpolation == "nearest":
         nearest: Callable[[Tensor], Tensor] = v2.AutoAugment(policy)

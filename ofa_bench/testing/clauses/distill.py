@@ -1,4 +1,4 @@
-"""Clauses on distillation policies: teachers, and the loss of every draw on a real network."""
+"""Clauses on distillation policies: teachers, and the loss of every draw on a supernet."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from ofa_bench.draws import Draw, Role
 from ofa_bench.schedule import Step
-from ofa_bench.testing.case import Case, draws_of, no_dice, only
-from ofa_bench.testing.source_lines import edits_in_place, suspect
+from ofa_bench.testing.case import Case, draws_of, no_global_random, only
+from ofa_bench.testing.source_lines import modifies_tensor, suspect
 from ofa_bench.testing.verdict import Breach, clause
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ IMAGES = 16
 
 @dataclass
 class Shown:
-    """Logits a policy may look at: the teacher's, and those of the roles that it names."""
+    """Logits that a policy may read: the teacher's, and those of the roles in its `needs`."""
 
     needs: frozenset[Role]
     teacher: Tensor | None
@@ -35,7 +35,7 @@ class Shown:
         return self.logits[role]
 
     def twice(self) -> Shown:
-        """The same of every image shown twice."""
+        """The same logits with every image twice."""
         teacher = None if self.teacher is None else _doubled(self.teacher)
         return replace(
             self, teacher=teacher, logits={r: _doubled(x) for r, x in self.logits.items()}
@@ -44,7 +44,7 @@ class Shown:
 
 @dataclass
 class Lesson:
-    """One draw on one micro-batch, as the engine hands it to the loss."""
+    """The arguments of one `distill_loss` call: one draw on one micro-batch."""
 
     case: Case
     step: Step
@@ -56,7 +56,7 @@ class Lesson:
     net: Any
 
     def loss(self) -> Tensor:
-        """The policy's answer, checked as the engine checks it."""
+        """The policy's loss, checked as in training; Breach if it is illegal."""
         with self.case.step(self.step.index):
             return self.case.assembly.bus.loss(
                 self.step, self.draw, self.logits, self.batch, self.seen, self.criterion
@@ -79,14 +79,14 @@ def lessons(case: Case) -> Iterator[Lesson]:
     for first in case.schedule.edges[:-1]:
         step = case.schedule.step(first)
         teacher = assembly.teachers.get(step.phase.name)
-        shown: dict[Role, Tensor] = {}
+        earlier: dict[Role, Tensor] = {}
         for draw in draws_of(assembly.bus, step):
             size = draw.subnet.resolution
-            taught = None if teacher is None else _run(net, teacher.subnet.at(size), batch).detach()
+            target = None if teacher is None else _run(net, teacher.subnet.at(size), batch).detach()
             logits = _run(net, draw.subnet, batch)
-            seen = Shown(needs, taught, dict(shown))
+            seen = Shown(needs, target, dict(earlier))
             yield Lesson(case, step, draw, logits, batch, seen, criterion, net)
-            shown[draw.role] = logits.detach().clone()
+            earlier[draw.role] = logits.detach().clone()
 
 
 def _run(net: Any, subnet: Any, batch: Any) -> Tensor:
@@ -112,21 +112,29 @@ def _doubled(tensor: Tensor) -> Tensor:
 
 
 @clause(
-    "teachers are pure", "distill", hook=TEACHER, expected="the same teacher whenever it is asked"
+    "distill_teacher is deterministic",
+    "distill",
+    hook=TEACHER,
+    expected="the same teacher on every call",
 )
-def teachers_are_pure(case: Case) -> None:
-    """Teachers are named anew by plans and resumes."""
+def teacher_is_deterministic(case: Case) -> None:
+    """Plans and resumed runs ask for teachers again."""
     phases = case.schedule.phases
     again = case.again().bus
-    with no_dice(case):
-        for place, phase in enumerate(phases):
-            if again.teacher(phase, phases[:place]) != case.assembly.teachers[phase.name]:
-                raise Breach(f"for phase {phase.name!r} it names another when asked again")
+    with no_global_random(case):
+        for index, phase in enumerate(phases):
+            if again.teacher(phase, phases[:index]) != case.assembly.teachers[phase.name]:
+                raise Breach(f"for phase {phase.name!r} a second call names another")
 
 
-@clause("losses teach", "distill", hook=LOSS, expected="a finite scalar with a gradient to logits")
-def losses_teach(case: Case) -> None:
-    """The gradient reaches the very logits the policy was given."""
+@clause(
+    "distill_loss is finite and differentiable",
+    "distill",
+    hook=LOSS,
+    expected="a finite scalar with a gradient to logits",
+)
+def loss_is_differentiable(case: Case) -> None:
+    """The gradient is taken with respect to the logits passed to the policy."""
     import torch
 
     for lesson in lessons(case):
@@ -141,13 +149,13 @@ def losses_teach(case: Case) -> None:
 
 
 @clause(
-    "losses are means",
+    "distill_loss is a mean over samples",
     "distill",
     hook=LOSS,
     expected="the mean over samples: every image twice gives the same loss",
 )
-def losses_are_means(case: Case) -> None:
-    """A sum would change the rate with the size of the micro-batch."""
+def loss_is_a_mean(case: Case) -> None:
+    """With a sum, the learning rate would depend on the size of the micro-batch."""
     import torch
 
     from ofa_bench.data.sources.batch import MicroBatch
@@ -169,13 +177,13 @@ def losses_are_means(case: Case) -> None:
 
 
 @clause(
-    "nothing is edited",
+    "distill_loss modifies no tensor",
     "distill",
     hook=LOSS,
-    expected="logits, images, labels and weights stay as they were (no `x += y`, no `x.mul_(y)`)",
+    expected="logits, images, labels and weights are unchanged (no `x += y`, no `x.mul_(y)`)",
 )
-def nothing_is_edited(case: Case) -> None:
-    """A policy answers with a value; others read the same tensors after it."""
+def loss_modifies_nothing(case: Case) -> None:
+    """Other policies read the same tensors afterwards."""
     for lesson in lessons(case):
         watched = dict(lesson.net.named_parameters()) | {
             "logits": lesson.logits,
@@ -190,44 +198,44 @@ def nothing_is_edited(case: Case) -> None:
         for name, tensor in watched.items():
             version, value = before[name]
             if tensor._version != version or not tensor.detach().equal(value):
-                where = suspect(case.cls, edits_in_place)
+                where = suspect(case.cls, modifies_tensor)
                 raise Breach(f"{name} was changed", step=lesson.step.index, where=where)
 
 
 @clause(
-    "losses are pure",
+    "distill_loss is deterministic",
     "distill",
     hook=LOSS,
-    expected="the same loss for the same logits, without randomness of its own",
+    expected="the same loss for the same logits, without randomness",
 )
-def losses_are_pure(case: Case) -> None:
-    """A loss has nowhere to take randomness from."""
-    only(case.pure, "the policy says that it learns")
+def loss_is_deterministic(case: Case) -> None:
+    """A loss has no addressed source of randomness."""
+    only(case.pure, "the policy declares `pure = False`")
     for lesson in lessons(case):
-        with no_dice(case, lesson.step.index):
+        with no_global_random(case, lesson.step.index):
             one = float(lesson.loss().detach())
         two = float(lesson.loss().detach())
         if one != two:
             raise Breach(
-                f"the loss of {lesson.draw.role} was {one:.6g} at first, {two:.6g} then",
+                f"the loss of {lesson.draw.role} was {one:.6g} at first, {two:.6g} the next time",
                 step=lesson.step.index,
             )
 
 
 @clause(
-    "labels_only is true",
+    "labels_only roles use the label loss",
     "distill",
     hook=LOSS,
     expected="the plain criterion, criterion.hard(logits, labels), for roles in `labels_only`, and "
     "where a policy that needs a teacher has none yet",
 )
-def labels_only_is_true(case: Case) -> None:
-    """Runs share a beginning on the word of `labels_only` and `needs_teacher`."""
+def labels_only_uses_labels(case: Case) -> None:
+    """`labels_only` and `needs_teacher` decide which runs share their first steps."""
     import torch
 
     policy = case.assembly.recipe.policies["distill"]
     roles, needs = policy.labels_only, policy.needs_teacher
-    only(bool(roles) or needs, "no role is said to learn from labels only")
+    only(bool(roles) or needs, "it has no labels_only role and needs no teacher")
     for lesson in lessons(case):
         if lesson.draw.role in roles or (needs and lesson.seen.teacher is None):
             plain = lesson.criterion.hard(lesson.logits, lesson.batch.labels)

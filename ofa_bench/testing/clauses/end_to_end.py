@@ -1,4 +1,4 @@
-"""Clauses that train: a resume and a second rank give what an undisturbed run gives."""
+"""Clauses that train: a resumed run and a two-rank run match an uninterrupted one."""
 
 from __future__ import annotations
 
@@ -17,35 +17,35 @@ if TYPE_CHECKING:
 
 ANSWERS = ("shrink", "lr", "distill", "extra", "method")
 RUNS = (*ANSWERS, "supernet")
-CLOSE = 1e-6  # of a gradient's largest entry: what the order of a sum may do in single precision
+CLOSE = 1e-6  # of a gradient's largest entry: fp32 rounding from the order of a sum
 
 
 @clause(
-    "memory survives",
+    "state_dict round-trips",
     "shrink",
     "lr",
     "distill",
     "extra",
-    expected="load_state_dict(state_dict()) on a fresh one goes on as the old one would have",
+    expected="load_state_dict(state_dict()) on a fresh instance gives the same further answers",
 )
-def memory_survives(case: Case) -> None:
-    """Only one that learns may need a memory; one that has none must do without, after half a run
-    as at the beginning. What is kept is written as checkpoints are."""
+def state_dict_round_trips(case: Case) -> None:
+    """Checked half-way through a run, with the state written and read as in a checkpoint. A part
+    without state_dict must not depend on earlier steps."""
     steps, half = case.schedule.steps, case.schedule.steps // 2
     old, new = case.again().bus, case.again().bus
-    own = _part(case, old)
-    remembers = hasattr(own, "state_dict") and hasattr(own, "load_state_dict")
-    only(remembers or not getattr(own, "pure", True), "it keeps no memory")
+    part = _part(case, old)
+    stateful = hasattr(part, "state_dict") and hasattr(part, "load_state_dict")
+    only(stateful or not getattr(part, "pure", True), "it keeps no state")
     replay(old, case.schedule, 0, half)
-    if remembers:
-        _part(case, new).load_state_dict(_written(own.state_dict()))
-    gone_on = [replay(bus, case.schedule, half, steps) for bus in (old, new)]
-    for index, (one, other) in enumerate(zip(*gone_on, strict=True), half):
-        if one != other and remembers:
-            raise Breach("with its memory put back it answers otherwise", step=index)
+    if stateful:
+        _part(case, new).load_state_dict(_written(part.state_dict()))
+    further = [replay(bus, case.schedule, half, steps) for bus in (old, new)]
+    for index, (one, other) in enumerate(zip(*further, strict=True), half):
+        if one != other and stateful:
+            raise Breach("it answers differently after load_state_dict(state_dict())", step=index)
         if one != other:
-            told = "it learns from what it is told, but has no state_dict and load_state_dict"
-            raise Breach(told, step=index, where=suspect(case.cls, keeps_a_counter))
+            observed = "it depends on earlier steps, but has no state_dict and load_state_dict"
+            raise Breach(observed, step=index, where=suspect(case.cls, keeps_a_counter))
 
 
 def _part(case: Case, bus: Bus) -> Any:
@@ -64,23 +64,23 @@ def _written(memory: Any) -> Any:
     return torch.load(file, weights_only=True)
 
 
-def _elsewhere(case: Case) -> None:
-    only(case.movable, "a notebook's class cannot be handed to another process")
+def _needs_import(case: Case) -> None:
+    only(case.movable, "a class defined in a notebook cannot be imported by another process")
 
 
 @clause(
-    "processes agree",
+    "another process gives the same answers",
     *ANSWERS,
     expected="draws and rates are the same in every process (no hash(), process id, clock, rank)",
 )
-def processes_agree(case: Case) -> None:
-    """Planned by another process, under another hash seed and rank."""
-    _elsewhere(case)
-    only(case.pure, "the policy says that it learns")
+def processes_match(case: Case) -> None:
+    """The second process has another hash seed and LOCAL_RANK."""
+    _needs_import(case)
+    only(case.pure, "the policy declares `pure = False`")
     ours = answers(case.assembly.bus, case.schedule)
     trouble, files = case.crew.elsewhere(case, "plan")
     if trouble:
-        raise Breach(f"in another process it {trouble}")
+        raise Breach(f"in another process: {trouble}")
     _same(case, ours, json.loads(files[0].read_text(encoding="utf-8")), "another process")
 
 
@@ -92,40 +92,41 @@ def _same(case: Case, ours: list[Any], theirs: list[Any], who: str) -> None:
         named = ("draws", "rate", "shares")
         what = next(n for n, a, b in zip(named, mine, other[1:], strict=True) if a != b)
         where = suspect(case.cls, asks_the_process)
-        raise Breach(f"{who} answers otherwise: its {what} differ", step=step, where=where)
+        raise Breach(f"{who} answers differently: {what} differ", step=step, where=where)
 
 
 @clause(
-    "a resume agrees",
+    "a resumed run gives identical weights",
     *RUNS,
-    expected="a run stopped twice ends with the weights of an undisturbed one, to the bit",
+    expected="a run stopped and resumed twice has bitwise the weights of an uninterrupted run",
     trains=True,
 )
-def a_resume_agrees(case: Case) -> None:
-    """With batch norm, stopped after the first step and after the fourth."""
+def resumed_run_matches(case: Case) -> None:
+    """The run is stopped after the first and the fourth step."""
     whole, cut = case.crew.whole(case).weights, case.crew.cut(case).weights
     if any(not value.equal(cut[name]) for name, value in whole.items()):
-        raise Breach("the weights differ: something besides the step decides what it answers")
+        raise Breach(
+            "the weights differ: its answers depend on something other than the step and its state"
+        )
 
 
 @clause(
-    "ranks agree",
+    "two ranks train like one process",
     *RUNS,
-    expected="each of two ranks answers, and both together learn, what one process does",
+    expected="each of two ranks gives the answers, and both together the gradient, of one process",
     trains=True,
 )
-def ranks_agree(case: Case) -> None:
-    """Two gloo ranks share the micro-batches of a run whose weights stay where they are.
+def ranks_match(case: Case) -> None:
+    """Two gloo ranks share the micro-batches of a run at a learning rate too small to move weights.
 
-    So each step's gradient is one of the same weights, and differs by the order of sums alone. Of
-    moving weights more could not be asked: a ReLU whose input is nearly 0 opens on one side only,
-    and single precision's last digit is a different gradient from there on.
+    All gradients are then taken at the same weights and differ only by the order of sums. With
+    moving weights, a rounding difference at a ReLU input near 0 would change later gradients.
     """
-    _elsewhere(case)
+    _needs_import(case)
     alone = case.crew.alone(case)
     trouble, files = case.crew.elsewhere(case, "train")
     if trouble:
-        raise Breach(f"on two ranks it {trouble}")
+        raise Breach(f"on two ranks: {trouble}")
     import torch
 
     ranks = [torch.load(file, weights_only=True) for file in files]
@@ -137,7 +138,7 @@ def ranks_agree(case: Case) -> None:
 
 
 def _apart(one: Tensor, other: Tensor) -> float:
-    """The largest difference, as a share of the largest entry."""
+    """The largest absolute difference, divided by the largest absolute entry."""
     largest = float(one.abs().max())
     apart = float((one - other).abs().max())
     return apart / largest if largest else apart

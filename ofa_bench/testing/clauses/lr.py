@@ -1,4 +1,4 @@
-"""Clauses on learning-rate policies: every step's rate, every draw's share."""
+"""Clauses on learning-rate policies: the rate of every step, the share of every draw."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from ofa_bench.hooks.bus import Bus
 from ofa_bench.schedule import Step
-from ofa_bench.testing.case import Case, draws_of, no_dice, only
+from ofa_bench.testing.case import Case, draws_of, no_global_random, only
 from ofa_bench.testing.clauses.shrink import suspect_counter
 from ofa_bench.testing.verdict import Breach, clause
 
@@ -15,52 +15,59 @@ Answer = Callable[[Bus, Step], Any]
 
 
 def rate(bus: Bus, step: Step) -> float:
-    """A step's rate."""
+    """The learning rate of a step."""
     return bus.lr_at(step)
 
 
 def shares(bus: Bus, step: Step) -> list[float]:
-    """Its draws' shares of that."""
+    """The `lr_share` of each draw of a step."""
     return [bus.lr_share(step, draw) for draw in draws_of(bus, step)]
 
 
-@clause("rates are legal", "lr", hook="lr_at", expected="finite numbers, none below 0")
-def rates_are_legal(case: Case) -> None:
-    """Asked of every step."""
+@clause("lr_at is finite and not negative", "lr", hook="lr_at", expected="finite numbers >= 0")
+def lr_at_is_legal(case: Case) -> None:
+    """Checked at every step."""
     _legal(case, rate)
 
 
-@clause("shares are legal", "lr", hook="lr_share", expected="finite numbers, none below 0")
-def shares_are_legal(case: Case) -> None:
-    """Asked of every draw of every step."""
+@clause(
+    "lr_share is finite and not negative", "lr", hook="lr_share", expected="finite numbers >= 0"
+)
+def lr_share_is_legal(case: Case) -> None:
+    """Checked for every draw of every step."""
     _legal(case, shares)
 
 
 def _legal(case: Case, answer: Answer) -> None:
     for index in range(case.schedule.steps):
-        with case.step(index) as step, no_dice(case, index):
+        with case.step(index) as step, no_global_random(case, index):
             answer(case.assembly.bus, step)
 
 
 @clause(
-    "rates are pure",
+    "lr_at depends on the step alone",
     "lr",
     hook="lr_at",
-    expected="a function of the step it is given (step.clock, step.epoch), not of earlier calls",
+    expected="a function of the step (step.clock, step.epoch), not of earlier calls",
 )
-def rates_are_pure(case: Case) -> None:
-    """Plans, curves and resumes ask for steps out of order."""
+def lr_at_is_pure(case: Case) -> None:
+    """Plans, curves and resumed runs ask for steps out of order."""
     _pure(case, rate)
 
 
-@clause("shares are pure", "lr", hook="lr_share", expected="a function of the step and the draw")
-def shares_are_pure(case: Case) -> None:
-    """As rates are."""
+@clause(
+    "lr_share depends on step and draw alone",
+    "lr",
+    hook="lr_share",
+    expected="a function of the step and the draw",
+)
+def lr_share_is_pure(case: Case) -> None:
+    """As for `lr_at`."""
     _pure(case, shares)
 
 
 def _pure(case: Case, answer: Answer) -> None:
-    only(case.pure, "the policy says that it learns")
+    only(case.pure, "the policy declares `pure = False`")
     bus, schedule = case.again().bus, case.schedule
     first = [answer(bus, schedule.step(index)) for index in range(schedule.steps)]
     again = [(i, answer(bus, schedule.step(i))) for i in reversed(range(schedule.steps))]
@@ -69,15 +76,15 @@ def _pure(case: Case, answer: Answer) -> None:
     for index, value in again:
         if value != first[index]:
             raise Breach(
-                f"it was {first[index]} at first, {value} when asked again",
+                f"it was {first[index]} at first, {value} at a later call",
                 step=index,
                 where=suspect_counter(case),
             )
 
 
-@clause("something is learned", "lr", hook="lr_at", expected="a rate above 0 at some step")
-def something_is_learned(case: Case) -> None:
-    """A shape that is 0 throughout trains nothing."""
+@clause("lr_at is above 0 at some step", "lr", hook="lr_at", expected="a rate above 0 at some step")
+def lr_at_is_above_zero(case: Case) -> None:
+    """A rate of 0 throughout trains nothing."""
     rates = [rate(case.assembly.bus, case.schedule.step(i)) for i in range(case.schedule.steps)]
     if not any(rates):
-        raise Breach("every step's rate is 0")
+        raise Breach("the rate is 0 at every step")

@@ -1,4 +1,4 @@
-"""Clauses on networks: what the loop and the evaluator share between subnets by."""
+"""Clauses on supernets: block-wise execution, keys, reachable parameters, norms, seeding."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 
 @clause(
-    "blocks make the whole",
+    "run over all blocks equals forward",
     "supernet",
     page=PAGE,
-    expected="logits [n, classes], the same by `forward` and by `run` block after block",
+    expected="logits [n, classes], equal by `forward` and by `run` block after block",
 )
-def blocks_make_the_whole(case: Case) -> None:
-    """The loop runs blocks, an exported net runs forward."""
+def run_equals_forward(case: Case) -> None:
+    """Training runs blocks; an exported network runs `forward`."""
     import torch
 
     space, net = network(case)
@@ -33,12 +33,12 @@ def blocks_make_the_whole(case: Case) -> None:
             raise Breach(f"logits of {subnet} have shape {tuple(whole.shape)}")
         if not torch.allclose(whole, parts, atol=1e-6):
             raise Breach(
-                f"{subnet} answers otherwise block by block", where=line_of(type(net), "run")
+                f"{subnet} gives other logits block by block", where=line_of(type(net), "run")
             )
 
 
 def _run(net: Any, subnet: Subnet) -> list[Any]:
-    """What each block of a subnet gives; blocks it leaves out give what they were given."""
+    """The activations after each block of a subnet; skipped blocks pass their input on."""
     x, seen = images(subnet), []
     for index in range(len(net.blocks)):
         if net.key(subnet, index) is not None:
@@ -48,13 +48,13 @@ def _run(net: Any, subnet: Subnet) -> list[Any]:
 
 
 @clause(
-    "keys are true",
+    "equal keys give equal activations",
     "supernet",
     page=PAGE,
     expected="equal keys at blocks 0 to i mean equal activations after block i",
 )
-def keys_are_true(case: Case) -> None:
-    """Work is shared between subnets on the word of `key`."""
+def equal_keys_equal_activations(case: Case) -> None:
+    """Subnets with equal keys share computation."""
     import torch
 
     space, net = network(case)
@@ -67,61 +67,60 @@ def keys_are_true(case: Case) -> None:
                 if net.key(nets[one], index) != net.key(nets[other], index):
                     break
                 if not torch.allclose(activations[one][index], activations[other][index]):
-                    told = f"block {index} has one key for {nets[one]} and {nets[other]}"
-                    raise Breach(f"{told}, and gives two answers", where=line_of(type(net), "key"))
+                    pair = f"{nets[one]} and {nets[other]}"
+                    message = f"block {index} has one key for {pair}, but two outputs"
+                    raise Breach(message, where=line_of(type(net), "key"))
 
 
 @clause(
-    "a key is enough",
+    "a key determines its block's output",
     "supernet",
     page=PAGE,
-    expected="a block's one answer to an input, whatever else of the subnet differs",
+    expected="blocks with equal keys give equal outputs for equal inputs, in any subnet",
 )
-def a_key_is_enough(case: Case) -> None:
-    """On a GPU a block is recorded by its own key, and the recording takes its place."""
+def key_determines_output(case: Case) -> None:
+    """On a GPU, CUDA graphs of blocks are recorded and replayed by key."""
     import torch
 
     space, net = network(case)
     sizes = sorted(space.resolutions)[:2]
     first: dict[tuple[int, Any], tuple[Any, Any, Subnet]] = {}
     with torch.no_grad():
-        for subnet in (each.at(size) for each in nets_of(space) for size in sizes):
-            given = [images(subnet), *_run(net, subnet)]
+        for subnet in (choice.at(size) for choice in nets_of(space) for size in sizes):
+            stages = [images(subnet), *_run(net, subnet)]
             for index in range(len(net.blocks)):
                 if (key := net.key(subnet, index)) is None:
                     continue
-                fresh = (given[index], given[index + 1], subnet)
+                fresh = (stages[index], stages[index + 1], subnet)
                 x, y, one = first.setdefault((index, key), fresh)
                 if not torch.allclose(net.run(index, x, subnet, None), y):
-                    told = f"block {index} has one key for {one} and {subnet}"
-                    told += ", and answers one input otherwise"
-                    raise Breach(told, where=line_of(type(net), "key"))
+                    message = f"block {index} has one key for {one} and {subnet}"
+                    message += ", but two outputs for one input"
+                    raise Breach(message, where=line_of(type(net), "key"))
 
 
 @clause(
-    "reachable is true",
+    "reachable names the trained parameters",
     "supernet",
     page=PAGE,
-    expected="the names of the parameters that nets of the space have gradients for, and no more",
+    expected="exactly the parameters that get a gradient in some subnet of the space",
 )
-def reachable_is_true(case: Case) -> None:
-    """Only what a phase can reach is in the optimizer: else decay would wear it away."""
+def reachable_matches_gradients(case: Case) -> None:
+    """Weight decay must not act on parameters that a phase does not train."""
     space, net = network(case)
     for subnet in (space.smallest, space.largest):
         net.zero_grad(set_to_none=True)
         net.activate(subnet)
         net(images(subnet)).square().sum().backward()
         used = {name for name, p in net.named_parameters() if p.grad is not None}
-        told = net.reachable(_alone(space, subnet))
-        for name in sorted(used ^ told):
-            what = "is said to be used" if name in told else "is used"
-            raise Breach(
-                f"{name} {what} by {subnet}, and is not", where=line_of(type(net), "reachable")
-            )
+        listed = net.reachable(_alone(space, subnet))
+        for name in sorted(used ^ listed):
+            what = "has no gradient, but is listed" if name in listed else "is not listed"
+            raise Breach(f"{name} {what} for {subnet}", where=line_of(type(net), "reachable"))
 
 
 def _alone(space: Space, subnet: Subnet) -> Space:
-    """The subspace of a net that chooses alike within each stage."""
+    """The subspace of one subnet that is uniform within each stage."""
     chosen: dict[int, tuple[int, int]] = {}
     for stage, _, kernel, expand in space.active(subnet):
         chosen[stage] = (kernel, expand)
@@ -135,14 +134,14 @@ def _alone(space: Space, subnet: Subnet) -> Space:
 
 
 @clause(
-    "norms are calibrated",
+    "norms names every batch norm",
     "supernet",
     page=PAGE,
-    expected="norms(index) names every batch norm: given the batch's own statistics they change "
-    "nothing",
+    expected="norms(index) names every batch norm: calibrated on one batch, the logits of that "
+    "batch equal those of training mode",
 )
-def norms_are_calibrated(case: Case) -> None:
-    """Scores are those of calibrated nets."""
+def norms_are_complete(case: Case) -> None:
+    """Evaluation calibrates the norms that `norms` names."""
     import torch
 
     from ofa_bench.data.sources.batch import MicroBatch
@@ -152,27 +151,27 @@ def norms_are_calibrated(case: Case) -> None:
     batched = [m for m in net.modules() if isinstance(m, torch.nn.modules.batchnorm._BatchNorm)]
     only(bool(batched), "it has no batch norm")
     for subnet in nets_of(space):
-        given = images(subnet)
-        labels = torch.zeros(len(given), dtype=torch.long)
-        found = calibrate(net, subnet, [MicroBatch(given, labels)])
+        batch = images(subnet)
+        labels = torch.zeros(len(batch), dtype=torch.long)
+        statistics = calibrate(net, subnet, [MicroBatch(batch, labels)])
         net.activate(subnet)
-        with torch.no_grad(), calibrated(net, subnet, found):
-            own = net(given)
+        with torch.no_grad(), calibrated(net, subnet, statistics):
+            logits = net(batch)
         with torch.no_grad():
-            batch = net(given)
-        if not found or not torch.allclose(own, batch, atol=1e-4, rtol=1e-4):
+            expected = net(batch)
+        if not statistics or not torch.allclose(logits, expected, atol=1e-4, rtol=1e-4):
             raise Breach(
-                f"{subnet} answers otherwise when calibrated", where=line_of(type(net), "norms")
+                f"{subnet} gives other logits when calibrated", where=line_of(type(net), "norms")
             )
 
 
 @clause(
-    "the seed makes it",
+    "the seed determines the weights",
     "supernet",
     page=PAGE,
-    expected="the same weights for the same seed, others for another; shared generators untouched",
+    expected="equal weights for equal seeds, others for other seeds; no global generator used",
 )
-def the_seed_makes_it(case: Case) -> None:
+def seed_determines_weights(case: Case) -> None:
     """A run is a function of its seed."""
     import torch
 
@@ -180,9 +179,9 @@ def the_seed_makes_it(case: Case) -> None:
     before = torch.get_rng_state()
     first, again, other = (build(space, CLASSES, seed=seed) for seed in (0, 0, 1))
     if not torch.equal(before, torch.get_rng_state()):
-        raise Breach("building it moves torch's shared generator")
+        raise Breach("building it uses torch's global generator")
     mine, same, strange = (list(net.parameters()) for net in (first, again, other))
     if any(not a.equal(b) for a, b in zip(mine, same, strict=True)):
-        raise Breach("seed 0 gives other weights the second time")
+        raise Breach("seed 0 gives other weights at the second call")
     if all(a.equal(b) for a, b in zip(mine, strange, strict=True)):
         raise Breach("seeds 0 and 1 give the same weights")

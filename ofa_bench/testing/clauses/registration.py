@@ -1,4 +1,4 @@
-"""Clauses on a plugin that is not running: classes, hooks, options."""
+"""Clauses checked without a run: classes, hooks, options, imports."""
 
 from __future__ import annotations
 
@@ -21,19 +21,27 @@ LENGTHS = ("epoch", "epochs", "steps", "iterations", "iters", "warmup", "ramp", 
 CHOSEN = (*FAMILIES, "extra")
 
 
-@clause("its class is found", *CHOSEN, expected="the target of the entry is a class of its family")
-def class_is_found(case: Case) -> None:
-    """Entries are loaded, and are what they are registered as."""
+@clause(
+    "target is a class of its kind",
+    *CHOSEN,
+    expected="the target of the entry is a class of its family",
+)
+def target_is_of_its_kind(case: Case) -> None:
+    """Load the entry and compare its family with the registered kind."""
     cls, kind = case.cls, case.entry.kind
     family = getattr(cls, "family", None)
     if kind in FAMILIES and family != kind:
-        told = f"is a {family} policy" if family else f"is no {families()[kind].__name__}"
-        raise Breach(f"{getattr(cls, '__name__', cls)} {told}", where=line_of(cls))
+        actual = f"is a {family} policy" if family else f"is no {families()[kind].__name__}"
+        raise Breach(f"{getattr(cls, '__name__', cls)} {actual}", where=line_of(cls))
 
 
-@clause("hooks are known", *CHOSEN, expected="every hook it defines is one of its own family's")
-def hooks_are_known(case: Case) -> None:
-    """No misspelt hook, none of another family, none without its mark."""
+@clause(
+    "hooks exist and belong to the family",
+    *CHOSEN,
+    expected="every hook it defines is one of its own family's",
+)
+def hooks_belong_to_family(case: Case) -> None:
+    """No misspelt hook, none of another family, none without @hookimpl."""
     for name, guess in misspelt(case.cls).items():
         raise Breach(f"{name} is no hook; did you mean {guess}?", where=line_of(case.cls, name))
     owners = {hook: family for family, base in families().items() for hook in base.hooks}
@@ -49,52 +57,62 @@ def hooks_are_known(case: Case) -> None:
             raise Breach(f"{hook} belongs to {owner} policies", where=case.where(hook))
 
 
-@clause("options have defaults", *FAMILIES, expected="the policy can be made without any option")
+@clause(
+    "every option has a default", *FAMILIES, expected="the policy can be made without any option"
+)
 def options_have_defaults(case: Case) -> None:
-    """A policy is made by its name alone."""
+    """A policy can be selected by its name alone."""
     try:
         case.cls()
     except Exception as error:
-        told = str(error).splitlines()
-        raise Breach(" ".join(told[:3]), where=line_of(case.cls.Options)) from error
+        lines = str(error).splitlines()
+        raise Breach(" ".join(lines[:3]), where=line_of(case.cls.Options)) from error
 
 
-@clause("options are stored", *FAMILIES, expected="options written as JSON read back the same")
-def options_are_stored(case: Case) -> None:
-    """Records and resumes hold options as JSON."""
+@clause(
+    "options round-trip through JSON",
+    *FAMILIES,
+    expected="options written as JSON read back the same",
+)
+def options_round_trip(case: Case) -> None:
+    """Records and checkpoints hold options as JSON."""
     options = case.cls().options
     where = line_of(type(options))
     try:
         text = json.dumps(options.model_dump(mode="json"))
         again = type(options)(**json.loads(text))
     except Exception as error:
-        told = " ".join(str(error).splitlines()[:2])
-        raise Breach(f"they are not: {type(error).__name__}: {told}", where=where) from error
+        reason = " ".join(str(error).splitlines()[:2])
+        raise Breach(f"they are not JSON: {type(error).__name__}: {reason}", where=where) from error
     if again != options:
-        raise Breach(f"{options!r} came back as {again!r}", where=where)
+        raise Breach(f"{options!r} was read back as {again!r}", where=where)
 
 
-@clause("options are strict", *FAMILIES, expected="an unknown option is refused (derive Options)")
+@clause(
+    "unknown options are refused",
+    *FAMILIES,
+    expected="an unknown option is refused (derive Options)",
+)
 def options_are_strict(case: Case) -> None:
-    """A misspelt option must not be ignored, nor a record's option change later."""
+    """Misspelt options must not be ignored, and options must be immutable."""
     config = case.cls.Options.model_config
     if config.get("extra") != "forbid" or not config.get("frozen"):
         raise Breach(
-            "unknown options are taken, or options can be changed", where=line_of(case.cls.Options)
+            "unknown options are accepted, or options are mutable", where=line_of(case.cls.Options)
         )
 
 
 @clause(
-    "options hold no epochs",
+    "lengths are Durations",
     *FAMILIES,
-    expected="a length is a Duration, which survives --scale: `start: Duration`",
+    expected="a length is a Duration, which --scale can scale: `start: Duration`",
 )
-def options_hold_no_epochs(case: Case) -> None:
-    """A bare count of epochs or steps changes its meaning with the budget."""
+def lengths_are_durations(case: Case) -> None:
+    """A plain number of epochs or steps does not scale with the budget."""
     for name, field in case.cls.Options.model_fields.items():
         if _is_count(field) and set(name.split("_")) & set(LENGTHS) and name != "warmup_from":
             raise Breach(
-                f"option {name!r} is a bare number: {field.default!r}",
+                f"option {name!r} is a plain number: {field.default!r}",
                 where=line_of(case.cls.Options),
             )
 
@@ -105,18 +123,18 @@ def _is_count(field: FieldInfo) -> bool:
 
 
 @clause(
-    "listing is light",
+    "importing it loads no heavy library",
     *CHOSEN,
     "supernet",
     expected="importing it imports neither torch nor numpy (import them under TYPE_CHECKING)",
 )
-def listing_is_light(case: Case) -> None:
-    """`list` and `plan` stay instant with the plugin installed."""
-    only(bool(case.place), "it has no module to import")
-    told = case.crew.imported(case.place)
-    if told.startswith("failed"):
-        raise Breach(f"{case.place} does not import: {told}")
-    if told:
-        module = sys.modules.get(case.place) or inspect.getmodule(case.cls)
-        where = suspect(module, imports_one_of(told.split(",")))
-        raise Breach(f"importing {case.place} imports {told}", where=where)
+def import_is_light(case: Case) -> None:
+    """Keeps `list` and `plan` fast with the plugin installed."""
+    only(bool(case.module), "it has no module to import")
+    loaded = case.crew.imported(case.module)
+    if loaded.startswith("failed"):
+        raise Breach(f"{case.module} cannot be imported: {loaded}")
+    if loaded:
+        module = sys.modules.get(case.module) or inspect.getmodule(case.cls)
+        where = suspect(module, imports_one_of(loaded.split(",")))
+        raise Breach(f"importing {case.module} imports {loaded}", where=where)

@@ -8,7 +8,7 @@ from ofa_bench.draws import Role
 from ofa_bench.errors import PolicyError
 from ofa_bench.planning.compatibility import check_draws
 from ofa_bench.schedule import Budget, Phase
-from ofa_bench.testing.case import Case, draws_of, no_dice, only, probe, replay, told
+from ofa_bench.testing.case import Case, describe, draws_of, no_global_random, only, probe, replay
 from ofa_bench.testing.source_lines import asks_the_process, keeps_a_counter, suspect
 from ofa_bench.testing.verdict import Breach, clause
 
@@ -16,16 +16,19 @@ PHASES, DRAWS = "shrink_phases", "shrink_draws"
 
 
 @clause(
-    "phases are pure", "shrink", hook=PHASES, expected="the same phases whenever they are asked for"
+    "shrink_phases is deterministic",
+    "shrink",
+    hook=PHASES,
+    expected="the same phases on every call",
 )
-def phases_are_pure(case: Case) -> None:
-    """Phases are laid out anew by plans and resumes."""
+def phases_are_deterministic(case: Case) -> None:
+    """Plans and resumed runs ask for phases again."""
     space, budget = case.assembly.space, case.schedule.budget
-    with no_dice(case):
+    with no_global_random(case):
         first = case.assembly.bus.phases(space, budget)
     for bus in (case.assembly.bus, case.again().bus):
         if _listed(bus.phases(space, budget)) != _listed(first):
-            raise Breach("asked again, it answers otherwise", where=suspect_counter(case))
+            raise Breach("a second call gives other phases", where=suspect_counter(case))
 
 
 def _listed(phases: tuple[Phase, ...]) -> list[object]:
@@ -33,13 +36,13 @@ def _listed(phases: tuple[Phase, ...]) -> list[object]:
 
 
 @clause(
-    "phases scale",
+    "phase lengths scale with the budget",
     "shrink",
     hook=PHASES,
-    expected="twice the budget gives phases twice as long (budget.resolve, budget.scaled)",
+    expected="twice the budget gives phases of twice the length (budget.resolve, budget.scaled)",
 )
 def phases_scale(case: Case) -> None:
-    """--scale and matched budgets stretch all phases alike."""
+    """`--scale` and matched budgets scale all phases by one factor."""
     space, budget = case.assembly.space, case.schedule.budget
     short = case.assembly.bus.phases(space, budget)
     long = case.assembly.bus.phases(space, Budget(2 * budget.epochs, budget.reference))
@@ -54,13 +57,13 @@ def phases_scale(case: Case) -> None:
 
 
 @clause(
-    "draws are legal",
+    "draws match the phase",
     "shrink",
     hook=DRAWS,
-    expected="nets of step.phase.space, as many of each role as Phase.passes declares",
+    expected="subnets of step.phase.space, as many of each role as Phase.passes declares",
 )
-def draws_are_legal(case: Case) -> None:
-    """Asked of every step; the engine asks it of each phase's first only."""
+def draws_match_phase(case: Case) -> None:
+    """Checked at every step; training checks only the first step of each phase."""
     bus = case.assembly.bus
     for index in range(case.schedule.steps):
         with case.step(index) as step:
@@ -68,13 +71,13 @@ def draws_are_legal(case: Case) -> None:
 
 
 @clause(
-    "the largest is first",
+    "the largest subnet is drawn first",
     "shrink",
     hook=DRAWS,
-    expected="where the largest net is drawn, it is drawn first: others may learn from it",
+    expected="if the largest subnet is drawn, it is drawn first: others may distill from it",
 )
-def the_largest_is_first(case: Case) -> None:
-    """In-place distillation reads the largest net's logits of the same step."""
+def largest_is_first(case: Case) -> None:
+    """In-place distillation reads the largest subnet's logits of the same step."""
     for index in range(case.schedule.steps):
         with case.step(index) as step:
             roles = [draw.role for draw in draws_of(case.assembly.bus, step)]
@@ -83,31 +86,31 @@ def the_largest_is_first(case: Case) -> None:
 
 
 @clause(
-    "draws are addressed",
+    "randomness comes from step.rng",
     "shrink",
     hook=DRAWS,
     expected="randomness only from step.rng() or step.draw_rng(number)",
 )
-def draws_are_addressed(case: Case) -> None:
-    """Shared generators differ between ranks and after a resume."""
+def randomness_is_addressed(case: Case) -> None:
+    """Global generators differ between ranks and after a resume."""
     for index in range(case.schedule.steps):
-        with case.step(index) as step, no_dice(case, index):
+        with case.step(index) as step, no_global_random(case, index):
             draws_of(case.assembly.bus, step)
 
 
 @clause(
-    "draws are pure",
+    "shrink_draws depends on the step alone",
     "shrink",
     hook=DRAWS,
-    expected="the same nets whenever a step is asked for, in any order, by a fresh policy too",
+    expected="the same subnets for a step in any order of calls, also by a new policy object",
 )
 def draws_are_pure(case: Case) -> None:
-    """A resume, a plan and another rank ask for steps out of order."""
+    """Resumed runs, plans and other ranks ask for steps out of order."""
     steps, schedule = case.schedule.steps, case.schedule
     bus = case.again().bus
     if not case.pure:
-        told_of = [replay(case.again().bus, schedule, 0, steps) for _ in range(2)]
-        first, second = ([draws for draws, _ in each] for each in told_of)
+        replays = [replay(case.again().bus, schedule, 0, steps) for _ in range(2)]
+        first, second = ([draws for draws, _ in steps_answered] for steps_answered in replays)
         asked = list(enumerate(second))
     else:
         first = [draws_of(bus, schedule.step(index)) for index in range(steps)]
@@ -116,25 +119,25 @@ def draws_are_pure(case: Case) -> None:
     for index, draws in sorted(asked, key=lambda pair: pair[0]):
         if draws != first[index]:
             raise Breach(
-                f"drew {told(first[index])} at first, {told(draws)} when asked again",
+                f"drew {describe(first[index])} at first, {describe(draws)} at a later call",
                 step=index,
                 where=suspect_counter(case),
             )
 
 
 def suspect_counter(case: Case) -> str:
-    """The line that most likely makes an answer depend on what was asked before."""
+    """The line that most likely makes an answer depend on earlier calls."""
     return suspect(case.cls, keeps_a_counter) or suspect(case.cls, asks_the_process)
 
 
 @clause(
-    "draws vary",
+    "sampled subnets vary between steps",
     "shrink",
     hook=DRAWS,
-    expected="sampled nets differ from step to step: step.rng(), not a generator of fixed seed",
+    expected="sampled subnets differ between steps: step.rng(), not a generator with a fixed seed",
 )
 def draws_vary(case: Case) -> None:
-    """A generator made with one seed in every step draws one net for ever."""
+    """A generator seeded alike at every step always draws the same subnet."""
     for number, phase in enumerate(case.schedule.phases):
         first, last = case.schedule.edges[number : number + 2]
         if not phase.passes.get(Role.SAMPLED) or phase.space.count < 8 or last - first < 8:
@@ -144,18 +147,18 @@ def draws_vary(case: Case) -> None:
             for index in range(first, last)
         ]
         if len(set(nets)) == 1:
-            raise Breach(f"all steps of phase {phase.name!r} draw the same nets", step=first)
+            raise Breach(f"all steps of phase {phase.name!r} draw the same subnets", step=first)
 
 
 @clause(
-    "probing is declared",
+    "a policy that probes sets pure = False",
     "shrink",
     hook=DRAWS,
-    expected="a policy that probes the network says `pure = False`",
+    expected="`pure = False` in a policy that calls `probe`",
 )
 def probing_is_declared(case: Case) -> None:
-    """Plans and shared beginnings believe what a policy says of itself."""
-    only(case.assembly.recipe.policies["shrink"].pure, "the policy says that it learns")
+    """Plans and shared beginnings rely on the declaration."""
+    only(case.assembly.recipe.policies["shrink"].pure, "the policy declares `pure = False`")
     asked: list[int] = []
     for index in range(case.schedule.steps):
         with case.step(index) as step:
@@ -166,17 +169,17 @@ def probing_is_declared(case: Case) -> None:
 
             draws_of(case.assembly.bus, step, watched)
     if asked:
-        raise Breach("it probes, and says `pure = True`", step=asked[0])
+        raise Breach("it probes, and declares `pure = True`", step=asked[0])
 
 
 @clause(
-    "the seed is heard",
+    "different seeds sample different subnets",
     "shrink",
     hook=DRAWS,
-    expected="what is random differs between seeds (step.rng() is addressed by the seed)",
+    expected="sampled subnets differ between seeds (step.rng() depends on the seed)",
 )
-def the_seed_is_heard(case: Case) -> None:
-    """Runs of several seeds are no replicates if all draw alike."""
+def seeds_differ(case: Case) -> None:
+    """Runs with several seeds are not replicates if all draw the same subnets."""
     sampled = any(p.passes.get(Role.SAMPLED) and p.space.count > 8 for p in case.schedule.phases)
     only(sampled, "nothing is sampled")
     try:
@@ -184,7 +187,7 @@ def the_seed_is_heard(case: Case) -> None:
     except PolicyError as error:
         raise Breach(error.message) from error
     for index in range(case.schedule.steps):
-        own = draws_of(case.assembly.bus, case.schedule.step(index))
-        if own != draws_of(other.bus, other.schedule.step(index)):
+        draws = draws_of(case.assembly.bus, case.schedule.step(index))
+        if draws != draws_of(other.bus, other.schedule.step(index)):
             return
-    raise Breach("seeds 0 and 1 draw the same nets at every step")
+    raise Breach("seeds 0 and 1 draw the same subnets at every step")

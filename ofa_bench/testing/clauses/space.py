@@ -1,4 +1,4 @@
-"""Clauses on spaces and data sets: tables read, counts true, subnets slices."""
+"""Clauses on spaces and data sets: valid tables, exact counts, extractable subnets."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ CLASSES, IMAGES = 7, 4
 PAGE = "docs/own-network.md"
 
 
-@clause("its table is read", "space", "dataset", expected="a TOML table that can be meant")
-def its_table_is_read(case: Case) -> None:
-    """Errors in tables name file and key."""
+@clause("the TOML table is valid", "space", "dataset", expected="a TOML table without errors")
+def table_is_valid(case: Case) -> None:
+    """A table error names file and key."""
     if case.entry.kind == "space":
         space_of(case.entry.name, case.catalogue)
     else:
@@ -30,29 +30,33 @@ def its_table_is_read(case: Case) -> None:
         space_of(spec.space, case.catalogue)
 
 
-@clause("draws belong to it", "space", expected="what is sampled is in the space")
-def draws_belong_to_it(case: Case) -> None:
-    """Sampling and membership agree, and ends cost least and most."""
+@clause(
+    "sampled subnets lie in the space",
+    "space",
+    expected="samples are members, with MACs between the smallest and the largest",
+)
+def samples_lie_in_space(case: Case) -> None:
+    """Sampling and membership agree; smallest and largest bound the MACs."""
     space = space_of(case.entry.name, case.catalogue)
     rng = random.Random(0)
     low, high = space.macs(space.smallest, CLASSES), space.macs(space.largest, CLASSES)
     for _ in range(32):
         net = space.sample(rng)
         if net not in space:
-            raise Breach(f"{net} was sampled and is not in it")
+            raise Breach(f"{net} was sampled and is not in the space")
         if not low <= space.macs(net, CLASSES) <= high:
-            raise Breach(f"{net} costs less than the smallest, or more than the largest")
+            raise Breach(f"{net} has fewer MACs than the smallest, or more than the largest")
 
 
 @clause(
-    "MACs are counted",
+    "MACs and parameters match torch's counts",
     "space",
     "supernet",
     page=PAGE,
-    expected="MACs and parameters told of a subnet are those of the network, by torch's counters",
+    expected="a subnet's computed MACs and parameters equal those that torch counts",
 )
-def macs_are_counted(case: Case) -> None:
-    """Two flops a MAC; parameters by those of the subnet cut out."""
+def macs_match_torch(case: Case) -> None:
+    """Counted on the extracted subnet; one MAC is two FLOPs."""
     import torch
     from torch.utils.flop_counter import FlopCounterMode
 
@@ -63,44 +67,46 @@ def macs_are_counted(case: Case) -> None:
             cut(images(subnet))
         counted = counter.get_total_flops() // (2 * IMAGES)
         if counted != space.macs(subnet, CLASSES):
-            told = space.macs(subnet, CLASSES)
+            computed = space.macs(subnet, CLASSES)
             raise Breach(
-                f"{subnet}: {told:,} MACs are told, {counted:,} are done", where=counting(case)
+                f"{subnet}: {computed:,} MACs computed, {counted:,} counted", where=counting(case)
             )
         held = sum(parameter.numel() for parameter in cut.parameters())
         if held != space.params(subnet, CLASSES):
-            told = space.params(subnet, CLASSES)
+            computed = space.params(subnet, CLASSES)
             raise Breach(
-                f"{subnet}: {told:,} parameters are told, {held:,} held", where=counting(case)
+                f"{subnet}: {computed:,} parameters computed, {held:,} counted",
+                where=counting(case),
             )
 
 
 @clause(
-    "subnets are slices",
+    "extracted subnets match the supernet",
     "space",
     "supernet",
     page=PAGE,
-    expected="a subnet cut out as a net of its own gives the same logits",
+    expected="an extracted subnet gives the same logits as in the supernet",
 )
-def subnets_are_slices(case: Case) -> None:
-    """What is deployed is what was trained."""
+def subnets_match_supernet(case: Case) -> None:
+    """Deployment uses the extracted subnet."""
     import torch
 
     space, net = network(case)
     net = net.double()
     for subnet in nets_of(space):
-        given = images(subnet).double()
+        batch = images(subnet).double()
         net.activate(subnet)
         with torch.no_grad():
-            if not torch.allclose(net(given), extracted(case, net, subnet)(given)):
+            if not torch.allclose(net(batch), extracted(case, net, subnet)(batch)):
                 raise Breach(
-                    f"{subnet} cut out answers otherwise", where=line_of(type(net), "extract")
+                    f"{subnet} gives other logits when extracted",
+                    where=line_of(type(net), "extract"),
                 )
 
 
 def network(case: Case) -> tuple[Space, Any]:
-    """The space, and its supernet: of a network, the first space of its family. No weight is as it
-    was made, since norms that begin as 1 and 0 hide which of their channels are taken."""
+    """The case's space and its supernet. All weights get noise: norms initialised to 1 and 0 would
+    hide which channels a subnet uses."""
     import torch
 
     space = space_of(case.space, case.catalogue)
@@ -113,7 +119,7 @@ def network(case: Case) -> tuple[Space, Any]:
 
 
 def extracted(case: Case, net: Any, subnet: Subnet) -> Any:
-    """A subnet as a module of its own: by the network's `extract`, or the shipped one."""
+    """A subnet as a separate module, by the network's `extract` or that of MBConvNet."""
     from ofa_bench.nets.extract import extract
     from ofa_bench.nets.mbconv import MBConvNet
 
@@ -133,7 +139,7 @@ def nets_of(space: Space) -> list[Subnet]:
 
 
 def images(subnet: Subnet) -> Tensor:
-    """Noise of a subnet's resolution."""
+    """Random images [4, 3, resolution, resolution] for a subnet."""
     import torch
 
     size = subnet.resolution
@@ -141,7 +147,7 @@ def images(subnet: Subnet) -> Tensor:
 
 
 def counting(case: Case) -> str:
-    """The line of what counts a family's subnets; "" where that is the shipped rule."""
+    """The source line of a family's cost rule; "" for the bundled rule."""
     family = space_of(case.space, case.catalogue).table.family
     entry = case.catalogue.get("supernet", family)
     target = entry.about["costs"]

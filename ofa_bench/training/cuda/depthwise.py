@@ -1,4 +1,4 @@
-"""Kernels that a GPU is quicker with than with those torch takes, for the same mathematics."""
+"""A faster GPU kernel for the input gradient of depthwise convolutions."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from torch.overrides import TorchFunctionMode
 
 
 class QuickerKernels(TorchFunctionMode):
-    """Within it a depthwise convolution of stride 1 finds its input's gradient by the kernel that
-    runs forward, which takes half the time of cuDNN's own for channels-last bf16."""
+    """While active, depthwise convolutions of stride 1 compute their input gradient by the forward
+    kernel, in half the time of cuDNN's kernel for channels-last bf16."""
 
     def __torch_function__(
         self,
@@ -36,7 +36,7 @@ def _fits(
     dilation: Any = 1,
     groups: int = 1,
 ) -> bool:
-    """Whether it is depthwise, keeps the size and is odd, so that a flip is all there is to it."""
+    """Whether it is depthwise, size-preserving and odd: the gradient is then a flipped kernel."""
     if bias is not None or x.dim() != 4 or not groups == x.shape[1] == weight.shape[0] > 1:
         return False
     side = weight.shape[-1]
@@ -81,7 +81,7 @@ def _run(x: Tensor, weight: Tensor) -> Tensor:
 
 def _weight_gradient(x: Tensor, weight: Tensor, dy: Tensor) -> Tensor:
     pad = [weight.shape[-1] // 2] * 2
-    found: tuple[Tensor | None, Tensor, Tensor | None] = torch.ops.aten.convolution_backward(
+    gradients: tuple[Tensor | None, Tensor, Tensor | None] = torch.ops.aten.convolution_backward(
         dy, x, weight, None, [1, 1], pad, [1, 1], False, [0, 0], len(weight), [False, True, False]
     )
-    return found[1]
+    return gradients[1]

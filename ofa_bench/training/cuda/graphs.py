@@ -1,8 +1,8 @@
-"""Blocks as a step runs them; on a GPU, one that comes often is recorded and launched as one.
+"""Execution of blocks; on a GPU, frequent blocks are recorded and replayed as CUDA graphs.
 
-Small nets leave a GPU waiting for Python: forward and backward, a block is some seventy kernels of
-a few microseconds each. A CUDA graph of the same kernels is one launch each way. The subnets of a
-step are new, their blocks are not: few (kernel, width) pairs a block make them all.
+Small networks are bound by kernel launches: forward and backward, a block is about seventy kernels
+of a few microseconds. A CUDA graph of them is one launch each way. Subnets differ at every step,
+but their blocks recur: a block has few (kernel, width) pairs.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ if TYPE_CHECKING:
     from ofa_bench.space import Subnet
 
 VARIABLE = "OFA_BENCH_GRAPHS"
-PAYS = 4  # runs of a block in one shape; recording takes the time of about as many
-FULL = 0.8  # of the device's memory in use, beyond which no more is recorded
+PAYS = 4  # runs of a block in one shape before it is recorded, which costs about as much
+FULL = 0.8  # share of the device's memory in use, beyond which nothing more is recorded
 
 Autocast = Callable[[], AbstractContextManager[object]]
 Work = Callable[[], None]
 
 
 class GraphRecorder(Protocol):
-    """Takes a block's index and work; does not do the work, and returns what does whenever called.
+    """Records the work of a block without running it; the returned function runs it.
 
-    RuntimeError where work cannot be recorded. `full`: whether there is no room for more.
+    Raises RuntimeError if the work cannot be recorded. `full`: whether memory for more is lacking.
     """
 
     full: bool
@@ -42,25 +42,25 @@ class GraphRecorder(Protocol):
 
 
 class Blocks:
-    """Runs the blocks of a network under the run's precision."""
+    """Runs the blocks of a network in the run's precision."""
 
-    warm = 1  # runs before its pace is steady
+    warm = 1  # runs before the speed is steady
 
     def __init__(self, net: Supernet, autocast: Autocast = nullcontext) -> None:
         self.net, self.autocast = net, autocast
 
     def run(self, index: int, x: Tensor, subnet: Subnet, generator: Generator | None) -> Tensor:
-        """One block's output."""
+        """The output of one block."""
         with self.autocast():
             return self.net.run(index, x, subnet, generator)
 
 
 class Replays(Blocks):
-    """The same kernels in the same order; those of a block that comes often are recorded.
+    """Runs the same kernels in the same order, with frequent blocks recorded.
 
-    Of a block only one key is under way at a time: draws part at a block and each is done before
-    the next begins. So all keys of a block share memory for what goes in and what backward needs,
-    and an output may be overwritten once the chain has passed on.
+    Only one key of a block is in use at a time: draws branch at a block, and each finishes before
+    the next begins. So all keys of a block share memory for the input and for the backward pass,
+    and an output may be overwritten once the following blocks have run.
     """
 
     warm = PAYS + 1
@@ -69,26 +69,27 @@ class Replays(Blocks):
         self, net: Any, autocast: Autocast = nullcontext, record: GraphRecorder | None = None
     ) -> None:
         super().__init__(net, autocast)
-        # One of any module may act in any block.
-        self._parameters = [each for each in net.parameters() if each.requires_grad]
+        # A block may use parameters of any module.
+        self._parameters = [value for value in net.parameters() if value.requires_grad]
         self._plain = Blocks(net, autocast)
         self._record = record or OnCuda()
-        self._met: Counter[Hashable] = Counter()
-        self._held: dict[Hashable, Replay | None] = {}
+        self._counts: Counter[Hashable] = Counter()
+        self._replays: dict[Hashable, Replay | None] = {}
         self._inputs: dict[Hashable, Tensor] = {}
         self._refused: set[int] = set()
 
     def run(self, index: int, x: Tensor, subnet: Subnet, generator: Generator | None) -> Tensor:
-        """One block's output, good until the same block runs again; the last one's stays."""
+        """The output of one block, valid until the same block runs again; that of the last block
+        stays valid."""
         if generator is not None and index in self.net.stochastic:
             return self._plain.run(index, x, subnet, generator)
         shape = (x.shape, x.stride(), x.dtype, x.requires_grad, torch.is_grad_enabled())
-        place = (index, shape, self.net.key(subnet, index))
-        replay = self._held.get(place)
+        key = (index, shape, self.net.key(subnet, index))
+        replay = self._replays.get(key)
         if replay is None:
-            self._met[place] += 1
-            if self._met[place] >= PAYS and index not in self._refused and not self._record.full:
-                replay = self._held[place] = self._recorded(index, x, subnet, place[:2])
+            self._counts[key] += 1
+            if self._counts[key] >= PAYS and index not in self._refused and not self._record.full:
+                replay = self._replays[key] = self._recorded(index, x, subnet, key[:2])
         if replay is None:
             return self._plain.run(index, x, subnet, None)
         y = replay(x)
@@ -99,13 +100,13 @@ class Replays(Blocks):
         return all(self.net.key(subnet, later) is None for later in after)
 
     def _recorded(self, index: int, x: Tensor, subnet: Subnet, shape: Hashable) -> Replay | None:
-        """The block recorded; None, for good, where it cannot be or then gives other bits."""
+        """The recorded block; None, permanently, if that fails or its output differs."""
         plain = self._plain
         if shape not in self._inputs:
             self._inputs[shape] = torch.empty_like(x).requires_grad_(x.requires_grad)
         try:
             replay = Replay(
-                lambda given: plain.run(index, given, subnet, None),
+                lambda value: plain.run(index, value, subnet, None),
                 self._inputs[shape],
                 self._parameters,
                 lambda work: self._record(index, work),
@@ -114,13 +115,13 @@ class Replays(Blocks):
                 if torch.equal(replay.forward(x), plain.run(index, x.clone(), subnet, None)):
                     return replay
         except RuntimeError:
-            pass  # it waits for the device, draws on what cannot be recorded, or is too large
+            pass  # it synchronizes, uses something that cannot be recorded, or is too large
         self._refused.add(index)
         return None
 
 
 class Replay:
-    """A recorded block: `forward` and, where gradients flow, `backward`, in memory of its own."""
+    """A recorded block: `forward` and, if gradients are enabled, `backward`, in static memory."""
 
     def __init__(
         self,
@@ -145,14 +146,14 @@ class Replay:
             self._y = self._run(self._x)
 
     def _back(self) -> None:
-        """Gradients of the input, and those of the parameters added to where they gather."""
+        """Compute the gradient of the input, and add those of the parameters to their `grad`."""
         inputs = [*([self._x] if self._x.requires_grad else []), *self._parameters]
-        found = list(torch.autograd.grad(self._y, inputs, self._dy, allow_unused=True))
-        self._dx = found.pop(0) if self._x.requires_grad else None
+        grads = list(torch.autograd.grad(self._y, inputs, self._dy, allow_unused=True))
+        self._dx = grads.pop(0) if self._x.requires_grad else None
         sums, new = [], []
-        for owner, grad in zip(self._parameters, found, strict=True):
+        for owner, grad in zip(self._parameters, grads, strict=True):
             if grad is not None:
-                assert owner.grad is not None, "the engine gathers every parameter's gradient"
+                assert owner.grad is not None, "every parameter has a gradient buffer"
                 sums.append(owner.grad)
                 new.append(grad)
         if sums:
@@ -160,28 +161,28 @@ class Replay:
                 torch._foreach_add_(sums, new)
 
     def __call__(self, x: Tensor) -> Tensor:
-        """The output, on the tape where gradients flow."""
+        """The output, recorded by autograd if gradients are enabled."""
         if not self._learns:
             return self.forward(x)
         y: Tensor = _OnTape.apply(self._anchor, x, self)
         return y
 
     def forward(self, x: Tensor) -> Tensor:
-        """The output, off the tape."""
+        """The output, without autograd."""
         with torch.no_grad():
             self._x.copy_(x)
         self._forward()
         return self._y.detach()
 
     def backward(self, dy: Tensor) -> Tensor | None:
-        """The input's gradient; the parameters' are added."""
+        """The gradient of the input; those of the parameters are accumulated."""
         self._dy.copy_(dy)
         self._backward()
         return self._dx
 
 
 class _OnTape(torch.autograd.Function):
-    """A replay to autograd. The anchor stands for the parameters: it only needs a gradient."""
+    """A replay as an autograd function; `anchor` makes autograd call backward."""
 
     @staticmethod
     def forward(ctx: Any, anchor: Tensor, x: Tensor, replay: Replay) -> Tensor:
@@ -192,26 +193,26 @@ class _OnTape(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, dy: Tensor) -> tuple[None, Tensor | None, None]:
         dx = ctx.replay.backward(dy)
-        # A leaf keeps what it is given, while the chain consumes it at once.
+        # A leaf keeps its gradient tensor, while inner nodes consume it at once.
         return None, dx.clone() if ctx.kept and dx is not None else dx, None
 
 
 class OnCuda:
-    """Records kernels as CUDA graphs, with one pool of memory and one stream for all of a block."""
+    """Records CUDA graphs, with one memory pool per block and one stream."""
 
     def __init__(self) -> None:
         self._pools: dict[int, Any] = {}
         self._aside: Any = None
-        # To destroy one would free workspaces that all of a stream share.
+        # Destroying one would free workspaces shared by the stream.
         self._graphs: list[Any] = []
 
     @property
     def full(self) -> bool:
-        """Whether little of the device's memory is left."""
+        """Whether more than FULL of the device's memory is reserved."""
         return torch.cuda.memory_reserved() > FULL * torch.cuda.get_device_properties().total_memory
 
     def __call__(self, index: int, work: Work) -> Work:
-        """The kernels that work launches, as one launch; RuntimeError where that cannot be."""
+        """Record the kernels of `work` as one graph. Raises RuntimeError if that fails."""
         pool = self._pools.setdefault(index, torch.cuda.graph_pool_handle())
         try:
             return self._captured(work, pool)
@@ -231,7 +232,7 @@ class OnCuda:
         self._aside = self._aside or torch.cuda.Stream()  # type: ignore[no-untyped-call]
         self._aside.wait_stream(here)
         with torch.cuda.stream(self._aside):
-            # Other threads, which bring images, go on meanwhile.
+            # Data-loading threads continue meanwhile.
             graph.capture_begin(pool=pool, capture_error_mode="thread_local")
             try:
                 work()
@@ -242,11 +243,11 @@ class OnCuda:
 
 
 def blocks_of(net: Any, device: torch.device, autocast: Autocast, merges: bool = False) -> Blocks:
-    """How a run on this device runs blocks."""
+    """The executor of a network's blocks on a device."""
     return (Replays if replays(device, merges) else Blocks)(net, autocast)
 
 
 def replays(device: torch.device, merges: bool) -> bool:
-    """Whether blocks are recorded: on a GPU, unless `OFA_BENCH_GRAPHS=off`. Gradients that an extra
-    merges go to each draw's own place, which a recording would not know."""
+    """Whether blocks are recorded: on a GPU, unless `OFA_BENCH_GRAPHS=off` or an extra merges
+    gradients, since those go to a different buffer per draw."""
     return device.type == "cuda" and os.environ.get(VARIABLE) != "off" and not merges
