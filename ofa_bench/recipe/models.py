@@ -109,7 +109,7 @@ class Optim(RecipeTable):
     """The optimizer. `lr` holds at batch `lr_batch` and scales linearly with `batch`."""
 
     name: Literal["sgd", "rmsprop"] = "sgd"
-    lr: Number = 0.1
+    lr: Number = Field(default=0.1, gt=0)
     lr_batch: Images = 64
     batch: Images = 64
     norm_batch: Images = 32

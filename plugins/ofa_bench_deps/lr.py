@@ -54,9 +54,7 @@ class Ramped(LrPolicy[RampedOptions]):
             return 1.0
         if o.law == "additive":
             return o.least + (1 - o.least) * (s - 1) / length
-        rate = self.lr_at(step)
-        # Where the largest net's rate is 0 (a base rate or a floor of 0), any share of it is.
-        return s / length * self._target(step, length) / rate if rate else 1.0
+        return s / length * self._target(step, length) / self.lr_at(step)
 
     def _target(self, step: Step, length: int) -> float:
         """η*: the cosine, without floor, one reference epoch past the ramp's end.

@@ -36,6 +36,7 @@ WORDS = [
     ("run --set optim.lr=abc", 2, ["--set optim.lr", "'abc'"]),
     ("run --set optim.lr=nan", 2, ["optim.lr", "finite"]),
     ("run --set optim.lr=-1", 2, ["optim.lr", "-1"]),
+    ("plan --set optim.lr=0", 2, ["optim.lr", "greater than 0"]),
     ("run --set optim.lr=1e999", 2, ["optim.lr", "finite"]),
     ("run --set optim=3", 2, ["optim"]),
     ("run --set space=toy", 2, ["space", "--space NAME"]),

@@ -106,7 +106,7 @@ def test_durations(value: float, text: str) -> None:
 
 
 def test_what_is_not_known_is_a_dash() -> None:
-    shown = (count(None), percent(None), interval(None, None), duration(None), money(None))
+    shown = (count(None), percent(None), interval(None, None, 3), duration(None), money(None))
     assert {*shown, rate(None)} == {"–"}
 
 

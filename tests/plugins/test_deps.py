@@ -6,8 +6,6 @@ from epoch 145, ramp of 5.
 
 from __future__ import annotations
 
-import dataclasses
-import math
 import random
 
 import pytest
@@ -137,13 +135,6 @@ def test_a_late_target_stays_in_the_run(deps_space, lay, roles):
     schedule = lay(shrink, deps_space, 270, 270)
     share = Ramped().lr_share(schedule.step(schedule.edges[1]), roles[Role.SAMPLED])
     assert share == 0.0
-
-
-def test_a_rate_of_zero_is_shared(readme, roles):
-    """With a base rate of 0, every net's rate is 0: no division by it."""
-    still = dataclasses.replace(readme.step(SWITCH), base_lr=0.0)
-    share = Ramped().lr_share(still, roles[Role.SAMPLED])
-    assert math.isfinite(share) and share * Ramped().lr_at(still) == 0
 
 
 def test_ramp_before_or_after_the_switch(deps_space, lay):

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
@@ -19,6 +20,7 @@ T = TypeVar("T")
 LOST = (RuntimeError, ConnectionError, EOFError)
 """What a loader raises if a worker's queue or socket breaks."""
 JOIN = 5.0  # seconds to wait for a killed process
+REPORTED = 2.0  # seconds within which the end of a worker is reported
 
 
 def loaded(loader: DataLoader[T]) -> Generator[T]:
@@ -31,7 +33,7 @@ def loaded(loader: DataLoader[T]) -> Generator[T]:
     try:
         yield from batches
     except LOST as error:
-        if not (_dead(batches) or "DataLoader worker" in str(error)):
+        if not (_dies(batches) or "DataLoader worker" in str(error)):
             raise
         raise DataError(
             f"a process that loads images {_ending(batches)}",
@@ -64,6 +66,14 @@ def _started() -> Iterator[None]:
 
 def _dead(batches: Any) -> list[Any]:
     return [worker for worker in getattr(batches, "_workers", ()) if worker.exitcode]
+
+
+def _dies(batches: Any) -> bool:
+    """Whether a worker is dead. Its socket breaks before the kernel reports its end."""
+    end = time.monotonic() + REPORTED
+    while not (dead := _dead(batches)) and time.monotonic() < end:
+        time.sleep(0.02)
+    return bool(dead)
 
 
 def _ending(batches: Any) -> str:
