@@ -6,10 +6,12 @@ every value is validated. Torch-free.
 
 from __future__ import annotations
 
+import heapq
 import json
 import os
 import stat
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -221,18 +223,14 @@ def _differences(
 
 
 def changed_since(started: str, paths: Sequence[Path]) -> list[str]:
-    """The first few files, at or below these paths, that were modified after a time."""
+    """The files, at or below these paths, that were last modified after a time: the latest few."""
     since = datetime.fromisoformat(started).timestamp()
-    changed: list[str] = []
+    stamps: list[tuple[float, str]] = []
     for path in (file for root in paths for file in _below(root)):
-        try:
-            if path.stat().st_mtime > since:
-                changed.append(str(path))
-        except OSError:
-            continue
-        if len(changed) == LISTED:
-            break
-    return changed
+        with suppress(OSError):
+            stamps.append((path.stat().st_mtime, str(path)))
+    latest = heapq.nlargest(LISTED, (stamp for stamp in stamps if stamp[0] > since))
+    return [path for _, path in latest]
 
 
 def _below(root: Path) -> Iterator[Path]:
