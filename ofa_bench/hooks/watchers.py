@@ -6,6 +6,7 @@ record's notes hold the counts.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -48,11 +49,12 @@ def at(step: Step) -> str:
     return f"at step {step.index} of phase {step.phase.name!r}"
 
 
-class Announcer:
+class Announcer(ABC):
     """One typed method per observer hook."""
 
+    @abstractmethod
     def _tell(self, hook: str, where: str, **values: Any) -> None:
-        raise NotImplementedError
+        """Call a hook of every observer; `where` says when, for messages."""
 
     def run_start(self, run: RunView) -> None:
         """Tell observers that the run begins."""

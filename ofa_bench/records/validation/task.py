@@ -30,7 +30,7 @@ def _spelled(record: Record) -> Iterator[Finding]:
     method = record.method
     policies = (method.shrink, method.lr, method.distill, *method.extras)
     names = {"method.name": method.name, "method.composition": method.composition}
-    names |= {f"the policy {place}": policy.name for place, policy in enumerate(policies)}
+    names |= {f"the policy {number}": policy.name for number, policy in enumerate(policies)}
     for name, text in names.items():
         if not NAME.fullmatch(text):
             yield Finding(name, f"is {text[:80]!a}: names have letters a to z, 0-9 and -_.+")

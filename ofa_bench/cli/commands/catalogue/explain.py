@@ -146,8 +146,8 @@ def _show(document: dict[str, Any]) -> None:
     console.table(["role", ">passes", ">training MACs", ">share"], rows, "cost")
     if document["calls"]:
         lines = [
-            [hook, f"{each['calls']:,}", f"{each['micros'] / each['calls']:.0f}"]
-            for hook, each in document["calls"].items()
+            [hook, f"{row['calls']:,}", f"{row['micros'] / row['calls']:.0f}"]
+            for hook, row in document["calls"].items()
         ]
         console.say()
         console.table(["hook", ">calls", ">µs a call"], lines, "time by hook")
