@@ -1,0 +1,149 @@
+"""A finished run: what it trained, its record, and its network with the images it is scored on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ofa_bench.errors import ResumeError, UsageError
+from ofa_bench.hooks.catalogue import Catalogue
+from ofa_bench.planning.assemble import Assembly, assemble
+from ofa_bench.recipe import Request
+from ofa_bench.records.store import Store
+from ofa_bench.runs.requests import catalogue_for, resume_line
+from ofa_bench.runs.single import Resumption, resumption
+from ofa_bench.space import Space, Subnet
+
+if TYPE_CHECKING:
+    from ofa_bench.data.sources.source import BatchSource
+    from ofa_bench.nets.protocol import Supernet
+    from ofa_bench.records.schema import Record
+    from ofa_bench.training.devices import Devices
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A finished run's supernet with its trained weights, its images, and the ranks that share the
+    work. `assembly` is counted with the images."""
+
+    assembly: Assembly
+    net: Supernet
+    source: BatchSource
+    devices: Devices
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """A finished run before its weights are read; torch is imported by `open` only."""
+
+    begun_run: Resumption
+    catalogue: Catalogue
+    assembly: Assembly
+
+    @property
+    def folder(self) -> Path:
+        """The run's folder."""
+        return self.begun_run.folder
+
+    @property
+    def results(self) -> Path:
+        """The results folder that the run lies in."""
+        return self.folder.resolve().parent.parent
+
+    @property
+    def space(self) -> Space:
+        """The space of the run's network."""
+        return self.assembly.space
+
+    @cached_property
+    def record(self) -> Record | None:
+        """The run's record, if the results folder has it."""
+        try:
+            return Store(self.results).find(self.folder.name).record
+        except UsageError:
+            return None
+
+    def subnet(self, spec: str | Mapping[str, Any]) -> Subnet:
+        """The subnet of a specification, or of a name in the run's record.
+
+        Raises UsageError if it is neither.
+        """
+        try:
+            return self.space.subnet(spec)
+        except UsageError:
+            scores = self.record.scores if self.record is not None else ()
+            recorded = [score.subnet for score in scores if score.name == spec]
+            if not recorded:
+                raise
+            return self.space.subnet(recorded[0])
+
+    @contextmanager
+    def open(self) -> Iterator[Opened]:
+        """The network with its weights and the images, on the run's device.
+
+        Raises ResumeError if the images or the network have changed since the run, DataError where
+        the images cannot be had.
+        """
+        from ofa_bench.evaluation.exact_math import shielded
+        from ofa_bench.runs.runner import build_net, opened
+        from ofa_bench.training.devices import open_devices
+        from ofa_bench.training.weights import load_weights
+
+        asked = _without_start(self.begun_run)
+        with shielded(), open_devices(self.assembly.recipe.execution.device) as devices:
+            assembly, source = opened(asked, self.catalogue, devices)
+            _check(self.begun_run, assembly, source)
+            net = build_net(assembly, self.catalogue, devices)
+            load_weights(net, self.folder)
+            with closing(source):
+                yield Opened(assembly, net, source, devices)
+
+
+def finished_run(
+    name: str, results: str | Path | None = None, *, trust: bool = False, **options: Any
+) -> FinishedRun:
+    """A finished run by name, unique prefix or folder.
+
+    `options` may override `device`, `data_dir`, `workers` and the code and table files, see
+    `resumption`. Raises UsageError if there is no such run; ResumeError if it has no weights yet.
+    """
+    begun_run = resumption(name, results, trust, **options)
+    asked = _without_start(begun_run)
+    catalogue = catalogue_for(asked)
+    assembly = assemble(asked, catalogue)
+    folder = begun_run.folder
+    if not (folder / "weights.safetensors").is_file():
+        raise ResumeError(
+            f"{folder.name} is not finished", resume_line(folder.name, begun_run.asked)
+        )
+    return FinishedRun(begun_run, catalogue, assembly)
+
+
+def _without_start(begun_run: Resumption) -> Request:
+    """The run's request without the weights it began with: its trained ones are used."""
+    return replace(begun_run.asked, init=None, init_head=None)
+
+
+def _check(begun_run: Resumption, assembly: Assembly, source: Any) -> None:
+    """Raise ResumeError if the images, the network or the space differ from the run's."""
+    from ofa_bench.planning.identity import network_hash
+
+    hashes = begun_run.begun.hashes
+    if hashes is None:
+        return
+    code = dict(part.partition(":")[::2] for part in hashes.code)
+    ours = {
+        "images": (hashes.data, source.hash),
+        "network": (code.get("network"), network_hash(assembly)),
+        "space": (code.get("space"), assembly.space.fingerprint()),
+    }
+    changed = [name for name, (then, now) in ours.items() if then != now]
+    if changed:
+        raise ResumeError(
+            f"{begun_run.folder.name} was trained with another {' and another '.join(changed)}",
+            "bring back what it was trained with; --data-dir, --space and --plugin name it",
+        )
