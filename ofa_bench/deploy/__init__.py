@@ -1,1 +1,1 @@
-"""Weights in from elsewhere, and subnets out."""
+"""What a finished run is for: search it, take a subnet out, prove it, measure it, publish it."""

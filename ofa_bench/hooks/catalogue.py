@@ -111,6 +111,18 @@ class Catalogue:
         """A data set: the path of its TOML spec, which describes the layout of its images."""
         self._add("dataset", name, Path(spec))
 
+    def searcher(self, name: str, target: Any) -> None:
+        """What proposes the subnets that a search evaluates, see docs/deploy.md."""
+        self._add("searcher", name, target)
+
+    def device(self, name: str, target: Any) -> None:
+        """What measures the latency of an extracted block or net, see docs/deploy.md."""
+        self._add("device", name, target)
+
+    def exporter(self, name: str, target: Any) -> None:
+        """What writes an extracted subnet in a file format, see docs/deploy.md."""
+        self._add("exporter", name, target)
+
     def supernet(self, family: str, target: Any, *, costs: Any = None) -> None:
         """A network for tables of a family: `build(space, classes, seed=…, **options)`.
 

@@ -15,7 +15,10 @@ from ofa_bench.hooks.hookspecs import TrainingSpec, hook_names
 from ofa_bench.hooks.plugin_file import load_file
 from ofa_bench.hooks.policy import families
 
-KINDS = ("method", "shrink", "lr", "distill", "extra", "space", "dataset", "supernet")
+KINDS = (
+    *("method", "shrink", "lr", "distill", "extra", "space", "dataset", "supernet"),
+    *("searcher", "device", "exporter"),
+)
 
 
 @dataclass(frozen=True)

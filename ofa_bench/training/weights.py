@@ -11,13 +11,13 @@ from typing import Any
 from safetensors.torch import save
 
 from ofa_bench.atomic_io import sha256_file, write_whole
-from ofa_bench.deploy import official
-from ofa_bench.deploy.filling import check_kinds, fill, head_of, refuse_misfit
-from ofa_bench.deploy.reading import read_weights, stripped
 from ofa_bench.errors import UsageError
 from ofa_bench.limits import advice, limit
 from ofa_bench.nets.mbconv import MBConvNet
 from ofa_bench.recipe.starts import split_set
+from ofa_bench.weight_files import official
+from ofa_bench.weight_files.filling import check_kinds, fill, head_of, refuse_misfit
+from ofa_bench.weight_files.reading import read_weights, stripped
 
 
 def save_weights(net: Any, path: Path, classes: Sequence[str]) -> None:

@@ -11,10 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ofa_bench.deploy import official
 from ofa_bench.draws import Draw, Role
 from ofa_bench.nets.mbconv import MBConvNet, build
 from ofa_bench.space import Space, Subnet
+from ofa_bench.weight_files import official
 
 CLASSES = 10
 

@@ -16,12 +16,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ofa_bench.deploy import official
 from ofa_bench.nets.elastic import ElasticNorm
 from ofa_bench.nets.extract import extract
 from ofa_bench.nets.mbconv import MBConvNet, build
 from ofa_bench.nets.order import apply
 from ofa_bench.space import Space, Subnet, load_space
+from ofa_bench.weight_files import official
 
 pytest.importorskip("ofa")
 

@@ -18,7 +18,6 @@ from torch import Tensor
 
 from ofa_bench import api
 from ofa_bench.data.sources.batch import MicroBatch
-from ofa_bench.deploy import official
 from ofa_bench.draws import Draw, Role
 from ofa_bench.losses import Losses
 from ofa_bench.nets.protocol import decays
@@ -27,6 +26,7 @@ from ofa_bench.training.forward_backward import Passes
 from ofa_bench.training.gradients import FlatGradients
 from ofa_bench.training.optimizer import Optimizer
 from ofa_bench.training.teacher import FrozenTeacher
+from ofa_bench.weight_files import official
 from tests.parity.test_network import BATCH, CLASSES, PIXELS, both, seed
 
 pytest.importorskip("ofa")

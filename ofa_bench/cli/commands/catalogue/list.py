@@ -29,6 +29,9 @@ Row = dict[str, Any]
             "lr",
             "distill",
             "extras",
+            "searchers",
+            "devices",
+            "exporters",
             "spaces",
             "datasets",
             "networks",
@@ -41,8 +44,8 @@ Row = dict[str, Any]
 def command(kind: str | None, plugins: tuple[str, ...], as_json: bool) -> None:
     """List what may be named in a command.
 
-    KIND: methods, shrink, lr, distill, extras, spaces, datasets, networks or plugins; all of them
-    without.
+    KIND: methods, shrink, lr, distill, extras, searchers, devices, exporters, spaces, datasets,
+    networks or plugins; all of them without.
     """
     kinds = [kind] if kind else list(LISTS)
     known = _known(plugins)
@@ -166,6 +169,9 @@ LISTS: dict[str, Callable[[Discovery], list[Row]]] = {
     "lr": _policies("lr"),
     "distill": _policies("distill"),
     "extras": _policies("extra"),
+    "searchers": _policies("searcher"),
+    "devices": _policies("device"),
+    "exporters": _policies("exporter"),
     "spaces": _spaces,
     "datasets": _datasets,
     "networks": _policies("supernet"),

@@ -9,10 +9,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ofa_bench.deploy.filling import check_kinds, fill, refuse_misfit
-from ofa_bench.deploy.reading import State, read_weights
 from ofa_bench.errors import UsageError
 from ofa_bench.nets.mbconv import MBConvNet
+from ofa_bench.weight_files.filling import check_kinds, fill, refuse_misfit
+from ofa_bench.weight_files.reading import State, read_weights
 
 _IGNORED = ("running_mean", "running_var", "num_batches_tracked")
 _LAYERS = {

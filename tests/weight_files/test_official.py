@@ -12,10 +12,10 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ofa_bench.deploy import official
 from ofa_bench.errors import UsageError
 from ofa_bench.nets.mbconv import MBConvNet, build
 from ofa_bench.space import Space, load_table
+from ofa_bench.weight_files import official
 
 State = dict[str, Tensor]
 

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ofa_bench.deploy.reading import HINT, some
 from ofa_bench.errors import UsageError
+from ofa_bench.weight_files.reading import HINT, some
 
 FLOATING = (torch.float64, torch.float32, torch.float16, torch.bfloat16)
 MISFIT = "build the network on the space, and with the classes, that the checkpoint is for"

@@ -15,11 +15,11 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ofa_bench.deploy import official
 from ofa_bench.errors import UsageError
 from ofa_bench.nets.mbconv import MBConvNet, build
 from ofa_bench.space import load_space
 from ofa_bench.training.weights import load_weights, start_from
+from ofa_bench.weight_files import official
 
 State = dict[str, Any]
 

@@ -1,0 +1,1 @@
+"""Weight files from elsewhere: read, checked whole, and fitted to a network."""
