@@ -9,10 +9,10 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from ofa_bench.deploy.searching.scored_nets import ScoredNets
 from ofa_bench.deploy.searching.answer import answer
 from ofa_bench.deploy.searching.request import SearchRequest, search_request
-from ofa_bench.deploy.searching.trials import Trials, trials
+from ofa_bench.deploy.searching.scored_nets import ScoredNets
+from ofa_bench.deploy.searching.trials import trials
 from ofa_bench.errors import UsageError
 from ofa_bench.records.searches.schema import SearchRecord
 from ofa_bench.records.searches.store import read_search, search_path, write_search
@@ -65,6 +65,8 @@ def search(
         trust=trust,
         options=options,
     )
+    if asked.warning is not None:
+        watch.note(asked.warning)
     with listening() as stop, ExitStack() as stack, stop.anywhere():
         stop.hint = "what was scored is kept: go on with the same command"
         scores = ScoredNets(asked.run, asked.space, watch, stack)
@@ -74,14 +76,8 @@ def search(
             watch.note("this search was done before: nothing is scored")
             return earlier
         stack.enter_context(scores.alone())
-        record = _searched(asked, question, scores)
-    return record
-
-
-def _searched(asked: SearchRequest, question: dict[str, Any], scores: ScoredNets) -> SearchRecord:
-    done: Trials = trials(asked, scores)
-    record = answer(asked, question, done, scores)
-    write_search(asked.run.results, record)
+        record = answer(asked, question, trials(asked, scores), scores)
+        write_search(asked.run.results, record)
     return record
 
 

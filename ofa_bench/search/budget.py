@@ -12,13 +12,13 @@ from ofa_bench.errors import UsageError
 from ofa_bench.strict import shown
 
 LARGEST = 10**30
-_TEXT = re.compile(
-    r"\s*(\d{1,30}(?:\.\d{0,30})?|\.\d{1,30})(?:e([+-]?\d{1,2}))?\s*([a-z\N{MICRO SIGN}\N{GREEK SMALL LETTER MU}]*)\s*", re.I
-)
+MICRO = ("u", "\N{MICRO SIGN}", "\N{GREEK SMALL LETTER MU}")
+_NUMBER = r"(\d{1,30}(?:\.\d{0,30})?|\.\d{1,30})(?:e([+-]?\d{1,2}))?"
+_TEXT = re.compile(rf"\s*{_NUMBER}\s*([a-z{''.join(MICRO)}]*)\s*", re.IGNORECASE)
 _COUNTS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 _WORDS = ("macs", "mac", "params", "param", "parameters")
 _TIMES = {"": Fraction(1), "ms": Fraction(1), "s": Fraction(1000), "ns": Fraction(1, 10**6)}
-_TIMES |= dict.fromkeys(("us", "\N{MICRO SIGN}s", "\N{GREEK SMALL LETTER MU}s"), Fraction(1, 1000))
+_TIMES |= {f"{letter}s": Fraction(1, 1000) for letter in MICRO}
 _EXAMPLES = {"macs": "3M, 1.5G or 3000000", "params": "900k or 1.2M", "latency": "2ms or 0.5ms"}
 
 

@@ -140,10 +140,12 @@ def _front(record: SearchRecord) -> None:
 
 def _going_on(record: SearchRecord) -> Iterator[str]:
     if record.front or record.budget.value is None:
-        yield f"one of them by name: {command_line('ofa-bench', 'search', record.run, '--macs', '3M')}"
+        line = command_line("ofa-bench", "search", record.run, f"--{record.budget.kind}", "BUDGET")
+        yield f"to name one of them best@BUDGET, search for it: {line}"
         return
     name = nickname(record)
-    yield f"{name} is its name: {command_line('ofa-bench', 'evaluate', record.run, '--subnet', name)}"
+    line = command_line("ofa-bench", "evaluate", record.run, "--subnet", name)
+    yield f"its name is {name}: {line}"
 
 
 def nickname(record: SearchRecord) -> str:

@@ -12,7 +12,6 @@ from ofa_bench.deploy.searching.request import SearchRequest
 from ofa_bench.deploy.searching.scored_nets import ScoredNets
 from ofa_bench.deploy.searching.trials import Trials
 from ofa_bench.records.searches.schema import (
-    PredictorQuality,
     SearchRecord,
     order,
     sealed_search,
@@ -124,9 +123,21 @@ class _Answer:
             "macs_alone": 100 * self.hits[largest] / images,
         }
 
-    def predictor(self) -> PredictorQuality | None:
-        """How well the surrogate tells nets apart; None where every net was scored."""
-        return None
+    def predictor(self) -> dict[str, Any] | None:
+        """How well the surrogate ordered nets that it had not seen; None where there was none."""
+        quality = self.done.quality
+        if quality is None:
+            return None
+        from ofa_bench.search.predictor import ceiling
+
+        recorded = self.asked.run.record
+        scores = recorded.scores if recorded is not None else ()
+        select, test = ([getattr(s, f"top1_{name}") for s in scores] for name in ("select", "test"))
+        return {
+            **{name: getattr(quality, name) for name in ("tau", "low", "high", "tau_macs_alone")},
+            "ceiling": ceiling(select, test) if len(scores) > 1 else None,
+            "nets": quality.nets,
+        }
 
     @cached_property
     def command(self) -> str:

@@ -10,7 +10,6 @@ from typing import Any
 
 from ofa_bench import __version__
 from ofa_bench.atomic_io import sha256_file
-from ofa_bench.errors import UsageError
 from ofa_bench.hooks.catalogue import Entry
 from ofa_bench.recipe.asked import whole
 from ofa_bench.recipe.fingerprint import source_of
@@ -21,7 +20,8 @@ from ofa_bench.search.budget import Budget
 from ofa_bench.search.budget import budget as read_budget
 from ofa_bench.search.costs import COUNTS, AdditiveCost, counted
 from ofa_bench.search.dynamic import cheapest, dearest, infeasible
-from ofa_bench.search.searcher import Problem, Searcher
+from ofa_bench.search.latency_table import LatencyTable, load_latency_table
+from ofa_bench.search.searcher import Problem
 from ofa_bench.space import Space
 
 WHOLE = 5_000  # nets of a space that is scored whole unless `evaluations` says otherwise
@@ -42,6 +42,7 @@ class SearchRequest:
     top: int
     evaluations: int
     seed: int
+    warning: str | None = None
 
     @property
     def space(self) -> Space:
@@ -81,11 +82,6 @@ class SearchRequest:
     def problem(self, budget: float) -> Problem:
         """The problem of one budget, as searchers are asked it."""
         return Problem(self.space, self.cost, budget, self.classes, self.macs)
-
-    def searcher(self) -> Searcher:
-        """The searcher that was chosen. Raises PluginError where it cannot be loaded."""
-        made: Searcher = self.entry.load()()
-        return made
 
     def question(self, weights: str, data: str) -> dict[str, Any]:
         """The fields of the search's record that are known beforehand, as JSON values."""
@@ -139,16 +135,25 @@ def search_request(
     entry = run.catalogue.get("searcher", searcher)
     space, classes = run.assembly.trained, run.assembly.classes
     table = Path(budget["table"]) if budget.get("table") is not None else None
-    cost = counted(space, wanted.kind, classes) if table is None else latencies(table, run)
+    warning = None
+    if table is None:
+        cost = counted(space, wanted.kind, classes)
+    else:
+        measured = latencies(table, run)
+        cost, warning = measured.cost(), measured.poor()
     if wanted.value is not None and cheapest(space, cost) > wanted.value:
         raise infeasible(space, cost, wanted.value)
     if evaluations is None:
         small = space.count * len(space.listed) <= WHOLE
         evaluations = EVALUATIONS if wanted.value is not None else FRONT_EVALUATIONS
         evaluations = space.count * len(space.listed) if small else evaluations
-    return SearchRequest(run, wanted, cost, table, entry, top, evaluations, seed)
+    return SearchRequest(run, wanted, cost, table, entry, top, evaluations, seed, warning)
 
 
-def latencies(table: Path, run: FinishedRun) -> AdditiveCost:
-    """The latencies of a table. Raises UsageError where it is none, or of another space."""
-    raise UsageError("latency tables are not read yet", "search with --macs or --params")
+def latencies(file: Path, run: FinishedRun) -> LatencyTable:
+    """The latency table of a file. Raises UsageError where it is none, or of another space."""
+    table = load_latency_table(file)
+    assembly = run.assembly
+    shortcuts = assembly.science.net.shortcuts
+    table.check_fits(assembly.trained, assembly.classes, shortcuts=shortcuts)
+    return table

@@ -1,11 +1,10 @@
-"""Scores of a finished run's subnets, kept on disk as they come. Torch is imported to score only."""
+"""Scores of a finished run's subnets, kept on disk as they come; torch is imported to score."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, ValidationError
@@ -168,7 +167,7 @@ class ScoredNets:
         self.hits[split][self._space.subnet(values)] = hits
 
     def _write(self) -> None:
-        values = {
+        values: dict[str, Any] = {
             "schema": FORMAT,
             "run": self._run.folder.name,
             "weights": self.weights,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from math import ceil
 
@@ -12,7 +12,8 @@ from ofa_bench.deploy.searching.scored_nets import ScoredNets
 from ofa_bench.errors import PluginError
 from ofa_bench.hooks.catalogue import Entry
 from ofa_bench.search.dynamic import BestSubnets
-from ofa_bench.search.searcher import Problem
+from ofa_bench.search.predictor import PredictorQuality
+from ofa_bench.search.searcher import Problem, Searcher
 from ofa_bench.space import Space, Subnet
 
 ROUNDS = 8  # in which a searcher is asked, each time with the scores so far
@@ -22,11 +23,13 @@ BASELINE = "random"  # the searcher that every other one must beat
 
 @dataclass(frozen=True)
 class Trials:
-    """The scored subnets in the order they were proposed; `macs_alone` by budget."""
+    """The scored subnets in the order they were proposed, and what the searcher's surrogate of
+    accuracy was worth, where it had one."""
 
     searcher: tuple[Subnet, ...]
     random: tuple[Subnet, ...]
     macs_alone: tuple[Subnet, ...]
+    quality: PredictorQuality | None = None
 
 
 def trials(asked: SearchRequest, scores: ScoredNets) -> Trials:
@@ -43,12 +46,14 @@ def trials(asked: SearchRequest, scores: ScoredNets) -> Trials:
         ]
         return Trials(nets, (), tuple(dict.fromkeys(alone)))
     problems = [asked.problem(budget) for budget in asked.budgets]
-    chosen = proposals(asked.entry, problems, asked.evaluations, asked.seed, scores)
+    searcher: Searcher = asked.entry.load()()
+    chosen = proposals(asked.entry, searcher, problems, asked.evaluations, asked.seed, scores)
     baseline = asked.run.catalogue.get("searcher", BASELINE)
-    drawn = proposals(baseline, problems, len(chosen), asked.seed, scores)
+    drawn = proposals(baseline, baseline.load()(), problems, len(chosen), asked.seed, scores)
     alone = [most_macs(problem) for problem in problems]
     scores.select(alone)
-    return Trials(chosen, drawn, tuple(dict.fromkeys(alone)))
+    quality = getattr(searcher, "quality", None)
+    return Trials(chosen, drawn, tuple(dict.fromkeys(alone)), quality)
 
 
 def every_net(space: Space) -> Iterator[Subnet]:
@@ -66,6 +71,7 @@ def most_macs(problem: Problem) -> Subnet:
 
 def proposals(
     entry: Entry,
+    searcher: Searcher,
     problems: Sequence[Problem],
     evaluations: int,
     seed: int,
@@ -75,7 +81,6 @@ def proposals(
 
     It is told the scores of its own proposals only, so what is on disk changes no answer.
     """
-    searcher = entry.load()()
     known: dict[Subnet, float] = {}
     for index, problem in enumerate(problems):
         rng = seeding.rng("search", entry.name, problem.cost.kind, problem.budget, seed)
@@ -93,7 +98,7 @@ def proposals(
     return tuple(known)
 
 
-def _noted(name: str, done: int, of: int):  # type: ignore[no-untyped-def]
+def _noted(name: str, done: int, of: int) -> Callable[[int], str]:
     return lambda count: f"{name}: scoring {count} subnets, after {done} of {of}"
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from math import sqrt
 from typing import Any, Literal
 
@@ -88,7 +88,7 @@ class SearchBaselines(Part):
     macs_alone: SearchedNet | None = None
 
 
-class PredictorQuality(Part):
+class PredictorRecord(Part):
     """Kendall's tau of the surrogate on nets that it was not fitted to, with a 95 % interval; of
     MACs alone on the same nets; and of select against test accuracy, which no predictor passes."""
 
@@ -146,7 +146,7 @@ class SearchRecord(Part):
     top: tuple[SearchedNet, ...] = Field(max_length=MOST_TOP)
     front: tuple[FrontNet, ...] = Field(default=(), max_length=1000)
     baselines: SearchBaselines
-    predictor: PredictorQuality | None
+    predictor: PredictorRecord | None
     trials: SearchTrials
     scored: tuple[SelectHits, ...] = Field(max_length=2 * MOST_NETS)
     question: Hash

@@ -160,10 +160,10 @@ def _answer(record: SearchRecord, ranked: Sequence[_Ranked]) -> Iterator[Finding
         yield Finding("best", "is not the best scored net inside the budget")
     if [net.subnet for net in record.top] != names[: record.wanted]:
         yield Finding("top", "are not the best scored nets inside the budget")
-    for way, net in ways.items():
+    for way, baseline in ways.items():
         indices = set(getattr(record.trials, way))
         best = next((other.values for other in inside if other.index in indices), None)
-        if (net.subnet if net is not None else None) != best:
+        if (baseline.subnet if baseline is not None else None) != best:
             yield Finding(f"baselines.{way}", "is not the best of its scored nets")
     by = next((w for w in WAYS if inside[0].index in getattr(record.trials, w)), None)
     if record.best_by != by:
@@ -180,8 +180,11 @@ def _net(
     images = record.images
     low, high = wilson(match.hits, images.select)
     values: dict[str, Any] = {
-        **{"name": str(match.subnet), "macs": match.macs, "params": match.params},
-        **{"top1_select": 100 * match.hits / images.select, "select_low": low},
+        "name": str(match.subnet),
+        "macs": match.macs,
+        "params": match.params,
+        "top1_select": 100 * match.hits / images.select,
+        "select_low": low,
         "select_high": high,
     }
     if net.top1_test is not None:
