@@ -11,13 +11,14 @@ from ofa_bench.deploy.searching.request import SearchRequest
 from ofa_bench.deploy.searching.scored_nets import ScoredNets
 from ofa_bench.errors import PluginError
 from ofa_bench.hooks.catalogue import Entry
-from ofa_bench.search.dynamic import BestSubnets
+from ofa_bench.search.affordable import AffordableSubnets
+from ofa_bench.search.exact import largest_inside
 from ofa_bench.search.predictor import PredictorQuality
 from ofa_bench.search.searcher import Problem, Searcher
 from ofa_bench.space import Space, Subnet
 
 ROUNDS = 8  # in which a searcher is asked, each time with the scores so far
-LARGEST_ROUND = 64
+LEAST_ROUND, LARGEST_ROUND = 8, 64
 BASELINE = "random"  # the searcher that every other one must beat
 
 
@@ -64,9 +65,8 @@ def every_net(space: Space) -> Iterator[Subnet]:
 
 
 def most_macs(problem: Problem) -> Subnet:
-    """The subnet of most MACs inside the budget: what MACs alone would choose."""
-    most = problem.budget
-    return BestSubnets(problem.space, problem.cost, problem.macs, most=most).best(most).subnet
+    """The subnet of most MACs inside the budget, as near as can be had: what MACs alone choose."""
+    return largest_inside(problem, AffordableSubnets(problem.space, problem.cost, problem.budget))
 
 
 def proposals(
@@ -85,7 +85,7 @@ def proposals(
     for index, problem in enumerate(problems):
         rng = seeding.rng("search", entry.name, problem.cost.kind, problem.budget, seed)
         goal = evaluations * (index + 1) // len(problems)
-        size = min(LARGEST_ROUND, max(1, ceil((goal - len(known)) / ROUNDS)))
+        size = min(LARGEST_ROUND, max(LEAST_ROUND, ceil((goal - len(known)) / ROUNDS)))
         while len(known) < goal:
             count = min(size, goal - len(known))
             nets = searcher.propose(problem, dict(known), count, rng)
