@@ -16,6 +16,7 @@ from ofa_bench.deploy.searching.trials import trials
 from ofa_bench.errors import UsageError
 from ofa_bench.records.searches.schema import SearchRecord
 from ofa_bench.records.searches.store import read_search, search_path, write_search
+from ofa_bench.runs.finished import finished_run
 from ofa_bench.runs.single import find_run
 from ofa_bench.training.callbacks import Progress, Silent
 from ofa_bench.training.interrupts import listening
@@ -48,23 +49,25 @@ def search(
     best alone is scored on test, once. `options` may override `device`, `data_dir`, `workers` and
     the code and table files of the run.
 
-    What is scored is kept under `searches/<run>/` of the results folder, and the answer beside it:
-    the same search twice scores nothing twice, and one that was cut off goes on. Raises UsageError
+    Scores are kept under `searches/<run>/` of the results folder, and the answer beside them: the
+    same search twice scores nothing twice, and one that was cut off goes on. Raises UsageError
     where the budget cannot be read or met, or the run, searcher or table is not there or does not
     fit; ResumeError where the run is not finished or its images have changed; Interrupted.
     """
-    watch = progress or Silent()
+    limits = {"macs": macs, "params": params, "latency": latency, "front": front, "table": table}
     asked = search_request(
-        run,
-        budget={"macs": macs, "params": params, "latency": latency, "front": front, "table": table},
+        lambda: finished_run(run, results, trust=trust, **options),
+        limits,
         top=top,
         evaluations=evaluations,
         searcher=searcher,
         seed=seed,
-        results=results,
-        trust=trust,
-        options=options,
     )
+    return answered(asked, progress or Silent())
+
+
+def answered(asked: SearchRequest, watch: Progress) -> SearchRecord:
+    """The record of a search: the one that is there, or a new one. Raises as `search`."""
     if asked.warning is not None:
         watch.note(asked.warning)
     with listening() as stop, ExitStack() as stack, stop.anywhere():

@@ -23,7 +23,7 @@ _EXAMPLES = {"macs": "3M, 1.5G or 3000000", "params": "900k or 1.2M", "latency":
 
 
 @dataclass(frozen=True)
-class Budget:
+class CostBudget:
     """The most that a subnet may cost: `kind` is "macs", "params" or "latency" (in milliseconds).
 
     Without a `value` it stands for every budget: the whole front.
@@ -59,7 +59,7 @@ def budget(
     latency: Any = None,
     front: bool = False,
     table: Any = None,
-) -> Budget:
+) -> CostBudget:
     """The budget that these options name. Raises UsageError unless there is exactly one.
 
     `front`: every budget, of MACs, or of latency where there is a `table`.
@@ -72,17 +72,17 @@ def budget(
             "name one of --macs 3M, --params 1M, --latency 2ms --table FILE, or --front",
         )
     if front:
-        return Budget("macs" if table is None else "latency", None)
+        return CostBudget("macs" if table is None else "latency", None)
     ((kind, value),) = limits.items()
     if (kind == "latency") != (table is not None):
         raise UsageError(
             "a latency is looked up in a table, and a table is for latencies",
             "write --latency 2ms --table FILE; `ofa-bench latency measure` makes the file",
         )
-    return Budget(kind, amount(value, kind))
+    return CostBudget(kind, amount(value, kind))
 
 
-def named(text: str) -> Budget:
+def named(text: str) -> CostBudget:
     """The budget in a name such as `best@3M`, `best@2ms` or `best@1Mparams`: what follows the `@`.
 
     Raises UsageError where that is no budget.
@@ -94,7 +94,7 @@ def named(text: str) -> Budget:
         kind = "latency"
     elif unit.lstrip("kmgt").startswith("param"):
         kind = "params"
-    return Budget(kind, amount(text, kind))
+    return CostBudget(kind, amount(text, kind))
 
 
 def _number(value: Any, kind: str) -> Fraction | None:

@@ -31,7 +31,7 @@ from ofa_bench.records.searches.schema import (
 from ofa_bench.records.searches.store import read_search, search_text
 from ofa_bench.records.searches.validate import validate_search
 from ofa_bench.runs.finished import finished_run
-from ofa_bench.search.budget import Budget, amount, budget, named
+from ofa_bench.search.budget import CostBudget, amount, budget, named
 from ofa_bench.space import Space, Subnet, load_space
 from tests.running import ended, started, until, words
 
@@ -280,13 +280,13 @@ def test_runs_that_cannot_be_searched(copy: Path, capsys: pytest.CaptureFixture[
 def test_budgets_are_read(text: Any, kind: str, value: float) -> None:
     assert amount(text, kind) == value
     if kind != "latency":
-        assert budget(**{kind: text}) == Budget(kind, value)
+        assert budget(**{kind: text}) == CostBudget(kind, value)
 
 
 def test_names_of_budgets() -> None:
-    assert named("3M") == Budget("macs", 3_000_000)
-    assert named("2ms") == Budget("latency", 2.0)
-    assert named("1Mparams") == Budget("params", 1_000_000)
+    assert named("3M") == CostBudget("macs", 3_000_000)
+    assert named("2ms") == CostBudget("latency", 2.0)
+    assert named("1Mparams") == CostBudget("params", 1_000_000)
     with pytest.raises(UsageError):
         named("much")
 

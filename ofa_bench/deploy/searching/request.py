@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -15,8 +15,8 @@ from ofa_bench.recipe.asked import whole
 from ofa_bench.recipe.fingerprint import source_of
 from ofa_bench.records.searches.schema import MOST_NETS, MOST_TOP, question_hash
 from ofa_bench.records.tables import carried
-from ofa_bench.runs.finished import FinishedRun, finished_run
-from ofa_bench.search.budget import Budget
+from ofa_bench.runs.finished import FinishedRun
+from ofa_bench.search.budget import CostBudget
 from ofa_bench.search.budget import budget as read_budget
 from ofa_bench.search.costs import COUNTS, AdditiveCost, counted
 from ofa_bench.search.dynamic import cheapest, dearest, infeasible
@@ -35,7 +35,7 @@ class SearchRequest:
     """A search that can be carried out: its run, costs and budget, and who proposes the nets."""
 
     run: FinishedRun
-    budget: Budget
+    budget: CostBudget
     cost: AdditiveCost
     table: Path | None
     entry: Entry
@@ -114,39 +114,39 @@ class SearchRequest:
 
 
 def search_request(
-    name: str,
+    opened: Callable[[], FinishedRun],
+    limits: Mapping[str, Any],
     *,
-    budget: Mapping[str, Any],
     top: int,
     evaluations: int | None,
     searcher: str,
     seed: int,
-    results: str | Path | None,
-    trust: bool,
-    options: Mapping[str, Any],
 ) -> SearchRequest:
-    """The search of these options. Raises UsageError or ResumeError, see `deploy.search.search`."""
-    wanted = read_budget(**budget)
+    """The search of a run that `opened` gives, within one of the `limits`.
+
+    Raises UsageError or ResumeError, see `deploy.search.search`.
+    """
+    wanted = read_budget(**limits)
     top = whole("top", top, 1, MOST_TOP)
     seed = whole("seed", seed, 0, 2**31 - 1)
     if evaluations is not None:
         evaluations = whole("evaluations", evaluations, 1, MOST_NETS)
-    run = finished_run(name, results, trust=trust, **options)
+    run = opened()
     entry = run.catalogue.get("searcher", searcher)
-    space, classes = run.assembly.trained, run.assembly.classes
-    table = Path(budget["table"]) if budget.get("table") is not None else None
+    space = run.assembly.trained
+    table = Path(limits["table"]) if limits["table"] is not None else None
     warning = None
     if table is None:
-        cost = counted(space, wanted.kind, classes)
+        cost = counted(space, wanted.kind, run.assembly.classes)
     else:
         measured = latencies(table, run)
         cost, warning = measured.cost(), measured.poor()
     if wanted.value is not None and cheapest(space, cost) > wanted.value:
         raise infeasible(space, cost, wanted.value)
     if evaluations is None:
-        small = space.count * len(space.listed) <= WHOLE
+        nets = space.count * len(space.listed)
         evaluations = EVALUATIONS if wanted.value is not None else FRONT_EVALUATIONS
-        evaluations = space.count * len(space.listed) if small else evaluations
+        evaluations = nets if nets <= WHOLE else evaluations
     return SearchRequest(run, wanted, cost, table, entry, top, evaluations, seed, warning)
 
 

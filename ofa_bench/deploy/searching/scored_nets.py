@@ -14,7 +14,7 @@ from ofa_bench.errors import ResumeError, UsageError
 from ofa_bench.locks import exclusive
 from ofa_bench.records.bounds import check_bounds
 from ofa_bench.records.parts import Count, Hash, Part
-from ofa_bench.records.searches.schema import Images, SelectHits
+from ofa_bench.records.searches.schema import SelectHits, SplitSizes
 from ofa_bench.records.searches.store import search_folder
 from ofa_bench.records.store import read_bytes
 from ofa_bench.runs.finished import FinishedRun, Opened
@@ -42,7 +42,7 @@ class ScoreFile(Part):
     run: str = Field(max_length=100)
     weights: Hash
     data: str = Field(max_length=1000)
-    images: Images
+    images: SplitSizes
     torch: str = Field(max_length=100)
     select: tuple[SelectHits, ...] = Field(max_length=200_000)
     test: tuple[TestHits, ...] = Field(max_length=200_000)
@@ -64,7 +64,7 @@ class ScoredNets:
         key = digest(self.weights, self.data)[:16]
         self.path = search_folder(run.results, run.folder.name) / "scores" / f"{key}.json"
         self.hits: dict[Split, dict[Subnet, int]] = {"select": {}, "test": {}}
-        self.images = Images(select=0, test=0)
+        self.images = SplitSizes(select=0, test=0)
         self.torch = ""
         self.scored_now = 0
         self.note: Callable[[int], str] = lambda count: f"scoring {count} subnets"
@@ -126,8 +126,8 @@ class ScoredNets:
         if self._opened is None:
             self._opened = self._stack.enter_context(self._run.open())
             sizes = self._opened.source.sizes
-            images = Images(select=sizes["select"], test=sizes["test"])
-            if self.images not in (images, Images(select=0, test=0)):
+            images = SplitSizes(select=sizes["select"], test=sizes["test"])
+            if self.images not in (images, SplitSizes(select=0, test=0)):
                 raise ResumeError(
                     f"{self.path}: was made of {self.images.select} select and "
                     f"{self.images.test} test images, and here are others",

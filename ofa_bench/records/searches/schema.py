@@ -24,7 +24,7 @@ QUESTION = (
 Z = 1.959963984540054  # of a 95 % interval
 
 
-class Images(Part):
+class SplitSizes(Part):
     """How many images the select and test splits hold."""
 
     select: Count
@@ -132,7 +132,7 @@ class SearchRecord(Part):
     searched: dict[str, Any]
     table: SpaceTable | None = None
     classes: int = Field(gt=0, le=10**6)
-    images: Images
+    images: SplitSizes
     budget: SearchBudget
     searcher: SearcherUsed
     seed: int = Field(ge=0, lt=2**31)
