@@ -1,0 +1,1 @@
+"""Commands for what a finished run is for."""
