@@ -74,11 +74,11 @@ def _cells(standing: Standing) -> list[Cell]:
 
 def preface(board: Board) -> str:
     """What the numbers are, and what they cannot show."""
-    low, high = board.range
+    about = f" {board.axis.about[:1].upper()}{board.axis.about[1:]}." if board.axis.about else ""
     return (
-        f"Mean Pareto accuracy over budgets of {count(low)} to {count(high)} MACs, the range that "
+        f"Mean Pareto accuracy over budgets of {board.axis.span(*board.range)}, the range that "
         f"all rows cover, with its 95 % interval over seeds. Rank is 1 + the rows that beat it. "
-        f"In this board, {board.detectable_text}."
+        f"In this board, {board.detectable_text}.{about}"
     )
 
 

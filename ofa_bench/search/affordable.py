@@ -86,6 +86,10 @@ class AffordableSubnets:
                 return net
         return None
 
+    def left(self, known: Collection[Subnet]) -> list[Subnet] | None:
+        """The nets that are not `known`, the cheapest first; None if they are not listed."""
+        return None if self.few is None else [net for net in self.few if net not in known]
+
     def fresh(
         self,
         rng: random.Random,
@@ -94,13 +98,10 @@ class AffordableSubnets:
         low: float | None = None,
     ) -> list[Subnet]:
         """At most `count` samples, none twice and none of `known`; fewer if hardly any is left."""
-        if self.few is not None:
-            floor = self.least if low is None else low
-            left = [
-                net
-                for net in self.few
-                if net not in known and self.cost.of(self.space, net) >= floor
-            ]
+        left = self.left(known)
+        if left is not None:
+            if low is not None:
+                left = [net for net in left if self.cost.of(self.space, net) >= low]
             return rng.sample(left, min(count, len(left)))
         nets: dict[Subnet, None] = {}
         for _ in range(20 * count):

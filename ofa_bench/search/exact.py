@@ -46,12 +46,10 @@ class ExactSearcher:
         if self._problem is not problem:
             self._inside = AffordableSubnets(problem.space, problem.cost, problem.budget)
             self._problem = problem
-        few = self._inside.few
-        if few is not None:
-            left = [net for net in few if net not in scored]
-            if len(left) <= count:
-                self.note = f"all {len(few)} nets inside the budget are evaluated"
-                return left
+        left = self._inside.left(scored)
+        if left is not None and len(left) <= count:
+            self.note = "all nets inside the budget are evaluated"
+            return left
         if len(scored) < max(FIRST, LEAST_NETS):
             self.note = "nets spread over the budget: too few are evaluated for a prediction"
             return self._spread(problem, scored, count, rng)

@@ -36,6 +36,9 @@ class Nsga2Searcher:
         if self._problem is not problem:
             self._inside = AffordableSubnets(problem.space, problem.cost, problem.budget)
             self._problem = problem
+        left = self._inside.left(scored)
+        if left is not None and len(left) <= count:
+            return left
         nets: list[Subnet] = []
         if len(scored) >= 2:
             nets = self._bred(problem, scored, count, rng)
@@ -49,7 +52,12 @@ class Nsga2Searcher:
         nets: dict[Subnet, None] = {}
         for _ in range(OFFSPRING):
             brood = algorithm.mating.do(
-                algorithm.problem, algorithm.pop, count, algorithm=algorithm
+                algorithm.problem,
+                algorithm.pop,
+                count,
+                random_state=algorithm.random_state,
+                n_max_iterations=2,
+                algorithm=algorithm,
             )
             for child in brood:
                 net = genes.subnet(child.X)

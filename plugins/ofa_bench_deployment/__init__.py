@@ -11,3 +11,6 @@ def register(catalogue: Catalogue) -> None:
     catalogue.searcher("exact", "ofa_bench.search.exact:ExactSearcher")
     catalogue.searcher("random", "ofa_bench.search.random_search:RandomSearcher")
     catalogue.searcher("nsga2", "ofa_bench.search.nsga2:Nsga2Searcher")
+    catalogue.device("torch-cpu", "ofa_bench.deploy.latency.devices:TorchCpu")
+    catalogue.device("onnx-cpu", "ofa_bench.deploy.latency.onnx_cpu:OnnxCpu")
+    catalogue.device("cuda", "ofa_bench.deploy.latency.devices:Cuda")

@@ -68,9 +68,8 @@ def main() -> None:
     options = parser.parse_args()
     results = winners(options)
     print(f"\n{options.run}, {options.macs} MACs, {options.evaluations} evaluations")
-    print(
-        "| searcher | n | best on select, % | over random, points | worse than random | its test, % |"
-    )
+    head = ("searcher", "n", "best on select, %", "over random, points", "worse", "its test, %")
+    print(f"| {' | '.join(head)} |")
     print("|---|---|---|---|---|---|")
     for name, pairs in sorted(results.items(), key=lambda item: -fmean(s for s, _ in item[1])):
         gains = [ours[0] - drawn[0] for ours, drawn in zip(pairs, results["random"], strict=True)]
@@ -78,9 +77,8 @@ def main() -> None:
         spread = f" ({gain.low:+.2f} to {gain.high:+.2f})" if gain.low is not None else ""
         worse = f"{sum(value < 0 for value in gains)} of {len(gains)}"
         select, test = (fmean(pair[index] for pair in pairs) for index in (0, 1))
-        print(
-            f"| {name} | {len(pairs)} | {select:.2f} | {gain.mean:+.2f}{spread} | {worse} | {test:.2f} |"
-        )
+        cells = (name, len(pairs), f"{select:.2f}", f"{gain.mean:+.2f}{spread}", worse)
+        print(f"| {' | '.join(map(str, cells))} | {test:.2f} |")
 
 
 if __name__ == "__main__":

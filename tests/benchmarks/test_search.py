@@ -1,53 +1,82 @@
-"""What a search's scoring takes: rounds of many subnets against one subnet after another."""
+"""What a front costs in the spaces shipped, and how searchers compare on made-up accuracies."""
 
 from __future__ import annotations
 
-import random
-import time
-from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
-from ofa_bench import api
-from ofa_bench.evaluation.score import score
-from ofa_bench.runs.finished import finished_run
-from ofa_bench.search.costs import counted
+from ofa_bench.search.costs import AdditiveCost, counted
+from ofa_bench.search.dynamic import BestSubnets, cheapest, dearest
+from ofa_bench.search.exact import ExactSearcher, largest_inside
+from ofa_bench.search.nsga2 import Nsga2Searcher
 from ofa_bench.search.random_search import RandomSearcher
-from ofa_bench.search.searcher import Problem
+from ofa_bench.space.space import Space, load_space
+from tests.search.enumeration import additive
+from tests.search.landscape import Landscape, problem_at, search
 
-from .timing import FULL, Table, race
+from .timing import FULL
 
-NETS, ROUND = 200 if FULL else 100, 25
-
-
-@pytest.fixture(scope="module")
-def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("search") / "results"
-    for space in ("toy", "laptop-8"):
-        api.run(method="bignas", space=space, epochs=1, results=str(folder))
-    return folder
+SPACES = ("toy", "laptop-8", "laptop-32", "mobilenetv3", "mobilenetv3-ofa")
+CLASSES = 1000
 
 
-def test_scoring_in_rounds(table: Table, results: Path) -> None:
-    """Random subnets inside a budget share the least: no searcher's rounds are worse."""
-    run = finished_run("bignas-digits-laptop-8", results)
-    space, classes = run.space, run.assembly.classes
-    macs = counted(space, "macs", classes)
-    problem = Problem(space, macs, 800_000, classes, macs)
-    nets = RandomSearcher().propose(problem, {}, NETS, random.Random(0))
-    with run.open() as opened:
+def sized(space: Space, spread: float) -> AdditiveCost:
+    """A score within `spread` of proportional to MACs: the hardest kind, most sums are kept."""
+    rng = np.random.default_rng(0)
+    macs = counted(space, "macs", CLASSES)
+    most = max(max(blocks.values()) for blocks in macs.blocks.values())
+    return AdditiveCost(
+        "score",
+        "accuracy",
+        dict.fromkeys(space.listed, 0.0),
+        {
+            size: {
+                key: value / most * rng.uniform(1 - spread, 1 + spread)
+                for key, value in blocks.items()
+            }
+            for size, blocks in macs.blocks.items()
+        },
+    )
 
-        def scored(size: int) -> None:
-            for start in range(0, len(nets), size):
-                score(opened.net, nets[start : start + size], opened.source, splits=("select",))
 
-        spent = race({"rounds": lambda: scored(ROUND), "one by one": lambda: scored(1)}, 3, False)
-    table.compare(f"{NETS} subnets in rounds of {ROUND}", spent, "rounds", {"one by one": "≥ 2"})
+@pytest.mark.parametrize("kind", ["macs", "latency"])
+@pytest.mark.parametrize("score", ["random", "near MACs"])
+@pytest.mark.parametrize("name", SPACES)
+def test_front_of_50_budgets(name: str, score: str, kind: str, benchmark: Any) -> None:
+    space = load_space(name)
+    cost = additive(space, 1, kind, 9) if kind == "latency" else counted(space, kind, CLASSES)
+    accuracy = additive(space, 2, places=9) if score == "random" else sized(space, 0.02)
+    low, high = cheapest(space, cost), dearest(space, cost)
+
+    def front() -> list[float]:
+        best = BestSubnets(space, cost, accuracy)
+        benchmark.extra_info["pairs"] = len(best.front())
+        return [best.best(budget).score for budget in np.linspace(low, high, 50)]
+
+    scores = benchmark.pedantic(front, rounds=3)
+    assert scores == sorted(scores)
 
 
-def test_the_whole_toy_space(table: Table, results: Path) -> None:
-    """A search that scores all 216 subnets, as `ofa-bench search` does."""
-    began = time.perf_counter()
-    record = api.search("bignas-digits-toy", macs="150k", results=results)
-    assert record.exhaustive
-    print(f"\n| all 216 subnets of toy | | {time.perf_counter() - began:.1f} s | | < 20 s |")
+@pytest.mark.skipif(not FULL, reason="only in bench-full: set OFA_BENCH_FULL=1")
+@pytest.mark.parametrize("noise", [0.0, 0.005, 0.015])
+@pytest.mark.parametrize("share", [0.15, 0.4, 0.7])
+def test_searchers_on_made_up_accuracies(share: float, noise: float, benchmark: Any) -> None:
+    """True accuracy over that of random search, in points, 64 evaluations, 20 seeds."""
+    space = load_space("laptop-32")
+    problem = problem_at(space, share)
+    gains: dict[str, list[float]] = {"exact": [], "nsga2": [], "MACs alone": []}
+    for seed in range(20):
+        landscape = Landscape(space, seed, noise)
+        drawn = search(RandomSearcher(), problem, landscape, 64, seed)
+        for name, searcher in (("exact", ExactSearcher()), ("nsga2", Nsga2Searcher())):
+            gains[name].append(search(searcher, problem, landscape, 64, seed) - drawn)
+        gains["MACs alone"].append(landscape.true(largest_inside(problem)) - drawn)
+    for name, values in gains.items():
+        error = np.std(values, ddof=1) / np.sqrt(len(values))
+        text = f"{100 * np.mean(values):+.2f} ± {100 * error:.2f}"
+        benchmark.extra_info[name] = text
+        print(f"budget {share}, noise {noise}: {name} {text}")
+    benchmark.pedantic(lambda: None, rounds=1)
+    assert np.mean(gains["exact"]) >= 0
