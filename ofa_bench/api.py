@@ -8,12 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-<<<<<<< HEAD
+from ofa_bench.deploy.latency.target import latency as latency
 from ofa_bench.deploy.search import search as search
 from ofa_bench.deploy.search import search_file as search_file
-=======
-from ofa_bench.deploy.latency.target import latency as latency
->>>>>>> latency
 from ofa_bench.errors import UsageError
 from ofa_bench.hooks.catalogue import GROUP, Catalogue, discover
 from ofa_bench.planning.assemble import Assembly, assemble, space_of
