@@ -99,6 +99,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             code: Any = cli.main(words, prog_name="ofa-bench", standalone_mode=False, obj=words)
             return code if isinstance(code, int) else 0
         except click.ClickException as error:
+            error.message = plain_text(error.message, console.LONGEST)
             error.show()
             return console.refuse(error.format_message(), "", error.exit_code)
         except (click.Abort, KeyboardInterrupt):
@@ -150,6 +151,11 @@ def explained(error: Exception) -> BenchError:
     """A sentence for what no part of the program foresaw."""
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return BenchError("out of memory", "lower optim.norm_batch or evaluate.chunk")
+    if isinstance(error, RuntimeError) and "start new thread" in str(error):
+        return BenchError(
+            "the system starts no more threads for this process",
+            "raise its limits (ulimit -v for memory, ulimit -u for processes)",
+        )
     if isinstance(error, RecursionError):
         return BenchError("the input is nested too deeply", "write it flatter")
     if _lacks_descriptors(error):
