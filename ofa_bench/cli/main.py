@@ -99,7 +99,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             code: Any = cli.main(words, prog_name="ofa-bench", standalone_mode=False, obj=words)
             return code if isinstance(code, int) else 0
         except click.ClickException as error:
-            error.message = plain_text(error.message, console.LONGEST)
+            vars(error)["message"] = plain_text(error.message, console.LONGEST)
             error.show()
             return console.refuse(error.format_message(), "", error.exit_code)
         except (click.Abort, KeyboardInterrupt):
