@@ -154,7 +154,6 @@ def _cards(boards: Sequence[Board], sources: Sources) -> Mapping[str, Markup]:
 
 def _written(template: str, **values: Any) -> str:
     import jinja2
-    from plotly.offline import get_plotlyjs
 
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("ofa_bench.report"),
@@ -167,7 +166,7 @@ def _written(template: str, **values: Any) -> str:
     environment.filters["embedded"] = lambda value: Markup(embedded(value))
     loader = environment.loader
     assert loader is not None
-    scripts = [get_plotlyjs(), loader.get_source(environment, "page.js")[0]]
+    scripts = [loader.get_source(environment, name)[0] for name in ("charts.js", "page.js")]
     style = Markup(loader.get_source(environment, "style.css")[0])
     return environment.get_template(template).render(
         scripts=[Markup(script) for script in scripts],

@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 from ofa_bench.cli.main import main
-from ofa_bench.leaderboard.board import Board, boards
+from ofa_bench.leaderboard.board import Board, board, boards
 from ofa_bench.records.schema import plain, sealed
 from ofa_bench.records.store import Store
+from ofa_bench.records.track import tracks
 from ofa_bench.report import Sources, page
 from tests.records.factory import failed, make
 
@@ -121,6 +122,11 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Store:
         store.write(sealed(told), bits)
     store.write(sealed({**plain(failed("beta")), "error": HOSTILE}))
     return store
+
+
+def every(store: Store) -> list[Board]:
+    """Boards of all records, those that do not hold too."""
+    return [board(track, entries) for track, entries in tracks(store.list()).items()]
 
 
 @pytest.fixture(scope="session")
