@@ -97,7 +97,7 @@ def ledger(rows: Sequence[BoardRow], roles: Sequence[str]) -> HtmlTable:
     """The phases of every row, and what they come to."""
     heads = ["row", "phase", ">epochs", ">steps", ">images", ">passes"]
     heads += [f">MACs {role}" for role in roles]
-    heads += [">MACs", ">device time", ">waiting for data", ">peak memory", ">energy"]
+    heads += [">MACs", ">device time", ">waiting for data", ">peak memory"]
     lines = []
     for row in rows:
         every = list(ledgers(row))
@@ -137,17 +137,8 @@ def _line(
         shown(duration(seconds), seconds, mark),
         _waiting(waited / wall if wall else 0.0, mark),
         shown(f"{count(peak)}B" if peak else DASH, peak, mark),
-        _energy(every, mark),
     ]
 
 
 def _waiting(share: float, mark: str) -> Cell:
     return Cell(f"{share:.1%}", "hours not comparable" if share > WAITING else "", share, mark)
-
-
-def _energy(every: Sequence[tuple[PhaseCost, ...]], mark: str) -> Cell:
-    energies = [[item.energy_joules for item in seeds] for seeds in every]
-    if not energies or any(joules is None for seeds in energies for joules in seeds):
-        return Cell(DASH, mark=mark)
-    hours = sum(fmean(j for j in seeds if j is not None) for seeds in energies) / 3600
-    return shown(f"{hours:.3g} Wh", hours, mark)

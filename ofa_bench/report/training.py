@@ -10,7 +10,7 @@ from typing import Any
 from ofa_bench.formatting import percent, rate
 from ofa_bench.leaderboard.board import Board
 from ofa_bench.leaderboard.rows import BoardRow
-from ofa_bench.records.schema import CurvePoint
+from ofa_bench.records.schema import CurvePoint, Rates
 from ofa_bench.report.charts import Chart, Palette, axis, figure, thinned
 from ofa_bench.report.tables import number, shown, table, word
 from ofa_bench.report.texts import label, listed
@@ -18,16 +18,6 @@ from ofa_bench.report.texts import label, listed
 POINTS = 400  # of a line on a chart
 LINES = 12  # of a row in the table beside it
 LOWER = {"panel": 1, "legend": False}
-
-
-@dataclass(frozen=True)
-class Rates:
-    """A run's learning rate, and the least share of it among the nets that train beside the
-    largest (DεpS's ε); None where the largest trains alone."""
-
-    epochs: tuple[float, ...]
-    rates: tuple[float, ...]
-    shares: tuple[float | None, ...]
 
 
 @dataclass(frozen=True)
@@ -106,11 +96,11 @@ def _curve(
 
 
 def rates_chart(by_label: Mapping[str, Rates], palette: Palette, key: str) -> Chart | None:
-    """Rate and least share over epochs, by row label; None where none could be computed."""
+    """Rate and least share over epochs, by row label; None where no record holds them."""
     if not by_label:
         return None
     ramped = any(share is not None and share < 1 for t in by_label.values() for share in t.shares)
-    data = [_line(name, series.epochs, series.rates, palette) for name, series in by_label.items()]
+    data = [_line(name, series.epochs, series.lr, palette) for name, series in by_label.items()]
     panels = [axis("learning rate", zero=True)]
     if ramped:
         data += [
@@ -122,13 +112,13 @@ def rates_chart(by_label: Mapping[str, Rates], palette: Palette, key: str) -> Ch
         [
             word(name),
             number(series.epochs[index], ".2f"),
-            shown(rate(series.rates[index]), series.rates[index]),
+            shown(rate(series.lr[index]), series.lr[index]),
             number(series.shares[index], ".4g"),
         ]
         for name, series in by_label.items()
         for index in thinned(len(series.epochs), LINES)
     ]
-    peaks = [f"{name} {rate(max(series.rates))}" for name, series in by_label.items()]
+    peaks = [f"{name} {rate(max(series.lr))}" for name, series in by_label.items()]
     return Chart(
         id=f"{key}-rates",
         title="Learning rate and ε",

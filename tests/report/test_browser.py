@@ -16,13 +16,11 @@ import pytest
 
 from ofa_bench.records.store import Store
 from ofa_bench.report import page
-from ofa_bench.report.training import Rates
 
 from .conftest import HOSTILE, every, sources
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
 DRIVER = shutil.which("chromedriver")
-RATES = Rates((0.0, 1.0), (0.1, 0.05), (None, 0.5))
 WAIT = 30.0
 webdriver: Any = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
 pytestmark = pytest.mark.skipif(
@@ -51,7 +49,7 @@ def opened(driver: Any, store: Store, tmp_path: Path) -> Any:
 def shown(driver: Any, store: Store, folder: Path, width: int = 1200, scheme: str = "light") -> Any:
     """The store's page, every chart drawn."""
     path = folder / "r.html"
-    path.write_text(page(every(store), sources(rates=lambda record: RATES)))
+    path.write_text(page(every(store), sources()))
     media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
     driver.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
     size = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 600}

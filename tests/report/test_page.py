@@ -17,12 +17,11 @@ from ofa_bench.report import page
 from ofa_bench.report.charts import Palette
 from ofa_bench.report.fronts import fronts_chart
 from ofa_bench.report.texts import embedded
-from ofa_bench.report.training import Rates
 
 from .conftest import HOSTILE, every, read, sources
 
 ROOT = Path(__file__).parents[2]
-CHARTS = ("-price-data", "-fronts-data", "-spending-data", "-curves-data")
+CHARTS = ("-price-data", "-fronts-data", "-spending-data", "-curves-data", "-rates-data")
 
 
 def test_leaderboard_and_pairs_are_the_boards(made: str, found: Board) -> None:
@@ -66,6 +65,14 @@ def test_segments_add_up_to_the_training_macs(made: str, found: Board) -> None:
     for place in found.places:
         assert spent[place.row.label] == place.row.any.cost.train_macs
     assert set(spent) == {place.row.label for place in found.places}
+
+
+def test_rates_are_those_of_the_records(made: str) -> None:
+    told = read(made)
+    upper, _, lower, _ = told.figure("-rates-data")["data"]
+    assert (upper["name"], upper["x"], upper["y"]) == ("alpha", [0.0, 1.9], [0.1, 0.05])
+    assert (lower["name"], lower["panel"], lower["y"]) == ("alpha", 1, [None, 0.5])
+    assert "not in those of: gamma, delta" in told.text
 
 
 def test_every_candidate_has_a_line(made: str, found: Board) -> None:
@@ -114,8 +121,7 @@ def test_the_page_of_all_committed_records_is_small() -> None:
 
 
 def test_text_from_strangers_is_shown_as_text(hostile: Store) -> None:
-    rates = Rates((0.0, 1.0), (0.1, 0.05), (None, 0.5))
-    text = page(every(hostile), sources(rates=lambda record: rates if record.good else HOSTILE))
+    text = page(every(hostile), sources())
     told = read(text)
     tags = [tag for tag, _ in told.tags]
     assert "img" not in tags
