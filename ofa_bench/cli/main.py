@@ -14,7 +14,7 @@ import click
 from ofa_bench import __version__
 from ofa_bench.cli import console
 from ofa_bench.cli.streams import outlive_streams, tell_terminal
-from ofa_bench.errors import BenchError, RankFailed, nearest
+from ofa_bench.errors import BenchError, RankFailed, UsageError, nearest
 from ofa_bench.limits import override
 from ofa_bench.processes import other_rank, several_ranks
 from ofa_bench.sanitize import plain_text
@@ -157,7 +157,7 @@ def explained(error: Exception) -> BenchError:
             "raise its limits (ulimit -v for memory, ulimit -u for processes)",
         )
     if isinstance(error, RecursionError):
-        return BenchError("the input is nested too deeply", "write it flatter")
+        return UsageError("the input is nested too deeply", "write it flatter")
     if _lacks_descriptors(error):
         return BenchError(
             "this process may open no more files",
