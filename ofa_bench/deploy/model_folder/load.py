@@ -72,7 +72,9 @@ def _fill(net: nn.Module, file: Path) -> None:
         lack = "lacks" if name in wanted else "has a strange"
         raise UsageError(f"{source} {lack} {plain_text(name)}", hint)
     _check(state, wanted, source, hint)
-    net.load_state_dict(state, strict=True, assign=True)
+    # Copies: what is read is a map of the file, which another program may cut off.
+    copies = {name: value.clone() for name, value in state.items()}
+    net.load_state_dict(copies, strict=True, assign=True)
 
 
 def _check(state: dict[str, Tensor], wanted: dict[str, Tensor], source: str, hint: str) -> None:
