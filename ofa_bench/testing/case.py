@@ -55,7 +55,7 @@ class Case:
 
     def where(self, hook: str = "") -> str:
         """The "file.py:12" that defines a hook, or the class; "" if not applicable."""
-        made = self.entry.kind in (*FAMILIES, "extra", "supernet")
+        made = self.entry.kind in (*FAMILIES, "extra", "supernet", "exporter")
         return line_of(self.cls, hook) if made else ""
 
     def asked(self, **values: Any) -> Request:

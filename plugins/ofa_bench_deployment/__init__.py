@@ -11,4 +11,6 @@ def register(catalogue: Catalogue) -> None:
     formats = "ofa_bench.deploy.export.formats"
     catalogue.exporter("safetensors", f"{formats}.weights:WeightsExporter")
     catalogue.exporter("onnx", f"{formats}.onnx_graph:OnnxExporter")
+    catalogue.exporter("int8-onnx", f"{formats}.onnx_int8:Int8Exporter")
+    catalogue.exporter("openvino", f"{formats}.openvino_ir:OpenvinoExporter")
     catalogue.exporter("pt2", f"{formats}.program:ProgramExporter")
