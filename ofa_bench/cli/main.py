@@ -36,6 +36,7 @@ LAZY_COMMANDS = {
     "report": "ofa_bench.cli.commands.results.report:command",
     "export": "ofa_bench.cli.commands.deploy.export:command",
     "reproduce": "ofa_bench.cli.commands.training.reproduce:command",
+    "latency": "ofa_bench.cli.commands.deploy.latency:command",
     "records": "ofa_bench.cli.commands.results.records:command",
     "plugin": "ofa_bench.cli.commands.catalogue.plugin:command",
 }

@@ -17,3 +17,6 @@ def register(catalogue: Catalogue) -> None:
     catalogue.exporter("int8-onnx", f"{formats}.onnx_int8:Int8Exporter")
     catalogue.exporter("openvino", f"{formats}.openvino_ir:OpenvinoExporter")
     catalogue.exporter("pt2", f"{formats}.program:ProgramExporter")
+    catalogue.device("torch-cpu", "ofa_bench.deploy.latency.devices:TorchCpu")
+    catalogue.device("onnx-cpu", "ofa_bench.deploy.latency.onnx_cpu:OnnxCpu")
+    catalogue.device("cuda", "ofa_bench.deploy.latency.devices:Cuda")
