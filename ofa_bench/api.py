@@ -60,6 +60,17 @@ def compare(
     return _compare(compare_requests(methods, seeds, **values))
 
 
+def adopt(file: str | Path, *, space: str | Path, **options: Any) -> Record:
+    """Take in a checkpoint that was trained elsewhere as a finished run of status `imported`.
+
+    `options` are those of `ofa-bench adopt`: `dataset`, `data_dir`, `norm_eps` and others. Raises
+    UsageError where the file does not fit or its epsilon or data set is not named.
+    """
+    from ofa_bench.deploy.adopt import adopt
+
+    return adopt(file, space=space, **options)
+
+
 def card(method: str, known: Catalogue | None = None) -> Path:
     """The fidelity card of a method: the README.md of its plugin. Raises UsageError if none."""
     origin = (known or discover().catalogue).get("method", method).origin
