@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ofa_bench.deploy.export.pipeline import export as export
 from ofa_bench.errors import UsageError
 from ofa_bench.hooks.catalogue import GROUP, Catalogue, discover
 from ofa_bench.planning.assemble import Assembly, assemble, space_of

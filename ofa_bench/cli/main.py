@@ -35,6 +35,7 @@ LAZY_COMMANDS = {
     "board": "ofa_bench.cli.commands.results.board:command",
     "validate": "ofa_bench.cli.commands.results.validate:command",
     "report": "ofa_bench.cli.commands.results.report:command",
+    "export": "ofa_bench.cli.commands.deploy.export:command",
     "reproduce": "ofa_bench.cli.commands.training.reproduce:command",
     "records": "ofa_bench.cli.commands.results.records:command",
     "plugin": "ofa_bench.cli.commands.catalogue.plugin:command",

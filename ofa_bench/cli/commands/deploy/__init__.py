@@ -1,1 +1,1 @@
-"""Commands that put a finished run to use: search, measure, export, adopt, fine-tune, publish."""
+"""Commands on what a finished run is for."""
