@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +31,7 @@ from ofa_bench.runs.single import run_request as run_request
 from ofa_bench.space import Space
 
 if TYPE_CHECKING:
+    from ofa_bench.deploy.finetune import Finetuned
     from ofa_bench.records.schema import Record
 
 
@@ -70,6 +71,19 @@ def adopt(file: str | Path, *, space: str | Path, **options: Any) -> Record:
     from ofa_bench.deploy.adopt import adopt
 
     return adopt(file, space=space, **options)
+
+
+def finetune(
+    run: str, *, subnet: str | Mapping[str, Any], epochs: float, **options: Any
+) -> Finetuned:
+    """Train one subnet of a finished run on, as a run with a record of its own.
+
+    `options` are those of `ofa-bench finetune`. Raises UsageError for a subnet outside the space,
+    ResumeError where the run is not finished.
+    """
+    from ofa_bench.deploy.finetune import finetune
+
+    return finetune(run, subnet=subnet, epochs=epochs, **options)
 
 
 def card(method: str, known: Catalogue | None = None) -> Path:

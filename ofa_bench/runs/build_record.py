@@ -19,6 +19,7 @@ from ofa_bench.training.cost_ledger import PhaseLedger
 from ofa_bench.training.precision import describe
 from ofa_bench.training.state import State
 from ofa_bench.training.weights import weights_hash
+from ofa_bench.weight_files.ancestry import ancestor_of
 
 if TYPE_CHECKING:
     from ofa_bench.runs.runner import RunContext
@@ -55,6 +56,7 @@ def record_of(
         "curve": state.curve_points,
         "error": f"{error.message}" if error else None,
         "weights_sha256": weights_hash(state.net),
+        "ancestor": ancestor_of(assembly.recipe.execution.init),
         **(more or {}),
     }
     if judgement is not None:
