@@ -29,6 +29,8 @@ LAZY_COMMANDS = {
     "show": "ofa_bench.cli.commands.results.show:command",
     "evaluate": "ofa_bench.cli.commands.results.evaluate:command",
     "search": "ofa_bench.cli.commands.deploy.search:command",
+    "finetune": "ofa_bench.cli.commands.deploy.finetune:command",
+    "adopt": "ofa_bench.cli.commands.deploy.adopt:command",
     "list": "ofa_bench.cli.commands.catalogue.list:command",
     "space": "ofa_bench.cli.commands.catalogue.space:command",
     "data": "ofa_bench.cli.commands.catalogue.data:command",
