@@ -37,7 +37,7 @@ def caller(env: dict[str, str], folder: Path) -> Call:
 
 @pytest.fixture(scope="session")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Call:
-    """ofa-bench with the three strangers installed."""
+    """ofa-bench with the strangers installed."""
     folder = tmp_path_factory.mktemp("strangers")
     env = install(folder / "site", *sorted(HERE.glob("ofa-bench-*")))
     return caller(env, folder)

@@ -58,12 +58,33 @@ COMPARED = {
         "test_ramp_before_or_after_the_switch": "step at which smaller nets join",
         "test_rate_of_the_largest_net": "rates of a run, against the code's printed values",
     },
+    "tests/plugins/test_fairnas.py": {
+        "test_blocks_are_dealt_independently": "pairs of choices in 3,000 nets, against their "
+        "product",
+        "test_each_choice_exactly_once_a_step": "kernels and ratios of each block in 1,000 steps",
+        "test_learns_from_labels_alone": "losses, against logarithms",
+        "test_one_cosine": "rates of all steps, and the length of a run",
+    },
     "tests/plugins/test_ofa.py": {
         "test_one_resolution_a_step": "resolutions drawn in 60 steps",
         "test_published_phases": "phases a run is laid out in, and their lengths",
         "test_rates_and_draws_of_a_whole_published_run": "rates and nets a step of every phase",
         "test_rates_at_the_ends_of_phases": "rates at the ends of warm-ups and phases",
         "test_total_epochs": "lengths of whole runs",
+    },
+    "tests/plugins/test_random_subnet.py": {
+        "test_every_choice_is_as_likely": "choices of each block and stage in 3,000 nets, against "
+        "equal parts",
+        "test_learns_from_labels_alone": "losses, against logarithms",
+        "test_one_cosine": "rates of all steps, and the length of a run",
+        "test_one_random_net_in_every_step": "phases of a run and nets of a step",
+    },
+    "tests/plugins/test_spos.py": {
+        "test_a_straight_fall": "rates of all steps, and the length of a run",
+        "test_every_architecture_is_as_likely": "all 216 nets of a space in 10,800 steps, against "
+        "equal parts",
+        "test_learns_from_labels_alone": "losses, against logarithms",
+        "test_one_path_in_every_step": "phases of a run and nets of a step",
     },
     "tests/plugins/test_steps.py": {
         "test_a_tenth_of_the_classifiers_inputs_is_dropped": "inputs of the classifier with and "

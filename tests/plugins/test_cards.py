@@ -25,7 +25,16 @@ from ofa_bench.spec_files import specs_root
 from .compared import COMPARED
 
 ROOT = Path(__file__).parents[2]
-PLUGINS = ("basics", "bignas", "compofa", "deps", "ofa")
+PLUGINS = (
+    "basics",
+    "bignas",
+    "compofa",
+    "deps",
+    "fairnas",
+    "ofa",
+    "random_subnet",
+    "spos",
+)
 FAMILIES = ("shrink", "lr", "distill")
 COLUMNS = ["clause", "option", "default", "test", "status"]
 
