@@ -1,4 +1,4 @@
-"""Strict fairness (FairNAS, section 3.3): in each step, each choice of each block equally often."""
+"""Strict fairness (FairNAS, algorithm 1): in each step, each choice of each block equally often."""
 
 from __future__ import annotations
 

@@ -20,6 +20,25 @@ COMPARED = {
         "test_grouped_order_keeps_what_narrow_subnets_have": "channels of narrow nets before and "
         "after a sort, and their answers",
     },
+    "tests/plugins/test_alphanet.py": {
+        "test_a_clipped_gradient": "gradients and losses, against numpy",
+        "test_blocks_begin_as_identities": "outputs of fresh blocks, against their shortcuts",
+        "test_closed_forms": "divergences, against Pearson's, Hellinger's and Kullback's",
+        "test_each_image_takes_the_greater": "losses and gradients, against autograd of the "
+        "definition",
+        "test_labels_for_the_largest": "losses, against logarithms",
+        "test_the_gradient_is_the_definitions": "gradients, against autograd of the definition",
+        "test_warm_up_then_one_cosine": "rates of a run, and its length",
+    },
+    "tests/plugins/test_attentivenas.py": {
+        "test_blocks_begin_as_identities": "outputs of fresh blocks, against their shortcuts",
+        "test_sizes_are_as_frequent_as_among_random_nets": "MACs of 4,000 nets, against the law of "
+        "all 216",
+        "test_the_chosen_is_best_or_worst_by_hand": "nets trained in a run, against losses of all "
+        "candidates in numpy",
+        "test_the_sandwich_and_its_sizes": "nets of a step",
+        "test_warm_up_then_one_cosine": "rates of a run, and its length",
+    },
     "tests/plugins/test_basics.py": {
         "test_a_warm_up_begins_at_nothing": "rates of a warm-up, step by step",
         "test_cosine": "rates of all steps",
@@ -64,6 +83,10 @@ COMPARED = {
         "test_each_choice_exactly_once_a_step": "kernels and ratios of each block in 1,000 steps",
         "test_learns_from_labels_alone": "losses, against logarithms",
         "test_one_cosine": "rates of all steps, and the length of a run",
+    },
+    "tests/plugins/test_nasvit.py": {
+        "test_against_numpy": "merged gradients, against numpy",
+        "test_no_conflict_no_change": "merged gradients, against their sum",
     },
     "tests/plugins/test_ofa.py": {
         "test_one_resolution_a_step": "resolutions drawn in 60 steps",

@@ -54,6 +54,7 @@ class Bundle(NamedTuple):
     lr: Any
     distill: Any
     epochs: float
+    presets: Any
 
 
 def bundle(plugin: str, method: str) -> Bundle:
@@ -66,7 +67,7 @@ def bundle(plugin: str, method: str) -> Bundle:
     for family in ("shrink", "lr", "distill"):
         options = about["presets"].get(family, {}).get(about[family], {})
         policies.append(catalogue.get(family, about[family]).load()(**options))
-    return Bundle(*policies, about["presets"]["budget"]["reference"])
+    return Bundle(*policies, about["presets"]["budget"]["reference"], about["presets"])
 
 
 def no_probe(subnet: object) -> float:

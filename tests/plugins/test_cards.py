@@ -26,11 +26,14 @@ from .compared import COMPARED
 
 ROOT = Path(__file__).parents[2]
 PLUGINS = (
+    "alphanet",
+    "attentivenas",
     "basics",
     "bignas",
     "compofa",
     "deps",
     "fairnas",
+    "nasvit",
     "ofa",
     "random_subnet",
     "spos",

@@ -11,7 +11,8 @@ from ofa_bench.hooks.policy import Options, ShrinkPolicy
 from ofa_bench.testing import check_plugin, contract
 
 BUNDLED = {"basics": 10, "bignas": 10, "compofa": 10, "deps": 10, "ofa": 10, "trackers": 10}
-BUNDLED |= {"fairnas": 10, "random-subnet": 2, "spos": 10}
+BUNDLED |= {"alphanet": 10, "attentivenas": 10, "fairnas": 10, "nasvit": 5, "random-subnet": 2}
+BUNDLED |= {"spos": 10}
 
 
 @pytest.mark.parametrize("name", BUNDLED)
