@@ -56,7 +56,7 @@ def test_the_chosen_is_best_or_worst_by_hand(
     monkeypatch.setattr(State, "probe", by_hand)
     monkeypatch.setattr(Bus, "draws", watched)
     settings = ("evaluate.per_bucket=1", "evaluate.curve=0", "evaluate.buckets=1")
-    api.run(
+    record = api.run(
         shrink=Attentive(look=look),
         lr=Cosine(),
         distill=Inplace(),
@@ -66,6 +66,7 @@ def test_the_chosen_is_best_or_worst_by_hand(
         set=(*settings, "optim.label_smoothing=0"),
     )
     assert len(steps) == 8
+    assert record.cost.phases[0].passes["probe"] == 8 * 6 * 32  # the first of two micro-batches
     for trained, candidates in steps:
         assert len(candidates) == 6
         for net, three in zip(trained[2:], (candidates[:3], candidates[3:]), strict=True):
@@ -146,6 +147,18 @@ def test_blocks_begin_as_identities(method):
         x = torch.randn(4, block.inputs, 4, 4, generator=torch.Generator().manual_seed(0))
         y = block(x, max(block.depthwise.kernels), block.middle(3))
         assert torch.allclose(y, block.shortcut(x))
+
+
+def test_a_plan_counts_the_images_that_probes_see():
+    """An epoch of 1,197 images has 18 steps of 64 in parts of 32, and one of 45 in parts of 22 and
+    23: a probe sees the first part of each."""
+    for epochs, images in ((1, 18 * 32 + 22), (2, 2 * (18 * 32 + 22)), (0.4, 8 * 32)):
+        words = {"shrink": Attentive(), "lr": "cosine", "distill": "inplace", "space": "toy"}
+        plan = api.plan(dataset="digits", epochs=epochs, **words)
+        (cost,) = plan.cost
+        assert cost.passes[Role.PROBE] == 6 * images
+        mean = plan.space.mean_macs(plan.classes)
+        assert cost.macs[Role.PROBE] == pytest.approx(6 * images * mean)
 
 
 def test_a_probe_decides():
