@@ -1,4 +1,4 @@
-"""FairNAS (Chu, Zhang, Xu; ICCV 2021): every choice is trained as often as any other."""
+"""FairNAS (Chu, Zhang, Xu; ICCV 2021): each choice is trained as often as any other."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from ofa_bench import Catalogue, hookimpl
 
 @hookimpl
 def register(catalogue: Catalogue) -> None:
-    """Strict fairness, with plain partners."""
+    """Strict fairness; the card is README.md."""
     catalogue.shrink("fair", "ofa_bench_fairnas.shrink:Fair")
     catalogue.method(
         "fairnas",
