@@ -45,6 +45,7 @@ LIMITS: dict[str, Limit] = {
     "image-values": Limit(8 * 2**20, "bytes", "an image of text or run lengths (PPM, BMP)"),
     "latency-bytes": Limit(4 * 2**20, "bytes", "one latency table"),
     "meter-bytes": Limit(256 * 2**20, "bytes", "what one extra logged of a run"),
+    "model-file-bytes": Limit(64 * 2**20, "bytes", "the model.json of an exported folder"),
     "network-parameters": Limit(2 * 10**9, "parameters", "the largest network of a space"),
     "record-bytes": Limit(4 * 2**20, "bytes", "one record"),
     "run-file-bytes": Limit(4 * 2**20, "bytes", "a run folder's run.json"),

@@ -1,1 +1,1 @@
-"""Commands for what a finished run is for."""
+"""Commands on what a finished run is for."""
