@@ -167,7 +167,7 @@ def _unranked(board: Board) -> str:
     if not board.unranked:
         return ""
     lines = [f"* {cell(item.name)}: {cell(item.reason)}" for item in board.unranked]
-    return "\n".join(["Not ranked, since these records do not hold:", "", *lines])
+    return "\n".join(["Not ranked:", "", *lines])
 
 
 def _table_row(cells: Any) -> str:

@@ -9,6 +9,8 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from ofa_bench.records.parts import Adoption as Adoption
+from ofa_bench.records.parts import Ancestor as Ancestor
 from ofa_bench.records.parts import Beside as Beside
 from ofa_bench.records.parts import Cost as Cost
 from ofa_bench.records.parts import Count, Epochs, Hash, Macs, Part, Percent, Share, Units
@@ -24,6 +26,8 @@ MOST_PER_BUCKET = 1000  # as recipes allow
 # Fields that came after the first records, by dotted path, with the value that is left out of the
 # file: a record from before them keeps its bytes, and so its hash.
 LATER: dict[str, Any] = {
+    "adoption": None,
+    "ancestor": None,
     "identity": None,
     "rates": None,
     "task.class_names": None,
@@ -214,6 +218,8 @@ class Record(Part):
     row_id: Hash
     run_id: Hash
     identity: Identity | None = None
+    adoption: Adoption | None = None
+    ancestor: Ancestor | None = None
     machine: Machine
     cost: Cost
     scores: tuple[Score, ...] = Field(default=(), max_length=100_000)

@@ -82,8 +82,8 @@ def test_what_decoded_once_is_not_decoded_again_before_training(
 ) -> None:
     root = tree(tmp_path / "pictures", sizes=5)
     seen: list[Path] = []
-    decoded = decoder._rgb
-    monkeypatch.setattr(decoder, "_rgb", lambda image: seen.append(root) or decoded(image))
+    decoded = decoder.pixels_of
+    monkeypatch.setattr(decoder, "pixels_of", lambda image: seen.append(root) or decoded(image))
     counts = []
     for seed in (0, 1):
         run(tmp_path / "results", Watch(), data_dir=root, seed=seed)

@@ -51,7 +51,7 @@ def list_unranked(unranked: Iterable[Unranked]) -> None:
     """Records that do not hold, below the tables that leave them out."""
     lines = [f"  {item}" for item in unranked]
     if lines:
-        console.say("not ranked, since these records do not hold:")
+        console.say("not ranked:")
         for line in lines:
             console.say(line)
 
