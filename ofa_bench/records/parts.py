@@ -17,6 +17,9 @@ Seconds = Annotated[float, Field(ge=0, le=1e10)]
 Epochs = Annotated[float, Field(ge=0, le=1e9)]
 Start = Annotated[str, Field(pattern=r"^(init|teacher|adopted)$")]
 
+# Fields of `cost.phases` and `cost.beside` that nothing fills any more: early files have them.
+FORMER = {"compile_seconds", "download_seconds", "energy_joules"}
+
 
 class Part(BaseModel):
     """A piece of a record: frozen, no unknown keys, no NaN."""
