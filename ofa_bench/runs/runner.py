@@ -104,22 +104,27 @@ def prepare(
     return RunContext(request, assembly, devices, source, identity, folder, store, shared)
 
 
-def opened(
-    request: Request, catalogue: Catalogue, devices: Devices
-) -> tuple[Assembly, BatchSource]:
-    """Assemble, open the data, assemble again with its counts, and set the thread count."""
-    assembly = assemble(request, catalogue)
-    execution, science = assembly.recipe.execution, assembly.science
-    source = open_source(
+def source_of(assembly: Assembly, devices: Devices) -> BatchSource:
+    """The run's images, on its device. Raises DataError."""
+    execution = assembly.recipe.execution
+    return open_source(
         assembly.spec,
         Path(execution.data_dir) if execution.data_dir else None,
         resolution=max(assembly.space.resolutions),
-        augment=science.augment,
+        augment=assembly.science.augment,
         select=selected(assembly.recipe),
         seed=assembly.recipe.seed,
         device=devices.device,
         workers=execution.workers,
     )
+
+
+def opened(
+    request: Request, catalogue: Catalogue, devices: Devices
+) -> tuple[Assembly, BatchSource]:
+    """Assemble, open the data, assemble again with its counts, and set the thread count."""
+    assembly = assemble(request, catalogue)
+    science, source = assembly.science, source_of(assembly, devices)
     if not source.sizes["select"]:
         raise DataError(
             "data.select is 0, but choices and the curve need held-out images",
