@@ -17,9 +17,6 @@ Seconds = Annotated[float, Field(ge=0, le=1e10)]
 Epochs = Annotated[float, Field(ge=0, le=1e9)]
 Start = Annotated[str, Field(pattern=r"^(init|teacher|adopted)$")]
 
-# Fields of `cost.phases` and `cost.beside` that nothing fills any more: early files have them.
-FORMER = {"compile_seconds", "download_seconds", "energy_joules"}
-
 
 class Part(BaseModel):
     """A piece of a record: frozen, no unknown keys, no NaN."""
@@ -150,3 +147,11 @@ class Cost(Part):
     usd: float | None = Field(default=None, ge=0, le=1e12)
     waiting_share: Share
     beside: Beside = Beside()
+
+
+class DecoderRecord(Part):
+    """What turned image files into pixels: a library, its version, the JPEG library inside it."""
+
+    name: str = Field(max_length=50)
+    version: str = Field(max_length=50)
+    jpeg: str = Field(max_length=50)

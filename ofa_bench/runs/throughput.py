@@ -24,7 +24,7 @@ from ofa_bench.training.devices import Devices, open_devices
 from ofa_bench.training.forward_backward import Passes
 from ofa_bench.training.gradients import FlatGradients
 from ofa_bench.training.optimizer import Optimizer
-from ofa_bench.training.precision import autocast, settle_threads
+from ofa_bench.training.precision import autocast, set_threads
 from ofa_bench.training.teacher import FrozenTeacher
 
 TIMED = 3  # micro-batches, after those that warm up
@@ -52,7 +52,7 @@ def measure(assembly: Assembly, catalogue: Catalogue) -> MeasuredRate:
     """
     science = assembly.science
     largest = assembly.space.macs(assembly.space.largest, assembly.classes)
-    settle_threads(largest * science.optim.norm_batch)
+    set_threads(largest * science.optim.norm_batch)
     with open_devices(assembly.recipe.execution.device) as devices:
         bench = _Bench(assembly, catalogue, devices)
         steps = {phase.name: bench.step(phase) for phase in assembly.schedule.phases}
