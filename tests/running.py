@@ -37,6 +37,11 @@ def words(*parts: object, launch: tuple[str, ...] = ()) -> list[str]:
     return [sys.executable, *launch, "-m", "ofa_bench", *map(str, parts)]
 
 
+def _default_signals() -> None:
+    """The tests may themselves run under nohup, whose processes ignore SIGHUP."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
 @contextmanager
 def started(
     line: list[str], env: dict[str, str] | None = None, **options: object
@@ -49,6 +54,7 @@ def started(
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        preexec_fn=_default_signals,
         **options,  # type: ignore[call-overload]
     )
     try:

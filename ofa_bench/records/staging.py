@@ -24,6 +24,7 @@ from ofa_bench.locks import attempt
 FOLDER = ".incoming"
 PART, READY = ".part", ".ready"
 ABANDONED = 3600.0  # seconds after which a folder is nobody's, where the file system has no locks
+ATTEMPTS = 1000  # to make a folder that no other process removes before it is locked
 PATIENCE = 5.0  # seconds that a reader waits for a live process to finish its links
 
 
@@ -38,13 +39,27 @@ class Staging:
         recover(self.results)
         parent = self.results / FOLDER
         try:
-            make_folder(self.results, parent)
-            self._folder = Path(tempfile.mkdtemp(suffix=PART, dir=parent))
-            self._lock = os.open(self._folder, os.O_RDONLY)
-            attempt(self._lock)  # a folder of our own making: nobody else holds it
+            self._folder, self._lock = self._open(parent)
         except OSError as error:
             raise unwritable(parent, error) from error
         return self
+
+    def _open(self, parent: Path) -> tuple[Path, int]:
+        """A new folder and the handle that locks it. Other processes remove the parent while it is
+        empty, and a folder that is not locked yet."""
+        for _ in range(ATTEMPTS):
+            try:
+                make_folder(self.results, parent)
+                folder = Path(tempfile.mkdtemp(suffix=PART, dir=parent))
+                handle = os.open(folder, os.O_RDONLY)
+            except (FileNotFoundError, BenchError) as error:
+                if isinstance(error, BenchError) and not _vanished(error):
+                    raise
+                continue
+            if attempt(handle) is not False and folder.exists():
+                return folder, handle
+            os.close(handle)
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(parent))
 
     def __exit__(
         self,
@@ -110,12 +125,21 @@ class Staging:
         return True
 
 
+def _vanished(error: BenchError) -> bool:
+    """Whether a folder was removed while one below it was being made."""
+    return isinstance(error.__cause__, FileNotFoundError)
+
+
 def recover(results: Path) -> None:
     """Finish or remove what killed processes left; silent where the folder may not be written."""
     parent = results / FOLDER
     if parent.is_symlink() or not parent.is_dir():
         return
-    for folder in sorted(parent.iterdir()):
+    try:
+        folders = sorted(parent.iterdir())
+    except OSError:  # another process has removed it, or it may not be read
+        return
+    for folder in folders:
         with contextlib.suppress(OSError, BenchError), _locked(folder) as free:
             if folder.suffix == READY and folder.is_dir():
                 _link(folder, results, [])
