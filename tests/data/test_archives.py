@@ -9,6 +9,7 @@ import lzma
 import multiprocessing
 import os
 import re
+import subprocess
 import sys
 import tarfile
 import time
@@ -21,7 +22,6 @@ from ofa_bench.data.discovery.datasets import load_spec
 from ofa_bench.data.discovery.layout import locate
 from ofa_bench.data.discovery.tree import list_tree
 from ofa_bench.errors import BenchError, DataError
-from tests import preloaded
 
 SPEC = load_spec("folder")
 IMAGES = [f"{part}/{name}/{n}.png" for part in ("train", "val") for name in "ab" for n in range(3)]
@@ -91,8 +91,8 @@ def refused(folder: Path) -> str:
 def refused_apart(folder: Path) -> str:
     """The same in a process of its own with 1 GiB of memory."""
     began = time.monotonic()
-    done = preloaded.run(
-        [sys.executable, "-c", LOOK, str(folder)], timeout=60
+    done = subprocess.run(
+        [sys.executable, "-c", LOOK, str(folder)], capture_output=True, text=True, timeout=60
     )
     assert done.returncode == 0 and done.stdout, done.stderr[-2000:]
     assert time.monotonic() - began < 30
@@ -131,7 +131,7 @@ def test_no_file_elsewhere_is_written(tmp_path: Path) -> None:
     elsewhere = tmp_path / "elsewhere"
     elsewhere.write_bytes(b"theirs")
     folder = put(tmp_path / "data", chains(elsewhere))
-    done = preloaded.run([sys.executable, "-c", LOOK, str(folder)])
+    done = subprocess.run([sys.executable, "-c", LOOK, str(folder)], capture_output=True, text=True)
     assert elsewhere.read_bytes() == b"theirs"
     text = done.stdout
     assert "symbolic link" in text and "images.tar" in text
