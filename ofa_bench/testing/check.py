@@ -17,6 +17,7 @@ from ofa_bench.testing.clauses import (
     lr,
     network,
     registration,
+    searcher,
     shrink,
     space,
 )
@@ -34,7 +35,10 @@ from ofa_bench.testing.verdict import (
 )
 
 # Importing a module adds its clauses to CLAUSES, in this order.
-CLAUSE_MODULES = (registration, shrink, lr, distill, extra, space, network, exporter, end_to_end)
+CLAUSE_MODULES = (
+    *(registration, shrink, lr, distill, extra, space, network, searcher, exporter),
+    end_to_end,
+)
 LOADS = "register succeeds"
 WANTED = "register(catalogue) returns, and adds no name that another plugin has"
 HOOKS_PAGE, GUIDE = "docs/hooks.md", "docs/writing-a-plugin.md"
