@@ -22,7 +22,7 @@ def test_the_commands_of_the_page_run(tmp_path: Path) -> None:
     blocks = re.findall(r"^```(\w*)\n(.*?)^```", section, re.S | re.M)
     commands = [line for kind, text in blocks if not kind for line in text.splitlines()]
     scripts = [text for kind, text in blocks if kind == "python"]
-    assert len(commands) == 5 and len(scripts) == 2
+    assert len(commands) == 6 and len(scripts) == 2
     (tmp_path / "classify.py").write_text(scripts[0])
     (tmp_path / "load.py").write_text(scripts[1])
     for command in [*commands, "python3 load.py"]:
