@@ -28,6 +28,7 @@ LAZY_COMMANDS = {
     "runs": "ofa_bench.cli.commands.results.runs:command",
     "show": "ofa_bench.cli.commands.results.show:command",
     "evaluate": "ofa_bench.cli.commands.results.evaluate:command",
+    "publish": "ofa_bench.cli.commands.deploy.publish:command",
     "finetune": "ofa_bench.cli.commands.deploy.finetune:command",
     "adopt": "ofa_bench.cli.commands.deploy.adopt:command",
     "list": "ofa_bench.cli.commands.catalogue.list:command",

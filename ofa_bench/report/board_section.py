@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from ofa_bench.formatting import DASH, count, duration, interval, percent, spread
 from ofa_bench.leaderboard.board import Board, Standing
+from ofa_bench.leaderboard.buckets import HEADS as RANGE_HEADS
+from ofa_bench.leaderboard.buckets import NOTE, lines_of, ranges_of
 from ofa_bench.leaderboard.export import (
     REPRODUCED,
     reproduced_lines,
@@ -101,6 +105,12 @@ def _pair(pair: Pair) -> Cell:
     limits = f"{pair.difference:+.2f} ({spread(pair.low, pair.high)})"
     paired = ", seed by seed" if pair.paired else ""
     return Cell(pair.verdict, limits + paired, pair.difference, MARKS[pair.verdict])
+
+
+def best_by_macs(board: Board, papers: Sequence[Published]) -> HtmlTable | None:
+    """The best net of every row in each range of MACs; None where there is no row."""
+    lines = [[word(text) for text in line] for line in lines_of(ranges_of(board, papers))]
+    return table(NOTE, RANGE_HEADS, lines) if lines else None
 
 
 def caveats(board: Board) -> list[str]:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     "--reach", type=float, metavar="PERCENT", help="With --curve: what that accuracy costs."
 )
 @click.option("--claims", metavar="PAPER", help="A paper's claims, judged on the records.")
+@click.option("--buckets", is_flag=True, help="The best net of every row by ranges of MACs.")
 @click.option(
     "--format", "form", type=click.Choice(["table", "md", "json"]), default="table", help="How."
 )
@@ -44,6 +45,7 @@ def command(
     curve: bool,
     reach: float | None,
     claims: str | None,
+    buckets: bool,
     form: str,
     results: str | None,
     as_json: bool,
@@ -65,7 +67,7 @@ def command(
     elif curve or reach is not None:
         _curves(store, which, reach, form)
     else:
-        _boards(store, which, published, form)
+        _boards(store, which, published, form, buckets)
 
 
 def _claims(store: Store, paper: str, form: str) -> None:
@@ -103,7 +105,9 @@ def _curves(store: Store, which: str | None, reach: float | None, form: str) -> 
         board_view.list_unranked(screened.unranked)
 
 
-def _boards(store: Store, which: str | None, published: bool, form: str) -> None:
+def _boards(
+    store: Store, which: str | None, published: bool, form: str, buckets: bool = False
+) -> None:
     from ofa_bench.cli.views import board as board_view
     from ofa_bench.leaderboard.board import boards_of
     from ofa_bench.leaderboard.board_files import choose
@@ -116,6 +120,9 @@ def _boards(store: Store, which: str | None, published: bool, form: str) -> None
     chosen = choose(mine, which if mine or (not papers and not screened.unranked) else None)
     if chosen:
         board_view.refresh(store.results)
+    if buckets:
+        _buckets(chosen, form)
+        return
     if form == "json":
         more: dict[str, Any] = (
             {"published": [asdict(paper) for paper in papers]} if published else {}
@@ -129,6 +136,30 @@ def _boards(store: Store, which: str | None, published: bool, form: str) -> None
             show_paper(paper)
         _show(chosen, store, screened.unranked)
         board_view.list_unranked(screened.unranked)
+
+
+def _buckets(boards: Sequence[Board], form: str) -> None:
+    from ofa_bench.leaderboard import buckets
+    from ofa_bench.leaderboard.published import published
+
+    documents, pages = [], []
+    for board in boards:
+        papers = published(board.track.dataset)
+        if form == "json":
+            documents.append(buckets.ranges_json(board, papers))
+        elif form == "md":
+            pages.append(buckets.ranges_markdown(board, papers))
+        else:
+            rows = list(buckets.lines_of(buckets.ranges_of(board, papers)))
+            console.table(buckets.HEADS, rows, board.track.name)
+            for line in (buckets.NOTE, *buckets.notes_of(board, papers)):
+                console.say(line)
+    if form == "json":
+        console.answer({"boards": documents})
+    elif form == "md":
+        console.raw("\n".join(pages))
+    elif not boards:
+        console.say("no board to show ranges of")
 
 
 def _screened(store: Store) -> Screened:
