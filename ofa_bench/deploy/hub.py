@@ -24,6 +24,7 @@ PREFIX = "hf:"
 CARD = "README.md"
 NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
 HERE = "name it hf:USER/NAME"
+LOG_IN = "log in with: hf auth login"
 
 
 @dataclass(frozen=True)
@@ -71,14 +72,21 @@ def publish(
     publication = Publication(repository, hub.endpoint, private, files)
     if not confirm(publication):
         return None
-    with _told(repository):
-        hub.create_repo(repository, private=private, exist_ok=True)
-        commit = hub.upload_folder(
-            repo_id=repository,
-            folder_path=folder,
-            allow_patterns=[file for file, _ in files],
-            commit_message="Export of ofa-bench",
-        )
+    try:
+        with _told(repository):
+            hub.create_repo(repository, private=private, exist_ok=True)
+            commit = hub.upload_folder(
+                repo_id=repository,
+                folder_path=folder,
+                allow_patterns=[file for file, _ in files],
+                commit_message="Export of ofa-bench",
+            )
+    except _unreachable() as error:
+        raise BenchError(
+            f"{hub.endpoint} cannot be reached, or the connection broke: nothing is published in "
+            "part, since files become visible in one commit",
+            "run the same line again once it can be reached",
+        ) from error
     return str(commit.commit_url)
 
 
@@ -110,7 +118,6 @@ def fetched(name: str | Path, revision: str | None = None) -> Path:
     repository = repository_of(name)
     require_library("huggingface_hub", "hub", f"load of {name}")
     from huggingface_hub import HfApi, snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError
 
     wanted = [MODEL, FOLDED, UNFOLDED]
     try:
@@ -119,11 +126,10 @@ def fetched(name: str | Path, revision: str | None = None) -> Path:
             about = hub.model_info(repository, revision=revision, files_metadata=True)
             _check_sizes(repository, about, wanted)
             # The commit whose sizes were checked, whatever is pushed meanwhile.
-            path = snapshot_download(repository, revision=about.sha, allow_patterns=wanted)
-            _remember(repository, revision, about.sha)
+            commit = about.sha or revision or "main"
+            path = snapshot_download(repository, revision=commit, allow_patterns=wanted)
+            _remember(repository, revision or "main", commit)
             return Path(path)
-    except (HfHubHTTPError, BenchError):
-        raise
     except _unreachable():
         return _cached(repository, revision, wanted)
 
@@ -142,12 +148,11 @@ def _check_sizes(repository: str, about: Any, wanted: list[str]) -> None:
         )
 
 
-def _remember(repository: str, revision: str | None, commit: str) -> None:
+def _remember(repository: str, name: str, commit: str) -> None:
     """Note which commit a branch or tag was, as the library's cache does, for use offline."""
     from huggingface_hub.constants import HF_HUB_CACHE
     from huggingface_hub.file_download import repo_folder_name
 
-    name = revision or "main"
     if name == commit or not re.fullmatch(r"[\w.-]+", name) or name.startswith("."):
         return
     refs = Path(HF_HUB_CACHE) / repo_folder_name(repo_id=repository, repo_type="model") / "refs"
@@ -172,12 +177,12 @@ def _cached(repository: str, revision: str | None, wanted: list[str]) -> Path:
 
 
 def _unreachable() -> tuple[type[Exception], ...]:
-    """What the library raises where there is no connection, or none is allowed."""
-    try:
-        import httpx
-    except ImportError:  # the releases before 1.0 use requests, whose errors are OSErrors
-        return (OSError,)
-    return (OSError, httpx.HTTPError)
+    """What the library raises where there is no connection, or none is allowed: the base class of
+    its HTTP client's errors, whichever client the release has, and OSError."""
+    from huggingface_hub.errors import HfHubHTTPError
+
+    clients = [base for base in HfHubHTTPError.__bases__ if issubclass(base, Exception)]
+    return (OSError, *clients)
 
 
 @contextmanager
@@ -204,7 +209,7 @@ def _told(repository: str, revision: str | None = None) -> Iterator[None]:
     except RepositoryNotFoundError as error:
         raise UsageError(
             f"there is no {repository}, or it is not for you",
-            "check the name; for a private one, log in with: hf auth login",
+            f"check the name; for a private one, {LOG_IN}",
         ) from error
     except HfHubHTTPError as error:
         code = getattr(error.response, "status_code", None)

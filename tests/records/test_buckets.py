@@ -1,4 +1,4 @@
-"""The best net of every row in each range of MACs, as someone would pick it who sees select only."""
+"""The best net of every row in each range of MACs, picked by one who sees select only."""
 
 from __future__ import annotations
 
