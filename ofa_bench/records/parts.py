@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Hash = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Percent = Annotated[float, Field(ge=0, le=100)]
@@ -94,7 +94,8 @@ class Machine(Part):
 
 class PhaseCost(Part):
     """One phase's ledger row. `passes` and `macs` by role; `macs` are training MACs: three times
-    the forward ones for trained passes, once for teacher and probe."""
+    the forward ones for trained passes, once for teacher and probe. `energy_joules` is in early
+    records only, without a value."""
 
     name: str
     epochs: Epochs
@@ -109,8 +110,24 @@ class PhaseCost(Part):
     energy_joules: float | None = None
 
 
+class Rates(Part):
+    """Learning rates of a run at steps spread over it, one item per step: the largest net's, and
+    the least `lr_share` among the nets that train beside it (DεpS's ε); None where it is alone."""
+
+    steps: tuple[Count, ...] = Field(min_length=1, max_length=10_000)
+    epochs: tuple[Epochs, ...]
+    lr: tuple[Annotated[float, Field(ge=0)], ...]
+    shares: tuple[Annotated[float, Field(ge=0)] | None, ...]
+
+    @model_validator(mode="after")
+    def _of_one_length(self) -> Rates:
+        if len({len(self.steps), len(self.epochs), len(self.lr), len(self.shares)}) > 1:
+            raise ValueError("steps, epochs, lr and shares must have the same length")
+        return self
+
+
 class Beside(Part):
-    """Time that is not training."""
+    """Time that is not training; downloads and compilation are in early records only, as 0."""
 
     evaluation_seconds: Seconds = 0.0
     download_seconds: Seconds = 0.0

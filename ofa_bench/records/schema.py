@@ -17,6 +17,7 @@ from ofa_bench.records.parts import Count, Epochs, Hash, Macs, Part, Percent, Sh
 from ofa_bench.records.parts import Identity as Identity
 from ofa_bench.records.parts import Machine as Machine
 from ofa_bench.records.parts import PhaseCost as PhaseCost
+from ofa_bench.records.parts import Rates as Rates
 from ofa_bench.records.tables import SpaceTable
 
 VERSION = 1
@@ -28,10 +29,13 @@ LATER: dict[str, Any] = {
     "adoption": None,
     "ancestor": None,
     "identity": None,
+    "rates": None,
     "task.class_names": None,
     "task.decoder": None,
     "task.space.table": None,
 }
+# Fields of `cost.phases` and `cost.beside` that nothing fills any more: early files have them.
+FORMER = {"compile_seconds", "download_seconds", "energy_joules"}
 
 
 class Run(Part):
@@ -221,6 +225,7 @@ class Record(Part):
     scores: tuple[Score, ...] = Field(default=(), max_length=100_000)
     summary: Summary | None = None
     curve: tuple[CurvePoint, ...] = Field(default=(), max_length=100_000)
+    rates: Rates | None = None
     error: str | None = None
     bits: Bits | None = None
     weights_sha256: Hash | None = None
@@ -271,6 +276,10 @@ def plain(record: Record) -> dict[str, Any]:
         for parent in parents:
             inner = inner[parent]
         if inner[name] == absent:
+            del inner[name]
+    phases = zip(record.cost.phases, values["cost"]["phases"], strict=True)
+    for part, inner in [(record.cost.beside, values["cost"]["beside"]), *phases]:
+        for name in FORMER & (inner.keys() - part.model_fields_set):
             del inner[name]
     return values
 

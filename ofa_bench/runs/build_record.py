@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ofa_bench.errors import BenchError
+from ofa_bench.planning.forecast import Outlook
 from ofa_bench.records.prices import usd
 from ofa_bench.records.schema import Record, sealed
 from ofa_bench.records.summary import candidates_hash, summarise
@@ -54,6 +55,7 @@ def record_of(
         "machine": machine,
         "cost": _cost(state, machine, judgement),
         "curve": state.curve_points,
+        "rates": _rates(prepared),
         "error": f"{error.message}" if error else None,
         "weights_sha256": weights_hash(state.net),
         "ancestor": ancestor_of(assembly.recipe.execution.init),
@@ -132,6 +134,14 @@ def _task(prepared: RunContext, state: State, judgement: Judgement | None) -> di
         "class_names": source.class_names,
         "decoder": source.decoder and source.decoder._asdict(),
     }
+
+
+def _rates(prepared: RunContext) -> dict[str, Any] | None:
+    """The planned rates; None where the LR policy fails, as it may have failed the run."""
+    try:
+        return Outlook(prepared.assembly).rates()
+    except BenchError:
+        return None
 
 
 def _gathered(state: State, value: Any, lockstep: bool) -> list[Any]:

@@ -9,7 +9,7 @@ import torch
 
 from .untrained import CLASSES, network, prove, subnets
 
-FORMATS = ("safetensors", "onnx", "pt2")
+FORMATS = ("safetensors", "onnx", "pt2", "openvino")
 
 
 @pytest.mark.parametrize(

@@ -153,6 +153,8 @@ class _Export:
                     name, file, answers["test"], images.held_out("test"), exact
                 )
             facts |= file.facts()
+            if not exact:
+                facts["remarks"] = proof.remarks(facts, answers.get("test"))
             facts["files"] = {
                 str(path.relative_to(folder)): sha256_file(path)
                 for path in sorted(folder.rglob("*"))

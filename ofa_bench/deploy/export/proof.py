@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -120,6 +121,8 @@ def check_logits(
                 "the exporter fixed a size; nothing was written",
             )
         differences[str(size)] = apart = _apart(wanted, logits)
+        if not isfinite(apart):
+            raise FormatFailed(f"{name}: logits are not finite", "nothing was written")
         if exact and not apart <= TOLERANCE:
             layer = first_parting(layer_outputs(net, images), file.activations(images.numpy()))
             place = f"; {layer} parts first" if layer else "; no layer could be compared"
@@ -156,6 +159,19 @@ def check_predictions(
         "ties": int(ties.sum()),
         "top1": 100.0 * right / len(best),
     }
+
+
+def remarks(facts: Mapping[str, Any], expected: Predictions | None) -> list[str]:
+    """What a user of a quantised format should know: that it is slower, or what it loses."""
+    lines = []
+    ratio = facts.get("speed", {}).get("ratio")
+    if ratio is not None and ratio < 1:
+        lines.append(f"slower than fp32 here: {ratio:.2f} times its speed")
+    if expected is not None and len(expected.best):
+        lost = 100.0 * float(expected.hits.double().mean()) - facts["predictions"]["top1"]
+        if lost > 0:
+            lines.append(f"loses {lost:.2f} points of top-1 on {len(expected.best):,} test images")
+    return lines
 
 
 def check_macs(name: str, file: ExportedFile, wanted: int) -> int:

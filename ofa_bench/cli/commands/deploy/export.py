@@ -95,6 +95,9 @@ def _show(exported: ExportedModel, output: str) -> None:
         for name, facts in exported.parity["formats"].items()
     ]
     console.table(columns, rows)
+    for name, facts in exported.parity["formats"].items():
+        for remark in facts.get("remarks", ()):
+            console.say(f"{name}: {remark}")
     for split, value in exported.model.accuracy.items():
         console.say(f"top-1 on {split}: {percent(value.top1)} % (n = {value.images:,})")
     console.say(output)

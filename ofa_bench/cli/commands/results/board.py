@@ -178,8 +178,8 @@ def _show(boards: list[Board], store: Store, unranked: Sequence[Unranked]) -> No
         if index:
             console.say()
         board_view.show(board, board.track.name)
-        for line in [*board_view.caveats(board), *(f"more seeds: {line}" for line in board.more)]:
-            console.say(line)
+        for line in board.more:
+            console.say(f"more seeds: {line}")
 
 
 def published_for(which: str | None, boards: list[Board]) -> list[Published]:

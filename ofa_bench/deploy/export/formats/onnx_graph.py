@@ -77,7 +77,7 @@ class OnnxFile:
         self.path = path
         self.graph = onnx.load(str(path))
         onnx.checker.check_model(self.graph, full_check=True)
-        self.session = _session(path.read_bytes())
+        self.session = session_of(path.read_bytes())
 
     def logits(self, images: NDArray[numpy.float32]) -> NDArray[numpy.float32]:
         """Logits by onnxruntime on the CPU."""
@@ -115,7 +115,7 @@ class OnnxFile:
         present = {value.name for value in whole.graph.output}
         for name in sorted(set(names.values()) - present):
             whole.graph.output.append(onnx.ValueInfoProto(name=name))
-        session = _session(whole.SerializeToString(), optimised=False)
+        session = session_of(whole.SerializeToString(), as_written=True)
         outputs = [value.name for value in session.get_outputs()]
         values = dict(zip(outputs, session.run(outputs, {IMAGES: images}), strict=True))
         return {layer: values[name] for layer, name in names.items()}
@@ -158,11 +158,18 @@ def _node_macs(node: onnx.NodeProto, shapes: dict[str, list[int]]) -> int:
     return 0
 
 
-def _session(raw: bytes, optimised: bool = True) -> Any:
+def session_of(
+    raw: bytes, *, as_written: bool = False, threads: int = 0, optimised: Path | None = None
+) -> Any:
+    """A session of onnxruntime on the CPU. `as_written`: without its optimisations; `threads`: 0
+    is all; `optimised`: where to write the graph that it really runs."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
-    if not optimised:
+    options.intra_op_num_threads = threads
+    if optimised is not None:
+        options.optimized_model_filepath = str(optimised)
+    if as_written:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     return onnxruntime.InferenceSession(raw, options, providers=["CPUExecutionProvider"])
