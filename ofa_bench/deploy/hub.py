@@ -73,7 +73,7 @@ def publish(
     if not confirm(publication):
         return None
     try:
-        with _told(repository):
+        with _in_sentences(repository):
             hub.create_repo(repository, private=private, exist_ok=True)
             commit = hub.upload_folder(
                 repo_id=repository,
@@ -121,7 +121,7 @@ def fetched(name: str | Path, revision: str | None = None) -> Path:
 
     wanted = [MODEL, FOLDED, UNFOLDED]
     try:
-        with _told(repository, revision):
+        with _in_sentences(repository, revision):
             hub = HfApi(library_name="ofa-bench")
             about = hub.model_info(repository, revision=revision, files_metadata=True)
             _check_sizes(repository, about, wanted)
@@ -186,7 +186,7 @@ def _unreachable() -> tuple[type[Exception], ...]:
 
 
 @contextmanager
-def _told(repository: str, revision: str | None = None) -> Iterator[None]:
+def _in_sentences(repository: str, revision: str | None = None) -> Iterator[None]:
     """A hub's refusals as sentences; its own texts may hold addresses with secrets, so are not
     shown."""
     from huggingface_hub.errors import (

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from ofa_bench.formatting import DASH, count, spread
 from ofa_bench.leaderboard import columns
 from ofa_bench.leaderboard.board import Board, Standing
-from ofa_bench.leaderboard.buckets import HEADS as RANGE_HEADS
-from ofa_bench.leaderboard.buckets import NOTE, lines_of, ranges_of
+from ofa_bench.leaderboard.by_cost.buckets import HEADS as RANGE_HEADS
+from ofa_bench.leaderboard.by_cost.buckets import NOTE, lines_of, ranges_of
 from ofa_bench.leaderboard.columns import ACCURACY, HEADS, TEXTS, cells
 from ofa_bench.leaderboard.published import Published
 from ofa_bench.leaderboard.stats import Pair

@@ -8,8 +8,8 @@ from statistics import fmean
 import pytest
 
 from ofa_bench.evaluation.candidates import bounds
-from ofa_bench.leaderboard import buckets
 from ofa_bench.leaderboard.board import Board, boards
+from ofa_bench.leaderboard.by_cost import buckets
 from ofa_bench.leaderboard.published import published
 from ofa_bench.records.store import Store
 

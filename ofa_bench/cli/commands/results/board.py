@@ -84,7 +84,7 @@ def _claims(store: Store, paper: str, form: str) -> None:
 def _curves(store: Store, which: str | None, reach: float | None, form: str) -> None:
     from ofa_bench.cli.views import board as board_view
     from ofa_bench.cli.views import cost_curves
-    from ofa_bench.leaderboard.cost_curves import families
+    from ofa_bench.leaderboard.by_cost.cost_curves import families
     from ofa_bench.records.track import track_of
 
     screened = _screened(store)
@@ -139,7 +139,7 @@ def _boards(
 
 
 def _buckets(boards: Sequence[Board], form: str) -> None:
-    from ofa_bench.leaderboard import buckets
+    from ofa_bench.leaderboard.by_cost import buckets
     from ofa_bench.leaderboard.published import published
 
     documents, pages = [], []
