@@ -78,13 +78,13 @@ def measured(answers: Predictions) -> MeasuredAccuracy:
 
 def versions() -> dict[str, str]:
     """Versions of ofa-bench, Python and the libraries that wrote the files."""
-    found = {"ofa-bench": __version__, "python": platform.python_version()}
+    installed = {"ofa-bench": __version__, "python": platform.python_version()}
     for library in LIBRARIES:
         try:
-            found[library] = importlib.metadata.version(library)
+            installed[library] = importlib.metadata.version(library)
         except importlib.metadata.PackageNotFoundError:
             continue
-    return found
+    return installed
 
 
 def recorded_hits(
