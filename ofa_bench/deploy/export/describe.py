@@ -78,13 +78,13 @@ def measured(answers: Predictions) -> MeasuredAccuracy:
 
 def versions() -> dict[str, str]:
     """Versions of ofa-bench, Python and the libraries that wrote the files."""
-    installed = {"ofa-bench": __version__, "python": platform.python_version()}
+    present = {"ofa-bench": __version__, "python": platform.python_version()}
     for library in LIBRARIES:
         try:
-            installed[library] = importlib.metadata.version(library)
+            present[library] = importlib.metadata.version(library)
         except importlib.metadata.PackageNotFoundError:
             continue
-    return installed
+    return present
 
 
 def recorded_hits(
