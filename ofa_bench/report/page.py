@@ -115,6 +115,7 @@ def _track(board: Board, palette: Palette, sources: Sources, key: str) -> dict[s
         "preface": board_section.preface(board),
         "leaderboard": board_section.leaderboard(board),
         "pairs": board_section.pairs(board),
+        "buckets": board_section.best_by_macs(board, papers),
         "caveats": board_section.caveats(board),
         "more": list(board.more),
         "papers": [(paper, board_section.paper_table(paper)) for paper in papers],
