@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from ofa_bench.records.store import Store
 from ofa_bench.runs.build_record import record_of
 from ofa_bench.runs.folder import read_begun, refuse_links, write_begun
 from ofa_bench.runs.readiness import make_ready
+from ofa_bench.space import Space
 from ofa_bench.training.callbacks import EventLog, Progress, Trace
 from ofa_bench.training.checkpoint import Checkpoints, lock
 from ofa_bench.training.cost_ledger import Ledger
@@ -37,6 +38,8 @@ from ofa_bench.training.precision import settle_threads
 from ofa_bench.training.state import State
 from ofa_bench.training.training_curve import TrainingCurve
 from ofa_bench.training.weights import load_weights, save_weights, start_from
+
+ENDED = ("ok", "diverged", "imported")
 
 
 @dataclass
@@ -62,7 +65,7 @@ class RunContext:
     def _recorded(self) -> Record | None:
         for entry in self.store.list(broken=lambda error: None):
             record = entry.record
-            if record.run_id == self.identity.run and record.status in ("ok", "diverged"):
+            if record.run_id == self.identity.run and record.status in ENDED:
                 return record
         return None
 
@@ -274,7 +277,10 @@ def state_of(
 
 def build_net(assembly: Assembly, catalogue: Catalogue, devices: Devices) -> Any:
     """The supernet of the space, initialised with the run's seed, on the device."""
-    build = catalogue.get("supernet", assembly.space.table.family).load()
-    options = assembly.science.net.model_dump()
-    net = build(assembly.space, assembly.classes, seed=assembly.recipe.seed, **options)
+    space, options = assembly.space, assembly.science.net.model_dump()
+    build = catalogue.get("supernet", space.table.family).load()
+    if (eps := options.pop("norm_eps", None)) is not None:
+        table = replace(space.table, norm_eps=eps)
+        space = Space(table, space.options, space.resolutions)
+    net = build(space, assembly.classes, seed=assembly.recipe.seed, **options)
     return net.to(devices.device)

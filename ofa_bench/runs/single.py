@@ -147,6 +147,7 @@ def run_request(
         catalogue = catalogue_for(asked)
         prepared = prepare(asked, catalogue, devices, leave)
         if resumed is not None:
+            _refuse_adopted(resumed)
             resumed.check(prepared)
         done = prepared.finished
         if done is not None and asked.fresh:
@@ -165,6 +166,17 @@ def run_request(
         prepared.check_free()
         stop.hint = f"go on with: {resume_line(prepared.identity.name, asked)}"
         return carry_out(prepared, catalogue, stop, watch, command or shell_line(asked))
+
+
+def _refuse_adopted(resumed: Resumption) -> None:
+    """Raise ResumeError for a run whose weights were trained elsewhere."""
+    hashes = resumed.begun.hashes
+    if hashes is not None and "adopted" in hashes.files:
+        raise ResumeError(
+            f"the weights of {resumed.folder.name} were trained elsewhere: there is no training "
+            "to go on with",
+            "evaluate, search or export it; to train on, start a run with --init",
+        )
 
 
 def resume(

@@ -12,10 +12,12 @@ from ofa_bench.testing.case import FAMILIES, Case
 from ofa_bench.testing.clauses import (
     distill,
     end_to_end,
+    exporter,
     extra,
     lr,
     network,
     registration,
+    searcher,
     shrink,
     space,
 )
@@ -33,7 +35,10 @@ from ofa_bench.testing.verdict import (
 )
 
 # Importing a module adds its clauses to CLAUSES, in this order.
-CLAUSE_MODULES = (registration, shrink, lr, distill, extra, space, network, end_to_end)
+CLAUSE_MODULES = (
+    *(registration, shrink, lr, distill, extra, space, network, searcher, exporter),
+    end_to_end,
+)
 LOADS = "register succeeds"
 WANTED = "register(catalogue) returns, and adds no name that another plugin has"
 HOOKS_PAGE, GUIDE = "docs/hooks.md", "docs/writing-a-plugin.md"

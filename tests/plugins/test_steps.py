@@ -1,7 +1,6 @@
 """What the recipes do: steps, rates, losses, batches and lengths, against formulas written here.
 
-The numbers are those of the papers and of the official code (methods.md), none is read from a
-recipe.
+The numbers are those of the papers and of the official code, none is read from a recipe.
 """
 
 from __future__ import annotations

@@ -98,7 +98,7 @@ def test_stopped_in_the_middle_of_an_image_of_the_final_evaluation(
     asked: dict[str, Any] = {**SMALL, "dataset": "folder", "data_dir": images, "workers": 0}
     asked["set"] = ("evaluate.per_bucket=1", "evaluate.curve=0")
     whole = api.run(method="ofa", results=tmp_path / "whole", **asked)
-    pixels, judge = decoder._rgb, final_evaluation.judge
+    pixels, judge = decoder.pixels_of, final_evaluation.judge
     left = []
 
     def stopped(image: Any) -> Any:
@@ -112,7 +112,7 @@ def test_stopped_in_the_middle_of_an_image_of_the_final_evaluation(
         return judge(*words)
 
     with monkeypatch.context() as patch, pytest.raises(Interrupted, match="interrupted"):
-        patch.setattr(decoder, "_rgb", stopped)
+        patch.setattr(decoder, "pixels_of", stopped)
         patch.setattr(final_evaluation, "judge", judged)
         api.run(method="ofa", results=tmp_path / "cut", **asked)
     assert not left

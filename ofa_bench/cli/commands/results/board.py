@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from ofa_bench.leaderboard.board import Board
     from ofa_bench.leaderboard.published import Published
-    from ofa_bench.leaderboard.screening import Screened
+    from ofa_bench.leaderboard.screening import Screened, Unranked
     from ofa_bench.records.store import Store, StoredRecord
 
 
@@ -127,7 +127,7 @@ def _boards(store: Store, which: str | None, published: bool, form: str) -> None
     else:
         for paper in papers:
             show_paper(paper)
-        _show(chosen, store)
+        _show(chosen, store, screened.unranked)
         board_view.list_unranked(screened.unranked)
 
 
@@ -138,17 +138,17 @@ def _screened(store: Store) -> Screened:
     return held(store, context=api.record_checks(candidates=False))
 
 
-def _show(boards: list[Board], store: Store) -> None:
+def _show(boards: list[Board], store: Store, unranked: Sequence[Unranked]) -> None:
     from ofa_bench.cli.views import board as board_view
 
-    if not boards:
+    if not boards and not unranked:
         console.say(f"no records in {store.results}")
     for index, board in enumerate(boards):
         if index:
             console.say()
         board_view.show(board, board.track.name)
-        for line in [*board_view.caveats(board), *(f"more seeds: {line}" for line in board.more)]:
-            console.say(line)
+        for line in board.more:
+            console.say(f"more seeds: {line}")
 
 
 def published_for(which: str | None, boards: list[Board]) -> list[Published]:

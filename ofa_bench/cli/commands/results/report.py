@@ -28,7 +28,6 @@ def command(which: tuple[str, ...], output: str, results: str | None, as_json: b
     against each other, field by field.
     """
     from ofa_bench import api
-    from ofa_bench.cli.views.rates import rates_of
     from ofa_bench.leaderboard.screening import held, screened
     from ofa_bench.records.store import Store
     from ofa_bench.report import Sources, page
@@ -43,7 +42,7 @@ def command(which: tuple[str, ...], output: str, results: str | None, as_json: b
     for item in records.unranked:
         console.complain(f"not ranked: {item}", "`ofa-bench validate` names every finding")
     console.tell(f"{sum(standing.row.n for board in boards for standing in board.places)} records")
-    sources = Sources(rates_of, lambda record: metered(store.results, record), _card)
+    sources = Sources(lambda record: metered(store.results, record), _card)
     pair = (named[0].record, named[1].record) if len(named) == 2 else None
     unread = [f"{item.file}: {item.reason}" for item in records.unranked]
     boards, more = showable(boards, sources)

@@ -184,8 +184,6 @@ def _conclude(
         return
     for item in boards:
         board_view.show(item, item.track.name if len(boards) > 1 else "")
-        for line in board_view.caveats(item):
-            console.say(line)
     board_view.list_unranked(records.unranked)
     readings.show(boards)
     shown_already = {entry.record.error for entry in entries}

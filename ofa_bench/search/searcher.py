@@ -1,0 +1,45 @@
+"""What a search asks of a searcher: which subnets to evaluate next."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from ofa_bench.search.costs import AdditiveCost
+from ofa_bench.space.space import Space
+from ofa_bench.space.subnet import Subnet
+
+
+@dataclass(frozen=True)
+class Problem:
+    """The best subnet of `space` that costs at most `budget`, in the unit of `cost`.
+
+    Resolutions are those of `space.listed`; `macs` are the MACs of the same space, which predict
+    accuracy where nothing else is known.
+    """
+
+    space: Space
+    cost: AdditiveCost
+    budget: float
+    classes: int
+    macs: AdditiveCost
+
+
+class Searcher(Protocol):
+    """Registered as `catalogue.searcher(name, "package.module:Class")`, made without arguments."""
+
+    def propose(
+        self,
+        problem: Problem,
+        scored: Mapping[Subnet, float],
+        count: int,
+        rng: random.Random,
+    ) -> list[Subnet]:
+        """At most `count` subnets to evaluate next, none twice; [] if nothing is left.
+
+        `scored` holds the accuracy on select, 0 to 1, of the subnets evaluated so far; of these
+        none is proposed again, and none over the budget. Equal arguments give an equal answer.
+        Raises UsageError if no subnet is inside the budget.
+        """
