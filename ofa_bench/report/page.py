@@ -21,7 +21,6 @@ from ofa_bench.records.store import StoredRecord
 from ofa_bench.records.validation.validate import UNUSABLE
 from ofa_bench.report import board_section, compared, training
 from ofa_bench.report.candidates import candidates
-from ofa_bench.report.cards import rendered
 from ofa_bench.report.charts import Chart, Palette
 from ofa_bench.report.extras import difference_table, readings
 from ofa_bench.report.fronts import fronts_chart, price_chart
@@ -116,6 +115,7 @@ def _track(board: Board, palette: Palette, sources: Sources, key: str) -> dict[s
         "preface": board_section.preface(board),
         "leaderboard": board_section.leaderboard(board),
         "pairs": board_section.pairs(board),
+        "buckets": board_section.best_by_macs(board, papers),
         "caveats": board_section.caveats(board),
         "more": list(board.more),
         "papers": [(paper, board_section.paper_table(paper)) for paper in papers],
@@ -150,7 +150,20 @@ def _first(values: Iterable[T | None]) -> T | None:
 def _cards(boards: Sequence[Board], sources: Sources) -> Mapping[str, Markup]:
     names = {standing.row.any.method.name for board in boards for standing in board.places}
     texts = {name: sources.card(name) for name in sorted(names)}
-    return {name: rendered(text) for name, text in texts.items() if text is not None}
+    return {name: _rendered(text) for name, text in texts.items() if text is not None}
+
+
+def _rendered(text: str) -> Markup:
+    """A Markdown card as HTML: markup in it is shown as text, images are left out, headings
+    step down."""
+    from markdown_it import MarkdownIt
+
+    reader = MarkdownIt("commonmark", {"html": False}).enable("table").disable("image")
+    tokens = reader.parse(text)
+    for token in tokens:
+        if token.type in ("heading_open", "heading_close"):
+            token.tag = f"h{min(int(token.tag[1:]) + 3, 6)}"
+    return Markup(reader.renderer.render(tokens, reader.options, {}))
 
 
 def _written(template: str, **values: Any) -> str:

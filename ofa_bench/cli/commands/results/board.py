@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     "--reach", type=float, metavar="PERCENT", help="With --curve: what that accuracy costs."
 )
 @click.option("--claims", metavar="PAPER", help="A paper's claims, judged on the records.")
+@click.option("--buckets", is_flag=True, help="The best net of every row by ranges of MACs.")
 @click.option(
     "--format", "form", type=click.Choice(["table", "md", "json"]), default="table", help="How."
 )
@@ -47,6 +48,7 @@ def command(
     curve: bool,
     reach: float | None,
     claims: str | None,
+    buckets: bool,
     form: str,
     cost: str,
     tables: tuple[str, ...],
@@ -72,7 +74,7 @@ def command(
     elif curve or reach is not None:
         _curves(store, which, reach, form)
     else:
-        _boards(store, which, published, form, axis)
+        _boards(store, which, published, form, axis, buckets)
 
 
 def _claims(store: Store, paper: str, form: str) -> None:
@@ -89,7 +91,7 @@ def _claims(store: Store, paper: str, form: str) -> None:
 def _curves(store: Store, which: str | None, reach: float | None, form: str) -> None:
     from ofa_bench.cli.views import board as board_view
     from ofa_bench.cli.views import cost_curves
-    from ofa_bench.leaderboard.cost_curves import families
+    from ofa_bench.leaderboard.by_cost.cost_curves import families
     from ofa_bench.records.track import track_of
 
     screened = _screened(store)
@@ -110,7 +112,14 @@ def _curves(store: Store, which: str | None, reach: float | None, form: str) -> 
         board_view.list_unranked(screened.unranked)
 
 
-def _boards(store: Store, which: str | None, published: bool, form: str, axis: CostAxis) -> None:
+def _boards(
+    store: Store,
+    which: str | None,
+    published: bool,
+    form: str,
+    axis: CostAxis,
+    buckets: bool = False,
+) -> None:
     from ofa_bench.cli.views import board as board_view
     from ofa_bench.cli.views import cost_axis
     from ofa_bench.leaderboard.board import boards_of
@@ -124,6 +133,9 @@ def _boards(store: Store, which: str | None, published: bool, form: str, axis: C
     chosen = choose(mine, which if mine or (not papers and not screened.unranked) else None)
     if chosen:
         board_view.refresh(store.results)
+    if buckets:
+        _buckets(chosen, form)
+        return
     chosen = cost_axis.along(axis, chosen, screened)
     if form == "json":
         more: dict[str, Any] = (
@@ -138,6 +150,30 @@ def _boards(store: Store, which: str | None, published: bool, form: str, axis: C
             show_paper(paper)
         _show(chosen, store, screened.unranked)
         board_view.list_unranked(screened.unranked)
+
+
+def _buckets(boards: Sequence[Board], form: str) -> None:
+    from ofa_bench.leaderboard.by_cost import buckets
+    from ofa_bench.leaderboard.published import published
+
+    documents, pages = [], []
+    for board in boards:
+        papers = published(board.track.dataset)
+        if form == "json":
+            documents.append(buckets.ranges_json(board, papers))
+        elif form == "md":
+            pages.append(buckets.ranges_markdown(board, papers))
+        else:
+            rows = list(buckets.lines_of(buckets.ranges_of(board, papers)))
+            console.table(buckets.HEADS, rows, board.track.name)
+            for line in (buckets.NOTE, *buckets.notes_of(board, papers)):
+                console.say(line)
+    if form == "json":
+        console.answer({"boards": documents})
+    elif form == "md":
+        console.raw("\n".join(pages))
+    elif not boards:
+        console.say("no board to show ranges of")
 
 
 def _screened(store: Store) -> Screened:
