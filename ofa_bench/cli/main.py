@@ -115,7 +115,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         except Exception as error:
             failure = explained(error)
             failure.rank = getattr(error, "rank", None)
-            return _failed(_ranked(failure), 1)
+            return _failed(_ranked(failure), failure.exit_code)
 
 
 def _ranked(error: BenchError) -> BenchError:

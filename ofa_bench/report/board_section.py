@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from ofa_bench.formatting import DASH, count, spread
+from ofa_bench.formatting import DASH, spread
 from ofa_bench.leaderboard import columns
 from ofa_bench.leaderboard.board import Board, Standing
 from ofa_bench.leaderboard.by_cost.buckets import HEADS as RANGE_HEADS
@@ -36,11 +36,11 @@ def _cells(standing: Standing) -> Iterator[Cell]:
 
 def preface(board: Board) -> str:
     """What the numbers are, and what they cannot show."""
-    low, high = board.range
+    about = f" {board.axis.about[:1].upper()}{board.axis.about[1:]}." if board.axis.about else ""
     return (
-        f"Mean Pareto accuracy over budgets of {count(low)} to {count(high)} MACs, the range that "
+        f"Mean Pareto accuracy over budgets of {board.axis.span(*board.range)}, the range that "
         f"all rows cover, with its 95 % interval over seeds. Rank is 1 + the rows that beat it. "
-        f"In this board, {board.detectable_text}."
+        f"In this board, {board.detectable_text}.{about}"
     )
 
 

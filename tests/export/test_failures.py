@@ -270,6 +270,7 @@ CHANGES: dict[str, Callable[[Any], None]] = {
     "no number": into("architecture", "norm_eps", value="NaN"),
     "a deviation of zero": into("input", "std", value=[0, 1, 1]),
     "a resize without end": into("input", "resize", value=10**6),
+    "a class that paints": into("classes", 3, value="\x1b[31mred"),
     "nothing": lambda model: model.clear(),
 }  # fmt: skip
 

@@ -37,9 +37,9 @@ def described(
     name = f"{science.dataset}-{space.name}-{subnet}"
     trained = TrainedRun(
         id=run.folder.name,
-        method=science.method,
-        dataset=science.dataset,
-        space=assembly.space.name,
+        method=printable(science.method),
+        dataset=printable(science.dataset),
+        space=printable(assembly.space.name),
         space_fingerprint=space.fingerprint(),
         record_sha256=record.sha256 if record is not None else None,
         weights_sha256=record.weights_sha256 if record is not None else None,

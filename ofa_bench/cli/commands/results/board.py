@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ofa_bench.cli import console
-from ofa_bench.cli.options import json_option, results_option
+from ofa_bench.cli.options import cost_option, json_option, latency_table_option, results_option
 from ofa_bench.formatting import DASH
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ofa_bench.leaderboard.board import Board
+    from ofa_bench.leaderboard.cost_axis import CostAxis
     from ofa_bench.leaderboard.published import Published
     from ofa_bench.leaderboard.screening import Screened, Unranked
     from ofa_bench.records.store import Store, StoredRecord
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 @click.option(
     "--format", "form", type=click.Choice(["table", "md", "json"]), default="table", help="How."
 )
+@cost_option
+@latency_table_option
 @results_option
 @json_option
 @click.pass_context
@@ -47,6 +50,8 @@ def command(
     claims: str | None,
     buckets: bool,
     form: str,
+    cost: str,
+    tables: tuple[str, ...],
     results: str | None,
     as_json: bool,
 ) -> None:
@@ -56,10 +61,12 @@ def command(
     nothing: it exits with 1 where a kept board is not what the records say.
     """
     from ofa_bench import api
+    from ofa_bench.cli.views import cost_axis
     from ofa_bench.records.store import Store
 
     store = Store(api.results_root(results))
     form = "json" if as_json else form
+    axis = cost_axis.chosen(cost, tables, alone=not (check or claims or curve or reach is not None))
     if check:
         ctx.exit(_check(store, form))
     if claims:
@@ -67,7 +74,7 @@ def command(
     elif curve or reach is not None:
         _curves(store, which, reach, form)
     else:
-        _boards(store, which, published, form, buckets)
+        _boards(store, which, published, form, axis, buckets)
 
 
 def _claims(store: Store, paper: str, form: str) -> None:
@@ -106,9 +113,15 @@ def _curves(store: Store, which: str | None, reach: float | None, form: str) -> 
 
 
 def _boards(
-    store: Store, which: str | None, published: bool, form: str, buckets: bool = False
+    store: Store,
+    which: str | None,
+    published: bool,
+    form: str,
+    axis: CostAxis,
+    buckets: bool = False,
 ) -> None:
     from ofa_bench.cli.views import board as board_view
+    from ofa_bench.cli.views import cost_axis
     from ofa_bench.leaderboard.board import boards_of
     from ofa_bench.leaderboard.board_files import choose
     from ofa_bench.leaderboard.export import to_markdown
@@ -123,6 +136,7 @@ def _boards(
     if buckets:
         _buckets(chosen, form)
         return
+    chosen = cost_axis.along(axis, chosen, screened)
     if form == "json":
         more: dict[str, Any] = (
             {"published": [asdict(paper) for paper in papers]} if published else {}
@@ -178,6 +192,8 @@ def _show(boards: list[Board], store: Store, unranked: Sequence[Unranked]) -> No
         if index:
             console.say()
         board_view.show(board, board.track.name)
+        if board.axis.about:
+            console.say(f"budgets {board.axis.span(*board.range)}; {board.axis.about}")
         for line in board.more:
             console.say(f"more seeds: {line}")
 
