@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ofa_bench.deploy.export.pipeline import export as export
+from ofa_bench.deploy.latency.target import latency as latency
+from ofa_bench.deploy.search import search as search
+from ofa_bench.deploy.search import search_file as search_file
 from ofa_bench.errors import UsageError
 from ofa_bench.hooks.catalogue import GROUP, Catalogue, discover
 from ofa_bench.planning.assemble import Assembly, assemble, space_of
@@ -30,6 +34,8 @@ from ofa_bench.runs.single import run_request as run_request
 from ofa_bench.space import Space
 
 if TYPE_CHECKING:
+    from ofa_bench.deploy.finetune import Finetuned
+    from ofa_bench.deploy.hub import Publication
     from ofa_bench.records.schema import Record
 
 
@@ -58,6 +64,47 @@ def compare(
     that several runs share are trained once. A run that fails does not stop the others (the status
     of its record is `failed` or `diverged`). Raises BenchError."""
     return _compare(compare_requests(methods, seeds, **values))
+
+
+def adopt(file: str | Path, *, space: str | Path, **options: Any) -> Record:
+    """Take in a checkpoint that was trained elsewhere as a finished run of status `imported`.
+
+    `options` are those of `ofa-bench adopt`: `dataset`, `data_dir`, `norm_eps` and others. Raises
+    UsageError where the file does not fit or its epsilon or data set is not named.
+    """
+    from ofa_bench.deploy.adopt import adopt
+
+    return adopt(file, space=space, **options)
+
+
+def finetune(
+    run: str, *, subnet: str | Mapping[str, Any], epochs: float, **options: Any
+) -> Finetuned:
+    """Train one subnet of a finished run on, as a run with a record of its own.
+
+    `options` are those of `ofa-bench finetune`. Raises UsageError for a subnet outside the space,
+    ResumeError where the run is not finished.
+    """
+    from ofa_bench.deploy.finetune import finetune
+
+    return finetune(run, subnet=subnet, epochs=epochs, **options)
+
+
+def publish(
+    folder: str | Path,
+    name: str,
+    *,
+    confirm: Callable[[Publication], bool],
+    private: bool = False,
+) -> str | None:
+    """Send an exported folder to `hf:USER/NAME`, and return the commit's address.
+
+    `confirm` is shown what would be sent before anything is; None where it refuses. Raises
+    UsageError where the folder is no export, BenchError where the hub refuses.
+    """
+    from ofa_bench.deploy.hub import publish
+
+    return publish(folder, name, confirm=confirm, private=private)
 
 
 def card(method: str, known: Catalogue | None = None) -> Path:

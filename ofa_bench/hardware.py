@@ -20,6 +20,25 @@ def cpu_model() -> str:
     return platform.processor() or platform.machine()
 
 
+def cpu_governor() -> str | None:
+    """What sets the first core's clock (Linux cpufreq); None where the system does not tell."""
+    try:
+        return " ".join(_lines("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"))[:100]
+    except OSError:
+        return None
+
+
+def cpu_clock() -> float | None:
+    """The first core's clock in MHz at this moment (Linux); None where the system does not tell."""
+    try:
+        for line in _lines("/proc/cpuinfo"):
+            if line.startswith("cpu MHz"):
+                return float(line.partition(":")[2]) or None
+    except (OSError, ValueError):
+        pass
+    return None
+
+
 def gpu_model() -> str | None:
     """The first NVIDIA GPU's model name as its driver reports it; None without one."""
     for path in sorted(Path("/proc/driver/nvidia/gpus").glob("*/information")):

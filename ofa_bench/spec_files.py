@@ -29,10 +29,13 @@ def specs_root() -> Path:
     return beside if (beside / "defaults.toml").is_file() else package / "_specs"
 
 
-def load_toml(path: Path) -> dict[str, Any]:
-    """Parse a TOML file. Raises RecipeError naming the file and the line or key."""
+def load_toml(path: Path, bound: str = "toml-bytes") -> dict[str, Any]:
+    """Parse a TOML file of at most the limit `bound`.
+
+    Raises RecipeError naming the file and the line or key.
+    """
     try:
-        text = _text(path)
+        text = _text(path, bound)
         values = parse_toml(text)
     except FileNotFoundError as error:
         hint = "mind the folder that the path starts from"
@@ -67,13 +70,11 @@ def parse_toml(text: str) -> dict[str, Any]:
         raise tomllib.TOMLDecodeError(str(error).partition(";")[0]) from error
 
 
-def _text(path: Path) -> str:
-    """A regular file's text; RecipeError if it is larger than the limit `toml-bytes`."""
+def _text(path: Path, bound: str) -> str:
+    """A regular file's text; RecipeError if it is larger than the limit `bound`."""
     about = path.stat()
     if not stat.S_ISREG(about.st_mode):
         raise OSError("it is no regular file")
-    if about.st_size > limit("toml-bytes"):
-        raise RecipeError(
-            f"is {about.st_size:,} bytes long", file=str(path), hint=advice("toml-bytes")
-        )
+    if about.st_size > limit(bound):
+        raise RecipeError(f"is {about.st_size:,} bytes long", file=str(path), hint=advice(bound))
     return path.read_text(encoding="utf-8-sig")

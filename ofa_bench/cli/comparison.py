@@ -138,16 +138,36 @@ def _settings(
             raise RecipeError("a comparison has no such key", file=file, key=key, hint=hint)
         if param.name == "set" and isinstance(value, dict):
             value = [f"{path}={json.dumps(leaf)}" for path, leaf in _leaves(value)]
-        elif isinstance(value, dict):
-            raise RecipeError("is a table", file=file, key=key, hint="give one value")
-        elif isinstance(value, bool) and not getattr(param, "is_flag", False):
+        else:
+            _check_kind(param, value, file, key)
+        value = _as_typed(value)
+        yield param, [value] if param.multiple and not isinstance(value, list) else value
+
+
+def _check_kind(param: click.Parameter, value: Any, file: str, key: str) -> None:
+    """RecipeError where a value is not of the kind that the command line has for this option."""
+    if isinstance(value, dict):
+        raise RecipeError("is a table", file=file, key=key, hint="give one value")
+    if getattr(param, "is_flag", False):
+        if not isinstance(value, bool):
             raise RecipeError(
-                f"is {str(value).lower()}, which is no number or name",
-                file=file,
-                key=key,
-                hint="give one value",
+                f"{shown(value)} is neither true nor false", file=file, key=key, hint="write true"
             )
-        yield param, [value] if param.multiple and isinstance(value, str) else value
+        return
+    for item in value if isinstance(value, list) else [value]:
+        if isinstance(item, bool) or not isinstance(item, str | int | float):
+            text = str(item).lower() if isinstance(item, bool) else shown(item)
+            raise RecipeError(
+                f"is {text}, which is no number or name", file=file, key=key, hint="give one value"
+            )
+
+
+def _as_typed(value: Any) -> Any:
+    """Numbers as the text that the command line would hold, so that 1.5 is no whole number here
+    either."""
+    if isinstance(value, list):
+        return [_as_typed(item) for item in value]
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
 def _leaves(tree: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
@@ -183,7 +203,7 @@ def requests(
 
 def sized(every: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
     """Every run at each size of its budget: of its epochs where they are given, else in scale."""
-    from ofa_bench.leaderboard.cost_curves import SIZES
+    from ofa_bench.leaderboard.by_cost.cost_curves import SIZES
 
     for size in SIZES:
         for values in every:

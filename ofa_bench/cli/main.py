@@ -14,7 +14,7 @@ import click
 from ofa_bench import __version__
 from ofa_bench.cli import console
 from ofa_bench.cli.streams import outlive_streams, tell_terminal
-from ofa_bench.errors import BenchError, RankFailed, nearest
+from ofa_bench.errors import BenchError, RankFailed, UsageError, nearest
 from ofa_bench.limits import override
 from ofa_bench.processes import other_rank, several_ranks
 from ofa_bench.sanitize import plain_text
@@ -28,6 +28,12 @@ LAZY_COMMANDS = {
     "runs": "ofa_bench.cli.commands.results.runs:command",
     "show": "ofa_bench.cli.commands.results.show:command",
     "evaluate": "ofa_bench.cli.commands.results.evaluate:command",
+    "search": "ofa_bench.cli.commands.deploy.search:command",
+    "latency": "ofa_bench.cli.commands.deploy.latency:command",
+    "export": "ofa_bench.cli.commands.deploy.export:command",
+    "adopt": "ofa_bench.cli.commands.deploy.adopt:command",
+    "finetune": "ofa_bench.cli.commands.deploy.finetune:command",
+    "publish": "ofa_bench.cli.commands.deploy.publish:command",
     "list": "ofa_bench.cli.commands.catalogue.list:command",
     "space": "ofa_bench.cli.commands.catalogue.space:command",
     "data": "ofa_bench.cli.commands.catalogue.data:command",
@@ -99,6 +105,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             code: Any = cli.main(words, prog_name="ofa-bench", standalone_mode=False, obj=words)
             return code if isinstance(code, int) else 0
         except click.ClickException as error:
+            vars(error)["message"] = plain_text(error.message, console.LONGEST)
             error.show()
             return console.refuse(error.format_message(), "", error.exit_code)
         except (click.Abort, KeyboardInterrupt):
@@ -108,7 +115,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         except Exception as error:
             failure = explained(error)
             failure.rank = getattr(error, "rank", None)
-            return _failed(_ranked(failure), 1)
+            return _failed(_ranked(failure), failure.exit_code)
 
 
 def _ranked(error: BenchError) -> BenchError:
@@ -150,8 +157,13 @@ def explained(error: Exception) -> BenchError:
     """A sentence for what no part of the program foresaw."""
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return BenchError("out of memory", "lower optim.norm_batch or evaluate.chunk")
+    if isinstance(error, RuntimeError) and "start new thread" in str(error):
+        return BenchError(
+            "the system starts no more threads for this process",
+            "raise its limits (ulimit -v for memory, ulimit -u for processes)",
+        )
     if isinstance(error, RecursionError):
-        return BenchError("the input is nested too deeply", "write it flatter")
+        return UsageError("the input is nested too deeply", "write it flatter")
     if _lacks_descriptors(error):
         return BenchError(
             "this process may open no more files",

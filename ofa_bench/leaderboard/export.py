@@ -2,36 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from math import floor
 from typing import Any
 
-from ofa_bench.formatting import DASH, count, duration, interval, percent, spread
+from ofa_bench.formatting import DASH, spread
 from ofa_bench.leaderboard.board import Board, Standing
-from ofa_bench.leaderboard.rows import WAITING, BoardRow
+from ofa_bench.leaderboard.columns import HEADS, TEXTS, caveats, cells, fine, row_cost
+from ofa_bench.leaderboard.cost_axis import MACS
+from ofa_bench.leaderboard.rows import BoardRow
 from ofa_bench.leaderboard.stats import Estimate, Pair
 from ofa_bench.records.json_text import cell
 from ofa_bench.records.store import slug
 from ofa_bench.sanitize import code_span
-
-REPRODUCED = " ✓"  # after the name of a row of which a rerun reproduced a seed
-_HEADS = (
-    "rank",
-    "method",
-    "composition",
-    "ok/n",
-    "mean Pareto accuracy, % (95 %)",
-    "over its own range",
-    "largest",
-    "smallest",
-    "coverage",
-    "training MACs",
-    "device time",
-    "$",
-    "time/epoch",
-    "waiting",
-    "selection bonus",
-)
 
 
 def to_json(board: Board) -> dict[str, Any]:
@@ -44,9 +25,10 @@ def to_json(board: Board) -> dict[str, Any]:
         "dataset": board.track.dataset,
         "space": board.track.space,
         "budget": board.track.budget,
-        "range": list(board.range),
+        **({} if board.axis is MACS else {"axis": board.axis.describe()}),
+        "range": [board.axis.value(steps) for steps in board.range],
         "delta": board.delta,
-        "detectable": _fine(board.detectable),
+        "detectable": fine(board.detectable),
         "provisional": board.provisional,
         "rows": [row_json(standing) for standing in board.places],
         "pairs": [
@@ -73,9 +55,9 @@ def row_json(standing: Standing) -> dict[str, Any]:
         "failed": [{"seed": r.seed, "status": r.status, "error": r.error} for r in row.failed],
         "mean_pareto_accuracy": estimate_json(standing.accuracy),
         "own_range": estimate_json(row.own_range() if row.good else None),
-        "failures_as_chance": _fine(standing.with_failures),
+        "failures_as_chance": fine(standing.with_failures),
         **{
-            name: _fine(row.mean("summary", name))
+            name: fine(row.mean("summary", name))
             for name in (
                 "mean_pareto_accuracy_paper",
                 "largest_top1",
@@ -84,9 +66,10 @@ def row_json(standing: Standing) -> dict[str, Any]:
             )
         },
         "coverage": {
-            name: _fine(row.mean("summary", "coverage", name)) for name in ("low", "high", "share")
+            **{name: _end(row, name) for name in ("low", "high")},
+            "share": fine(row.mean("summary", "coverage", "share")),
         },
-        "cost": cost_json(row),
+        "cost": row_cost(row),
         "rank": standing.rank,
         "provisional": standing.provisional,
         "front": standing.front,
@@ -96,25 +79,10 @@ def row_json(standing: Standing) -> dict[str, Any]:
     }
 
 
-def cost_json(row: BoardRow) -> dict[str, Any]:
-    """What a run of this row cost, on average over its good seeds; $ whole, rounded down."""
-    device, epochs = row.mean("cost", "device_seconds"), _epochs(row)
-    usd, waiting = row.mean("cost", "usd"), row.mean("cost", "waiting_share")
-    return {
-        "train_macs": _whole(row.mean("cost", "train_macs")),
-        "subnet_passes": _whole(row.mean("cost", "subnet_passes")),
-        "images": _whole(row.mean("cost", "images")),
-        "device_seconds": _fine(device),
-        "device_hours": None if device is None else float(f"{device / 3600:.6g}"),
-        "wall_seconds": _fine(row.mean("cost", "wall_seconds")),
-        "usd": None if usd is None else floor(usd + 1e-9),
-        "epochs": _fine(epochs),
-        "minutes_per_epoch": _fine(device / 60 / epochs) if device and epochs else None,
-        "waiting_share": _fine(waiting),
-        "comparable_hours": waiting is not None and waiting <= WAITING,
-        "peak_bytes": _whole(row.mean("cost", "peak_bytes")),
-        "device": sorted({entry.record.machine.model for entry in row.good}),
-    }
+def _end(row: BoardRow, name: str) -> float | None:
+    """The cheapest or dearest candidate's cost, in the axis' unit."""
+    steps = row.mean("summary", "coverage", name)
+    return None if steps is None else fine(row.axis.value(steps))
 
 
 def estimate_json(estimate: Estimate | None) -> dict[str, float | None]:
@@ -122,9 +90,9 @@ def estimate_json(estimate: Estimate | None) -> dict[str, float | None]:
     if estimate is None:
         return {"mean": None, "low": None, "high": None}
     return {
-        "mean": _fine(estimate.mean),
-        "low": _fine(estimate.low),
-        "high": _fine(estimate.high),
+        "mean": fine(estimate.mean),
+        "low": fine(estimate.low),
+        "high": fine(estimate.high),
     }
 
 
@@ -132,12 +100,12 @@ def pair_json(pair: Pair) -> dict[str, Any]:
     """One comparison as JSON values."""
     return {
         "verdict": pair.verdict,
-        "difference": _fine(pair.difference),
-        "low": _fine(pair.low),
-        "high": _fine(pair.high),
+        "difference": fine(pair.difference),
+        "low": fine(pair.low),
+        "high": fine(pair.high),
         "paired": pair.paired,
-        "resolution": _fine(pair.resolution),
-        "detectable": _fine(pair.detectable),
+        "resolution": fine(pair.resolution),
+        "detectable": fine(pair.detectable),
     }
 
 
@@ -147,7 +115,7 @@ def to_markdown(board: Board) -> str:
     parts = [
         f"# {cell(board.track.name)}",
         _preface(board),
-        "\n".join([_table_row(_HEADS), _table_row(["---"] * len(_HEADS)), *rows]),
+        "\n".join([_table_row(HEADS), _table_row(["---"] * len(HEADS)), *rows]),
         _verdicts(board),
         _notes(board),
         _unranked(board),
@@ -157,8 +125,11 @@ def to_markdown(board: Board) -> str:
 
 def _preface(board: Board) -> str:
     low, high = (value / 1e6 for value in board.range)
+    budgets = f"{low:.4g} to {high:.4g} M MACs"
+    if board.axis is not MACS:
+        budgets = f"{board.axis.span(*board.range)} ({cell(board.axis.about)})"
     return (
-        f"Mean Pareto accuracy over budgets {low:.4g} to {high:.4g} M MACs, the range that all "
+        f"Mean Pareto accuracy over budgets {budgets}, the range that all "
         f"rows cover. Rank = 1 + the rows that beat it; {board.detectable_text}. "
         "Claims are about this test set, and must exceed its own noise. No worse: a loss of less "
         f"than {board.delta:g} points is sure. Made by `ofa-bench board` from records; do not edit."
@@ -166,27 +137,13 @@ def _preface(board: Board) -> str:
 
 
 def _cells(standing: Standing) -> list[str]:
-    row, values = standing.row, row_json(standing)
-    cost, share = values["cost"], values["coverage"]["share"]
-    name = cell(row.label) + (REPRODUCED if row.reproduced else "")
-    time = duration(cost["device_seconds"]) + ("" if cost["comparable_hours"] else " †")
-    return [
-        standing.rank_text,
-        f"*{name}* (greyed)" if standing.greyed_by else name,
-        cell(values["composition"]),
-        f"{values['ok']}/{values['n']}",
-        _accuracy_text(standing),
-        _text(values["own_range"]["mean"], ".2f"),
-        _text(values["largest_top1"], ".2f"),
-        _text(values["smallest_top1"], ".2f"),
-        _text(share, ".0%"),
-        count(cost["train_macs"]),
-        time if row.good else DASH,
-        _text(cost["usd"], "d"),
-        time_per_epoch(cost),
-        _text(cost["waiting_share"], ".1%"),
-        _text(values["selection_bonus"], "+.2f"),
-    ]
+    shown = []
+    for head, item in cells(standing).items():
+        text = cell(item.text) if head in TEXTS else item.text
+        shown.append(f"{text} ({item.aside})" if item.aside else text)
+    if standing.greyed_by:
+        shown[1] = f"*{shown[1]}* (greyed)"
+    return shown
 
 
 def _verdicts(board: Board) -> str:
@@ -209,21 +166,7 @@ def _pair_text(pair: Pair) -> str:
 
 
 def _notes(board: Board) -> str:
-    lines = [f"{line}." for line in board.order_caveats(cell)]
-    for standing in board.places:
-        name = cell(standing.row.label)
-        lines += [f"{name}: {cell(note)}." for note in standing.row.notes]
-        if standing.with_failures is not None:
-            lines.append(
-                f"{name}: {standing.with_failures:.2f} % with failed seeds counted as chance; "
-                "a row with failed seeds beats none."
-            )
-        lines += [f"✓ {name}: {cell(line)}." for line in reproduced_lines(standing.row)]
-        if standing.greyed_by:
-            by = ", ".join(cell(label) for label in standing.greyed_by)
-            lines.append(f"{name} is greyed: {by} is no worse and cheaper.")
-        if standing.row.good and not cost_json(standing.row)["comparable_hours"]:
-            lines.append(f"† {name} waited for data: its hours are not comparable.")
+    lines = caveats(board, cell)
     methods = [standing.row.any.method for standing in board.places]
     # A mere composition has no card, and a stranger's name may be anything.
     named = {m.name for m in methods if m.name != m.composition and slug(m.name) == m.name}
@@ -233,53 +176,12 @@ def _notes(board: Board) -> str:
     return "\n".join(f"* {line}" for line in lines)
 
 
-def reproduced_lines(row: BoardRow) -> list[str]:
-    """Which seeds of a row were reproduced, and where."""
-    return [
-        f"seed {seed} was reproduced on {', '.join(machines)}"
-        for seed, machines in row.reproduced.items()
-    ]
-
-
 def _unranked(board: Board) -> str:
     if not board.unranked:
         return ""
     lines = [f"* {cell(item.name)}: {cell(item.reason)}" for item in board.unranked]
-    return "\n".join(["Not ranked, since these records do not hold:", "", *lines])
-
-
-def time_per_epoch(cost: Mapping[str, Any]) -> str:
-    """Device time of an epoch, from a row's cost as JSON values."""
-    minutes = cost["minutes_per_epoch"]
-    return DASH if minutes is None else duration(minutes * 60)
-
-
-def _epochs(row: BoardRow) -> float | None:
-    totals = [sum(p.epochs for p in entry.record.cost.phases) for entry in row.good]
-    return sum(totals) / len(totals) if totals else None
-
-
-def _accuracy_text(standing: Standing) -> str:
-    accuracy = standing.accuracy
-    if accuracy is None:
-        return DASH
-    if accuracy.low is None:
-        return percent(accuracy.mean)
-    limits = interval(accuracy.low, accuracy.high, len(standing.row.good))
-    return f"{percent(accuracy.mean)} ({limits})"
+    return "\n".join(["Not ranked:", "", *lines])
 
 
 def _table_row(cells: Any) -> str:
     return f"| {' | '.join(cells)} |"
-
-
-def _text(value: float | None, form: str) -> str:
-    return DASH if value is None else format(value, form)
-
-
-def _fine(value: float | None) -> float | None:
-    return None if value is None else round(value, 4)
-
-
-def _whole(value: float | None) -> int | None:
-    return None if value is None else round(value)

@@ -139,6 +139,8 @@ def _reason(entry: StoredRecord, context: Context) -> str | None:
         if finding.field == "task.space" and not installed(record, context.load):
             continue
         return str(finding)
+    if record.adoption is not None:
+        return "was trained elsewhere: what that cost is not known"
     return _presentable(entry)
 
 

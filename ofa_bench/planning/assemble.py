@@ -232,9 +232,11 @@ def _macs(
     teachers: Mapping[str, Teacher | None],
     classes: int,
 ) -> float:
-    measure = measure_of(recipe.policies["shrink"])
+    measure, optim = measure_of(recipe.policies["shrink"]), recipe.science.optim
+    probed = optim.norm_batch / optim.batch
     total = sum(
-        phase.epochs * sum(macs_per_image(phase, teachers[phase.name], classes, measure).values())
+        phase.epochs
+        * sum(macs_per_image(phase, teachers[phase.name], classes, measure, probed).values())
         for phase in phases
     )
     if total <= 0:

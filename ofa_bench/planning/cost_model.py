@@ -32,15 +32,18 @@ class ExpectedCost:
 
 
 def macs_per_image(
-    phase: Phase, teacher: Teacher | None, classes: int, measure: str
+    phase: Phase, teacher: Teacher | None, classes: int, measure: str, probed: float
 ) -> dict[Role, float]:
-    """Expected MACs for one training image in a step of the phase, by role."""
+    """Expected MACs for one training image in a step of the phase, by role.
+
+    `probed`: the share of a step's images that a probe sees, which are its first micro-batch.
+    """
     space = phase.space
     forward: dict[Role, float] = {
         Role.LARGEST: _over_resolutions(space, space.largest, classes),
         Role.SMALLEST: _over_resolutions(space, space.smallest, classes),
         Role.SAMPLED: space.mean_macs(classes, measure),
-        Role.PROBE: space.mean_macs(classes, measure),
+        Role.PROBE: space.mean_macs(classes, measure) * probed,
     }
     costs = {
         role: count * forward[role] * (1 if role in FORWARD_ONLY else TRAINED_PASS)
@@ -68,9 +71,12 @@ def predict(
         images = _images(schedule, last) - _images(schedule, first)
         teacher = teachers.get(phase.name)
         passes = {role: count * images for role, count in phase.passes.items() if count}
+        probed = _probed(schedule, last) - _probed(schedule, first)
+        if Role.PROBE in passes:
+            passes[Role.PROBE] = phase.passes[Role.PROBE] * probed
         if teacher is not None:
             passes[Role.TEACHER] = images
-        per_image = macs_per_image(phase, teacher, classes, measure)
+        per_image = macs_per_image(phase, teacher, classes, measure, probed / images)
         macs = {role: images * cost for role, cost in per_image.items()}
         costs.append(ExpectedCost(phase.name, phase.epochs, last - first, images, passes, macs))
     return costs
@@ -80,3 +86,15 @@ def _images(schedule: Schedule, index: int) -> int:
     """Images seen before a step."""
     epochs, step_in_epoch = divmod(index, schedule.steps_per_epoch)
     return epochs * (schedule.images - schedule.left_out) + step_in_epoch * schedule.batch
+
+
+def _probed(schedule: Schedule, index: int) -> int:
+    """Images that one probe a step sees before a step: those of the first micro-batches."""
+    epochs, step_in_epoch = divmod(index, schedule.steps_per_epoch)
+    full, last = (
+        stop - start
+        for _, start, stop in (
+            schedule.cuts(number)[0] for number in (0, schedule.steps_per_epoch - 1)
+        )
+    )
+    return epochs * ((schedule.steps_per_epoch - 1) * full + last) + step_in_epoch * full

@@ -137,6 +137,21 @@ class Outlook:
             "shares": self.shares(step),
         }
 
+    def rates(self, points: int = 200) -> dict[str, list[Any]]:
+        """Rate, and least share beside the largest subnet, at about `points` evenly spaced steps
+        and at all turning points: the record's field `rates`."""
+        last = self.schedule.steps - 1
+        spread = {round(index * last / (points - 1)) for index in range(points)}
+        steps = sorted(spread | {index for _, index in self.turns()})
+        edges = [self.edge("", index) for index in steps]
+        beside = [{**edge["shares"], Role.LARGEST.value: None}.values() for edge in edges]
+        return {
+            "steps": steps,
+            "epochs": [edge["epoch"] for edge in edges],
+            "lr": [edge["lr"] for edge in edges],
+            "shares": [min((s for s in row if s is not None), default=None) for row in beside],
+        }
+
     def draws(self, index: int) -> dict[str, Any]:
         """What a step trains; a policy that probes the network cannot say so beforehand."""
         if not 0 <= index < self.schedule.steps:

@@ -31,11 +31,18 @@ class Layers:
             key = f"{path}{name}"
             if isinstance(value, Mapping):
                 if not isinstance(under.get(name), dict):
+                    if name in under or not value:  # a table where a value is, or an empty one
+                        self.origins[key] = origin
                     under[name] = {}
                 self._merge(under[name], value, origin, f"{key}.")
             else:
                 under[name] = value
                 self.origins[key] = origin
+
+    def origin_of(self, path: str) -> str:
+        """The origin of a value, or of the first one in a table."""
+        inside = (key for key in self.origins if key.startswith(f"{path}."))
+        return self.origins[path] if path in self.origins else self.origins[next(inside)]
 
     def set(self, assignment: str, origin: str) -> None:
         """Set one `path=value`."""

@@ -186,7 +186,7 @@ def _options(
                 raise RecipeError(reason, key=f"{family}.{option}", hint=hint)
             continue
         values[option] = value
-        layers.origins[f"{family}.{name}.{option}"] = layers.origins[f"{family}.{option}"]
+        layers.origins[f"{family}.{name}.{option}"] = layers.origin_of(f"{family}.{option}")
     return values
 
 

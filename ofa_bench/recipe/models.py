@@ -39,12 +39,24 @@ Images = Annotated[int, Field(gt=0, le=2**20)]  # of a batch, or of a part of on
 
 
 class Net(RecipeTable):
-    """Network options that are not part of the space."""
+    """Network options that are not part of the space.
+
+    `norm_eps` replaces the batch-norm epsilon of the space's table, for weights that were trained
+    with another; a record leaves it out where it is not set.
+    """
 
     init: Literal["torch", "fan_in", "fan_out"] = "torch"
     zero_gamma: bool = False
     shortcuts: Literal["identity", "everywhere"] = "identity"
     dropout: float = Field(default=0.0, ge=0, lt=1)
+    norm_eps: float | None = Field(default=None, gt=0, le=1)
+
+    @model_serializer(mode="wrap")
+    def _where_set(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        values: dict[str, Any] = dump(self)
+        if self.norm_eps is None:
+            values.pop("norm_eps", None)
+        return values
 
 
 class Data(RecipeTable):

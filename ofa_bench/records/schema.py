@@ -9,12 +9,15 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from ofa_bench.records import parts
 from ofa_bench.records.parts import Beside as Beside
 from ofa_bench.records.parts import Cost as Cost
 from ofa_bench.records.parts import Count, Epochs, Hash, Macs, Part, Percent, Share, Units
+from ofa_bench.records.parts import DecoderRecord as DecoderRecord
 from ofa_bench.records.parts import Identity as Identity
 from ofa_bench.records.parts import Machine as Machine
 from ofa_bench.records.parts import PhaseCost as PhaseCost
+from ofa_bench.records.parts import Rates as Rates
 from ofa_bench.records.tables import SpaceTable
 
 VERSION = 1
@@ -23,11 +26,16 @@ MOST_PER_BUCKET = 1000  # as recipes allow
 # Fields that came after the first records, by dotted path, with the value that is left out of the
 # file: a record from before them keeps its bytes, and so its hash.
 LATER: dict[str, Any] = {
+    "adoption": None,
+    "ancestor": None,
     "identity": None,
+    "rates": None,
     "task.class_names": None,
     "task.decoder": None,
     "task.space.table": None,
 }
+# Fields of `cost.phases` and `cost.beside` that nothing fills any more: early files have them.
+FORMER = {"compile_seconds", "download_seconds", "energy_joules"}
 
 
 class Run(Part):
@@ -107,14 +115,6 @@ class Candidates(Part):
     count: Count
     hash: Hash
     per_bucket: int = Field(ge=0, le=MOST_PER_BUCKET)
-
-
-class DecoderRecord(Part):
-    """What turned image files into pixels: a library, its version, the JPEG library inside it."""
-
-    name: str = Field(max_length=50)
-    version: str = Field(max_length=50)
-    jpeg: str = Field(max_length=50)
 
 
 class Task(Part):
@@ -210,11 +210,14 @@ class Record(Part):
     row_id: Hash
     run_id: Hash
     identity: Identity | None = None
+    adoption: parts.Adoption | None = None
+    ancestor: parts.Ancestor | None = None
     machine: Machine
     cost: Cost
     scores: tuple[Score, ...] = Field(default=(), max_length=100_000)
     summary: Summary | None = None
     curve: tuple[CurvePoint, ...] = Field(default=(), max_length=100_000)
+    rates: Rates | None = None
     error: str | None = None
     bits: Bits | None = None
     weights_sha256: Hash | None = None
@@ -265,6 +268,10 @@ def plain(record: Record) -> dict[str, Any]:
         for parent in parents:
             inner = inner[parent]
         if inner[name] == absent:
+            del inner[name]
+    phases = zip(record.cost.phases, values["cost"]["phases"], strict=True)
+    for part, inner in [(record.cost.beside, values["cost"]["beside"]), *phases]:
+        for name in FORMER & (inner.keys() - part.model_fields_set):
             del inner[name]
     return values
 

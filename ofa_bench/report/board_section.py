@@ -2,83 +2,45 @@
 
 from __future__ import annotations
 
-from ofa_bench.formatting import DASH, count, duration, interval, percent, spread
+from collections.abc import Iterator, Sequence
+
+from ofa_bench.formatting import DASH, spread
+from ofa_bench.leaderboard import columns
 from ofa_bench.leaderboard.board import Board, Standing
-from ofa_bench.leaderboard.export import (
-    REPRODUCED,
-    reproduced_lines,
-    row_json,
-    time_per_epoch,
-)
+from ofa_bench.leaderboard.by_cost.buckets import HEADS as RANGE_HEADS
+from ofa_bench.leaderboard.by_cost.buckets import NOTE, lines_of, ranges_of
+from ofa_bench.leaderboard.columns import ACCURACY, HEADS, TEXTS, cells
 from ofa_bench.leaderboard.published import Published
-from ofa_bench.leaderboard.rows import WAITING
 from ofa_bench.leaderboard.stats import Pair
-from ofa_bench.report.tables import Cell, HtmlTable, number, shown, table, word
+from ofa_bench.report.tables import Cell, HtmlTable, number, table, word
 from ofa_bench.report.texts import LONGEST
 
-HEADS = (
-    ">rank",
-    "row",
-    ">mean Pareto accuracy, %",
-    ">ok/n",
-    ">over its own range",
-    ">largest, %",
-    ">smallest, %",
-    ">coverage",
-    ">training MACs",
-    ">device time",
-    ">$",
-    ">time/epoch",
-    ">waiting",
-    ">selection bonus",
-)
+STYLES = {"method": "name", ACCURACY: "strong"}  # CSS classes of columns
 MARKS = {"better": "better", "no worse": "noworse", "undecided": "undecided"}
 
 
 def leaderboard(board: Board) -> HtmlTable:
-    """A row a line, as `ofa-bench board` has them."""
+    """A row a line, with the columns of `ofa-bench board`."""
+    heads = tuple(head if head in TEXTS else f">{head}" for head in HEADS)
     rows = tuple(tuple(_cells(standing)) for standing in board.places)
-    return HtmlTable("A line a row; below the accuracy its interval", HEADS, rows, sortable=True)
+    return HtmlTable("A line a row; below the accuracy its interval", heads, rows, sortable=True)
 
 
-def _cells(standing: Standing) -> list[Cell]:
-    values, mark = row_json(standing), "grey" if standing.greyed_by else ""
-    accuracy, own_range, cost = values["mean_pareto_accuracy"], values["own_range"], values["cost"]
-    failed = "failed" if standing.row.failed else mark
-    limits = (
-        ""
-        if accuracy["low"] is None
-        else interval(accuracy["low"], accuracy["high"], len(standing.row.good))
-    )
-    return [
-        shown(standing.rank_text, standing.rank, mark),
-        Cell(
-            standing.row.label + (REPRODUCED if standing.row.reproduced else ""),
-            word(values["composition"].replace("+", " + ")).text,
-            mark=f"{mark} name",
-        ),
-        Cell(percent(accuracy["mean"]), limits, accuracy["mean"], f"{mark} strong"),
-        shown(f"{values['ok']}/{values['n']}", values["ok"], failed),
-        number(own_range["mean"], ".2f", mark),
-        number(values["largest_top1"], ".2f", mark),
-        number(values["smallest_top1"], ".2f", mark),
-        number(values["coverage"]["share"], ".0%", mark),
-        shown(count(cost["train_macs"]), cost["train_macs"], mark),
-        shown(duration(cost["device_seconds"]), cost["device_seconds"], mark),
-        number(cost["usd"], "d", mark),
-        shown(time_per_epoch(cost), cost["minutes_per_epoch"], mark),
-        number(cost["waiting_share"], ".1%", mark),
-        number(values["selection_bonus"], "+.2f", mark),
-    ]
+def _cells(standing: Standing) -> Iterator[Cell]:
+    for head, item in cells(standing).items():
+        marks = ["grey"] * bool(standing.greyed_by) + [STYLES.get(head, "")]
+        if head == "ok/n" and standing.row.failed:
+            marks = ["failed"]
+        yield Cell(word(item.text).text, item.aside, item.value, " ".join(marks).strip())
 
 
 def preface(board: Board) -> str:
     """What the numbers are, and what they cannot show."""
-    low, high = board.range
+    about = f" {board.axis.about[:1].upper()}{board.axis.about[1:]}." if board.axis.about else ""
     return (
-        f"Mean Pareto accuracy over budgets of {count(low)} to {count(high)} MACs, the range that "
+        f"Mean Pareto accuracy over budgets of {board.axis.span(*board.range)}, the range that "
         f"all rows cover, with its 95 % interval over seeds. Rank is 1 + the rows that beat it. "
-        f"In this board, {board.detectable_text}."
+        f"In this board, {board.detectable_text}.{about}"
     )
 
 
@@ -103,29 +65,15 @@ def _pair(pair: Pair) -> Cell:
     return Cell(pair.verdict, limits + paired, pair.difference, MARKS[pair.verdict])
 
 
+def best_by_macs(board: Board, papers: Sequence[Published]) -> HtmlTable | None:
+    """The best net of every row in each range of MACs; None where there is no row."""
+    lines = [[word(text) for text in line] for line in lines_of(ranges_of(board, papers))]
+    return table(NOTE, RANGE_HEADS, lines) if lines else None
+
+
 def caveats(board: Board) -> list[str]:
     """What must be read with the rows: failures, gaps, hours that do not compare."""
-    lines = [f"{line}." for line in board.order_caveats()]
-    for standing in board.places:
-        row = standing.row
-        lines += [f"{row.label}: {note}." for note in row.notes]
-        lines += [f"✓ {row.label}: {line}." for line in reproduced_lines(row)]
-        lines += [
-            f"{row.label}, seed {record.seed}: {word(record.error, limit=LONGEST).text}"
-            for record in row.failed
-            if record.error
-        ]
-        if standing.with_failures is not None:
-            lines.append(
-                f"{row.label}: {percent(standing.with_failures)} % with failed seeds counted as "
-                "chance; a row with failed seeds beats none."
-            )
-        if standing.greyed_by:
-            by = ", ".join(standing.greyed_by)
-            lines.append(f"{row.label} is pale: {by} is no worse and cheaper.")
-        if (row.mean("cost", "waiting_share") or 0.0) > WAITING:
-            lines.append(f"{row.label} waited for data: its hours are not comparable.")
-    return lines
+    return columns.caveats(board, lambda text: word(text, limit=LONGEST).text)
 
 
 def paper_table(paper: Published) -> HtmlTable:

@@ -1,6 +1,6 @@
-"""What charts share: their words, their colours by name, their layout.
+"""Parts that all charts share. `templates/charts.js` draws them.
 
-Colours are names of CSS variables; the page's script puts in their values, light or dark.
+Colours are CSS variables, so that a chart follows the page from light to dark.
 """
 
 from __future__ import annotations
@@ -12,13 +12,22 @@ from typing import Any
 from ofa_bench.report.tables import HtmlTable
 
 HUES = 8
-SYMBOLS = ("circle", "square", "diamond", "triangle-up", "triangle-down", "cross", "x", "star")
-DASHES = ("solid", "dash", "dot", "dashdot")
+SYMBOLS = (  # SVG paths around 0, 0
+    "M-6 0A6 6 0 1 0 6 0A6 6 0 1 0-6 0Z",
+    "M-5-5H5V5H-5Z",
+    "M0-7L7 0 0 7-7 0Z",
+    "M0-6L6 5H-6Z",
+    "M0 6L6-5H-6Z",
+    "M-2-6H2V-2H6V2H2V6H-2V2H-6V-2H-2Z",
+    "M-6-3L-3-6 0-3 3-6 6-3 3 0 6 3 3 6 0 3-3 6-6 3-3 0Z",
+    "M0-7L2-2 7-2 3 1.5 4.5 7 0 3.5-4.5 7-3 1.5-7-2-2-2Z",
+)
+DASHES = ("", "9 5", "2 4", "9 4 2 4")
 
 
 @dataclass(frozen=True)
 class Chart:
-    """A plotly figure and its words: `alt` for those who do not see it, `table` its numbers."""
+    """A figure and its words: `alt` for those who do not see it, `table` its numbers."""
 
     id: str
     title: str
@@ -32,77 +41,45 @@ class Palette:
     """One colour for a row's label all over the page; past the eighth, another dash."""
 
     def __init__(self, labels: Iterable[str]) -> None:
-        self._places = {name: index for index, name in enumerate(sorted(set(labels)))}
+        self._index = {name: index for index, name in enumerate(sorted(set(labels)))}
 
     def hue(self, name: str) -> str:
         """The colour of a line or marker."""
-        return f"var(--c{self._places[name] % HUES})"
-
-    def band(self, name: str) -> str:
-        """The same, to be seen through."""
-        return f"var(--c{self._places[name] % HUES}-band)"
-
-    def dash(self, name: str) -> str:
-        """How a line is broken."""
-        return DASHES[self._places[name] // HUES % len(DASHES)]
+        return f"var(--c{self._index[name] % HUES})"
 
     def symbol(self, name: str) -> str:
-        """The shape of a marker."""
-        return SYMBOLS[self._places[name] % len(SYMBOLS)]
+        """The shape of a marker, an SVG path."""
+        return SYMBOLS[self._index[name] % len(SYMBOLS)]
 
-    def line(self, name: str, **more: Any) -> dict[str, Any]:
-        """A row's line."""
-        return {"color": self.hue(name), "dash": self.dash(name), "width": 2.5, **more}
+    def line(self, name: str) -> dict[str, Any]:
+        """Colour and dash of a row's line."""
+        return {"color": self.hue(name), "dash": DASHES[self._index[name] // HUES % len(DASHES)]}
 
 
-def axis(title: str, **more: Any) -> dict[str, Any]:
-    """An axis with its title."""
-    return {
-        "title": {"text": title, "standoff": 8},
-        "automargin": True,
-        "gridcolor": "var(--line)",
-        "linecolor": "var(--line)",
-        "zeroline": False,
-        **more,
-    }
+def axis(title: str, *, si: bool = False, zero: bool = False, log: bool = False) -> dict[str, Any]:
+    """An axis with its title: with unit prefixes (`si`), from 0 (`zero`), logarithmic (`log`)."""
+    return {"title": title, "si": si, "zero": zero, "log": log}
 
 
 def figure(
     data: list[dict[str, Any]],
     x: Mapping[str, Any],
-    y: Mapping[str, Any],
+    *panels: Mapping[str, Any],
     height: int = 420,
-    **more: Any,
+    names: list[str] | None = None,
 ) -> dict[str, Any]:
-    """Traces over two axes, the legend below them."""
-    layout = {
-        "xaxis": dict(x),
-        "yaxis": dict(y),
-        "height": height,
-        "margin": {"l": 8, "r": 8, "t": 12, "b": 8},
-        "font": {"family": "system-ui, sans-serif", "size": 13, "color": "var(--ink)"},
-        "paper_bgcolor": "rgba(0,0,0,0)",
-        "plot_bgcolor": "rgba(0,0,0,0)",
-        "legend": {"orientation": "h", "x": 0, "y": -68 / (height - 110), "yanchor": "top"},
-        "hoverlabel": {
-            "bgcolor": "var(--panel)",
-            "bordercolor": "var(--line)",
-            "font": {"color": "var(--ink)"},
-        },
-        "modebar": {
-            "bgcolor": "rgba(0,0,0,0)",
-            "color": "var(--muted)",
-            "activecolor": "var(--accent)",
-        },
-        "showlegend": True,
-        "uirevision": "kept",
-        **more,
-    }
-    return {"data": data, "layout": layout}
+    """Traces over one x axis, in one panel a y axis from top to bottom.
+
+    A trace has a `kind` ("line", "points" or "bars"), a `name` (the legend hides all of a name),
+    `x`, `y` and a `color`. Optional: `panel` (0), `legend` (False: no entry), `notes` (a text for
+    each point), `low` and `high` (a band or whiskers), and what the kind draws with. Bars lie on
+    the rows `names`, from `base` on.
+    """
+    return {"data": data, "x": x, "panels": panels, "height": height, "names": names}
 
 
 def thinned(count: int, most: int) -> list[int]:
-    """At most so many places of 0..count-1, evenly, with both ends."""
+    """At most so many indices of 0..count-1, evenly, with both ends."""
     if count <= most:
         return list(range(count))
     return sorted({round(index * (count - 1) / (most - 1)) for index in range(most)})

@@ -9,10 +9,11 @@ from typing import Any
 
 from ofa_bench.formatting import count, interval, percent
 from ofa_bench.leaderboard.board import Board, Standing
+from ofa_bench.leaderboard.cost_axis import MACS
 from ofa_bench.leaderboard.published import Published
 from ofa_bench.leaderboard.rows import BoardRow
 from ofa_bench.records.pareto import Tread, front
-from ofa_bench.report.charts import Chart, Palette, axis, figure
+from ofa_bench.report.charts import SYMBOLS, Chart, Palette, axis, figure
 from ofa_bench.report.tables import Cell, HtmlTable, number, shown, table, word
 from ofa_bench.report.texts import label, listed
 
@@ -25,25 +26,27 @@ Heights = list[tuple[float, float, float] | None]  # mean, lowest and highest se
 def fronts_chart(board: Board, papers: Sequence[Published], palette: Palette, key: str) -> Chart:
     """The deployed fronts: mean over seeds, from the lowest seed to the highest."""
     rows = [standing.row for standing in board.places if standing.row.good]
-    treads = {row.id: [front(entry.record.scores) for entry in row.good] for row in rows}
+    treads = {row.id: [front(row.scores(entry)) for entry in row.good] for row in rows}
     ends = {*board.range, *(row.low for row in rows)}
     macs = {tread.macs for seeds in treads.values() for height in seeds for tread in height}
     grid = sorted(macs | ends)
     data: list[dict[str, Any]] = []
     for row in rows:
-        data += _traces(row, grid, heights(treads[row.id], grid), palette)
-    data += _published(papers, min(grid), max(grid))
-    x = axis("MACs of the deployed net", tickformat="~s")
+        data.append(_front(row, grid, heights(treads[row.id], grid), palette))
+    unit = board.axis.unit
+    if board.axis is MACS:
+        data += _published(papers, min(grid), max(grid))
+    x = axis(f"{unit} of the deployed net", si=board.axis is MACS)
     return Chart(
         id=f"{key}-fronts",
         title="What each budget buys",
         about="Test accuracy of the net that was best on held-out images within the budget. "
         "Line: mean over seeds; band: lowest to highest seed. The mean height of a line over the "
         "range that all rows cover is its mean Pareto accuracy.",
-        alt="Step lines of test accuracy against MACs. At the largest budget: "
+        alt=f"Step lines of test accuracy against {unit}. At the largest budget: "
         + listed([f"{row.label} {_last(treads[row.id])}" for row in rows])
         + ".",
-        figure=figure(data, x, axis("top-1 on test, %"), hovermode="x unified"),
+        figure=figure(data, x, axis("top-1 on test, %")),
         table=_budgets(board, rows, treads),
     )
 
@@ -66,28 +69,15 @@ def _last(seeds: Sequence[Sequence[Tread]]) -> str:
     return f"{percent(fmean(treads[-1].accuracy for treads in seeds))} %"
 
 
-def _traces(
+def _front(
     row: BoardRow, grid: Sequence[int], heights: Heights, palette: Palette
-) -> list[dict[str, Any]]:
-    def line(part: int) -> dict[str, Any]:
-        return {
-            "type": "scatter",
-            "mode": "lines",
-            "x": list(grid),
-            "y": [None if height is None else round(height[part], 4) for height in heights],
-            "legendgroup": row.id,
-        }
+) -> dict[str, Any]:
+    def side(part: int) -> list[float | None]:
+        return [None if height is None else round(height[part], 4) for height in heights]
 
-    edge = {"line": {"width": 0, "shape": "hv"}, "showlegend": False, "hoverinfo": "skip"}
-    band = {"fill": "tonexty", "fillcolor": palette.band(row.label)}
-    mean = {
-        "name": label(row.label),
-        "line": palette.line(row.label, shape="hv"),
-        "hovertemplate": "%{y:.2f} %",
-    }
-    if len(row.good) == 1:
-        return [line(0) | mean]
-    return [line(1) | edge, line(2) | edge | band, line(0) | mean]
+    band = {"low": side(1), "high": side(2)} if len(row.good) > 1 else {}
+    line = {"kind": "line", "step": True, "name": label(row.label), **palette.line(row.label)}
+    return {**line, "x": [row.axis.value(steps) for steps in grid], "y": side(0), **band}
 
 
 def _published(papers: Sequence[Published], low: int, high: int) -> list[dict[str, Any]]:
@@ -99,24 +89,23 @@ def _published(papers: Sequence[Published], low: int, high: int) -> list[dict[st
         nets = [(name, int(macs * 1e6), top1) for name, macs, top1 in paper.reference]
         groups.append(("single nets, published", nets))
     traces = []
-    for standing, (name, points) in enumerate(groups):
-        near = [height for height in points if low / REACH <= height[1] <= high * REACH]
+    for index, (name, points) in enumerate(groups):
+        near = [point for point in points if low / REACH <= point[1] <= high * REACH]
         if near:
-            traces.append(_points(label(name), near, standing))
+            traces.append(_points(label(name), near, index))
     return traces
 
 
-def _points(name: str, points: Sequence[tuple[str, int, float]], standing: int) -> dict[str, Any]:
-    symbols = ("diamond-open", "square-open", "triangle-up-open", "circle-open", "star-open")
+def _points(name: str, points: Sequence[tuple[str, int, float]], index: int) -> dict[str, Any]:
     return {
-        "type": "scatter",
-        "mode": "markers",
+        "kind": "points",
         "name": name,
         "x": [macs for _, macs, _ in points],
         "y": [top1 for _, _, top1 in points],
-        "text": [label(net) for net, _, _ in points],
-        "marker": {"color": "var(--muted)", "size": 9, "symbol": symbols[standing % len(symbols)]},
-        "hovertemplate": "%{y:.2f} % %{text}",
+        "notes": [label(net) for net, _, _ in points],
+        "color": "var(--muted)",
+        "symbol": SYMBOLS[index % len(SYMBOLS)],
+        "open": True,
     }
 
 
@@ -127,10 +116,13 @@ def _budgets(
     grid = [round(low + step * (high - low) / (BUDGETS - 1)) for step in range(BUDGETS)]
     columns = [heights(treads[row.id], grid) for row in rows]
     lines = [
-        [shown(count(budget), budget), *(_height(column[standing]) for column in columns)]
+        [
+            shown(board.axis.text(budget), board.axis.value(budget)),
+            *(_height(column[standing]) for column in columns),
+        ]
         for standing, budget in enumerate(grid)
     ]
-    heads = [">budget, MACs", *(f">{row.label}" for row in rows)]
+    heads = [f">budget, {board.axis.unit}", *(f">{row.label}" for row in rows)]
     return table("Accuracy at evenly spaced budgets, % (lowest to highest seed)", heads, lines)
 
 
@@ -152,20 +144,20 @@ def price_chart(board: Board, palette: Palette, key: str) -> Chart:
     )
     data: list[dict[str, Any]] = [
         {
-            "type": "scatter",
-            "mode": "lines",
+            "kind": "line",
             "name": "front",
             "x": [cost for cost, _ in edge],
             "y": [round(mean, 4) for _, mean in edge],
-            "line": {"color": "var(--muted)", "width": 1.5, "dash": "dot", "shape": "hv"},
-            "hoverinfo": "skip",
+            "color": "var(--muted)",
+            "dash": "2 4",
+            "step": True,
+            "silent": True,
         }
     ]
     data += [_marker(standing, cost, palette) for standing, cost in costs]
-    values = [cost for _, cost in costs if cost]
-    wide = bool(values) and max(values) > 5 * min(values)
-    scale = {"type": "log"} if wide else {"type": "linear", "rangemode": "tozero"}
-    x = axis("training MACs", tickformat="~s", **scale)
+    values = [cost for _, cost in costs]
+    wide = max(values) > 5 * min(values) > 0
+    x = axis("training MACs", si=True, log=wide, zero=not wide)
     texts = [f"{p.row.label} {_mean(p)} % for {count(cost)}" for p, cost in costs]
     return Chart(
         id=f"{key}-price",
@@ -173,7 +165,7 @@ def price_chart(board: Board, palette: Palette, key: str) -> Chart:
         about="Up is better, left is cheaper. Whiskers: 95 % interval over seeds. The dotted front "
         "runs through rows that none beats at both; pale rows have a cheaper one that is no worse.",
         alt=f"Mean Pareto accuracy against training MACs: {listed(texts)}.",
-        figure=figure(data, x, axis("mean Pareto accuracy, %"), hovermode="closest"),
+        figure=figure(data, x, axis("mean Pareto accuracy, %")),
         table=_prices(costs),
     )
 
@@ -185,27 +177,18 @@ def _mean(standing: Standing) -> str:
 def _marker(standing: Standing, cost: float, palette: Palette) -> dict[str, Any]:
     accuracy, name = standing.accuracy, standing.row.label
     assert accuracy is not None
-    mean = accuracy.mean
-    above = 0.0 if accuracy.high is None else min(accuracy.high, 100.0) - mean
-    below = 0.0 if accuracy.low is None else mean - max(accuracy.low, 0.0)
-    return {
-        "type": "scatter",
-        "mode": "markers",
+    marker = {
+        "kind": "points",
         "name": label(name),
         "x": [cost],
-        "y": [round(mean, 4)],
-        "error_y": {
-            "type": "data",
-            "array": [above],
-            "arrayminus": [below],
-            "symmetric": False,
-            "color": palette.hue(name),
-            "width": 5,
-        },
-        "marker": {"color": palette.hue(name), "size": 13, "symbol": palette.symbol(name)},
-        "opacity": 0.45 if standing.greyed_by else 1.0,
-        "hovertemplate": "%{y:.2f} % for %{x:.3s} MACs<extra>%{fullData.name}</extra>",
+        "y": [round(accuracy.mean, 4)],
+        "color": palette.hue(name),
+        "symbol": palette.symbol(name),
+        "pale": bool(standing.greyed_by),
     }
+    if accuracy.low is None or accuracy.high is None:
+        return marker
+    return marker | {"low": [max(accuracy.low, 0.0)], "high": [min(accuracy.high, 100.0)]}
 
 
 def _prices(costs: Sequence[tuple[Standing, float]]) -> HtmlTable:

@@ -6,7 +6,7 @@ import base64
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from markupsafe import Markup
 
@@ -16,27 +16,26 @@ from ofa_bench.leaderboard.board import board as board_of
 from ofa_bench.leaderboard.published import published
 from ofa_bench.leaderboard.rows import BoardRow
 from ofa_bench.leaderboard.screening import unranked_entry
-from ofa_bench.records.schema import Record
+from ofa_bench.records.schema import Rates, Record
 from ofa_bench.records.store import StoredRecord
 from ofa_bench.records.validation.validate import UNUSABLE
 from ofa_bench.report import board_section, compared, training
 from ofa_bench.report.candidates import candidates
-from ofa_bench.report.cards import rendered
 from ofa_bench.report.charts import Chart, Palette
 from ofa_bench.report.extras import difference_table, readings
 from ofa_bench.report.fronts import fronts_chart, price_chart
 from ofa_bench.report.spending import spending_chart
 from ofa_bench.report.texts import LONGEST, embedded
-from ofa_bench.report.training import Metered, Rates
+from ofa_bench.report.training import Metered
 from ofa_bench.sanitize import plain_text
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Sources:
-    """What records do not hold: a run's rates (or why they cannot be computed), its meter's lines,
-    and a method's card as Markdown."""
+    """What records do not hold: a run's meter's lines, and a method's card as Markdown."""
 
-    rates: Callable[[Record], Rates | str]
     meter: Callable[[Record], Metered | None]
     card: Callable[[str], str | None]
 
@@ -78,13 +77,18 @@ def showable(boards: Sequence[Board], sources: Sources) -> tuple[list[Board], li
             kept: list[StoredRecord] = []
         for entry in [entry for standing in board.places for entry in standing.row.good]:
             try:
-                page_of_track(board_of(board.track, [*kept, entry], board.delta), sources)
+                page_of_track(_again(board, [*kept, entry]), sources)
                 kept.append(entry)
             except (BenchError, *UNUSABLE) as error:
                 lines.append(str(unranked_entry(entry, f"cannot be shown: {error!r}")))
         if kept:
-            shown.append(board_of(board.track, kept, board.delta, board.unranked))
+            shown.append(_again(board, kept))
     return shown, lines
+
+
+def _again(board: Board, entries: Sequence[StoredRecord]) -> Board:
+    """The board of some of its records."""
+    return board_of(board.track, entries, board.delta, board.unranked, board.axis)
 
 
 def page_of_track(board: Board, sources: Sources) -> None:
@@ -96,7 +100,7 @@ def page_of_track(board: Board, sources: Sources) -> None:
 
 def _track(board: Board, palette: Palette, sources: Sources, key: str) -> dict[str, Any]:
     papers = published(board.track.dataset)
-    rated, untold = _rates(board, sources)
+    rated, without_rates = _rates(board)
     charts: dict[str, Chart | None] = {"spending": spending_chart(board, key)}
     if any(standing.row.good for standing in board.places):
         charts["price"] = price_chart(board, palette, key)
@@ -111,11 +115,12 @@ def _track(board: Board, palette: Palette, sources: Sources, key: str) -> dict[s
         "preface": board_section.preface(board),
         "leaderboard": board_section.leaderboard(board),
         "pairs": board_section.pairs(board),
+        "buckets": board_section.best_by_macs(board, papers),
         "caveats": board_section.caveats(board),
         "more": list(board.more),
         "papers": [(paper, board_section.paper_table(paper)) for paper in papers],
         "charts": charts,
-        "untold": untold,
+        "without_rates": without_rates,
         "readings": readings(board),
         "candidates": candidates(board),
         "environment": compared.environment(board),
@@ -124,16 +129,12 @@ def _track(board: Board, palette: Palette, sources: Sources, key: str) -> dict[s
     }
 
 
-def _rates(board: Board, sources: Sources) -> tuple[dict[str, Rates], list[str]]:
-    """The rates of each row by label, and why those of others cannot be computed."""
-    by_label, untold = {}, []
-    for standing in board.places:
-        value = sources.rates(standing.row.any)
-        if isinstance(value, str):
-            untold.append(f"{standing.row.label}: {value}")
-        else:
-            by_label[standing.row.label] = value
-    return by_label, untold
+def _rates(board: Board) -> tuple[dict[str, Rates], list[str]]:
+    """The rates of each row by label, and the labels of rows without."""
+    rows = [standing.row for standing in board.places]
+    rates = {row.label: _first(r.rates for r in compared.records(row)) for row in rows}
+    known = {name: value for name, value in rates.items() if value is not None}
+    return known, [name for name in rates if name not in known]
 
 
 def _meters(board: Board, sources: Sources) -> dict[str, Metered]:
@@ -142,19 +143,31 @@ def _meters(board: Board, sources: Sources) -> dict[str, Metered]:
     return {name: value for name, value in by_label.items() if value is not None}
 
 
-def _first(meters: Iterable[Metered | None]) -> Metered | None:
-    return next((meter for meter in meters if meter is not None), None)
+def _first(values: Iterable[T | None]) -> T | None:
+    return next((value for value in values if value is not None), None)
 
 
 def _cards(boards: Sequence[Board], sources: Sources) -> Mapping[str, Markup]:
     names = {standing.row.any.method.name for board in boards for standing in board.places}
     texts = {name: sources.card(name) for name in sorted(names)}
-    return {name: rendered(text) for name, text in texts.items() if text is not None}
+    return {name: _rendered(text) for name, text in texts.items() if text is not None}
+
+
+def _rendered(text: str) -> Markup:
+    """A Markdown card as HTML: markup in it is shown as text, images are left out, headings
+    step down."""
+    from markdown_it import MarkdownIt
+
+    reader = MarkdownIt("commonmark", {"html": False}).enable("table").disable("image")
+    tokens = reader.parse(text)
+    for token in tokens:
+        if token.type in ("heading_open", "heading_close"):
+            token.tag = f"h{min(int(token.tag[1:]) + 3, 6)}"
+    return Markup(reader.renderer.render(tokens, reader.options, {}))
 
 
 def _written(template: str, **values: Any) -> str:
     import jinja2
-    from plotly.offline import get_plotlyjs
 
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("ofa_bench.report"),
@@ -167,7 +180,7 @@ def _written(template: str, **values: Any) -> str:
     environment.filters["embedded"] = lambda value: Markup(embedded(value))
     loader = environment.loader
     assert loader is not None
-    scripts = [get_plotlyjs(), loader.get_source(environment, "page.js")[0]]
+    scripts = [loader.get_source(environment, name)[0] for name in ("charts.js", "page.js")]
     style = Markup(loader.get_source(environment, "style.css")[0])
     return environment.get_template(template).render(
         scripts=[Markup(script) for script in scripts],

@@ -14,9 +14,9 @@ from ofa_bench.records.parts import PhaseCost
 from ofa_bench.report.charts import Chart, axis, figure
 from ofa_bench.report.tables import Cell, HtmlTable, number, shown, table, word
 from ofa_bench.report.texts import label, listed
+from ofa_bench.sanitize import plain_text
 
 ROLES = ("largest", "smallest", "sampled", "teacher", "probe")
-READABLE = 0.09  # of the dearest row: a segment that has room for its phase's name
 
 
 @dataclass(frozen=True)
@@ -59,14 +59,13 @@ def spending_chart(board: Board, key: str) -> Chart:
     rows = [standing.row for standing in board.places]
     parts = {row.id: segments(row) for row in rows}
     totals = {row.id: sum(item.macs for item in parts[row.id]) for row in rows}
-    dearest = max(totals.values(), default=0.0) or 1.0
     roles = sorted(
         {item.role for parts_of_row in parts.values() for item in parts_of_row}, key=_rank
     )
-    data = [_bars(role, rows, parts, dearest) for role in roles]
-    y = axis("", type="category", autorange="reversed", fixedrange=True, ticksuffix=" ")
-    x = axis("training MACs", tickformat="~s", rangemode="tozero")
-    drawn = figure(data, x, y, 170 + 46 * len(rows), barmode="overlay", bargap=0.35)
+    data = [_bars(role, rows, parts) for role in roles]
+    x = axis("training MACs", si=True, zero=True)
+    names = [label(row.label) for row in rows]
+    drawn = figure(data, x, axis(""), height=80 + 46 * len(rows), names=names)
     return Chart(
         id=f"{key}-spending",
         title="Cost by phase and role",
@@ -80,29 +79,17 @@ def spending_chart(board: Board, key: str) -> Chart:
     )
 
 
-def _bars(
-    role: str, rows: Sequence[BoardRow], parts: dict[str, list[Segment]], dearest: float
-) -> dict[str, Any]:
-    mine = [(row, item) for row in rows for item in parts[row.id] if item.role == role]
-    color = f"var(--{role})" if role in ROLES else "var(--muted)"
+def _bars(role: str, rows: Sequence[BoardRow], parts: dict[str, list[Segment]]) -> dict[str, Any]:
+    parts_of_role = [(row, item) for row in rows for item in parts[row.id] if item.role == role]
     return {
-        "type": "bar",
-        "orientation": "h",
+        "kind": "bars",
         "name": label(role),
-        "y": [label(row.label) for row, _ in mine],
-        "x": [round(item.macs) for _, item in mine],
-        "base": [round(item.before) for _, item in mine],
-        "customdata": [label(item.phase) for _, item in mine],
-        "text": [
-            label(item.phase, 24) if item.main and item.macs > READABLE * dearest else ""
-            for _, item in mine
-        ],
-        "textposition": "inside",
-        "insidetextanchor": "middle",
-        "textangle": 0,
-        "textfont": {"color": "var(--on)", "size": 12},
-        "marker": {"color": color, "line": {"color": "var(--panel)", "width": 1}},
-        "hovertemplate": "%{customdata}: %{value:.3s} MACs<extra>%{fullData.name}</extra>",
+        "color": f"var(--{role})" if role in ROLES else "var(--muted)",
+        "y": [label(row.label) for row, _ in parts_of_role],
+        "x": [round(item.macs) for _, item in parts_of_role],
+        "base": [round(item.before) for _, item in parts_of_role],
+        "notes": [label(item.phase) for _, item in parts_of_role],
+        "texts": [plain_text(item.phase, 24) if item.main else "" for _, item in parts_of_role],
     }
 
 
@@ -110,7 +97,7 @@ def ledger(rows: Sequence[BoardRow], roles: Sequence[str]) -> HtmlTable:
     """The phases of every row, and what they come to."""
     heads = ["row", "phase", ">epochs", ">steps", ">images", ">passes"]
     heads += [f">MACs {role}" for role in roles]
-    heads += [">MACs", ">device time", ">waiting for data", ">peak memory", ">energy"]
+    heads += [">MACs", ">device time", ">waiting for data", ">peak memory"]
     lines = []
     for row in rows:
         every = list(ledgers(row))
@@ -150,17 +137,8 @@ def _line(
         shown(duration(seconds), seconds, mark),
         _waiting(waited / wall if wall else 0.0, mark),
         shown(f"{count(peak)}B" if peak else DASH, peak, mark),
-        _energy(every, mark),
     ]
 
 
 def _waiting(share: float, mark: str) -> Cell:
     return Cell(f"{share:.1%}", "hours not comparable" if share > WAITING else "", share, mark)
-
-
-def _energy(every: Sequence[tuple[PhaseCost, ...]], mark: str) -> Cell:
-    energies = [[item.energy_joules for item in seeds] for seeds in every]
-    if not energies or any(joules is None for seeds in energies for joules in seeds):
-        return Cell(DASH, mark=mark)
-    hours = sum(fmean(j for j in seeds if j is not None) for seeds in energies) / 3600
-    return shown(f"{hours:.3g} Wh", hours, mark)

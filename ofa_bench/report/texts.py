@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import json
 import textwrap
 from typing import Any
@@ -14,10 +13,8 @@ FOLD = 26  # characters of a line on a chart
 
 
 def label(text: object, limit: int = 60) -> str:
-    """A text for a chart, where plotly would take `<b>` and `&lt;` for markup; folded to fit a
-    phone."""
-    lines = textwrap.wrap(plain_text(text, limit), FOLD) or [""]
-    return "<br>".join(html.escape(line, quote=False) for line in lines)
+    """A text for a chart, folded to fit a phone."""
+    return "\n".join(textwrap.wrap(plain_text(text, limit), FOLD))
 
 
 def embedded(value: Any) -> str:

@@ -10,24 +10,14 @@ from typing import Any
 from ofa_bench.formatting import percent, rate
 from ofa_bench.leaderboard.board import Board
 from ofa_bench.leaderboard.rows import BoardRow
-from ofa_bench.records.schema import CurvePoint
+from ofa_bench.records.schema import CurvePoint, Rates
 from ofa_bench.report.charts import Chart, Palette, axis, figure, thinned
 from ofa_bench.report.tables import number, shown, table, word
 from ofa_bench.report.texts import label, listed
 
 POINTS = 400  # of a line on a chart
 LINES = 12  # of a row in the table beside it
-PANELS = ([0.46, 1.0], [0.0, 0.36])  # the upper and the lower of two panels
-
-
-@dataclass(frozen=True)
-class Rates:
-    """A run's learning rate, and the least share of it among the nets that train beside the
-    largest (DεpS's ε); None where the largest trains alone."""
-
-    epochs: tuple[float, ...]
-    rates: tuple[float, ...]
-    shares: tuple[float | None, ...]
+LOWER = {"panel": 1, "legend": False}
 
 
 @dataclass(frozen=True)
@@ -47,8 +37,8 @@ def curves_chart(board: Board, palette: Palette, key: str) -> Chart | None:
         return None
     data = []
     for row, points in rows:
-        data.append(_curve(row, points, "largest", palette) | {"name": label(row.label)})
-        data.append(_curve(row, points, "smallest", palette) | {"showlegend": False})
+        data.append(_curve(row, points, "largest", palette))
+        data.append(_curve(row, points, "smallest", palette) | {"dash": "2 4", "legend": False})
     ends = [f"{row.label} {percent(points[-1].largest)} %" for row, points in rows]
     lines = [
         [
@@ -68,7 +58,7 @@ def curves_chart(board: Board, palette: Palette, key: str) -> Chart | None:
         about="Top-1 on held-out images, mean over seeds. Solid: the largest net; dotted: the "
         "smallest.",
         alt=f"Lines of accuracy against epochs; the largest nets end at: {listed(ends)}.",
-        figure=figure(data, axis("epoch"), axis("top-1 on select, %"), hovermode="closest"),
+        figure=figure(data, axis("epoch"), axis("top-1 on select, %")),
         table=table("Accuracy while training", heads, lines),
     )
 
@@ -95,78 +85,56 @@ def _average(points: Sequence[CurvePoint]) -> CurvePoint:
 def _curve(
     row: BoardRow, points: Sequence[CurvePoint], net: str, palette: Palette
 ) -> dict[str, Any]:
-    dotted = {"dash": "dot", "width": 1.8} if net == "smallest" else {}
     return {
-        "type": "scatter",
-        "mode": "lines",
+        "kind": "line",
+        "name": label(row.label),
         "x": [point.epoch for point in points],
         "y": [getattr(point, net) for point in points],
-        "customdata": [f"{net} net, {label(point.phase)}" for point in points],
-        "legendgroup": row.id,
-        "line": palette.line(row.label, **dotted),
-        "hovertemplate": f"%{{y:.2f}} %, %{{customdata}}<extra>{_plain(row.label)}</extra>",
+        "notes": [f"{net} net, {label(point.phase)}" for point in points],
+        **palette.line(row.label),
     }
 
 
-def _plain(name: str) -> str:
-    """A label inside a hover template, where `%{` would begin a field."""
-    return label(name).replace("%", "&#37;").replace("{", "&#123;")
-
-
 def rates_chart(by_label: Mapping[str, Rates], palette: Palette, key: str) -> Chart | None:
-    """Rate and least share over epochs, by row label; None where none could be computed."""
+    """Rate and least share over epochs, by row label; None where no record holds them."""
     if not by_label:
         return None
     ramped = any(share is not None and share < 1 for t in by_label.values() for share in t.shares)
-    data = [
-        _line(name, series.epochs, series.rates, palette, "%{y:.4g} at epoch %{x:.2f}")
-        for name, series in by_label.items()
-    ]
-    layout: dict[str, Any] = {"hovermode": "closest"}
+    data = [_line(name, series.epochs, series.lr, palette) for name, series in by_label.items()]
+    panels = [axis("learning rate", zero=True)]
     if ramped:
         data += [
-            _line(name, series.epochs, series.shares, palette, "%{y:.3g} at epoch %{x:.2f}")
-            | {"yaxis": "y2", "showlegend": False}
+            _line(name, series.epochs, series.shares, palette) | LOWER
             for name, series in by_label.items()
         ]
-        layout["yaxis2"] = axis("share ε", domain=PANELS[1], rangemode="tozero")
-    top = axis("learning rate", domain=PANELS[0] if ramped else [0, 1], rangemode="tozero")
-    x = axis("epoch", anchor="y2" if ramped else "y")
+        panels.append(axis("share ε", zero=True))
     lines = [
         [
             word(name),
             number(series.epochs[index], ".2f"),
-            shown(rate(series.rates[index]), series.rates[index]),
+            shown(rate(series.lr[index]), series.lr[index]),
             number(series.shares[index], ".4g"),
         ]
         for name, series in by_label.items()
         for index in thinned(len(series.epochs), LINES)
     ]
-    peaks = [f"{name} {rate(max(series.rates))}" for name, series in by_label.items()]
+    peaks = [f"{name} {rate(max(series.lr))}" for name, series in by_label.items()]
     return Chart(
         id=f"{key}-rates",
         title="Learning rate and ε",
         about="The rate of the largest net, and below it the least share ε of that rate among the "
         "nets that train beside it; as ofa-bench plan tells them.",
         alt=f"Lines of the learning rate against epochs; peaks: {listed(peaks)}.",
-        figure=figure(data, x, top, 520 if ramped else 380, **layout),
+        figure=figure(data, axis("epoch"), *panels, height=520 if ramped else 380),
         table=table("Rate and share", ["row", ">epoch", ">learning rate", ">ε"], lines),
     )
 
 
 def _line(
-    name: str, x: Sequence[float], y: Sequence[float | None], palette: Palette, hover: str
+    name: str, x: Sequence[float], y: Sequence[float | None], palette: Palette
 ) -> dict[str, Any]:
-    return {
-        "type": "scatter",
-        "mode": "lines",
-        "name": label(name),
-        "x": list(x),
-        "y": list(y),
-        "legendgroup": label(name),
-        "line": palette.line(name, width=2),
-        "hovertemplate": f"{hover}<extra>%{{fullData.name}}</extra>",
-    }
+    line = {"kind": "line", "name": label(name), **palette.line(name)}
+    return {**line, "x": list(x), "y": list(y)}
 
 
 def interference_chart(by_label: Mapping[str, Metered], palette: Palette, key: str) -> Chart | None:
@@ -179,9 +147,8 @@ def interference_chart(by_label: Mapping[str, Metered], palette: Palette, key: s
         steps = [series.steps[index] for index in kept]
         ratios = [series.ratios[index] for index in kept]
         cosines = [series.cosines[index] for index in kept]
-        data.append(_line(name, steps, ratios, palette, "ratio %{y:.3g} at step %{x}"))
-        lower = _line(name, steps, cosines, palette, "cosine %{y:.3f} at step %{x}")
-        data.append(lower | {"yaxis": "y2", "showlegend": False})
+        data.append(_line(name, steps, ratios, palette))
+        data.append(_line(name, steps, cosines, palette) | LOWER)
         lines += [
             [
                 word(name),
@@ -191,14 +158,8 @@ def interference_chart(by_label: Mapping[str, Metered], palette: Palette, key: s
             ]
             for index in thinned(len(series.steps), LINES)
         ]
-    drawn = figure(
-        data,
-        axis("step", anchor="y2"),
-        axis("norm of others / of largest", domain=PANELS[0], rangemode="tozero"),
-        520,
-        yaxis2=axis("cosine", domain=PANELS[1]),
-        hovermode="closest",
-    )
+    ratio, cosine = axis("norm of others / of largest", zero=True), axis("cosine")
+    drawn = figure(data, axis("step"), ratio, cosine, height=520)
     ends = [f"{name} {number(series.ratios[-1], '.3g').text}" for name, series in by_label.items()]
     return Chart(
         id=f"{key}-interference",

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ofa_bench.errors import BenchError
+from ofa_bench.planning.forecast import Outlook
 from ofa_bench.records.prices import usd
 from ofa_bench.records.schema import Record, sealed
 from ofa_bench.records.summary import candidates_hash, summarise
@@ -19,6 +20,7 @@ from ofa_bench.training.cost_ledger import PhaseLedger
 from ofa_bench.training.precision import describe
 from ofa_bench.training.state import State
 from ofa_bench.training.weights import weights_hash
+from ofa_bench.weight_files.ancestry import ancestor_of
 
 if TYPE_CHECKING:
     from ofa_bench.runs.runner import RunContext
@@ -32,21 +34,14 @@ def record_of(
     *,
     judgement: Judgement | None = None,
     error: BenchError | None = None,
+    more: Mapping[str, Any] | None = None,
 ) -> Record:
-    """The record of an ended run; `run_fields` has "started" and "command"."""
+    """The record of an ended run; `run_fields` has "started" and "command", `more` the fields that
+    few records have."""
     assembly, identity = prepared.assembly, prepared.identity
     machine = describe(prepared.devices, bool(prepared.assembly.bus.merges))
-    commit, dirty = version_control()
     fields: dict[str, Any] = {
-        "run": {
-            "id": identity.name,
-            "started": run_fields["started"],
-            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-            "command": run_fields["command"],
-            "commit": commit,
-            "dirty": dirty,
-            "prefix": state.prefix,
-        },
+        "run": _run(identity.name, run_fields, state.prefix),
         "status": status,
         "method": _method(prepared),
         "task": _task(prepared, state, judgement),
@@ -60,14 +55,30 @@ def record_of(
         "machine": machine,
         "cost": _cost(state, machine, judgement),
         "curve": state.curve_points,
+        "rates": _rates(prepared),
         "error": f"{error.message}" if error else None,
         "weights_sha256": weights_hash(state.net),
+        "ancestor": ancestor_of(assembly.recipe.execution.init),
+        **(more or {}),
     }
     if judgement is not None:
         fields["scores"] = judgement.scores
         fields["summary"] = summarise(judgement.scores, assembly.space, assembly.classes)
         fields["bits"] = _bits(identity.name, judgement)
     return sealed(storable(fields))
+
+
+def _run(name: str, run_fields: Mapping[str, str], prefix: str | None) -> dict[str, Any]:
+    commit, dirty = version_control()
+    return {
+        "id": name,
+        "started": run_fields["started"],
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": run_fields["command"],
+        "commit": commit,
+        "dirty": dirty,
+        "prefix": prefix,
+    }
 
 
 def _method(prepared: RunContext) -> dict[str, Any]:
@@ -123,6 +134,14 @@ def _task(prepared: RunContext, state: State, judgement: Judgement | None) -> di
         "class_names": source.class_names,
         "decoder": source.decoder and source.decoder._asdict(),
     }
+
+
+def _rates(prepared: RunContext) -> dict[str, Any] | None:
+    """The planned rates; None where the LR policy fails, as it may have failed the run."""
+    try:
+        return Outlook(prepared.assembly).rates()
+    except BenchError:
+        return None
 
 
 def _gathered(state: State, value: Any, lockstep: bool) -> list[Any]:

@@ -9,13 +9,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ofa_bench.atomic_io import sha256_file
 from ofa_bench.errors import ResumeError, UsageError
 from ofa_bench.hooks.catalogue import Catalogue
 from ofa_bench.planning.assemble import Assembly, assemble
 from ofa_bench.recipe import Request
+from ofa_bench.records.searches.store import newest_search
 from ofa_bench.records.store import Store
 from ofa_bench.runs.requests import catalogue_for, resume_line
 from ofa_bench.runs.single import Resumption, resumption
+from ofa_bench.sanitize import command_line, plain_text
+from ofa_bench.search.budget import named
 from ofa_bench.space import Space, Subnet
 
 if TYPE_CHECKING:
@@ -23,6 +27,9 @@ if TYPE_CHECKING:
     from ofa_bench.nets.protocol import Supernet
     from ofa_bench.records.schema import Record
     from ofa_bench.training.devices import Devices
+
+
+BEST = "best@"  # how the name of a search's answer begins
 
 
 @dataclass(frozen=True)
@@ -68,10 +75,13 @@ class FinishedRun:
             return None
 
     def subnet(self, spec: str | Mapping[str, Any]) -> Subnet:
-        """The subnet of a specification, or of a name in the run's record.
+        """The subnet of a specification, of a name in the run's record, or of a search: `best@3M`
+        is what the latest search for 3 million MACs chose.
 
-        Raises UsageError if it is neither.
+        Raises UsageError if it is none of them.
         """
+        if isinstance(spec, str) and spec.strip().startswith(BEST):
+            return self._searched(spec.strip().removeprefix(BEST))
         try:
             return self.space.subnet(spec)
         except UsageError:
@@ -80,6 +90,20 @@ class FinishedRun:
             if not recorded:
                 raise
             return self.space.subnet(recorded[0])
+
+    def _searched(self, text: str) -> Subnet:
+        budget, run = named(text), self.folder.name
+        value = budget.value or 0.0
+        weights = sha256_file(self.folder / "weights.safetensors")
+        record = newest_search(self.results, run, budget.kind, value, weights)
+        if record is None:
+            words: list[object] = [f"--{budget.kind}", f"{value:.17g}"]
+            words += ["--table", "FILE"] if budget.kind == "latency" else []
+            raise UsageError(
+                f"no search of {run} for {budget} is in {plain_text(self.results / 'searches')}",
+                f"search first: {command_line('ofa-bench', 'search', run, *words)}",
+            )
+        return self.space.subnet(record.best.subnet)
 
     @contextmanager
     def open(self) -> Iterator[Opened]:
@@ -109,18 +133,26 @@ def finished_run(
     """A finished run by name, unique prefix or folder.
 
     `options` may override `device`, `data_dir`, `workers` and the code and table files, see
-    `resumption`. Raises UsageError if there is no such run; ResumeError if it has no weights yet.
+    `resumption`. Raises UsageError if there is no such run, or it diverged; ResumeError if it has
+    no weights yet.
     """
     begun_run = resumption(name, results, trust, **options)
     asked = _without_start(begun_run)
     catalogue = catalogue_for(asked)
     assembly = assemble(asked, catalogue)
     folder = begun_run.folder
-    if not (folder / "weights.safetensors").is_file():
-        raise ResumeError(
-            f"{folder.name} is not finished", resume_line(folder.name, begun_run.asked)
+    run = FinishedRun(begun_run, catalogue, assembly)
+    if (folder / "weights.safetensors").is_file():
+        return run
+    if run.record is not None and run.record.status == "diverged":
+        raise UsageError(
+            f"{folder.name} diverged: it has no weights to use",
+            "train it again with a lower optim.lr: that is another run",
         )
-    return FinishedRun(begun_run, catalogue, assembly)
+    raise ResumeError(
+        f"{folder.name} is not finished",
+        f"finish it with: {resume_line(folder.name, begun_run.asked)}",
+    )
 
 
 def _without_start(begun_run: Resumption) -> Request:

@@ -25,6 +25,7 @@ from ofa_bench.limits import advice, limit
 from ofa_bench.planning.identity import RunIdentity
 from ofa_bench.recipe import Request, Science, is_set
 from ofa_bench.recipe.fingerprint import difference
+from ofa_bench.runs.requests import subnet_table
 from ofa_bench.sanitize import plain_text
 
 NAMES = ("data_dir", "init", "teacher", "recipe")  # options that are paths
@@ -62,6 +63,10 @@ class Begun(BaseModel):
     threads: Annotated[StrictInt, Field(ge=1, le=4096)]
     started: Annotated[StrictStr, Field(pattern=r"^[0-9T:.+Z-]{10,40}$")]
     hashes: Hashes | None = None
+
+    def named(self, file: object) -> str | None:
+        """The hash that a code or table file had when the run began."""
+        return self.hashes.named.get(str(file)) if self.hashes else None
 
 
 def read_begun(folder: Path) -> Begun:
@@ -270,6 +275,9 @@ def named_again(begun: Begun, folder: Path, trust: bool, **options: Any) -> dict
         if name == "space" and not str(recorded).endswith(".toml"):
             continue
         for file in files:
+            if name == "space" and (table := subnet_table(folder, str(file), begun.named(file))):
+                values[name] = table
+                continue
             _trusted(begun, folder, name, flag, str(file), trust)
     return values
 
@@ -281,10 +289,9 @@ def _trusted(begun: Begun, folder: Path, key: str, flag: str, file: str, trust: 
             f"{where}, which is used only if you name it yourself",
             f"add {flag} {plain_text(file)}, or --trust if you trust this folder",
         )
-    known = begun.hashes.named.get(file) if begun.hashes else None
     if not Path(file).is_file():
         raise UsageError(f"{where}, which is not there", f"name it with {flag} FILE")
-    if known != sha256_file(Path(file)):
+    if begun.named(file) != sha256_file(Path(file)):
         raise UsageError(
             f"{where}, which is not the file that the run began with",
             f"bring that one back, or name it with {flag} FILE",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from math import sqrt
 
 from ofa_bench.errors import BenchError
 from ofa_bench.hooks.catalogue import OURS, Catalogue, trusted
@@ -10,7 +11,7 @@ from ofa_bench.planning.assemble import Assembly, assemble
 from ofa_bench.planning.cost_model import FORWARD_ONLY, TRAINED_PASS
 from ofa_bench.recipe.fingerprint import CodeSource, source_of
 from ofa_bench.records.schema import PolicyRecord, Record
-from ofa_bench.records.validation.ledger import PlannedPhase
+from ofa_bench.records.validation.ledger import DEVIATIONS, PlannedPhase
 from ofa_bench.runs.recorded_request import request_for
 from ofa_bench.space import Space
 
@@ -30,6 +31,9 @@ def planned_phases(record: Record) -> list[PlannedPhase] | str:
             * (1 if role in FORWARD_ONLY else TRAINED_PASS)
             for role in cost.passes
         }
+        if not assembly.recipe.policies["shrink"].pure:
+            # Draws chosen by what the network does may all lie at one end, however many they are.
+            spread["sampled"] = spread.get("sampled", 0.0) * max(1.0, sqrt(cost.steps) / DEVIATIONS)
         if teacher is not None and len(phase.space.resolutions) == 1:
             spread["teacher"] = 0.0
         phases.append(PlannedPhase(cost.name, cost.steps, passes, macs, spread))

@@ -7,6 +7,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
+from ofa_bench.atomic_io import sha256_file
 from ofa_bench.errors import UsageError
 from ofa_bench.hooks.catalogue import Catalogue, discover
 from ofa_bench.hooks.plugin_file import load_file
@@ -17,6 +18,7 @@ from ofa_bench.sanitize import command_line
 from ofa_bench.spec_files import load_toml, specs_root
 from ofa_bench.strict import shown
 
+SUBNETS = "subnets"  # folder of the results: tables and weights of subnets that runs began from
 FLAGS = {"extras": "with", "plugins": "plugin"}
 
 
@@ -73,6 +75,18 @@ def _listed(name: str, values: Any) -> list[Any]:
         return list(values)
     except TypeError as error:  # an array of no dimension
         raise UsageError(f"{name}: {shown(values)} is no list", "give a list") from error
+
+
+def subnet_table(run: Path, file: str, known: str | None) -> str | None:
+    """The table of a fine-tuned subnet's space, by the name of a file that `run.json` names.
+
+    Looked for in the run's own results only, and used only with the hash `known` that it had when
+    the run began: no path of the file is followed.
+    """
+    table = run.resolve().parent.parent / SUBNETS / Path(file).name
+    if table.is_symlink() or not table.is_file() or known != sha256_file(table):
+        return None
+    return str(table)
 
 
 def shell_line(asked: Request) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -27,16 +27,19 @@ from ofa_bench.records.store import Store
 from ofa_bench.runs.build_record import record_of
 from ofa_bench.runs.folder import read_begun, refuse_links, write_begun
 from ofa_bench.runs.readiness import make_ready
+from ofa_bench.space import Space
 from ofa_bench.training.callbacks import EventLog, Progress, Trace
 from ofa_bench.training.checkpoint import Checkpoints, lock
 from ofa_bench.training.cost_ledger import Ledger
 from ofa_bench.training.devices import Devices
 from ofa_bench.training.interrupts import Stop
 from ofa_bench.training.loop import Loop
-from ofa_bench.training.precision import settle_threads
+from ofa_bench.training.precision import set_threads
 from ofa_bench.training.state import State
 from ofa_bench.training.training_curve import TrainingCurve
 from ofa_bench.training.weights import load_weights, save_weights, start_from
+
+ENDED = ("ok", "diverged", "imported")
 
 
 @dataclass
@@ -62,7 +65,7 @@ class RunContext:
     def _recorded(self) -> Record | None:
         for entry in self.store.list(broken=lambda error: None):
             record = entry.record
-            if record.run_id == self.identity.run and record.status in ("ok", "diverged"):
+            if record.run_id == self.identity.run and record.status in ENDED:
                 return record
         return None
 
@@ -101,22 +104,27 @@ def prepare(
     return RunContext(request, assembly, devices, source, identity, folder, store, shared)
 
 
-def opened(
-    request: Request, catalogue: Catalogue, devices: Devices
-) -> tuple[Assembly, BatchSource]:
-    """Assemble, open the data, assemble again with its counts, and set the thread count."""
-    assembly = assemble(request, catalogue)
-    execution, science = assembly.recipe.execution, assembly.science
-    source = open_source(
+def source_of(assembly: Assembly, devices: Devices) -> BatchSource:
+    """The run's images, on its device. Raises DataError."""
+    execution = assembly.recipe.execution
+    return open_source(
         assembly.spec,
         Path(execution.data_dir) if execution.data_dir else None,
         resolution=max(assembly.space.resolutions),
-        augment=science.augment,
+        augment=assembly.science.augment,
         select=selected(assembly.recipe),
         seed=assembly.recipe.seed,
         device=devices.device,
         workers=execution.workers,
     )
+
+
+def opened(
+    request: Request, catalogue: Catalogue, devices: Devices
+) -> tuple[Assembly, BatchSource]:
+    """Assemble, open the data, assemble again with its counts, and set the thread count."""
+    assembly = assemble(request, catalogue)
+    science, source = assembly.science, source_of(assembly, devices)
     if not source.sizes["select"]:
         raise DataError(
             "data.select is 0, but choices and the curve need held-out images",
@@ -125,7 +133,7 @@ def opened(
     if (source.classes, source.sizes) != (assembly.classes, assembly.sizes):
         assembly = assemble(request, catalogue, (source.classes, source.sizes))
     largest = assembly.space.macs(assembly.space.largest, assembly.classes)
-    settle_threads(largest * science.optim.norm_batch)
+    set_threads(largest * science.optim.norm_batch)
     return assembly, source
 
 
@@ -134,7 +142,7 @@ def _starts(request: Request) -> list[tuple[str, str | Path, str]]:
     return [(name, path, head or "file") for name, path, head in starts if path]
 
 
-def carry_out(
+def execute(
     prepared: RunContext, catalogue: Catalogue, stop: Stop, progress: Progress, command: str
 ) -> Record:
     """Train from the last checkpoint, evaluate, and store one record.
@@ -274,7 +282,10 @@ def state_of(
 
 def build_net(assembly: Assembly, catalogue: Catalogue, devices: Devices) -> Any:
     """The supernet of the space, initialised with the run's seed, on the device."""
-    build = catalogue.get("supernet", assembly.space.table.family).load()
-    options = assembly.science.net.model_dump()
-    net = build(assembly.space, assembly.classes, seed=assembly.recipe.seed, **options)
+    space, options = assembly.space, assembly.science.net.model_dump()
+    build = catalogue.get("supernet", space.table.family).load()
+    if (eps := options.pop("norm_eps", None)) is not None:
+        table = replace(space.table, norm_eps=eps)
+        space = Space(table, space.options, space.resolutions)
+    net = build(space, assembly.classes, seed=assembly.recipe.seed, **options)
     return net.to(devices.device)

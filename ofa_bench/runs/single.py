@@ -133,7 +133,7 @@ def run_request(
     certain one and must be that one. `leave`: see `runs.runner.prepare`. Raises BenchError."""
     assembly = assemble(asked, catalogue_for(asked))  # refuse before torch is even imported
     from ofa_bench.evaluation.exact_math import shielded
-    from ofa_bench.runs.runner import carry_out, prepare
+    from ofa_bench.runs.runner import execute, prepare
     from ofa_bench.training.devices import open_devices
     from ofa_bench.training.interrupts import listening
 
@@ -147,6 +147,7 @@ def run_request(
         catalogue = catalogue_for(asked)
         prepared = prepare(asked, catalogue, devices, leave)
         if resumed is not None:
+            _refuse_adopted(resumed)
             resumed.check(prepared)
         done = prepared.finished
         if done is not None and asked.fresh:
@@ -164,7 +165,18 @@ def run_request(
             return done
         prepared.check_free()
         stop.hint = f"go on with: {resume_line(prepared.identity.name, asked)}"
-        return carry_out(prepared, catalogue, stop, watch, command or shell_line(asked))
+        return execute(prepared, catalogue, stop, watch, command or shell_line(asked))
+
+
+def _refuse_adopted(resumed: Resumption) -> None:
+    """Raise ResumeError for a run whose weights were trained elsewhere."""
+    hashes = resumed.begun.hashes
+    if hashes is not None and "adopted" in hashes.files:
+        raise ResumeError(
+            f"the weights of {resumed.folder.name} were trained elsewhere: there is no training "
+            "to go on with",
+            "evaluate, search or export it; to train on, start a run with --init",
+        )
 
 
 def resume(

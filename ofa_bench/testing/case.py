@@ -27,6 +27,7 @@ from ofa_bench.testing.verdict import Breach, DoesNotApply
 if TYPE_CHECKING:
     from ofa_bench.testing.shared_trials import Crew
 
+TOOLS = ("searcher", "device", "exporter")
 FAMILIES = ("shrink", "lr", "distill")
 QUICK = ("evaluate.per_bucket=1", "evaluate.buckets=1", "evaluate.curve=0")
 EPOCHS = 2.0
@@ -55,7 +56,7 @@ class Case:
 
     def where(self, hook: str = "") -> str:
         """The "file.py:12" that defines a hook, or the class; "" if not applicable."""
-        made = self.entry.kind in (*FAMILIES, "extra", "supernet", "searcher")
+        made = self.entry.kind in (*FAMILIES, "extra", "supernet", *TOOLS)
         return line_of(self.cls, hook) if made else ""
 
     def asked(self, **values: Any) -> Request:

@@ -10,8 +10,10 @@ from ofa_bench.errors import BenchError
 from ofa_bench.hooks.tracebacks import source_line
 from ofa_bench.testing.case import FAMILIES, Case
 from ofa_bench.testing.clauses import (
+    device,
     distill,
     end_to_end,
+    exporter,
     extra,
     lr,
     network,
@@ -34,7 +36,10 @@ from ofa_bench.testing.verdict import (
 )
 
 # Importing a module adds its clauses to CLAUSES, in this order.
-CLAUSE_MODULES = (registration, shrink, lr, distill, extra, space, network, searcher, end_to_end)
+CLAUSE_MODULES = (
+    *(registration, shrink, lr, distill, extra, space, network, searcher, device, exporter),
+    end_to_end,
+)
 LOADS = "register succeeds"
 WANTED = "register(catalogue) returns, and adds no name that another plugin has"
 HOOKS_PAGE, GUIDE = "docs/hooks.md", "docs/writing-a-plugin.md"

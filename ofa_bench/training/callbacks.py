@@ -38,8 +38,8 @@ class Progress(Protocol):
     def note(self, text: str) -> None:
         """A message for the user."""
 
-    def evaluating(self, done: int, of: int) -> None:
-        """The final evaluation has scored `done` of `of` chunks of images."""
+    def evaluating(self, done: int, of: int, unit: str = "chunks") -> None:
+        """An evaluation has scored `done` of `of` chunks of images, or other units."""
 
 
 class Silent:
@@ -60,7 +60,7 @@ class Silent:
     def note(self, text: str) -> None:
         """Ignored."""
 
-    def evaluating(self, done: int, of: int) -> None:
+    def evaluating(self, done: int, of: int, unit: str = "chunks") -> None:
         """Ignored."""
 
 

@@ -17,7 +17,7 @@ from ofa_bench.nets.mbconv import MBConvNet
 from ofa_bench.recipe.starts import split_set
 from ofa_bench.weight_files import official
 from ofa_bench.weight_files.filling import check_kinds, fill, head_of, refuse_misfit
-from ofa_bench.weight_files.reading import read_weights, stripped
+from ofa_bench.weight_files.reading import State, read_weights, stripped
 
 
 def save_weights(net: Any, path: Path, classes: Sequence[str]) -> None:
@@ -67,7 +67,7 @@ def load_weights(net: Any, path: str | Path, head: str = "file") -> str | None:
     state = {n: v for n, v in stripped(weights.state, parameters).items() if n not in buffers}
     fresh = head_of(net) if head == "fresh" else []
     wanted = {name for name in parameters if name not in fresh}
-    if isinstance(net, MBConvNet) and sum(name in state for name in wanted) * 2 < len(wanted):
+    if once_for_all_layout(net, state):
         values, names = official.translated(net, state, fresh)
     else:
         check_kinds(state)
@@ -75,6 +75,12 @@ def load_weights(net: Any, path: str | Path, head: str = "file") -> str | None:
         refuse_misfit(values, wanted)
     fill(net, values, names)
     return weights.note(file)
+
+
+def once_for_all_layout(net: Any, state: State) -> bool:
+    """Whether tensors are named as the once-for-all package names them, for a net of that kind."""
+    names = [name for name, _ in net.named_parameters()]
+    return isinstance(net, MBConvNet) and sum(name in state for name in names) * 2 < len(names)
 
 
 def weights_hash(net: Any) -> str:

@@ -64,6 +64,23 @@ def read_weights(file: Path, key: str = "", parameters: int | None = None) -> We
     return _chosen(content, key, file)
 
 
+def read_safetensors(file: Path, parameters: int | None = None) -> dict[str, Tensor]:
+    """The tensors of a safetensors file on the CPU; no other format is read, whatever its name.
+
+    Raises UsageError as `read_weights`.
+    """
+    _bound(file, parameters)
+    try:
+        state: dict[str, Tensor] = _safetensors(file)
+    except UsageError:
+        raise
+    except Exception as error:  # what foreign bytes raise has no bound
+        raise UsageError(
+            f"{file}: {_reason(file, error)}", "the file must be safetensors"
+        ) from error
+    return state
+
+
 def stripped(state: State, names: Collection[str] = ()) -> dict[str, Tensor]:
     """Remove the prefixes that wrappers add to all names (`module.`, `_orig_mod.`, `model.`).
 

@@ -11,3 +11,13 @@ def register(catalogue: Catalogue) -> None:
     catalogue.searcher("exact", "ofa_bench.search.exact:ExactSearcher")
     catalogue.searcher("random", "ofa_bench.search.random_search:RandomSearcher")
     catalogue.searcher("nsga2", "ofa_bench.search.nsga2:Nsga2Searcher")
+    formats = "ofa_bench.deploy.export.formats"
+    catalogue.exporter("safetensors", f"{formats}.weights:WeightsExporter")
+    catalogue.exporter("onnx", f"{formats}.onnx_graph:OnnxExporter")
+    catalogue.exporter("int8-onnx", f"{formats}.onnx_int8:Int8Exporter")
+    catalogue.exporter("openvino", f"{formats}.openvino_ir:OpenvinoExporter")
+    catalogue.exporter("pt2", f"{formats}.program:ProgramExporter")
+    catalogue.exporter("timm", f"{formats}.timm_folder:TimmExporter")
+    catalogue.device("torch-cpu", "ofa_bench.deploy.latency.devices:TorchCpu")
+    catalogue.device("onnx-cpu", "ofa_bench.deploy.latency.onnx_cpu:OnnxCpu")
+    catalogue.device("cuda", "ofa_bench.deploy.latency.devices:Cuda")

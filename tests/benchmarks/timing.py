@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import os
 import platform
 import statistics
@@ -29,7 +30,16 @@ class Line:
     def __str__(self) -> str:
         low, middle, high = min(self.ratios), statistics.median(self.ratios), max(self.ratios)
         spread = f"{low:.2f} to {high:.2f}, n={len(self.ratios)}"
-        return f"| {self.what} | {self.against} | {middle:.2f} | {spread} | {self.target} |"
+        mark = " **missed**" if self.missed else ""
+        return f"| {self.what} | {self.against} | {middle:.2f} | {spread} | {self.target}{mark} |"
+
+    @property
+    def missed(self) -> bool:
+        """Whether the median is on the wrong side of a target such as "≥ 1.9"."""
+        sign, _, bound = self.target.partition(" ")
+        middle = statistics.median(self.ratios)
+        beyond = {"≥": operator.lt, "≤": operator.gt, "<": operator.ge}.get(sign)
+        return beyond is not None and bool(beyond(middle, float(bound)))
 
 
 @dataclass

@@ -42,6 +42,19 @@ def test_in_json_a_misspelt_command_line_is_a_document_too(
     assert "Usage:" in done.err
 
 
+def test_a_misspelt_command_line_is_shown_without_control_characters(bench: Bench) -> None:
+    done = bench("plugin", "explain", "--method", "--set", "\x08\x1b[2J")
+    assert done.code == 2 and "unexpected extra argument" in done.err
+    assert "\x08" not in done.err and "\x1b" not in done.err
+
+
+def test_no_more_threads_is_no_bug(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    raising(RuntimeError("can't start new thread"), monkeypatch)
+    done = bench("plan")
+    assert done.code == 1
+    assert "no more threads" in done.err and "ulimit" in done.err and "bug" not in done.err
+
+
 def test_a_failure_exits_1(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     raising(BenchError("the disk is full", "free some space"), monkeypatch)
     done = bench("plan")

@@ -1,4 +1,4 @@
-"""`plan` against what the papers' schedules are (issue: one engine, acceptance 8)."""
+"""`plan` against what the papers' schedules are."""
 
 from __future__ import annotations
 

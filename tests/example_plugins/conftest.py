@@ -1,4 +1,4 @@
-"""Strangers' distributions, installed where only these tests see them; no network is needed."""
+"""A stranger's distribution, installed where only these tests see it; no network is needed."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from tests import preloaded
 
 HERE = Path(__file__).parent
 Call = Callable[..., subprocess.CompletedProcess[str]]
@@ -28,16 +30,14 @@ def caller(env: dict[str, str], folder: Path) -> Call:
 
     def call(*words: object) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "ofa_bench", *map(str, words)]
-        return subprocess.run(
-            command, env=env, cwd=folder, capture_output=True, text=True, timeout=600, check=False
-        )
+        return preloaded.run(command, env=env, cwd=folder, timeout=600)
 
     return call
 
 
 @pytest.fixture(scope="session")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Call:
-    """ofa-bench with the three strangers installed."""
+    """ofa-bench with the stranger installed."""
     folder = tmp_path_factory.mktemp("strangers")
     env = install(folder / "site", *sorted(HERE.glob("ofa-bench-*")))
     return caller(env, folder)

@@ -15,7 +15,7 @@ from ofa_bench.nets.mbconv import MBConvNet, build
 from ofa_bench.nets.protocol import Calibrates, SortsChannels, Supernet, decays
 from ofa_bench.space import Space, Subnet, load_space
 
-# methods.md A.2 to A.9: parameters of the full supernets, 1000 classes or as said.
+# OFA, CompOFA and timm: parameters of the full supernets, 1000 classes or as said.
 FULL = [
     ("mobilenetv3-ofa", 1000, 7_678_880),
     ("mobilenetv3", 1000, 7_664_760),

@@ -20,6 +20,25 @@ COMPARED = {
         "test_grouped_order_keeps_what_narrow_subnets_have": "channels of narrow nets before and "
         "after a sort, and their answers",
     },
+    "tests/plugins/test_alphanet.py": {
+        "test_a_clipped_gradient": "gradients and losses, against numpy",
+        "test_blocks_begin_as_identities": "outputs of fresh blocks, against their shortcuts",
+        "test_closed_forms": "divergences, against Pearson's, Hellinger's and Kullback's",
+        "test_each_image_takes_the_greater": "losses and gradients, against autograd of the "
+        "definition",
+        "test_labels_for_the_largest": "losses, against logarithms",
+        "test_the_gradient_is_the_definitions": "gradients, against autograd of the definition",
+        "test_warm_up_then_one_cosine": "rates of a run, and its length",
+    },
+    "tests/plugins/test_attentivenas.py": {
+        "test_blocks_begin_as_identities": "outputs of fresh blocks, against their shortcuts",
+        "test_sizes_are_as_frequent_as_among_random_nets": "MACs of 4,000 nets, against the law of "
+        "all 216",
+        "test_the_chosen_is_best_or_worst_by_hand": "nets trained in a run, against losses of all "
+        "candidates in numpy",
+        "test_the_sandwich_and_its_sizes": "nets of a step",
+        "test_warm_up_then_one_cosine": "rates of a run, and its length",
+    },
     "tests/plugins/test_basics.py": {
         "test_a_warm_up_begins_at_nothing": "rates of a warm-up, step by step",
         "test_cosine": "rates of all steps",
@@ -58,6 +77,17 @@ COMPARED = {
         "test_ramp_before_or_after_the_switch": "step at which smaller nets join",
         "test_rate_of_the_largest_net": "rates of a run, against the code's printed values",
     },
+    "tests/plugins/test_fairnas.py": {
+        "test_blocks_are_dealt_independently": "pairs of choices in 3,000 nets, against their "
+        "product",
+        "test_each_choice_exactly_once_a_step": "kernels and ratios of each block in 1,000 steps",
+        "test_learns_from_labels_alone": "losses, against logarithms",
+        "test_one_cosine": "rates of all steps, and the length of a run",
+    },
+    "tests/plugins/test_nasvit.py": {
+        "test_against_numpy": "merged gradients, against numpy",
+        "test_no_conflict_no_change": "merged gradients, against their sum",
+    },
     "tests/plugins/test_ofa.py": {
         "test_one_resolution_a_step": "resolutions drawn in 60 steps",
         "test_published_phases": "phases a run is laid out in, and their lengths",
@@ -65,13 +95,27 @@ COMPARED = {
         "test_rates_at_the_ends_of_phases": "rates at the ends of warm-ups and phases",
         "test_total_epochs": "lengths of whole runs",
     },
+    "tests/plugins/test_random_subnet.py": {
+        "test_every_choice_is_as_likely": "choices of each block and stage in 3,000 nets, against "
+        "equal parts",
+        "test_learns_from_labels_alone": "losses, against logarithms",
+        "test_one_cosine": "rates of all steps, and the length of a run",
+        "test_one_random_net_in_every_step": "phases of a run and nets of a step",
+    },
+    "tests/plugins/test_spos.py": {
+        "test_a_straight_fall": "rates of all steps, and the length of a run",
+        "test_every_architecture_is_as_likely": "all 216 nets of a space in 10,800 steps, against "
+        "equal parts",
+        "test_learns_from_labels_alone": "losses, against logarithms",
+        "test_one_path_in_every_step": "phases of a run and nets of a step",
+    },
     "tests/plugins/test_steps.py": {
         "test_a_tenth_of_the_classifiers_inputs_is_dropped": "inputs of the classifier with and "
         "without dropout",
         "test_blocks_begin_as_identities_for_the_paper_and_not_for_the_port": "outputs of fresh "
         "blocks, against their shortcuts",
         "test_five_steps_at_the_published_rate": "weights after five steps in fp64, against "
-        "Nesterov's and RMSProp's formulas",
+        "the formulas of momentum, Nesterov and RMSProp",
         "test_gradients_are_summed_by_their_shares": "gradient of a step, against autograd net by "
         "net",
         "test_images_of_a_step_and_of_a_norm": "batches as cut, steps an epoch, images held out",

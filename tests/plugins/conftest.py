@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 
-from ofa_bench import Budget, Schedule, Space
+from ofa_bench import Budget, Catalogue, Schedule, Space
 from ofa_bench.space import load_space
 
 Lay = Callable[..., Schedule]
@@ -44,6 +45,29 @@ def deps_space() -> Space:
 def ofa_space() -> Space:
     """OFA's: 7371^5 nets at each of 25 resolutions."""
     return load_space("mobilenetv3-ofa")
+
+
+class Bundle(NamedTuple):
+    """The three policies of a method with its presets, and its published length."""
+
+    shrink: Any
+    lr: Any
+    distill: Any
+    epochs: float
+    presets: Any
+
+
+def bundle(plugin: str, method: str) -> Bundle:
+    """A method as its plugin registers it, from the plugins whose policies it takes."""
+    catalogue = Catalogue()
+    for name in sorted({"basics", "bignas", plugin}):
+        importlib.import_module(f"ofa_bench_{name}").register(catalogue)
+    about = catalogue.get("method", method).about
+    policies = []
+    for family in ("shrink", "lr", "distill"):
+        options = about["presets"].get(family, {}).get(about[family], {})
+        policies.append(catalogue.get(family, about[family]).load()(**options))
+    return Bundle(*policies, about["presets"]["budget"]["reference"], about["presets"])
 
 
 def no_probe(subnet: object) -> float:

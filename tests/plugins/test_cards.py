@@ -25,7 +25,19 @@ from ofa_bench.spec_files import specs_root
 from .compared import COMPARED
 
 ROOT = Path(__file__).parents[2]
-PLUGINS = ("basics", "bignas", "compofa", "deps", "ofa")
+PLUGINS = (
+    "alphanet",
+    "attentivenas",
+    "basics",
+    "bignas",
+    "compofa",
+    "deps",
+    "fairnas",
+    "nasvit",
+    "ofa",
+    "random_subnet",
+    "spos",
+)
 FAMILIES = ("shrink", "lr", "distill")
 COLUMNS = ["clause", "option", "default", "test", "status"]
 

@@ -48,6 +48,21 @@ def test_what_is_not_in_the_schema_is_refused(name: str, value: object) -> None:
         sealed({**fields(), name: value})
 
 
+def test_rates_of_unequal_length_are_refused() -> None:
+    rates = {"steps": [0, 1], "epochs": [0.0, 0.1], "lr": [0.1], "shares": [None, 1.0]}
+    with pytest.raises(ValidationError, match="the same length"):
+        sealed({**fields(), "rates": rates})
+
+
+def test_fields_of_early_records_stay_in_their_files_and_out_of_new_ones() -> None:
+    new = plain(make()[0])
+    early = json.loads(json.dumps(new))
+    early["cost"]["phases"][0]["energy_joules"] = None
+    early["cost"]["beside"] |= {"download_seconds": 0.0, "compile_seconds": 0.0}
+    assert "energy_joules" not in str(new) and "_seconds': 0.0" not in str(new["cost"]["beside"])
+    assert plain(Record.model_validate(early)) == early
+
+
 def test_a_record_is_frozen() -> None:
     record, _ = make()
     with pytest.raises(ValidationError):

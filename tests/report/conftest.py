@@ -12,9 +12,10 @@ from typing import Any
 import pytest
 
 from ofa_bench.cli.main import main
-from ofa_bench.leaderboard.board import Board, boards
-from ofa_bench.records.schema import plain, sealed
+from ofa_bench.leaderboard.board import Board, board, boards
+from ofa_bench.records.schema import Record, plain, sealed
 from ofa_bench.records.store import Store
+from ofa_bench.records.track import tracks
 from ofa_bench.report import Sources, page
 from tests.records.factory import failed, make
 
@@ -74,6 +75,14 @@ class Read(HTMLParser):
         return json.loads(next(s for key, s in self.scripts.items() if key.endswith(name)))
 
 
+RATES = {"steps": [0, 36], "epochs": [0.0, 1.9], "lr": [0.1, 0.05], "shares": [None, 0.5]}
+
+
+def rated(record: Record) -> Record:
+    """The record with the rates of a run."""
+    return sealed({**plain(record), "rates": RATES})
+
+
 def read(text: str) -> Read:
     found = Read()
     found.feed(text)
@@ -82,7 +91,6 @@ def read(text: str) -> Read:
 
 def sources(**changes: Any) -> Sources:
     nothing: dict[str, Any] = {
-        "rates": lambda record: "they are not asked for",
         "meter": lambda record: None,
         "card": lambda method: CARD,
     }
@@ -95,7 +103,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     store = Store(tmp_path_factory.mktemp("report") / "results")
     for name, base in (("alpha", 88.0), ("beta", 60.0), ("gamma", 60.3)):
         for seed in range(3):
-            store.write(*make(name, seed, base))
+            record, bits = make(name, seed, base)
+            store.write(record if name == "gamma" else rated(record), bits)
     store.write(failed("delta"))
     return store
 
@@ -121,6 +130,11 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Store:
         store.write(sealed(told), bits)
     store.write(sealed({**plain(failed("beta")), "error": HOSTILE}))
     return store
+
+
+def every(store: Store) -> list[Board]:
+    """Boards of all records, those that do not hold too."""
+    return [board(track, entries) for track, entries in tracks(store.list()).items()]
 
 
 @pytest.fixture(scope="session")

@@ -14,16 +14,13 @@ from typing import Any
 
 import pytest
 
-from ofa_bench.leaderboard.board import boards
 from ofa_bench.records.store import Store
 from ofa_bench.report import page
-from ofa_bench.report.training import Rates
 
-from .conftest import HOSTILE, sources
+from .conftest import HOSTILE, every, sources
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
 DRIVER = shutil.which("chromedriver")
-RATES = Rates((0.0, 1.0), (0.1, 0.05), (None, 0.5))
 WAIT = 30.0
 webdriver: Any = pytest.importorskip("selenium.webdriver", reason="selenium is not installed")
 pytestmark = pytest.mark.skipif(
@@ -52,7 +49,7 @@ def opened(driver: Any, store: Store, tmp_path: Path) -> Any:
 def shown(driver: Any, store: Store, folder: Path, width: int = 1200, scheme: str = "light") -> Any:
     """The store's page, every chart drawn."""
     path = folder / "r.html"
-    path.write_text(page(boards(store), sources(rates=lambda record: RATES)))
+    path.write_text(page(every(store), sources()))
     media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
     driver.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
     size = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 600}
@@ -60,11 +57,12 @@ def shown(driver: Any, store: Store, folder: Path, width: int = 1200, scheme: st
     for kind in ("browser", "performance"):
         driver.get_log(kind)  # of the page before
     driver.get(path.as_uri())
-    driver.execute_script("dispatchEvent(new Event('beforeprint'))")
     until(lambda: not driver.execute_script(UNDRAWN))
     return driver
 
 
+LINE = "path[fill=none][stroke^='var(--c']"
+INTO_VIEW = "arguments[0].scrollIntoView({block: 'center', behavior: 'instant'})"
 UNDRAWN = (
     "return [...document.querySelectorAll('.chart')].filter(c => !c.querySelector('svg')).length"
 )
@@ -94,16 +92,44 @@ def test_no_complaint_and_no_request_leaves_the_page(opened: Any) -> None:
     assert all(url.startswith(("file:", "data:", "blob:")) for url in asked)
 
 
-def test_a_click_on_a_legend_hides_a_row(opened: Any) -> None:
-    name = "return document.querySelector('[id$=-price]').data[2].visible"
-    entry = opened.find_elements("css selector", "[id$=-price] .legendtoggle")[2]
-    opened.execute_script(
-        "arguments[0].scrollIntoView({block: 'center', behavior: 'instant'})", entry
-    )
-    assert opened.execute_script(name) in (None, True)
-    webdriver.ActionChains(opened).move_to_element(entry).click().perform()
-    until(lambda: opened.execute_script(name) == "legendonly")
+def test_a_click_on_a_legend_hides_a_row_and_the_next_shows_it_again(opened: Any) -> None:
+    def colours() -> list[str]:
+        lines = opened.find_elements("css selector", f"[id$=-fronts] {LINE}")
+        return [line.get_attribute("stroke") for line in lines]
+
+    entry = opened.find_elements("css selector", "[id$=-fronts] + .legend button")[1]
+    before = colours()
+    assert len(set(before)) == 3
+    opened.execute_script(INTO_VIEW, entry)
+    entry.click()
+    assert colours() == [before[0], before[2]]
+    assert entry.get_attribute("aria-pressed") == "false"
+    entry.click()
+    assert colours() == before
     assert complaints(opened) == []
+
+
+@pytest.mark.parametrize(
+    ("chart", "shape", "words"),
+    [
+        ("price", "g path[transform]", ("alpha", "training MACs: ", "mean Pareto accuracy, %: ")),
+        ("fronts", LINE, ("top-1 on test, %: ", " to ")),
+        ("spending", "rect", ("training MACs: ",)),
+    ],
+)
+def test_a_pointer_reads_a_value_out(
+    opened: Any, chart: str, shape: str, words: tuple[str, ...]
+) -> None:
+    box = opened.find_element("css selector", f"[id$=-{chart}]")
+    mark = box.find_element("css selector", shape)
+    tip = box.find_element("css selector", ".tip")
+    opened.execute_script(INTO_VIEW, mark)
+    assert not tip.is_displayed()
+    webdriver.ActionChains(opened).move_to_element(mark).perform()
+    until(tip.is_displayed)
+    assert all(word in tip.text for word in words), tip.text
+    right = "return arguments[0].getBoundingClientRect().right"
+    assert opened.execute_script(right, tip) <= opened.execute_script(right, box)
 
 
 def test_a_click_on_a_head_sorts(opened: Any) -> None:
@@ -113,9 +139,7 @@ def test_a_click_on_a_head_sorts(opened: Any) -> None:
         "return [...t.tBodies[0].rows].map(r => Number(r.cells[i].dataset.v))"
     )
     before = opened.execute_script(column, head)
-    opened.execute_script(
-        "arguments[0].scrollIntoView({block: 'center', behavior: 'instant'})", head
-    )
+    opened.execute_script(INTO_VIEW, head)
     button = head.find_element("tag name", "button")
     button.click()
     assert opened.execute_script(column, head) == sorted(before) != before
@@ -144,7 +168,7 @@ def test_a_phone_in_the_dark(
     assert complaints(driver) == []
     dark = {"features": [{"name": "prefers-color-scheme", "value": "light"}]}
     ink = (
-        "return getComputedStyle(document.querySelector('.chart .xtick text')).fill + ' ' +"
+        "return getComputedStyle(document.querySelector('.chart .xtick')).fill + ' ' +"
         "getComputedStyle(document.body).color"
     )
     charted, written = driver.execute_script(ink).split(" rgb")
@@ -159,9 +183,9 @@ def test_text_from_strangers_stays_text(driver: Any, hostile: Store, tmp_path: P
     shown(driver, hostile, tmp_path)
     assert driver.find_elements("css selector", "img, svg a") == []
     names = driver.execute_script(
-        "return [...document.querySelectorAll('.legendtext')].map(t => t.textContent).join('')"
+        "return [...document.querySelectorAll('.legend button')].map(t => t.textContent).join('')"
     )
-    assert "<script>alert(1)</script><img" in names
+    assert "<script>alert(1)" in names
     assert complaints(driver) == []
     heads = [head.text for head in driver.find_elements("tag name", "h2")]
     assert any(HOSTILE[:9] in head for head in heads)

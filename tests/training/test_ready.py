@@ -15,6 +15,7 @@ from safetensors import safe_open
 from ofa_bench import BenchError, api
 from ofa_bench.data.discovery import decoder
 from ofa_bench.errors import DataError
+from ofa_bench.planning.forecast import Outlook
 from ofa_bench.training.callbacks import Silent
 
 TINY = ("evaluate.per_bucket=1", "evaluate.curve=0")
@@ -81,8 +82,8 @@ def test_what_decoded_once_is_not_decoded_again_before_training(
 ) -> None:
     root = tree(tmp_path / "pictures", sizes=5)
     seen: list[Path] = []
-    decoded = decoder._rgb
-    monkeypatch.setattr(decoder, "_rgb", lambda image: seen.append(root) or decoded(image))
+    decoded = decoder.pixels_of
+    monkeypatch.setattr(decoder, "pixels_of", lambda image: seen.append(root) or decoded(image))
     counts = []
     for seed in (0, 1):
         run(tmp_path / "results", Watch(), data_dir=root, seed=seed)
@@ -130,6 +131,24 @@ def test_embedded_images_need_no_decoder(tmp_path: Path) -> None:
     assert record.task.decoder is None
     assert record.task.class_names == tuple("0123456789")
     assert not any(part.startswith("decoder:") for part in record.identity.code)
+
+
+def test_a_record_holds_the_rates_of_its_plan(tmp_path: Path) -> None:
+    record = run(tmp_path, Watch())
+    edges = Outlook(api.plan(method="deps", dataset="digits", space="toy", epochs=1)).document()
+    held = zip(record.rates.lr, record.rates.shares, strict=True)
+    rates = dict(zip(record.rates.steps, held, strict=True))
+    for edge in edges["edges"]:
+        lr, share = rates[edge["step"]]
+        assert lr == edge["lr"]
+        assert share is None or share == edge["share"]
+    assert record.rates.shares[0] is None  # the largest net is alone at first
+    assert record.rates.shares[-1] == 1.0
+
+
+def test_rates_of_a_long_run_are_about_two_hundred() -> None:
+    rates = Outlook(api.plan(method="deps", dataset="imagenet")).rates()
+    assert 200 <= len(rates["steps"]) < 220
 
 
 @pytest.mark.parametrize(

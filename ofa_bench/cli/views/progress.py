@@ -133,12 +133,12 @@ class ProgressView:
             sums.setdefault(draw.role.value, []).append(float(loss))
         self.losses = {role: sum(values) / len(values) for role, values in sums.items()}
 
-    def evaluating(self, done: int, of: int) -> None:
-        """The sealed pass: chunks of images scored so far."""
-        if not self.position.endswith("chunks"):
+    def evaluating(self, done: int, of: int, unit: str = "chunks") -> None:
+        """An evaluation: chunks of images, or subnets, scored so far."""
+        if not self.position.endswith(unit) or done / max(of, 1) < self.share:
             self.pace = ProgressRate(self.clock)  # another kind of work, at a speed of its own
         self.phase, self.share = "evaluation", done / of if of else 1.0
-        self.position, self.losses = f"{done:,} of {of:,} chunks", {}
+        self.position, self.losses = f"{done:,} of {of:,} {unit}", {}
         self.pace.saw(self.share, 0.0)
         self.moved()
 
@@ -156,7 +156,7 @@ class ProgressView:
     def text(self) -> str:
         """All of it in a line."""
         parts = [self.phase, self.position]
-        if self.pace.images is not None and not self.position.endswith("chunks"):
+        if self.pace.images is not None and self.phase != "evaluation":
             parts.append(f"{self.pace.images:,.0f} images/s")
         if self.pace.waiting >= WAITING:
             parts.append(f"{self.pace.waiting:.0%} waiting for images")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from ofa_bench.cli import console
 from ofa_bench.formatting import DASH, count, duration, money, percent
 from ofa_bench.planning.assemble import Assembly
 from ofa_bench.records.pareto import front
-from ofa_bench.records.schema import Record, plain
+from ofa_bench.records.parts import Ancestor, Cost
+from ofa_bench.records.schema import Record, Score, plain
 from ofa_bench.records.track import budget_label, table
 
 
@@ -68,26 +70,31 @@ def show_fully(record: Record, path: Path | None, as_json: bool) -> None:
         _front(record)
 
 
+def score_rows(scores: Iterable[Score]) -> list[tuple[str, ...]]:
+    """Name, MACs, parameters and both accuracies of scored subnets."""
+    return [
+        (
+            score.name,
+            count(score.macs),
+            count(score.params),
+            percent(score.top1_select),
+            percent(score.top1_test),
+        )
+        for score in scores
+    ]
+
+
 def _front(record: Record) -> None:
     scores = [record.scores[tread.candidate] for tread in front(record.scores)]
     console.table(
         ["deployed net", ">MACs", ">params", ">top-1 select", ">top-1 test"],
-        [
-            (
-                score.name,
-                count(score.macs),
-                count(score.params),
-                percent(score.top1_select),
-                percent(score.top1_test),
-            )
-            for score in scores
-        ],
+        score_rows(scores),
         f"Best on select for each budget, of {len(record.scores)} candidates",
     )
 
 
 def _facts(record: Record, path: Path | None) -> list[tuple[str, object]]:
-    task, cost, summary = record.task, record.cost, record.summary
+    task, summary = record.task, record.summary
     pairs: list[tuple[str, object]] = [
         ("run", record.run.id),
         ("status", record.status + (f": {record.error}" if record.error else "")),
@@ -101,11 +108,29 @@ def _facts(record: Record, path: Path | None) -> list[tuple[str, object]]:
             ("largest net", f"{percent(summary.largest_top1)} %"),
             ("smallest net", f"{percent(summary.smallest_top1)} %"),
         ]
-    usd = DASH if cost.usd is None else money(cost.usd)
     pairs += [
-        ("training", f"{count(cost.train_macs)} MACs, {duration(cost.device_seconds)}, $ {usd}"),
+        *_training(record),
         ("machine", f"{record.machine.model}, {record.machine.threads} threads"),
     ]
     if path is not None:
         pairs.append(("record", path))
     return pairs
+
+
+def _training(record: Record) -> list[tuple[str, object]]:
+    """What the training cost, what it came on top of, and whose weights it is about."""
+    adoption, ancestor = record.adoption, record.ancestor
+    if adoption is not None:
+        eps = f"batch-norm epsilon {adoption.norm_eps:g} ({adoption.norm_eps_source})"
+        return [("weights", f"{adoption.file}, trained elsewhere; {eps}")]
+    pairs: list[tuple[str, object]] = [("training", _price(record.cost))]
+    if ancestor is not None:
+        known = ancestor.train_macs is not None
+        before = _price(ancestor) if known else "a cost that is not known"
+        pairs.append(("on top of", f"{before}, for {ancestor.run}, whose {ancestor.name} it is"))
+    return pairs
+
+
+def _price(cost: Cost | Ancestor) -> str:
+    usd = DASH if cost.usd is None else money(cost.usd)
+    return f"{count(cost.train_macs)} MACs, {duration(cost.device_seconds)}, $ {usd}"

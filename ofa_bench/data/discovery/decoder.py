@@ -134,7 +134,7 @@ def decode(raw: bytes, path: Path) -> NDArray[Any]:
     try:
         with _opened(raw) as image:
             _check_pixels(path, image.width * image.height)
-            return _rgb(image)
+            return pixels_of(image)
     except DataError:
         raise
     except Image.DecompressionBombError as error:
@@ -187,7 +187,8 @@ def _short_of_memory(path: Path) -> DataError:
     return DataError(f"{path} needs more memory than there is", REMEDY)
 
 
-def _rgb(image: Image.Image) -> NDArray[Any]:
+def pixels_of(image: Image.Image) -> NDArray[Any]:
+    """An image of any mode as RGB, uint8 [H, W, 3]; deep grey values in eight bits."""
     import numpy as np
 
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):

@@ -12,6 +12,7 @@ from ofa_bench.data.discovery.datasets import SPLIT_SEED
 from ofa_bench.data.readers.image_set import Collection, ImageSplit
 from ofa_bench.data.sources.batch import Address, MicroBatch, Normalise, resized
 from ofa_bench.data.sources.metadata import Facts
+from ofa_bench.data.sources.preprocessing import Preprocessing
 from ofa_bench.data.sources.source import CALIBRATION_BATCH, HeldOut
 from ofa_bench.data.transforms.augment import Draws, crop_and_flip
 from ofa_bench.recipe.models import Augment
@@ -67,6 +68,9 @@ class Resident(Facts):
         for start in range(0, self.calibration_images, CALIBRATION_BATCH):
             stop = min(start + CALIBRATION_BATCH, self.calibration_images)
             yield self._gather(self._fixed, Address(0, start, stop)).at(resolution)
+
+    def preprocessing(self, resolution: int) -> Preprocessing:
+        return Preprocessing(resolution, resolution, "float", self.mean, self.std)
 
     def close(self) -> None:
         """Do nothing: there are no workers."""

@@ -8,6 +8,7 @@ from typing import Literal, Protocol
 from ofa_bench.data.discovery.decoder import Decoder
 from ofa_bench.data.sources.batch import Address, MicroBatch
 from ofa_bench.data.sources.held_out import HeldOutImages
+from ofa_bench.data.sources.preprocessing import Preprocessing
 
 CALIBRATION_IMAGES = 2000
 CALIBRATION_BATCH = 200
@@ -45,6 +46,10 @@ class BatchSource(Protocol):
 
     def calibration(self, resolution: int) -> Iterator[MicroBatch]:
         """Fixed training images in batches of 200, cropped and flipped as in training."""
+
+    def preprocessing(self, resolution: int) -> Preprocessing:
+        """What `evaluation` does to an image."""
+        ...
 
     def close(self) -> None:
         """Stop the workers of all streams; the source can be used again."""

@@ -13,6 +13,7 @@ from ofa_bench.data.discovery.datasets import SPLIT_SEED
 from ofa_bench.data.readers.image_set import ImageSplit
 from ofa_bench.data.sources.batch import Address, MicroBatch, Normalise
 from ofa_bench.data.sources.metadata import Facts
+from ofa_bench.data.sources.preprocessing import Preprocessing
 from ofa_bench.data.sources.source import CALIBRATION_BATCH, HeldOut
 from ofa_bench.data.sources.workers import initialise, loaded
 from ofa_bench.data.transforms.augment import epoch_order
@@ -101,6 +102,10 @@ class Streamed(Facts):
         count = self.calibration_images
         for batch in self._fixed("calibration", rendering, count, CALIBRATION_BATCH):
             yield batch.at(resolution)
+
+    def preprocessing(self, resolution: int) -> Preprocessing:
+        short = Plain(self._augment, resolution).short
+        return Preprocessing(short, resolution, "uint8", self.mean, self.std)
 
     def _fixed(
         self, name: str, rendering: Rendering, count: int, chunk: int

@@ -24,7 +24,7 @@ JITTER: dict[str, dict[str, float]] = {
     "tf": {"brightness": 32 / 255, "saturation": 0.5},
     "torch": {"brightness": 0.4, "contrast": 0.4, "saturation": 0.4, "hue": 0.1},
 }
-"""Colour jitter of the OFA code family (methods.md B.0), by the names it uses."""
+"""Colour jitter of the OFA code family, by its names for `distort_color`."""
 
 
 class Transform(Protocol):

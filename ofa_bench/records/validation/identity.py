@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from ofa_bench.recipe.fingerprint import decoder_id, run_id
 from ofa_bench.records.schema import Record
+from ofa_bench.records.track import table
 from ofa_bench.records.validation.findings import Finding
 from ofa_bench.records.validation.row_id import FAMILIES, earlier, recomputed, sources
 
@@ -53,3 +54,13 @@ def _files(record: Record) -> Iterator[Finding]:
     for name in ("init", "teacher"):
         if bool(record.execution.get(name)) != (name in files):
             yield Finding("identity.files", f"and execution disagree on --{name}")
+    adoption = record.adoption
+    if (record.status == "imported") != (adoption is not None):
+        yield Finding("adoption", f"does not go with status {record.status}")
+    if (adoption.sha256 if adoption else None) != files.get("adopted"):
+        yield Finding("identity.files", "and adoption disagree on the adopted weights")
+    if record.ancestor is not None and "init" not in files:
+        yield Finding("ancestor", "is there in a run that began with no weights")
+    eps = table(record.science, "net").get("norm_eps")
+    if adoption is not None and adoption.norm_eps != eps:
+        yield Finding("adoption.norm_eps", f"is {adoption.norm_eps}, the science says {eps}")

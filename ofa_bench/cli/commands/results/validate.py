@@ -15,7 +15,7 @@ from ofa_bench.errors import UsageError
 if TYPE_CHECKING:
     from ofa_bench.records.validation.findings import Finding
 
-OTHERS = ("boards", "runs", "searches", ".incoming")
+OTHERS = ("boards", "runs", "scores", ".incoming")
 
 
 @click.command()
@@ -30,13 +30,15 @@ def command(ctx: click.Context, /, records: tuple[str, ...], as_json: bool) -> N
     folder, what is no record (boards, run folders) is skipped.
     """
     from ofa_bench import api
+    from ofa_bench.records.searches.validate import is_search, validate_search
     from ofa_bench.records.validation.validate import validate
 
     files, skipped = _files(records)
     context = api.record_checks()
-    by_file = {str(path): validate(path, context) for path in files if not _is_rerun(path)}
     reruns = {str(path): _rerun_findings(path) for path in files if _is_rerun(path)}
-    by_file |= reruns
+    searches = {str(p): validate_search(p, context.load) for p in files if is_search(p)}
+    others = [path for path in files if str(path) not in reruns | searches]
+    by_file = {str(path): validate(path, context) for path in others} | reruns | searches
     broken = sum(any(not finding.unknown for finding in findings) for findings in by_file.values())
     for line in skipped:
         console.tell(line)
@@ -54,7 +56,8 @@ def command(ctx: click.Context, /, records: tuple[str, ...], as_json: bool) -> N
         for name, findings in by_file.items():
             for finding in findings:
                 console.say(f"{name}: {finding}")
-        what = "records and reproductions" if reruns else "records"
+        kinds = ("records", *(["reproductions"] if reruns else []))
+        what = " and ".join((*kinds, *(["searches"] if searches else [])))
         console.say(f"{len(by_file) - broken} of {len(by_file)} {what} hold")
     ctx.exit(1 if broken else 0)
 
@@ -108,4 +111,6 @@ def _kind(file: Path, folder: Path) -> str | None:
             return f"{part}/, no records"
         if part in ("records", "reproductions"):
             return None
+    if file.parent.name == "scores":
+        return "scores/, no records"
     return None

@@ -1,0 +1,1 @@
+"""Commands on what a finished run is for."""

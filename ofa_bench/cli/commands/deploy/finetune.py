@@ -1,0 +1,87 @@
+"""`ofa-bench finetune`: one subnet of a finished run, trained on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ofa_bench.cli import console
+from ofa_bench.cli.options import json_option, run_options, set_options, trust_option
+from ofa_bench.formatting import interval, percent
+
+if TYPE_CHECKING:
+    from ofa_bench.deploy.finetune import Finetuned
+
+FIXED = ("method", "dataset", "space", "shrink", "init", "init_head", "budget", "scale", "epochs")
+
+
+@click.command()
+@click.argument("run")
+@click.option(
+    "--subnet",
+    required=True,
+    metavar="SUBNET",
+    help="largest, smallest, k7e4d3, a name that show prints, or JSON.",
+)
+@click.option(
+    "--epochs", type=click.FloatRange(0, min_open=True), required=True, help="How long to train."
+)
+@run_options(without=FIXED)
+@trust_option
+@json_option
+def command(run: str, subnet: str, epochs: float, as_json: bool, **values: Any) -> None:
+    """Train one subnet of a finished run on.
+
+    An ordinary run on a space that holds the subnet alone, begun from its weights: images,
+    augmentation and network are those of RUN, the rate a tenth of the recipe's unless --set
+    optim.lr says otherwise. Its record has what RUN cost beside what this cost.
+    """
+    from ofa_bench import api
+    from ofa_bench.cli.allocator import settle
+    from ofa_bench.cli.views.board import refresh
+    from ofa_bench.cli.views.progress import watching
+    from ofa_bench.cli.views.record import show
+    from ofa_bench.records.store import Store
+
+    options = set_options(values, values.get("results"))
+    settle(values["device"])
+    with watching() as watch:
+        done = api.finetune(run, subnet=subnet, epochs=epochs, progress=watch, **options)
+    folder = api.find_run(run, values.get("results")).resolve().parent.parent
+    store = Store(folder)
+    refresh(folder)
+    show(done.record, store.path(done.record), as_json)
+    if not as_json:
+        console.say()
+        _side_by_side(done)
+
+
+def _side_by_side(done: Finetuned) -> None:
+    """The subnet without retraining and fine-tuned, on both splits, with the images' number."""
+    before, after, splits = done.before, done.record.scores[0], done.record.task.splits
+    rows = []
+    for name, score in (("without retraining", before), ("fine-tuned", after)):
+        row: list[object] = [name]
+        for top1, images in (
+            (score.top1_select, splits.select.count),
+            (score.top1_test, splits.test.count),
+        ):
+            row += [percent(top1), interval(*_wilson(top1, images), images)]
+        rows.append(row)
+    columns = (
+        f"{before.name} of {before.run}",
+        ">top-1 select, %",
+        f"95 %, n = {splits.select.count:,}",
+        ">top-1 test, %",
+        f"95 %, n = {splits.test.count:,}",
+    )
+    console.table(columns, rows)
+
+
+def _wilson(top1: float, images: int) -> tuple[float, float]:
+    """The 95 % interval of an accuracy in percent on so many images (Wilson 1927)."""
+    from scipy.stats import binomtest
+
+    bounds = binomtest(round(top1 * images / 100), images).proportion_ci(0.95, method="wilson")
+    return 100 * float(bounds.low), 100 * float(bounds.high)

@@ -1,0 +1,1 @@
+"""File formats that a subnet is exported to, one a module."""

@@ -1,0 +1,169 @@
+"""Fine-tune one subnet of a finished run: an ordinary run on a space that holds it alone.
+
+Its record says which supernet it began from and what that had cost, so that its own cost is read on
+top of it, and how accurate the subnet was without retraining (Cai et al. 2020, section 4.2).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import save
+
+from ofa_bench.atomic_io import make_folder, sha256_file, write_whole
+from ofa_bench.deploy.one_net import name_of, table_text, weights_of
+from ofa_bench.errors import UsageError
+from ofa_bench.evaluation.score import top1
+from ofa_bench.planning.assemble import assemble
+from ofa_bench.recipe import Request, Science
+from ofa_bench.recipe.asked import request
+from ofa_bench.records.parts import Ancestor
+from ofa_bench.records.schema import Record
+from ofa_bench.runs.finished import FinishedRun, Opened, finished_run
+from ofa_bench.runs.requests import SUBNETS, catalogue_for
+from ofa_bench.runs.single import run_request
+from ofa_bench.space import Subnet
+from ofa_bench.spec_files import load_toml, specs_root
+from ofa_bench.training.callbacks import Progress, Silent
+from ofa_bench.weight_files.ancestry import KEY, ancestor_of
+
+INHERITED = ("data_dir", "workers", "device", "plugins")
+
+
+@dataclass(frozen=True)
+class Finetuned:
+    """The record of a fine-tuned subnet, and what it was without retraining."""
+
+    record: Record
+    before: Ancestor
+
+
+def finetune(
+    run: str,
+    *,
+    subnet: str | Mapping[str, Any],
+    epochs: float,
+    results: str | Path | None = None,
+    trust: bool = False,
+    progress: Progress | None = None,
+    **options: Any,
+) -> Finetuned:
+    """Train a subnet of a finished run on, for `epochs`, and store a record of that run.
+
+    `options` are those of `run`; what is not named is as the supernet's run had it, and the rate as
+    `specs/defaults.toml` says. Raises UsageError for a subnet outside the run's space; ResumeError
+    where the run is not finished or not what it was.
+    """
+    watch = progress or Silent()
+    same = {name: options[name] for name in ("device", "data_dir", "workers") if name in options}
+    parent = finished_run(run, results, trust=trust, **same)
+    chosen = parent.subnet(subnet)
+    start = _start(parent, chosen, watch)
+    asked = request_of(parent, start, epochs, options)
+    before = ancestor_of(str(start.weights))
+    if before is None:
+        raise UsageError(f"{start.weights} was changed", "remove it, and run the same line again")
+    return Finetuned(run_request(asked, watch), before)
+
+
+@dataclass(frozen=True)
+class SubnetFiles:
+    """The table and the weights that a fine-tuning begins from."""
+
+    table: Path
+    weights: Path
+
+
+def _start(parent: FinishedRun, subnet: Subnet, watch: Progress) -> SubnetFiles:
+    """The files of a subnet, made where they are not there yet."""
+    folder = parent.results / SUBNETS
+    name = name_of(parent.space, subnet)
+    digest = sha256_file(parent.folder / "weights.safetensors")[:10]
+    files = SubnetFiles(folder / f"{name}.toml", folder / f"{name}-{digest}.safetensors")
+    make_folder(parent.results, folder)
+    text = table_text(parent.space, subnet)
+    if not files.table.is_file() or files.table.read_text(encoding="utf-8") != text:
+        write_whole(files.table, text)
+    if ancestor_of(str(files.weights)) is None:
+        watch.note(f"scoring {subnet} without retraining")
+        with parent.open() as opened:
+            weights = weights_of(opened.net, subnet)
+            ancestor = _ancestor(parent, subnet, opened)
+        write_whole(files.weights, save(weights, {KEY: ancestor.model_dump_json()}))
+    return files
+
+
+def _ancestor(parent: FinishedRun, subnet: Subnet, opened: Opened) -> Ancestor:
+    record = parent.record
+    cost = record.cost if record is not None and record.adoption is None else None
+    chunk = opened.assembly.science.evaluate.chunk
+
+    def accuracy(split: Any) -> float:
+        return top1(opened.net, [subnet], opened.source, split, opened.devices, chunk=chunk)[0]
+
+    return Ancestor(
+        run=parent.folder.name,
+        record_sha256=record.sha256 if record is not None else None,
+        subnet=subnet.to_json(),
+        name=str(subnet),
+        top1_select=accuracy("select"),
+        top1_test=accuracy("test"),
+        train_macs=cost.train_macs if cost else None,
+        device_seconds=cost.device_seconds if cost else None,
+        usd=cost.usd if cost else None,
+    )
+
+
+def request_of(
+    parent: FinishedRun, start: SubnetFiles, epochs: float, options: Mapping[str, Any]
+) -> Request:
+    """The request of a fine-tuning: images, augmentation and network as the parent's run had them,
+    policies and rate of `specs/defaults.toml`, and what `options` say over that."""
+    begun, science = parent.begun_run.asked, parent.assembly.science
+    usual = load_toml(specs_root() / "defaults.toml")["finetune"]
+    policies = {family: usual[family] for family in ("shrink", "lr", "distill")}
+    inherited = {name: getattr(begun, name) for name in INHERITED}
+    named = {name: value for name, value in options.items() if value is not None and value != ()}
+    values = {
+        "method": begun.method,
+        "seed": begun.seed,
+        **policies,
+        **{name: value for name, value in inherited.items() if value},
+        **named,
+        "dataset": science.dataset,
+        "space": str(start.table),
+        "init": str(start.weights),
+        "epochs": epochs,
+        "results": str(parent.results),
+    }
+    sets = tuple(values.pop("set", ()))
+    plain = request(**values, set=sets)
+    assembly = assemble(plain, catalogue_for(plain))
+    ours = assembly.science
+    overridden = {text.partition("=")[0].strip() for text in sets}
+    changed = [
+        f"{key}={_spelled(value)}" for key, value in _kept(science, ours) if key not in overridden
+    ]
+    if "data.select" in parent.assembly.recipe.origins and "data.select" not in overridden:
+        changed.append(f"data.select={science.data.select!r}")
+    if not overridden & {"optim.lr", "optim"}:
+        changed.append(f"optim.lr={usual['rate'] * ours.optim.lr!r}")
+    return request(**values, set=(*changed, *sets))
+
+
+def _kept(parent: Science, ours: Science) -> Iterator[tuple[str, Any]]:
+    """Values of the network and the augmentation in which a recipe differs from the parent's."""
+    for name in ("net", "augment"):
+        theirs = getattr(parent, name).model_dump(mode="json")
+        mine = getattr(ours, name).model_dump(mode="json")
+        for key, value in theirs.items():
+            if mine.get(key) != value:
+                yield f"{name}.{key}", value
+
+
+def _spelled(value: Any) -> str:
+    """A value as --set reads it."""
+    return str(value).lower() if isinstance(value, bool) else repr(value)

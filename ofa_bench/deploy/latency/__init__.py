@@ -1,0 +1,1 @@
+"""Latency of extracted blocks and nets: devices, rounds, tables, and whole nets."""

@@ -1,0 +1,1 @@
+"""Records of searches: schema, files, and what can be recomputed of them. Without torch."""

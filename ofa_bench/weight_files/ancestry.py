@@ -1,0 +1,37 @@
+"""What a run began from, as its initial weights say: a subnet of a finished run. Torch-free."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from ofa_bench.limits import limit
+from ofa_bench.recipe.starts import split_set
+from ofa_bench.records.parts import Ancestor
+
+KEY = "ancestor"  # in the header of the safetensors file
+
+
+def ancestor_of(init: str | None) -> Ancestor | None:
+    """The ancestor that a weights file names in its header; None for any other file."""
+    if init is None:
+        return None
+    path, _ = split_set(init)
+    try:
+        return Ancestor.model_validate_json(_header(path).get(KEY, ""))
+    except (OSError, ValueError, ValidationError, AttributeError, TypeError):
+        return None
+
+
+def _header(path: Path) -> dict[str, str]:
+    """The metadata of a safetensors file; ValueError where there is none within the limit."""
+    if not path.is_file():
+        raise ValueError("no file")
+    with path.open("rb") as stream:
+        size = int.from_bytes(stream.read(8), "little")
+        if size > limit("weights-header-bytes"):
+            raise ValueError("no header")
+        metadata: dict[str, str] = json.loads(stream.read(size)).get("__metadata__", {})
+    return metadata
