@@ -14,6 +14,7 @@ from ofa_bench.records.parts import Ancestor as Ancestor
 from ofa_bench.records.parts import Beside as Beside
 from ofa_bench.records.parts import Cost as Cost
 from ofa_bench.records.parts import Count, Epochs, Hash, Macs, Part, Percent, Share, Units
+from ofa_bench.records.parts import DecoderRecord as DecoderRecord
 from ofa_bench.records.parts import Identity as Identity
 from ofa_bench.records.parts import Machine as Machine
 from ofa_bench.records.parts import PhaseCost as PhaseCost
@@ -115,14 +116,6 @@ class Candidates(Part):
     count: Count
     hash: Hash
     per_bucket: int = Field(ge=0, le=MOST_PER_BUCKET)
-
-
-class DecoderRecord(Part):
-    """What turned image files into pixels: a library, its version, the JPEG library inside it."""
-
-    name: str = Field(max_length=50)
-    version: str = Field(max_length=50)
-    jpeg: str = Field(max_length=50)
 
 
 class Task(Part):

@@ -24,8 +24,9 @@ class AdditiveCost:
     """What a subnet costs: a constant of its resolution and a term for each active block.
 
     `kind` is "macs", "params" or "latency", `unit` "MACs", "params" or "ms"; a predicted accuracy
-    has the same form, of kind "score". `fixed` is by resolution; `blocks` is by resolution and then (slot, kernel, expand ratio). Sums are exact: in
-    whole units for counts, else in whole billionths of the unit (`FINE`).
+    has the same form, of kind "score". `fixed` is by resolution; `blocks` is by resolution and then
+    (slot, kernel, expand ratio). Sums are exact: in whole units for counts, else in whole
+    billionths of the unit (`FINE`).
     """
 
     kind: str
