@@ -8,11 +8,35 @@ import atexit
 import os
 import shutil
 import tempfile
+from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["XDG_CACHE_HOME"] = tempfile.mkdtemp(prefix="ofa-bench-cache-")
 atexit.register(shutil.rmtree, os.environ["XDG_CACHE_HOME"], ignore_errors=True)
+
+
+LONG = (
+    "testing/test_tutorial.py",
+    "example_plugins/test_strangers.py",
+    "training/test_kill.py",
+    "training/test_ranks_apart.py",
+    "training/test_workers.py",
+    "hostile/test_fuzz.py",
+    "parity/test_steps.py",
+    "cli/test_side.py",
+    "training/test_one_step.py",
+    "training/test_ranks.py",
+    "training/test_sharing.py",
+    "results/test_committed.py",
+    "hostile/test_kills.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[Any]) -> None:
+    """Files that take long come first, so that no core idles while another ends one of them."""
+    rank = {Path(__file__).parent / name: number for number, name in enumerate(LONG)}
+    items.sort(key=lambda item: rank.get(item.path, len(rank)))
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

@@ -13,6 +13,8 @@ from pathlib import Path
 
 from PIL import Image
 
+from tests import preloaded
+
 GUARD = 120.0  # seconds: a hang, never a slow machine
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "OFA_BENCH_DEBUG": ""}
 TORCHRUN = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
@@ -47,7 +49,7 @@ def started(
     line: list[str], env: dict[str, str] | None = None, **options: object
 ) -> Iterator[subprocess.Popen[str]]:
     """A process in a group of its own; whatever is left of the group is killed at the end."""
-    process = subprocess.Popen(
+    process = preloaded.Process(
         line,
         env={**ENVIRONMENT, **(env or {})},
         stdout=subprocess.PIPE,

@@ -22,7 +22,6 @@ from ofa_bench.data.sources.held_out import KEPT
 from ofa_bench.data.sources.metadata import facts_of
 from ofa_bench.data.sources.resident import Resident, fits
 from ofa_bench.data.sources.source import BatchSource
-from ofa_bench.data.sources.streamed import Streamed
 from ofa_bench.limits import limit
 from ofa_bench.recipe.models import Augment
 
@@ -54,6 +53,8 @@ def open_source(
     facts = facts_of(spec, collection, splits, resolution, options, kept)
     if fits(collection, resolution, options):
         return Resident(facts, splits, options, seed, device)
+    from ofa_bench.data.sources.streamed import Streamed  # torchvision: more than a second
+
     return Streamed(facts, splits, options, seed, device, workers)
 
 

@@ -20,7 +20,8 @@ from ofa_bench.evaluation.score import top1
 from ofa_bench.planning.assemble import assemble
 from ofa_bench.recipe import Request, Science
 from ofa_bench.recipe.asked import request
-from ofa_bench.records.schema import Ancestor, Record
+from ofa_bench.records.parts import Ancestor
+from ofa_bench.records.schema import Record
 from ofa_bench.runs.finished import FinishedRun, Opened, finished_run
 from ofa_bench.runs.requests import SUBNETS, catalogue_for
 from ofa_bench.runs.single import run_request

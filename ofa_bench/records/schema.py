@@ -9,8 +9,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from ofa_bench.records.parts import Adoption as Adoption
-from ofa_bench.records.parts import Ancestor as Ancestor
+from ofa_bench.records import parts
 from ofa_bench.records.parts import Beside as Beside
 from ofa_bench.records.parts import Cost as Cost
 from ofa_bench.records.parts import Count, Epochs, Hash, Macs, Part, Percent, Share, Units
@@ -211,8 +210,8 @@ class Record(Part):
     row_id: Hash
     run_id: Hash
     identity: Identity | None = None
-    adoption: Adoption | None = None
-    ancestor: Ancestor | None = None
+    adoption: parts.Adoption | None = None
+    ancestor: parts.Ancestor | None = None
     machine: Machine
     cost: Cost
     scores: tuple[Score, ...] = Field(default=(), max_length=100_000)

@@ -10,6 +10,7 @@ import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from ofa_bench.records.schema import Record, canonical, plain
 from ofa_bench.records.staging import Staging, recover
 from ofa_bench.sanitize import plain_text
 
+KEPT, KEPT_BYTES = 256, 2**18  # records in memory, and the largest of them
 _SHORT = {
     "method": "method.name",
     "dataset": "task.dataset",
@@ -132,7 +134,8 @@ class Store:
                     raise
                 broken(error)
                 continue
-            if all(_answers(entry.record, key, value) for key, value in wanted):
+            values = plain(entry.record) if wanted else {}
+            if all(_answers(values, key, value) for key, value in wanted):
                 matches.append(entry)
         return matches
 
@@ -166,9 +169,7 @@ def parse(raw: bytes, source: str) -> Record:
     """The record that these bytes spell; UsageError names the source and the field."""
     source = plain_text(source)
     try:
-        values = json.loads(raw, parse_constant=_no_constant)
-        check_bounds(values)
-        return Record.model_validate(values)
+        return (_record if len(raw) <= KEPT_BYTES else _record.__wrapped__)(raw)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         field = ".".join(map(str, first["loc"])) or "the record"
@@ -181,6 +182,14 @@ def parse(raw: bytes, source: str) -> Record:
             f"{source}: is not JSON of a record: {plain_text(str(error))}",
             "the file was changed or cut off",
         ) from error
+
+
+@lru_cache(maxsize=KEPT)
+def _record(raw: bytes) -> Record:
+    """Kept by what the file holds: boards and claims read the same records many times."""
+    values = json.loads(raw, parse_constant=_no_constant)
+    check_bounds(values)
+    return Record.model_validate(values)
 
 
 def read_bits(path: Path, record: Record) -> bytes | None:
@@ -226,7 +235,10 @@ def slug(name: str) -> str:
 
 def at(record: Record, dotted: str) -> Any:
     """The value at a dotted path such as `science.optim.lr`; None where there is none."""
-    value: Any = plain(record)
+    return _at(plain(record), dotted)
+
+
+def _at(value: Any, dotted: str) -> Any:
     for part in _SHORT.get(dotted, dotted).split("."):
         if isinstance(value, Mapping) and part in value:
             value = value[part]
@@ -237,8 +249,8 @@ def at(record: Record, dotted: str) -> Any:
     return value
 
 
-def _answers(record: Record, key: str, value: str) -> bool:
-    matches = at(record, key)
+def _answers(values: Mapping[str, Any], key: str, value: str) -> bool:
+    matches = _at(values, key)
     if isinstance(matches, str):
         return matches == value
     try:

@@ -77,13 +77,18 @@ def showable(boards: Sequence[Board], sources: Sources) -> tuple[list[Board], li
             kept: list[StoredRecord] = []
         for entry in [entry for standing in board.places for entry in standing.row.good]:
             try:
-                page_of_track(board_of(board.track, [*kept, entry], board.delta), sources)
+                page_of_track(_again(board, [*kept, entry]), sources)
                 kept.append(entry)
             except (BenchError, *UNUSABLE) as error:
                 lines.append(str(unranked_entry(entry, f"cannot be shown: {error!r}")))
         if kept:
-            shown.append(board_of(board.track, kept, board.delta, board.unranked))
+            shown.append(_again(board, kept))
     return shown, lines
+
+
+def _again(board: Board, entries: Sequence[StoredRecord]) -> Board:
+    """The board of some of its records."""
+    return board_of(board.track, entries, board.delta, board.unranked, board.axis)
 
 
 def page_of_track(board: Board, sources: Sources) -> None:
@@ -110,6 +115,7 @@ def _track(board: Board, palette: Palette, sources: Sources, key: str) -> dict[s
         "preface": board_section.preface(board),
         "leaderboard": board_section.leaderboard(board),
         "pairs": board_section.pairs(board),
+        "buckets": board_section.best_by_macs(board, papers),
         "caveats": board_section.caveats(board),
         "more": list(board.more),
         "papers": [(paper, board_section.paper_table(paper)) for paper in papers],

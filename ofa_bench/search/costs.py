@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import floor
+from math import floor, isinf
 
 from ofa_bench.errors import UsageError
 from ofa_bench.space.space import Space
@@ -17,6 +17,9 @@ COUNTS = {"macs": "MACs", "params": "params"}
 
 FINE = 10**9
 """Other costs are added in whole billionths of their unit: the order of blocks changes no sum."""
+
+BEYOND = 2**52
+"""Steps over which a float holds several; no net costs so much."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,11 @@ class AdditiveCost:
 
     def limit(self, budget: float) -> int:
         """The most steps whose value is at most `budget`."""
+        if isinf(budget):
+            return BEYOND if budget > 0 else -BEYOND
         steps = floor(budget * self.scale)
+        if abs(steps) >= BEYOND:
+            return steps
         while self.value(steps + 1) <= budget:
             steps += 1
         while self.value(steps) > budget:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -56,7 +57,7 @@ class Optimizer:
     def _make(self, group: dict[str, Any]) -> torch.optim.Optimizer:
         optim = self._optim
         if optim.name == "rmsprop":
-            return torch.optim.RMSprop(
+            return without_compiler(torch.optim.RMSprop)(
                 [group],
                 lr=0.0,
                 alpha=optim.rms_alpha,
@@ -65,7 +66,7 @@ class Optimizer:
                 foreach=True,
             )
         nesterov = optim.nesterov and optim.momentum > 0
-        return torch.optim.SGD(
+        return without_compiler(torch.optim.SGD)(
             [group], lr=0.0, momentum=optim.momentum, nesterov=nesterov, fused=True
         )
 
@@ -119,6 +120,15 @@ class Optimizer:
                 sized = isinstance(value, torch.Tensor) and value.ndim
                 if sized and value.shape != parameter.shape:
                     raise ValueError("its optimizer holds tensors of other shapes")
+
+
+def without_compiler(kind: type[torch.optim.Optimizer]) -> Callable[..., torch.optim.Optimizer]:
+    """The optimizer without torch's guards against `torch.compile`, which nothing here uses: the
+    first guard that is called imports the whole compiler, 1.4 s of every start."""
+    guarded = ("add_param_group", "load_state_dict", "state_dict", "zero_grad")
+    plain: dict[str, Any] = {name: inspect.unwrap(getattr(kind, name)) for name in guarded}
+    plain["step"] = torch.no_grad()(inspect.unwrap(kind.step))
+    return type(kind.__name__, (kind,), plain)
 
 
 def _settings(group: Mapping[str, Any]) -> dict[str, Any]:

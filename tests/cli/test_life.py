@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import torch
 
+from tests import preloaded
 from tests.cli.conftest import Bench
 
 # Two threads that wait for each other on a busy machine make seconds of minutes.
@@ -25,7 +26,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, 
     results = tmp_path_factory.mktemp("life") / "results"
     words = [sys.executable, "-m", "ofa_bench", "run", *TINY, "--results", str(results), "--json"]
     torch.set_num_threads(1)  # as the run, so that scores agree to the bit
-    done = subprocess.run(words, capture_output=True, text=True, env=ALONE)
+    done = preloaded.run(words, env=ALONE)
     assert done.returncode == 0, done.stderr
     return results, json.loads(done.stdout)
 
@@ -109,7 +110,7 @@ def test_an_interrupted_run_names_the_line_that_goes_on(
     bench: Bench, tmp_path: Path, kind: signal.Signals
 ) -> None:
     words = ("--space", "toy", "--epochs", "500", "--results", str(tmp_path))
-    run = subprocess.Popen(
+    run = preloaded.Process(
         [sys.executable, "-m", "ofa_bench", "run", *words],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -16,6 +16,7 @@ import pytest
 
 from ofa_bench.cli import side
 from ofa_bench.errors import BenchError
+from tests import preloaded
 from tests.cli.conftest import Bench
 from tests.running import (
     ENDLESS,
@@ -81,7 +82,7 @@ def test_a_signal_saves_all(tmp_path: Path) -> None:
     words = [sys.executable, "-m", "ofa_bench", "compare", "--methods", "deps,bignas"]
     words += ["--epochs", "200", *SMALL, "--results", str(tmp_path), "--devices", "cpu,cpu"]
     env = {**os.environ, "OMP_NUM_THREADS": "1"}
-    running = subprocess.Popen(words, env=env, stderr=subprocess.PIPE, text=True)
+    running = preloaded.Process(words, env=env, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 120
     while len(list(tmp_path.glob("runs/*/events.jsonl"))) < 2 and time.monotonic() < deadline:
         time.sleep(0.2)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from ofa_bench.data.readers.pixel_cache import Cached, prepare_cache
 from ofa_bench.data.sources.batch import Address
 from ofa_bench.data.sources.source import BatchSource
 from ofa_bench.errors import BenchError, DataError
+from tests import preloaded
 
 SPEC = load_spec("folder")
 
@@ -103,7 +103,7 @@ def test_a_signal_leaves_nothing_behind(tree: Path, tmp_path: Path) -> None:
     )
     words = [sys.executable, "-c", f"import sys; {code}", "--data-dir", str(tree)]
     words += ["--to", str(tmp_path / "made" / "pixels")]
-    done = subprocess.run(words, capture_output=True, text=True)
+    done = preloaded.run(words)
     assert done.returncode == 130 and "interrupted" in done.stderr, done.stderr
     assert list((tmp_path / "made").iterdir()) == []
 

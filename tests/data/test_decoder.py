@@ -6,7 +6,6 @@ import io
 import json
 import os
 import random
-import subprocess
 import sys
 import zlib
 from pathlib import Path
@@ -16,6 +15,7 @@ from PIL import Image, PngImagePlugin
 
 from ofa_bench.data.readers.images import read_image
 from ofa_bench.errors import DataError
+from tests import preloaded
 
 from .odd_files import Odd, chunk, odd_files, png, written
 
@@ -67,9 +67,9 @@ def test_a_flipped_bit_never_ends_the_process(tmp_path: Path) -> None:
         image.save(tmp_path / f"{mode.replace(';', '')}.png")
     for odd in odd_files():
         (tmp_path / odd.name).write_bytes(odd.raw)
-    done = subprocess.run(
+    done = preloaded.run(
         [sys.executable, "-c", FLIPPED, str(tmp_path)],
-        capture_output=True, text=True, timeout=10 * HOSTILE_SECONDS,
+        timeout=10 * HOSTILE_SECONDS,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
     assert int(done.stdout) > 100
@@ -101,10 +101,10 @@ def test_other_formats_are_refused_and_start_nothing(tmp_path: Path) -> None:
             Image.new("RGB", (9, 9)).save(root / split / label / "fine.png")
     for kind, raw in FOREIGN.items():
         (root / "train" / "a" / f"{kind}.png").write_bytes(raw)
-    done = subprocess.run(
+    done = preloaded.run(
         [sys.executable, "-m", "ofa_bench", "data", "check", "folder", "--json",
          "--data-dir", str(root)],
-        capture_output=True, text=True, timeout=HOSTILE_SECONDS,
+        timeout=HOSTILE_SECONDS,
         env={**os.environ, "PATH": f"{programs}:{os.environ['PATH']}"},
     )  # fmt: skip
     assert done.returncode == 1, done.stderr
@@ -136,9 +136,9 @@ def limited(*paths: Path, **environment: str) -> list[str]:
         "    try:\n        print(tuple(read_image(Path(path)).shape))\n"
         "    except DataError as error:\n        print(error.message, '|', error.hint)\n"
     )
-    done = subprocess.run(
+    done = preloaded.run(
         [sys.executable, "-c", code, *map(str, paths)],
-        capture_output=True, text=True, timeout=HOSTILE_SECONDS, env={**os.environ, **environment},
+        timeout=HOSTILE_SECONDS, env={**os.environ, **environment},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()

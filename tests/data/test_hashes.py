@@ -32,6 +32,7 @@ from ofa_bench.data.readers.pixel_cache import prepare_cache
 from ofa_bench.data.sources.batch import Address
 from ofa_bench.data.sources.source import BatchSource
 from ofa_bench.errors import BenchError, DataError
+from tests import preloaded
 
 SPEC = load_spec("folder")
 
@@ -247,23 +248,23 @@ def test_hashes_outlive_a_kill(tree: Path, tmp_path: Path) -> None:
         path = tree / "train" / "a" / f"copy{copy}.ppm"
         path.write_bytes(b"P6 1 1 255\n" + copy.to_bytes(3, "big"))
     words = [sys.executable, "-c", HASH, str(tree), str(tmp_path / "kept")]
-    first = subprocess.Popen(words, stdout=subprocess.PIPE, text=True)
+    first = preloaded.Process(words, stdout=subprocess.PIPE, text=True)
     assert first.stdout is not None
     measured = [first.stdout.readline() for _ in range(150)]
     first.kill()
     assert first.wait() == -signal.SIGKILL and all(measured)
-    done = subprocess.run(words, check=True, capture_output=True, text=True, timeout=120)
+    done = preloaded.run(words, check=True, timeout=120)
     assert 20 < done.stdout.count(".ppm") < 204  # of 224
 
 
 def test_pixels_are_not_written_where_nobody_can_be_asked(tree: Path, tmp_path: Path) -> None:
     words = [sys.executable, "-m", "ofa_bench", "data", "prepare", "folder", "--cache"]
     words += ["--data-dir", str(tree), "--to", str(tmp_path / "made" / "pixels")]
-    done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    done = preloaded.run(words, stdin=subprocess.DEVNULL)
     assert done.returncode == 2, done.stderr
     assert "GB of pixels" in done.stderr and "--yes" in done.stderr
     assert not (tmp_path / "made").exists()
-    subprocess.run([*words, "--yes"], stdin=subprocess.DEVNULL, check=True, capture_output=True)
+    preloaded.run([*words, "--yes"], stdin=subprocess.DEVNULL, check=True)
     assert (tmp_path / "made" / "pixels" / INDEX).is_file()
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from PIL import Image
+
+from tests import preloaded
 
 SECONDS = 120  # a guard against hanging
 PATCHED = """
@@ -45,12 +46,12 @@ def test_a_check_that_is_stopped_keeps_what_it_has(
     code = PATCHED.format(module=module, name=name, number=int(number))
     words = [sys.executable, "-c", code, str(tmp_path)]
     env = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache")}
-    done = subprocess.run(words, capture_output=True, text=True, timeout=SECONDS, env=env)
+    done = preloaded.run(words, timeout=SECONDS, env=env)
     assert done.returncode == 130 and "interrupted" in done.stderr, done.stderr
     (file,) = (tmp_path / "cache").rglob(kept)
     entries = [line for line in file.read_text().splitlines()[1:] if line]
     assert 32 <= len(entries) < 320
     words = [sys.executable, "-m", "ofa_bench", "data", "check", "folder", "--data-dir"]
     words.append(str(tmp_path))
-    done = subprocess.run(words, capture_output=True, text=True, timeout=SECONDS, env=env)
+    done = preloaded.run(words, timeout=SECONDS, env=env)
     assert done.returncode == 0, done.stderr

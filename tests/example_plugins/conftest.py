@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests import preloaded
+
 HERE = Path(__file__).parent
 Call = Callable[..., subprocess.CompletedProcess[str]]
 
@@ -28,9 +30,7 @@ def caller(env: dict[str, str], folder: Path) -> Call:
 
     def call(*words: object) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "ofa_bench", *map(str, words)]
-        return subprocess.run(
-            command, env=env, cwd=folder, capture_output=True, text=True, timeout=600, check=False
-        )
+        return preloaded.run(command, env=env, cwd=folder, timeout=600)
 
     return call
 

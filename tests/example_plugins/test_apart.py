@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests import preloaded
+
 SMALL = ["--space", "toy", "--epochs", "0.3", "--set", "evaluate.per_bucket=1"]
 SMALL += ["--set", "evaluate.curve=0"]
 PAIR = """
@@ -60,15 +62,8 @@ class Site:
         """A command, in a process that sees the distributions."""
         around = {"PYTHONPATH": str(self.folder), "IMPORTED": str(self.imported)}
         command = [sys.executable, "-m", "ofa_bench", *map(str, words)]
-        return subprocess.run(
-            command,
-            env={**os.environ, **around, "OFA_BENCH_RESULTS": str(self.results), **env},
-            cwd=self.folder,
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
+        env = {**os.environ, **around, "OFA_BENCH_RESULTS": str(self.results), **env}
+        return preloaded.run(command, env=env, cwd=self.folder)
 
     def run_id(self, *words: object, **env: str) -> str:
         """The id of a bundled method's run."""

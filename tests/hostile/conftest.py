@@ -1,4 +1,4 @@
-"""One corpus and one server for a file's tests."""
+"""One corpus and one server for all tests of a process."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.hostile.campaign import Server
 from tests.hostile.corpus import Corpus
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     root = tmp_path_factory.mktemp("hostile")
     started = Server(root / "corpus", root / "box")
@@ -19,6 +19,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     started.close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def corpus(server: Server) -> Corpus:
     return Corpus(Path(server.box).parent / "corpus")

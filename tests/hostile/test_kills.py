@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from tests import preloaded
 from tests.hostile.campaign import Server
 from tests.hostile.corpus import Corpus
 from tests.hostile.kills import SCENES, bundle, members, play
@@ -45,11 +46,11 @@ def test_eight_store_at_once_while_boards_are_checked(corpus: Corpus, tmp_path: 
     environment = {**os.environ, "TMPDIR": str(tmp_path / "tmp")}
     (tmp_path / "tmp").mkdir()
     writers = [
-        subprocess.Popen(w, env=environment, stderr=subprocess.PIPE, text=True) for w in wishes
+        preloaded.Process(w, env=environment, stderr=subprocess.PIPE, text=True) for w in wishes
     ]
     while any(writer.poll() is None for writer in writers):
-        checked = subprocess.run(
-            command(tmp_path, "board", "--check"), capture_output=True, text=True, timeout=120
+        checked = preloaded.run(
+            command(tmp_path, "board", "--check"), timeout=120
         )
         assert checked.returncode in (0, 1, 2), checked.stderr
         assert "this is a bug" not in checked.stderr

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from tests import preloaded
+
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "writing-a-plugin.md"
 OFFLINE = ["--no-index", "--quiet"]
 
@@ -23,9 +25,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def called(words: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
     env = {**os.environ, "PYTHONPATH": str(folder / "site")}
     command = [sys.executable, *words]
-    return subprocess.run(
-        command, cwd=folder, env=env, capture_output=True, text=True, timeout=300, check=False
-    )
+    return preloaded.run(command, cwd=folder, env=env)
 
 
 def test_commands_run_in_order(folder: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from ofa_bench.errors import Interrupted
 from ofa_bench.hooks.bus import Bus
 from ofa_bench.runs import final_evaluation
 from ofa_bench.training.training_curve import TrainingCurve
+from tests import preloaded
 from tests.running import pictures
 
 SMALL: dict[str, Any] = {"dataset": "digits", "space": "toy", "epochs": 1}
@@ -162,11 +162,11 @@ def test_killed_and_resumed_from_the_shell(moment: str, tmp_path: Path) -> None:
     whole = api.run(method="deps", results=tmp_path / "whole", **SMALL)
     cut = tmp_path / "cut"
     words = [sys.executable, "-c", DYING, moment, str(cut)]
-    died = subprocess.run(words, capture_output=True, text=True, timeout=120)
+    died = preloaded.run(words, timeout=120)
     assert died.returncode == -signal.SIGKILL, died.stderr[-2000:]
     (run,) = (cut / "runs").iterdir()
     words = [sys.executable, "-m", "ofa_bench", "resume", run.name, "--results", str(cut)]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=120)
+    done = preloaded.run(words, timeout=120)
     assert done.returncode == 0, done.stderr[-2000:]
     weights = [(d / "runs" / run.name / "weights.safetensors") for d in (cut, tmp_path / "whole")]
     assert weights[0].read_bytes() == weights[1].read_bytes()

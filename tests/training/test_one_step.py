@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from pathlib import Path
 
 import torch
+
+from tests import preloaded
 
 WORKER = """
 import sys, torch
@@ -33,8 +34,7 @@ def gradient(folder: Path, launch: list[str]) -> torch.Tensor:
     script = folder / "worker.py"
     script.write_text(WORKER)
     out = folder / "gradient.pt"
-    command = [sys.executable, *launch, str(script), str(out), str(folder / "results")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    done = preloaded.run([sys.executable, *launch, str(script), str(out), str(folder / "results")])
     assert done.returncode == 0, done.stderr[-2000:]
     loaded: torch.Tensor = torch.load(out, weights_only=True)
     return loaded

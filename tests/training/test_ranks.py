@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from safetensors.torch import load_file
+
+from tests import preloaded
 
 # Short: later a rounding switches a rectifier, and no two orders of summation stay together.
 WORDS = ["run", "--space", "toy", "--epochs", "0.4"]
@@ -28,7 +29,7 @@ def test_two_ranks_agree_with_one(method: str, tmp_path: Path) -> None:
     launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     two = [sys.executable, *launch, "-m", "ofa_bench", *asked, str(tmp_path / "two")]
     for command in (one, two):
-        done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=300)
+        done = preloaded.run(command, env=env, timeout=300)
         assert done.returncode == 0, done.stderr[-2000:]
     left, right = weights(tmp_path / "one"), weights(tmp_path / "two")
     assert left.keys() == right.keys()

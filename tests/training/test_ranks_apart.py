@@ -6,11 +6,11 @@ import json
 import shutil
 import signal
 import socket
-import subprocess
 from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
+from tests import preloaded
 from tests.running import (
     ENDLESS,
     ENVIRONMENT,
@@ -150,7 +150,7 @@ def test_the_others_end_with_the_first_rank_and_say_so(tmp_path: Path) -> None:
 def test_a_mistake_that_all_ranks_make_is_shown_once_under_torchrun(tmp_path: Path) -> None:
     launch = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
     line = words("run", "--method", "ofaa", "--results", tmp_path, launch=launch)
-    done = subprocess.run(line, env=ENVIRONMENT, capture_output=True, text=True, timeout=GUARD)
+    done = preloaded.run(line, env=ENVIRONMENT, timeout=GUARD)
     assert done.returncode != 0
     assert done.stderr.count("error: ") <= 2 and "did you mean ofa?" in done.stderr
 
@@ -195,13 +195,13 @@ def test_a_taken_port_is_a_sentence(tmp_path: Path) -> None:
 
 def test_a_rank_left_over_in_the_environment_silences_nothing(tmp_path: Path) -> None:
     env = {**ENVIRONMENT, "RANK": "1"}
-    done = subprocess.run(
-        words("plan"), env=env, capture_output=True, text=True, timeout=GUARD
+    done = preloaded.run(
+        words("plan"), env=env, timeout=GUARD
     )
     assert done.returncode == 0 and "method" in done.stdout
     env |= {"WORLD_SIZE": "2"}
-    done = subprocess.run(
-        words("run", "--results", tmp_path), env=env, capture_output=True, text=True, timeout=GUARD
+    done = preloaded.run(
+        words("run", "--results", tmp_path), env=env, timeout=GUARD
     )
     assert done.returncode == 2 and "MASTER_ADDR" in done.stderr and "torchrun" in done.stderr
 
@@ -216,7 +216,7 @@ def test_another_number_of_ranks_is_told_and_recorded(tmp_path: Path) -> None:
         begun.send_signal(signal.SIGTERM)
         begun.communicate(timeout=GUARD)
     line = words(*asked)
-    done = subprocess.run(line, env=ENVIRONMENT, capture_output=True, text=True, timeout=2 * GUARD)
+    done = preloaded.run(line, env=ENVIRONMENT, timeout=2 * GUARD)
     assert done.returncode == 0, done.stderr
     (note,) = json.loads(done.stdout)["task"]["notes"]
     assert "the number of ranks changed: 1 from step" in note and ", 2 before" in note

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from ofa_bench import api
 from ofa_bench.training.checkpoint import lock
+from tests import preloaded
 from tests.running import (
     ENDLESS,
     GUARD,
@@ -122,7 +122,7 @@ def test_resumed_with_workers_to_the_same_bits(tmp_path: Path) -> None:
         run.send_signal(signal.SIGTERM)
         run.communicate(timeout=GUARD)
     assert run.returncode == 130
-    cut = subprocess.run(line(tmp_path, *asked), capture_output=True, text=True, timeout=GUARD)
+    cut = preloaded.run(line(tmp_path, *asked), timeout=GUARD)
     whole = api.run(
         dataset="folder", data_dir=tmp_path / "images", results=tmp_path / "whole", method="ofa",
         space="toy", epochs=20, workers=0, set=("evaluate.per_bucket=1", "evaluate.curve=0"),

@@ -9,7 +9,8 @@ from ofa_bench.cli import console
 from ofa_bench.formatting import DASH, count, duration, money, percent
 from ofa_bench.planning.assemble import Assembly
 from ofa_bench.records.pareto import front
-from ofa_bench.records.schema import Ancestor, Cost, Record, Score, plain
+from ofa_bench.records.parts import Ancestor, Cost
+from ofa_bench.records.schema import Record, Score, plain
 from ofa_bench.records.track import budget_label, table
 
 

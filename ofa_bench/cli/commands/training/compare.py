@@ -65,7 +65,7 @@ def command(
 
 def _curves(entries: list[StoredRecord]) -> None:
     from ofa_bench.cli.views import cost_curves
-    from ofa_bench.leaderboard.cost_curves import families
+    from ofa_bench.leaderboard.by_cost.cost_curves import families
 
     cost_curves.show(families(entries), None)
 
