@@ -51,7 +51,7 @@ def _table(spec: DatasetSpec) -> NDArray[np.float64]:
     from sklearn.datasets import load_digits
 
     digits = load_digits()
-    return np.column_stack([digits.data, found.target])
+    return np.column_stack([digits.data, digits.target])
 
 
 def pixel_digests(pixels: Tensor) -> list[str]:
