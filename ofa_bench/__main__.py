@@ -9,10 +9,10 @@ from typing import Any
 
 def main() -> int:
     """Run the command line; return its exit code."""
-    from ofa_bench.cli.main import main as carry_out
+    from ofa_bench.cli.main import main as run_command
 
     sys.unraisablehook = _ignored
-    return carry_out()
+    return run_command()
 
 
 def _ignored(unraisable: Any) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 LONGEST_LINE = 1500  # characters of a suggested command line; every view shows that many whole
@@ -69,11 +69,6 @@ def code_span(text: str) -> str:
         return f"`{text}`"
     fence = "`" * (longest + 1)
     return f"{fence} {text} {fence}"
-
-
-def unprintable(texts: Iterable[str]) -> str | None:
-    """The first text that cannot be shown as it is, or None."""
-    return next((text for text in texts if printable(text) != text), None)
 
 
 def _escaped(match: re.Match[str]) -> str:

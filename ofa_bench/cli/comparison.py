@@ -203,7 +203,7 @@ def requests(
 
 def sized(every: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
     """Every run at each size of its budget: of its epochs where they are given, else in scale."""
-    from ofa_bench.leaderboard.cost_curves import SIZES
+    from ofa_bench.leaderboard.by_cost.cost_curves import SIZES
 
     for size in SIZES:
         for values in every:

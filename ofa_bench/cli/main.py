@@ -29,17 +29,18 @@ LAZY_COMMANDS = {
     "show": "ofa_bench.cli.commands.results.show:command",
     "evaluate": "ofa_bench.cli.commands.results.evaluate:command",
     "search": "ofa_bench.cli.commands.deploy.search:command",
-    "finetune": "ofa_bench.cli.commands.deploy.finetune:command",
+    "latency": "ofa_bench.cli.commands.deploy.latency:command",
+    "export": "ofa_bench.cli.commands.deploy.export:command",
     "adopt": "ofa_bench.cli.commands.deploy.adopt:command",
+    "finetune": "ofa_bench.cli.commands.deploy.finetune:command",
+    "publish": "ofa_bench.cli.commands.deploy.publish:command",
     "list": "ofa_bench.cli.commands.catalogue.list:command",
     "space": "ofa_bench.cli.commands.catalogue.space:command",
     "data": "ofa_bench.cli.commands.catalogue.data:command",
     "board": "ofa_bench.cli.commands.results.board:command",
     "validate": "ofa_bench.cli.commands.results.validate:command",
     "report": "ofa_bench.cli.commands.results.report:command",
-    "export": "ofa_bench.cli.commands.deploy.export:command",
     "reproduce": "ofa_bench.cli.commands.training.reproduce:command",
-    "latency": "ofa_bench.cli.commands.deploy.latency:command",
     "records": "ofa_bench.cli.commands.results.records:command",
     "plugin": "ofa_bench.cli.commands.catalogue.plugin:command",
 }
@@ -114,7 +115,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         except Exception as error:
             failure = explained(error)
             failure.rank = getattr(error, "rank", None)
-            return _failed(_ranked(failure), 1)
+            return _failed(_ranked(failure), failure.exit_code)
 
 
 def _ranked(error: BenchError) -> BenchError:

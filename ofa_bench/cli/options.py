@@ -196,6 +196,20 @@ json_option: Decorator[Any] = click.option(
 trust_option: Decorator[Any] = click.option(
     "--trust", is_flag=True, help="Use the code and tables that the file or folder names."
 )
+cost_option: Decorator[Any] = click.option(
+    "--cost",
+    type=click.Choice(["macs", "latency"]),
+    default="macs",
+    show_default=True,
+    help="What budgets are counted in.",
+)
+latency_table_option: Decorator[Any] = click.option(
+    "--table",
+    "tables",
+    multiple=True,
+    metavar="FILE",
+    help="With --cost latency: what `latency measure` wrote; one for each kind of shortcuts.",
+)
 results_option = RUN_OPTIONS["results"]
 space_option = RUN_OPTIONS["space"]
 

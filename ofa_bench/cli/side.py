@@ -65,10 +65,10 @@ def families(runs: Sequence[tuple[Request, Assembly]]) -> list[list[Request]]:
     return list(groups.values())
 
 
-def carry_out(
+def run_side_by_side(
     runs: Sequence[tuple[Request, Assembly]], store: Store, devices: Sequence[str]
 ) -> Outcomes:
-    """As `compare.carry_out`, on all devices at once; records come in the order they are done.
+    """As `compare.run_watched`, on all devices at once; records come in the order they are done.
 
     BenchError where a process dies; Interrupted once all of them have saved their state.
     """
@@ -153,7 +153,7 @@ def _work(device: str, store: Store, tasks: Any, answers: Any) -> None:
             asked = [replace(item, device=device) for item in family]
             try:
                 runs = [(item, assemble(item, api.catalogue_for(item))) for item in asked]
-                answers.put(compare.carry_out(runs, store))
+                answers.put(compare.run_watched(runs, store))
             except Exception as error:
                 answers.put(error if isinstance(error, BenchError) else explained(error))
                 return

@@ -23,7 +23,8 @@ from ofa_bench.planning.identity import identify
 from ofa_bench.recipe import Request
 from ofa_bench.recipe.asked import amount, request
 from ofa_bench.recipe.fingerprint import decoder_id
-from ofa_bench.records.schema import Adoption, Record
+from ofa_bench.records.parts import Adoption
+from ofa_bench.records.schema import Record
 from ofa_bench.records.store import Store
 from ofa_bench.runs.build_record import record_of
 from ofa_bench.runs.final_evaluation import judge

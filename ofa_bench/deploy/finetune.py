@@ -20,7 +20,8 @@ from ofa_bench.evaluation.score import top1
 from ofa_bench.planning.assemble import assemble
 from ofa_bench.recipe import Request, Science
 from ofa_bench.recipe.asked import request
-from ofa_bench.records.schema import Ancestor, Record
+from ofa_bench.records.parts import Ancestor
+from ofa_bench.records.schema import Record
 from ofa_bench.runs.finished import FinishedRun, Opened, finished_run
 from ofa_bench.runs.requests import SUBNETS, catalogue_for
 from ofa_bench.runs.single import run_request
@@ -142,11 +143,13 @@ def request_of(
     plain = request(**values, set=sets)
     assembly = assemble(plain, catalogue_for(plain))
     ours = assembly.science
-    own = {text.partition("=")[0].strip() for text in sets}
-    changed = [f"{key}={_spelled(value)}" for key, value in _kept(science, ours) if key not in own]
-    if "data.select" in parent.assembly.recipe.origins and "data.select" not in own:
+    overridden = {text.partition("=")[0].strip() for text in sets}
+    changed = [
+        f"{key}={_spelled(value)}" for key, value in _kept(science, ours) if key not in overridden
+    ]
+    if "data.select" in parent.assembly.recipe.origins and "data.select" not in overridden:
         changed.append(f"data.select={science.data.select!r}")
-    if not own & {"optim.lr", "optim"}:
+    if not overridden & {"optim.lr", "optim"}:
         changed.append(f"optim.lr={usual['rate'] * ours.optim.lr!r}")
     return request(**values, set=(*changed, *sets))
 

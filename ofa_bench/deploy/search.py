@@ -68,8 +68,9 @@ def search(
 
 def answered(asked: SearchRequest, watch: Progress) -> SearchRecord:
     """The record of a search: the one that is there, or a new one. Raises as `search`."""
-    if asked.warning is not None:
-        watch.note(asked.warning)
+    warning = asked.measured.poor() if asked.measured is not None else None
+    if warning is not None:
+        watch.note(warning)
     with listening() as stop, ExitStack() as stack, stop.anywhere():
         stop.hint = "what was scored is kept: go on with the same command"
         scores = ScoredNets(asked.run, asked.space, watch, stack)

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from ofa_bench.errors import BenchError
 from ofa_bench.formatting import DASH, TOO_WIDE
+from ofa_bench.leaderboard.cost_axis import MACS, CostAxis
 from ofa_bench.leaderboard.rows import BoardRow, rows
 from ofa_bench.leaderboard.screening import Screened, Unranked, held, unranked_entry
 from ofa_bench.leaderboard.stats import DELTA, FINEST, Estimate, Pair, compare, estimate, family
 from ofa_bench.leaderboard.test_set_error import standard_error
-from ofa_bench.records.spaces import budget_range
 from ofa_bench.records.store import Store, StoredRecord
 from ofa_bench.records.track import Track, tracks
 from ofa_bench.records.validation.validate import UNUSABLE, Context
@@ -41,8 +41,8 @@ class Standing:
 
 @dataclass(frozen=True)
 class Board:
-    """`range`: the budgets (MACs) that all rows cover; `pairs` by the two rows' ids; `unranked`:
-    records of the track that do not hold, which no row counts."""
+    """`range`: the budgets that all rows cover, in steps of the axis (MACs); `pairs` by the two
+    rows' ids; `unranked`: records of the track that do not hold, which no row counts."""
 
     track: Track
     range: tuple[int, int]
@@ -51,6 +51,7 @@ class Board:
     pairs: Mapping[tuple[str, str], Pair]
     more: tuple[str, ...]
     unranked: tuple[Unranked, ...] = ()
+    axis: CostAxis = MACS
 
     @property
     def provisional(self) -> bool:
@@ -91,9 +92,10 @@ def board(
     entries: Iterable[StoredRecord],
     delta: float = DELTA,
     unranked: Iterable[Unranked] = (),
+    axis: CostAxis = MACS,
 ) -> Board:
     """The board of one track's records; what is known to be unranked is listed with it."""
-    every = rows(entries)
+    every = rows(entries, axis)
     able = [row for row in every if row.good]
     low, high = _range(able or every)
     values = {row.id: row.values(low, high) for row in able}
@@ -102,7 +104,7 @@ def board(
     places = [_standing(row, values, pairs, cost, every) for row in every]
     places.sort(key=_order)
     mine = tuple(entry for entry in unranked if entry.belongs(track))
-    return Board(track, (low, high), delta, tuple(places), pairs, _more(every), mine)
+    return Board(track, (low, high), delta, tuple(places), pairs, _more(every), mine, axis)
 
 
 def boards(store: Store, delta: float = DELTA, context: Context | None = None) -> list[Board]:
@@ -111,42 +113,48 @@ def boards(store: Store, delta: float = DELTA, context: Context | None = None) -
     return boards_of(screened, delta)
 
 
-def boards_of(screened: Screened, delta: float = DELTA) -> list[Board]:
-    """The boards of screened records, by name.
+def boards_of(screened: Screened, delta: float = DELTA, axis: CostAxis = MACS) -> list[Board]:
+    """The boards of screened records, by name; those whose space the axis does not fit are absent.
 
     A record that breaks its board together with others, though it holds alone, is listed.
     """
     made = []
     for track, entries in tracks(screened.entries).items():
+        if any(axis.misfit(entry.record) is not None for entry in entries):
+            continue
         try:
-            made.append(_shown(track, entries, delta, screened.unranked))
+            made.append(_shown(track, entries, delta, screened.unranked, axis))
         except (BenchError, *UNUSABLE):
-            kept, broken = _separated(track, entries, delta)
+            kept, broken = _separated(track, entries, delta, axis)
             if kept:
-                made.append(_shown(track, kept, delta, (*screened.unranked, *broken)))
+                made.append(_shown(track, kept, delta, (*screened.unranked, *broken), axis))
     return made
 
 
 def _shown(
-    track: Track, entries: Sequence[StoredRecord], delta: float, unranked: Iterable[Unranked]
+    track: Track,
+    entries: Sequence[StoredRecord],
+    delta: float,
+    unranked: Iterable[Unranked],
+    axis: CostAxis,
 ) -> Board:
     """A board that was written once, so that it can be."""
     from ofa_bench.leaderboard.export import to_json, to_markdown
 
-    made = board(track, entries, delta, unranked)
+    made = board(track, entries, delta, unranked, axis)
     to_json(made)
     to_markdown(made).encode()
     return made
 
 
 def _separated(
-    track: Track, entries: Sequence[StoredRecord], delta: float
+    track: Track, entries: Sequence[StoredRecord], delta: float, axis: CostAxis
 ) -> tuple[list[StoredRecord], list[Unranked]]:
     kept: list[StoredRecord] = []
     broken = []
     for entry in entries:
         try:
-            _shown(track, [*kept, entry], delta, ())
+            _shown(track, [*kept, entry], delta, (), axis)
             kept.append(entry)
         except (BenchError, *UNUSABLE) as error:
             broken.append(unranked_entry(entry, f"cannot be shown: {plain_text(repr(error))}"))
@@ -154,7 +162,7 @@ def _separated(
 
 
 def _range(every: Sequence[BoardRow]) -> tuple[int, int]:
-    low, high = budget_range(every[0].any)
+    low, high = every[0].axis.range(every[0].any)
     return max([low, *(row.low for row in every if row.good)]), high
 
 

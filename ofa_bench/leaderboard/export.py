@@ -7,6 +7,8 @@ from typing import Any
 from ofa_bench.formatting import DASH, spread
 from ofa_bench.leaderboard.board import Board, Standing
 from ofa_bench.leaderboard.columns import HEADS, TEXTS, caveats, cells, fine, row_cost
+from ofa_bench.leaderboard.cost_axis import MACS
+from ofa_bench.leaderboard.rows import BoardRow
 from ofa_bench.leaderboard.stats import Estimate, Pair
 from ofa_bench.records.json_text import cell
 from ofa_bench.records.store import slug
@@ -23,7 +25,8 @@ def to_json(board: Board) -> dict[str, Any]:
         "dataset": board.track.dataset,
         "space": board.track.space,
         "budget": board.track.budget,
-        "range": list(board.range),
+        **({} if board.axis is MACS else {"axis": board.axis.describe()}),
+        "range": [board.axis.value(steps) for steps in board.range],
         "delta": board.delta,
         "detectable": fine(board.detectable),
         "provisional": board.provisional,
@@ -63,7 +66,8 @@ def row_json(standing: Standing) -> dict[str, Any]:
             )
         },
         "coverage": {
-            name: fine(row.mean("summary", "coverage", name)) for name in ("low", "high", "share")
+            **{name: _end(row, name) for name in ("low", "high")},
+            "share": fine(row.mean("summary", "coverage", "share")),
         },
         "cost": row_cost(row),
         "rank": standing.rank,
@@ -73,6 +77,12 @@ def row_json(standing: Standing) -> dict[str, Any]:
         "notes": list(row.notes),
         **({"reproduced": reproduced} if reproduced else {}),
     }
+
+
+def _end(row: BoardRow, name: str) -> float | None:
+    """The cheapest or dearest candidate's cost, in the axis' unit."""
+    steps = row.mean("summary", "coverage", name)
+    return None if steps is None else fine(row.axis.value(steps))
 
 
 def estimate_json(estimate: Estimate | None) -> dict[str, float | None]:
@@ -115,8 +125,11 @@ def to_markdown(board: Board) -> str:
 
 def _preface(board: Board) -> str:
     low, high = (value / 1e6 for value in board.range)
+    budgets = f"{low:.4g} to {high:.4g} M MACs"
+    if board.axis is not MACS:
+        budgets = f"{board.axis.span(*board.range)} ({cell(board.axis.about)})"
     return (
-        f"Mean Pareto accuracy over budgets {low:.4g} to {high:.4g} M MACs, the range that all "
+        f"Mean Pareto accuracy over budgets {budgets}, the range that all "
         f"rows cover. Rank = 1 + the rows that beat it; {board.detectable_text}. "
         "Claims are about this test set, and must exceed its own noise. No worse: a loss of less "
         f"than {board.delta:g} points is sure. Made by `ofa-bench board` from records; do not edit."

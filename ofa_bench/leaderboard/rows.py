@@ -9,10 +9,11 @@ from statistics import fmean
 from typing import Any
 
 from ofa_bench.errors import UsageError
+from ofa_bench.leaderboard.cost_axis import MACS, CostAxis
 from ofa_bench.leaderboard.row_labels import labels
 from ofa_bench.leaderboard.stats import Estimate, estimate
 from ofa_bench.leaderboard.test_set_error import per_image
-from ofa_bench.records.pareto import mean_pareto_accuracy
+from ofa_bench.records.pareto import Scored, mean_pareto_accuracy
 from ofa_bench.records.per_image import fits
 from ofa_bench.records.schema import Record
 from ofa_bench.records.store import StoredRecord, read_bits
@@ -30,6 +31,7 @@ class BoardRow:
     good: tuple[StoredRecord, ...]
     failed: tuple[Record, ...]
     notes: tuple[str, ...]
+    axis: CostAxis = MACS
     _images: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @property
@@ -49,17 +51,21 @@ class BoardRow:
 
     @property
     def low(self) -> int:
-        """MACs from which on every seed has something to deploy."""
-        return max(min(score.macs for score in entry.record.scores) for entry in self.good)
+        """The cost from which on every seed has something to deploy, in steps of the axis."""
+        return max(min(score.macs for score in self.scores(entry)) for entry in self.good)
+
+    def scores(self, entry: StoredRecord) -> Sequence[Scored]:
+        """A seed's candidates by the cost that budgets are counted in."""
+        return self.axis.scores(entry.record)
 
     def values(self, low: int, high: int) -> tuple[float, ...]:
         """Mean Pareto accuracy of each good seed over a range of budgets."""
-        return tuple(mean_pareto_accuracy(entry.record.scores, low, high) for entry in self.good)
+        return tuple(mean_pareto_accuracy(self.scores(entry), low, high) for entry in self.good)
 
     def images(self, low: int, high: int) -> list[Any] | None:
         """Per-image accuracies of each good seed over a range; None where bits are missing."""
         if (low, high) not in self._images:
-            self._images[low, high] = _images(self.good, low, high)
+            self._images[low, high] = _images(self.good, low, high, self.axis)
         images: list[Any] | None = self._images[low, high]
         return images
 
@@ -75,6 +81,8 @@ class BoardRow:
     def of(self, *path: str) -> list[float]:
         """A number of every good seed, by attribute path."""
         values: list[Any] = [entry.record for entry in self.good]
+        if path[0] == "summary":
+            values, path = [self.axis.summary(record) for record in values], path[1:]
         for name in path:
             values = [getattr(value, name) for value in values]
         return [value for value in values if value is not None]
@@ -90,16 +98,16 @@ class BoardRow:
         return fmean([*values, *(chance for _ in self.failed)]) if self.failed else None
 
 
-def rows(entries: Iterable[StoredRecord]) -> list[BoardRow]:
+def rows(entries: Iterable[StoredRecord], axis: CostAxis = MACS) -> list[BoardRow]:
     """One row a row id; rows of one method are named by what they differ in."""
     groups: dict[str, list[StoredRecord]] = {}
     for entry in sorted(entries, key=lambda entry: str(entry.path)):
         groups.setdefault(entry.record.row_id, []).append(entry)
     named = labels({row: group[0].record for row, group in groups.items()})
-    return [_row(row, named[row], group) for row, group in groups.items()]
+    return [_row(row, named[row], group, axis) for row, group in groups.items()]
 
 
-def _row(row: str, label: str, group: list[StoredRecord]) -> BoardRow:
+def _row(row: str, label: str, group: list[StoredRecord], axis: CostAxis) -> BoardRow:
     seeds: dict[int, list[StoredRecord]] = {}
     for entry in group:
         seeds.setdefault(entry.record.seed, []).append(entry)
@@ -119,9 +127,8 @@ def _row(row: str, label: str, group: list[StoredRecord]) -> BoardRow:
         notes.append(f"seeds {', '.join(map(str, missing))}{more} are missing")
     notes += [f"seed {seed} {failed[seed].status}" for seed in sorted(failed)]
     ordered = tuple(good[seed] for seed in sorted(good))
-    return BoardRow(
-        row, label, ordered, tuple(failed[seed] for seed in sorted(failed)), tuple(notes)
-    )
+    without = tuple(failed[seed] for seed in sorted(failed))
+    return BoardRow(row, label, ordered, without, tuple(notes), axis)
 
 
 def _standing(entry: StoredRecord) -> tuple[bool, bool, bool, float, str, str]:
@@ -160,7 +167,9 @@ def _again(standing: StoredRecord, second: Record) -> str:
     return f"seed {seed} also {second.status} once"
 
 
-def _images(entries: Sequence[StoredRecord], low: int, high: int) -> list[Any] | None:
+def _images(
+    entries: Sequence[StoredRecord], low: int, high: int, axis: CostAxis
+) -> list[Any] | None:
     images = []
     for entry in entries:
         try:
@@ -172,6 +181,6 @@ def _images(entries: Sequence[StoredRecord], low: int, high: int) -> list[Any] |
             return None
         if not fits(raw, bits.layout):
             return None
-        images.append(per_image(scores, raw, bits.layout, low, high))
+        images.append(per_image(axis.scores(entry.record), raw, bits.layout, low, high))
     sizes = {len(values) for values in images}
     return images if len(sizes) == 1 else None

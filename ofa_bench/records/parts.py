@@ -147,3 +147,11 @@ class Cost(Part):
     usd: float | None = Field(default=None, ge=0, le=1e12)
     waiting_share: Share
     beside: Beside = Beside()
+
+
+class DecoderRecord(Part):
+    """What turned image files into pixels: a library, its version, the JPEG library inside it."""
+
+    name: str = Field(max_length=50)
+    version: str = Field(max_length=50)
+    jpeg: str = Field(max_length=50)

@@ -9,11 +9,11 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from ofa_bench.records.parts import Adoption as Adoption
-from ofa_bench.records.parts import Ancestor as Ancestor
+from ofa_bench.records import parts
 from ofa_bench.records.parts import Beside as Beside
 from ofa_bench.records.parts import Cost as Cost
 from ofa_bench.records.parts import Count, Epochs, Hash, Macs, Part, Percent, Share, Units
+from ofa_bench.records.parts import DecoderRecord as DecoderRecord
 from ofa_bench.records.parts import Identity as Identity
 from ofa_bench.records.parts import Machine as Machine
 from ofa_bench.records.parts import PhaseCost as PhaseCost
@@ -117,14 +117,6 @@ class Candidates(Part):
     per_bucket: int = Field(ge=0, le=MOST_PER_BUCKET)
 
 
-class DecoderRecord(Part):
-    """What turned image files into pixels: a library, its version, the JPEG library inside it."""
-
-    name: str = Field(max_length=50)
-    version: str = Field(max_length=50)
-    jpeg: str = Field(max_length=50)
-
-
 class Task(Part):
     """What was to be learned and how it was measured; `calibration` hashes the fixed image list.
 
@@ -218,8 +210,8 @@ class Record(Part):
     row_id: Hash
     run_id: Hash
     identity: Identity | None = None
-    adoption: Adoption | None = None
-    ancestor: Ancestor | None = None
+    adoption: parts.Adoption | None = None
+    ancestor: parts.Ancestor | None = None
     machine: Machine
     cost: Cost
     scores: tuple[Score, ...] = Field(default=(), max_length=100_000)

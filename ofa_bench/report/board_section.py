@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from ofa_bench.formatting import DASH, count, spread
+from ofa_bench.formatting import DASH, spread
 from ofa_bench.leaderboard import columns
 from ofa_bench.leaderboard.board import Board, Standing
+from ofa_bench.leaderboard.by_cost.buckets import HEADS as RANGE_HEADS
+from ofa_bench.leaderboard.by_cost.buckets import NOTE, lines_of, ranges_of
 from ofa_bench.leaderboard.columns import ACCURACY, HEADS, TEXTS, cells
 from ofa_bench.leaderboard.published import Published
 from ofa_bench.leaderboard.stats import Pair
@@ -34,11 +36,11 @@ def _cells(standing: Standing) -> Iterator[Cell]:
 
 def preface(board: Board) -> str:
     """What the numbers are, and what they cannot show."""
-    low, high = board.range
+    about = f" {board.axis.about[:1].upper()}{board.axis.about[1:]}." if board.axis.about else ""
     return (
-        f"Mean Pareto accuracy over budgets of {count(low)} to {count(high)} MACs, the range that "
+        f"Mean Pareto accuracy over budgets of {board.axis.span(*board.range)}, the range that "
         f"all rows cover, with its 95 % interval over seeds. Rank is 1 + the rows that beat it. "
-        f"In this board, {board.detectable_text}."
+        f"In this board, {board.detectable_text}.{about}"
     )
 
 
@@ -61,6 +63,12 @@ def _pair(pair: Pair) -> Cell:
     limits = f"{pair.difference:+.2f} ({spread(pair.low, pair.high)})"
     paired = ", seed by seed" if pair.paired else ""
     return Cell(pair.verdict, limits + paired, pair.difference, MARKS[pair.verdict])
+
+
+def best_by_macs(board: Board, papers: Sequence[Published]) -> HtmlTable | None:
+    """The best net of every row in each range of MACs; None where there is no row."""
+    lines = [[word(text) for text in line] for line in lines_of(ranges_of(board, papers))]
+    return table(NOTE, RANGE_HEADS, lines) if lines else None
 
 
 def caveats(board: Board) -> list[str]:

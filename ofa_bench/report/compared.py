@@ -32,11 +32,10 @@ def facts(board: Board) -> list[tuple[str, str]]:
     budget = table_of(science, "budget")
     rule = str(budget.get("rule", "paper"))
     places = ", ".join(f"{standing.row.label} {standing.row.n}" for standing in board.places)
-    low, high = board.range
     pairs = [
         ("data set", f"{task.dataset}, {task.classes} classes"),
         ("images: train / select / test", sizes),
-        ("space", f"{task.space.name}, {count(low)} to {count(high)} MACs"),
+        ("space", f"{task.space.name}, {board.axis.span(*board.range)}"),
         ("budget", f"{budget_text(board)}: {RULES.get(rule, rule)}"),
         ("seeds a row", places),
         (

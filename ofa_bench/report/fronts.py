@@ -9,6 +9,7 @@ from typing import Any
 
 from ofa_bench.formatting import count, interval, percent
 from ofa_bench.leaderboard.board import Board, Standing
+from ofa_bench.leaderboard.cost_axis import MACS
 from ofa_bench.leaderboard.published import Published
 from ofa_bench.leaderboard.rows import BoardRow
 from ofa_bench.records.pareto import Tread, front
@@ -25,22 +26,24 @@ Heights = list[tuple[float, float, float] | None]  # mean, lowest and highest se
 def fronts_chart(board: Board, papers: Sequence[Published], palette: Palette, key: str) -> Chart:
     """The deployed fronts: mean over seeds, from the lowest seed to the highest."""
     rows = [standing.row for standing in board.places if standing.row.good]
-    treads = {row.id: [front(entry.record.scores) for entry in row.good] for row in rows}
+    treads = {row.id: [front(row.scores(entry)) for entry in row.good] for row in rows}
     ends = {*board.range, *(row.low for row in rows)}
     macs = {tread.macs for seeds in treads.values() for height in seeds for tread in height}
     grid = sorted(macs | ends)
     data: list[dict[str, Any]] = []
     for row in rows:
         data.append(_front(row, grid, heights(treads[row.id], grid), palette))
-    data += _published(papers, min(grid), max(grid))
-    x = axis("MACs of the deployed net", si=True)
+    unit = board.axis.unit
+    if board.axis is MACS:
+        data += _published(papers, min(grid), max(grid))
+    x = axis(f"{unit} of the deployed net", si=board.axis is MACS)
     return Chart(
         id=f"{key}-fronts",
         title="What each budget buys",
         about="Test accuracy of the net that was best on held-out images within the budget. "
         "Line: mean over seeds; band: lowest to highest seed. The mean height of a line over the "
         "range that all rows cover is its mean Pareto accuracy.",
-        alt="Step lines of test accuracy against MACs. At the largest budget: "
+        alt=f"Step lines of test accuracy against {unit}. At the largest budget: "
         + listed([f"{row.label} {_last(treads[row.id])}" for row in rows])
         + ".",
         figure=figure(data, x, axis("top-1 on test, %")),
@@ -74,7 +77,7 @@ def _front(
 
     band = {"low": side(1), "high": side(2)} if len(row.good) > 1 else {}
     line = {"kind": "line", "step": True, "name": label(row.label), **palette.line(row.label)}
-    return {**line, "x": list(grid), "y": side(0), **band}
+    return {**line, "x": [row.axis.value(steps) for steps in grid], "y": side(0), **band}
 
 
 def _published(papers: Sequence[Published], low: int, high: int) -> list[dict[str, Any]]:
@@ -113,10 +116,13 @@ def _budgets(
     grid = [round(low + step * (high - low) / (BUDGETS - 1)) for step in range(BUDGETS)]
     columns = [heights(treads[row.id], grid) for row in rows]
     lines = [
-        [shown(count(budget), budget), *(_height(column[standing]) for column in columns)]
+        [
+            shown(board.axis.text(budget), board.axis.value(budget)),
+            *(_height(column[standing]) for column in columns),
+        ]
         for standing, budget in enumerate(grid)
     ]
-    heads = [">budget, MACs", *(f">{row.label}" for row in rows)]
+    heads = [f">budget, {board.axis.unit}", *(f">{row.label}" for row in rows)]
     return table("Accuracy at evenly spaced budgets, % (lowest to highest seed)", heads, lines)
 
 

@@ -21,7 +21,6 @@ from ofa_bench.records.store import StoredRecord
 from ofa_bench.records.validation.validate import UNUSABLE
 from ofa_bench.report import board_section, compared, training
 from ofa_bench.report.candidates import candidates
-from ofa_bench.report.cards import rendered
 from ofa_bench.report.charts import Chart, Palette
 from ofa_bench.report.extras import difference_table, readings
 from ofa_bench.report.fronts import fronts_chart, price_chart
@@ -78,13 +77,18 @@ def showable(boards: Sequence[Board], sources: Sources) -> tuple[list[Board], li
             kept: list[StoredRecord] = []
         for entry in [entry for standing in board.places for entry in standing.row.good]:
             try:
-                page_of_track(board_of(board.track, [*kept, entry], board.delta), sources)
+                page_of_track(_again(board, [*kept, entry]), sources)
                 kept.append(entry)
             except (BenchError, *UNUSABLE) as error:
                 lines.append(str(unranked_entry(entry, f"cannot be shown: {error!r}")))
         if kept:
-            shown.append(board_of(board.track, kept, board.delta, board.unranked))
+            shown.append(_again(board, kept))
     return shown, lines
+
+
+def _again(board: Board, entries: Sequence[StoredRecord]) -> Board:
+    """The board of some of its records."""
+    return board_of(board.track, entries, board.delta, board.unranked, board.axis)
 
 
 def page_of_track(board: Board, sources: Sources) -> None:
@@ -111,6 +115,7 @@ def _track(board: Board, palette: Palette, sources: Sources, key: str) -> dict[s
         "preface": board_section.preface(board),
         "leaderboard": board_section.leaderboard(board),
         "pairs": board_section.pairs(board),
+        "buckets": board_section.best_by_macs(board, papers),
         "caveats": board_section.caveats(board),
         "more": list(board.more),
         "papers": [(paper, board_section.paper_table(paper)) for paper in papers],
@@ -145,7 +150,20 @@ def _first(values: Iterable[T | None]) -> T | None:
 def _cards(boards: Sequence[Board], sources: Sources) -> Mapping[str, Markup]:
     names = {standing.row.any.method.name for board in boards for standing in board.places}
     texts = {name: sources.card(name) for name in sorted(names)}
-    return {name: rendered(text) for name, text in texts.items() if text is not None}
+    return {name: _rendered(text) for name, text in texts.items() if text is not None}
+
+
+def _rendered(text: str) -> Markup:
+    """A Markdown card as HTML: markup in it is shown as text, images are left out, headings
+    step down."""
+    from markdown_it import MarkdownIt
+
+    reader = MarkdownIt("commonmark", {"html": False}).enable("table").disable("image")
+    tokens = reader.parse(text)
+    for token in tokens:
+        if token.type in ("heading_open", "heading_close"):
+            token.tag = f"h{min(int(token.tag[1:]) + 3, 6)}"
+    return Markup(reader.renderer.render(tokens, reader.options, {}))
 
 
 def _written(template: str, **values: Any) -> str:

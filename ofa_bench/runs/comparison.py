@@ -33,7 +33,7 @@ def title_of(assembly: Assembly) -> str:
     return f"{science.method} on {science.dataset}, {science.space}, seed {assembly.recipe.seed}"
 
 
-def carry_out(
+def run_all(
     runs: Sequence[Planned],
     store: Store,
     watch: Progress | None = None,
@@ -95,7 +95,7 @@ def compare(requests: Sequence[Request], watch: Progress | None = None) -> list[
     if not requests:
         return []
     runs, store = [planned(asked) for asked in requests], Store(results_root(requests[0].results))
-    entries, failures = carry_out(runs, store, watch)
+    entries, failures = run_all(runs, store, watch)
     forget_shared(store.results)
     refresh_boards(store.results, watch)
     recorded = {entry.record.error for entry in entries}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 from ofa_bench.errors import UsageError
@@ -135,9 +134,3 @@ def _lender(record: Record, catalogue: Catalogue) -> str:
     if named and named[-1] in known:
         return named[-1]
     return str(load_toml(specs_root() / "defaults.toml")["run"]["method"])
-
-
-def store_of(path: Path) -> Path | None:
-    """The results folder that contains a record's file, or None."""
-    parents = path.absolute().parents
-    return parents[3] if len(parents) > 3 and parents[2].name == "records" else None

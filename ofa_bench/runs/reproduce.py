@@ -14,7 +14,7 @@ from ofa_bench.hooks.catalogue import Catalogue
 from ofa_bench.recipe import Request
 from ofa_bench.records.schema import Record
 from ofa_bench.records.store import StoredRecord
-from ofa_bench.runs.runner import RunContext, carry_out, prepare
+from ofa_bench.runs.runner import RunContext, execute, prepare
 from ofa_bench.training.callbacks import Progress
 from ofa_bench.training.devices import open_devices
 from ofa_bench.training.interrupts import listening
@@ -57,7 +57,7 @@ def rerun(
         torch.set_num_threads(max(1, record.machine.threads))
         stop.hint = "the same command resumes it"
         try:
-            again = carry_out(prepared, catalogue, stop, progress, command)
+            again = execute(prepared, catalogue, stop, progress, command)
         except (TrainingDiverged, PluginError) as error:
             again = _failure(prepared, error)
     return Rerun(StoredRecord(prepared.store.path(again), again), folder)

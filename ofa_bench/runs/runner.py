@@ -34,7 +34,7 @@ from ofa_bench.training.cost_ledger import Ledger
 from ofa_bench.training.devices import Devices
 from ofa_bench.training.interrupts import Stop
 from ofa_bench.training.loop import Loop
-from ofa_bench.training.precision import settle_threads
+from ofa_bench.training.precision import set_threads
 from ofa_bench.training.state import State
 from ofa_bench.training.training_curve import TrainingCurve
 from ofa_bench.training.weights import load_weights, save_weights, start_from
@@ -104,22 +104,27 @@ def prepare(
     return RunContext(request, assembly, devices, source, identity, folder, store, shared)
 
 
-def opened(
-    request: Request, catalogue: Catalogue, devices: Devices
-) -> tuple[Assembly, BatchSource]:
-    """Assemble, open the data, assemble again with its counts, and set the thread count."""
-    assembly = assemble(request, catalogue)
-    execution, science = assembly.recipe.execution, assembly.science
-    source = open_source(
+def source_of(assembly: Assembly, devices: Devices) -> BatchSource:
+    """The run's images, on its device. Raises DataError."""
+    execution = assembly.recipe.execution
+    return open_source(
         assembly.spec,
         Path(execution.data_dir) if execution.data_dir else None,
         resolution=max(assembly.space.resolutions),
-        augment=science.augment,
+        augment=assembly.science.augment,
         select=selected(assembly.recipe),
         seed=assembly.recipe.seed,
         device=devices.device,
         workers=execution.workers,
     )
+
+
+def opened(
+    request: Request, catalogue: Catalogue, devices: Devices
+) -> tuple[Assembly, BatchSource]:
+    """Assemble, open the data, assemble again with its counts, and set the thread count."""
+    assembly = assemble(request, catalogue)
+    science, source = assembly.science, source_of(assembly, devices)
     if not source.sizes["select"]:
         raise DataError(
             "data.select is 0, but choices and the curve need held-out images",
@@ -128,7 +133,7 @@ def opened(
     if (source.classes, source.sizes) != (assembly.classes, assembly.sizes):
         assembly = assemble(request, catalogue, (source.classes, source.sizes))
     largest = assembly.space.macs(assembly.space.largest, assembly.classes)
-    settle_threads(largest * science.optim.norm_batch)
+    set_threads(largest * science.optim.norm_batch)
     return assembly, source
 
 
@@ -137,7 +142,7 @@ def _starts(request: Request) -> list[tuple[str, str | Path, str]]:
     return [(name, path, head or "file") for name, path, head in starts if path]
 
 
-def carry_out(
+def execute(
     prepared: RunContext, catalogue: Catalogue, stop: Stop, progress: Progress, command: str
 ) -> Record:
     """Train from the last checkpoint, evaluate, and store one record.

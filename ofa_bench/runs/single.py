@@ -133,7 +133,7 @@ def run_request(
     certain one and must be that one. `leave`: see `runs.runner.prepare`. Raises BenchError."""
     assembly = assemble(asked, catalogue_for(asked))  # refuse before torch is even imported
     from ofa_bench.evaluation.exact_math import shielded
-    from ofa_bench.runs.runner import carry_out, prepare
+    from ofa_bench.runs.runner import execute, prepare
     from ofa_bench.training.devices import open_devices
     from ofa_bench.training.interrupts import listening
 
@@ -165,7 +165,7 @@ def run_request(
             return done
         prepared.check_free()
         stop.hint = f"go on with: {resume_line(prepared.identity.name, asked)}"
-        return carry_out(prepared, catalogue, stop, watch, command or shell_line(asked))
+        return execute(prepared, catalogue, stop, watch, command or shell_line(asked))
 
 
 def _refuse_adopted(resumed: Resumption) -> None:

@@ -7,26 +7,24 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import count, islice
-from pathlib import Path
 from typing import Any
 
 import torch
 
-from ofa_bench.data.open import open_source
 from ofa_bench.data.sources.batch import Address, MicroBatch
 from ofa_bench.errors import DataError
 from ofa_bench.hooks.catalogue import Catalogue
 from ofa_bench.losses import Losses
 from ofa_bench.nets.protocol import decays
-from ofa_bench.planning.assemble import Assembly, selected
-from ofa_bench.runs.runner import build_net
+from ofa_bench.planning.assemble import Assembly
+from ofa_bench.runs.runner import build_net, source_of
 from ofa_bench.schedule import Phase
 from ofa_bench.training.cuda.graphs import Blocks, blocks_of
 from ofa_bench.training.devices import Devices, open_devices
 from ofa_bench.training.forward_backward import Passes
 from ofa_bench.training.gradients import FlatGradients
 from ofa_bench.training.optimizer import Optimizer
-from ofa_bench.training.precision import autocast, settle_threads
+from ofa_bench.training.precision import autocast, set_threads
 from ofa_bench.training.teacher import FrozenTeacher
 
 TIMED = 3  # micro-batches, after those that warm up
@@ -54,7 +52,7 @@ def measure(assembly: Assembly, catalogue: Catalogue) -> MeasuredRate:
     """
     science = assembly.science
     largest = assembly.space.macs(assembly.space.largest, assembly.classes)
-    settle_threads(largest * science.optim.norm_batch)
+    set_threads(largest * science.optim.norm_batch)
     with open_devices(assembly.recipe.execution.device) as devices:
         bench = _Bench(assembly, catalogue, devices)
         steps = {phase.name: bench.step(phase) for phase in assembly.schedule.phases}
@@ -125,21 +123,13 @@ def _ignore(draw: int) -> None:
 
 
 def _input_rate(assembly: Assembly, devices: Devices) -> float | None:
-    execution = assembly.recipe.execution
     source = None
     try:
-        source = open_source(
-            assembly.spec,
-            Path(execution.data_dir) if execution.data_dir else None,
-            resolution=max(assembly.space.resolutions),
-            augment=assembly.science.augment,
-            select=selected(assembly.recipe),
-            seed=assembly.recipe.seed,
-            device=devices.device,
-            workers=execution.workers,
-        )
+        source = source_of(assembly, devices)
         stream = source.batches(_addresses(assembly.schedule.norm_batch, source.sizes["train"]))
-        ahead = 2 * execution.workers  # batches that workers hold ready when the clock starts
+        ahead = (
+            2 * assembly.recipe.execution.workers
+        )  # batches that workers hold ready when the clock starts
         for _ in islice(stream, 1 + ahead):
             pass
         began = time.perf_counter()

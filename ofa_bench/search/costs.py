@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import floor
+from math import floor, isinf
 
 from ofa_bench.errors import UsageError
 from ofa_bench.space.space import Space
@@ -18,14 +18,18 @@ COUNTS = {"macs": "MACs", "params": "params"}
 FINE = 10**9
 """Other costs are added in whole billionths of their unit: the order of blocks changes no sum."""
 
+BEYOND = 2**52
+"""Steps over which a float holds several; no net costs so much."""
+
 
 @dataclass(frozen=True)
 class AdditiveCost:
     """What a subnet costs: a constant of its resolution and a term for each active block.
 
     `kind` is "macs", "params" or "latency", `unit` "MACs", "params" or "ms"; a predicted accuracy
-    has the same form, of kind "score". `fixed` is by resolution; `blocks` is by resolution and then (slot, kernel, expand ratio). Sums are exact: in
-    whole units for counts, else in whole billionths of the unit (`FINE`).
+    has the same form, of kind "score". `fixed` is by resolution; `blocks` is by resolution and then
+    (slot, kernel, expand ratio). Sums are exact: in whole units for counts, else in whole
+    billionths of the unit (`FINE`).
     """
 
     kind: str
@@ -62,7 +66,11 @@ class AdditiveCost:
 
     def limit(self, budget: float) -> int:
         """The most steps whose value is at most `budget`."""
+        if isinf(budget):
+            return BEYOND if budget > 0 else -BEYOND
         steps = floor(budget * self.scale)
+        if abs(steps) >= BEYOND:
+            return steps
         while self.value(steps + 1) <= budget:
             steps += 1
         while self.value(steps) > budget:

@@ -156,7 +156,8 @@ class BestSubnets:
         self, space: Space, cost: AdditiveCost, score: AdditiveCost, most: float | None = None
     ) -> None:
         self.space, self.cost, self.score = space, cost, score
-        limit = cost.limit(dearest(space, cost)) if most is None else cost.limit(most)
+        limit = cost.limit(dearest(space, cost))
+        limit = limit if most is None else min(limit, cost.limit(most))
         self._limit = limit
         self.grain = 1
         while True:

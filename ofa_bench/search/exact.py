@@ -18,7 +18,7 @@ NEAR = 0.9  # "near the budget" is above this share of the way from the cheapest
 FIRST = 24  # nets evaluated before a surrogate is used
 DRAWS = 0.5  # share of a round that is the optimum of a drawn surrogate
 WANDER = 0.125  # share of a round that is drawn near the budget, whatever the surrogate says
-LISTED_MACS = 10**11  # nets of a space up to which the most MACs under a MACs budget are computed
+LISTED_MACS = 10**8  # nets of a space up to which the most MACs under a MACs budget are computed
 
 
 class ExactSearcher:
@@ -37,16 +37,12 @@ class ExactSearcher:
         """A sentence on the last proposal."""
         self.quality: PredictorQuality | None = None
         """Of the surrogate at the last proposal; None before there is one."""
-        self._problem: Problem | None = None
 
     def propose(
         self, problem: Problem, scored: Mapping[Subnet, float], count: int, rng: random.Random
     ) -> list[Subnet]:
         """See `Searcher.propose`."""
-        if self._problem is not problem:
-            self._inside = AffordableSubnets(problem.space, problem.cost, problem.budget)
-            self._problem = problem
-        left = self._inside.left(scored)
+        left = problem.inside.left(scored)
         if left is not None and len(left) <= count:
             self.note = "all nets inside the budget are evaluated"
             return left
@@ -59,25 +55,26 @@ class ExactSearcher:
             self.note = f"prediction not used, nets near the budget instead: {self.quality}"
             return self._near(problem, scored, count, rng)
         self.note = f"best nets of the prediction: {self.quality}"
-        return self._predicted(features, scored, count, rng)
+        return self._predicted(problem, features, scored, count, rng)
 
     def _spread(
         self, problem: Problem, scored: Collection[Subnet], count: int, rng: random.Random
     ) -> list[Subnet]:
         """The most MACs, uniform nets, and random nets: a quarter anywhere, the rest near."""
-        picked = dict.fromkeys([largest_inside(problem, self._inside), *self._uniform(problem)])
+        picked = dict.fromkeys([largest_inside(problem), *_uniform(problem)])
         nets = [net for net in picked if net not in scored][: 1 + count // 8][:count]
-        nets += self._random(count // 4, {*scored, *nets}, rng, 0.0)[: count - len(nets)]
-        return self._filled(nets, scored, count, rng)
+        nets += problem.random_nets(rng, min(count // 4, count - len(nets)), {*scored, *nets})
+        return _filled(problem, nets, scored, count, rng)
 
     def _near(
         self, problem: Problem, scored: Collection[Subnet], count: int, rng: random.Random
     ) -> list[Subnet]:
-        most = largest_inside(problem, self._inside)
-        return self._filled([] if most in scored else [most][:count], scored, count, rng)
+        most = largest_inside(problem)
+        return _filled(problem, [] if most in scored else [most][:count], scored, count, rng)
 
     def _predicted(
         self,
+        problem: Problem,
         features: BlockFeatures,
         scored: Mapping[Subnet, float],
         count: int,
@@ -85,58 +82,63 @@ class ExactSearcher:
     ) -> list[Subnet]:
         surrogate = fitted(features, scored)
         wander, draws = int(count * WANDER), int(count * DRAWS)
-        nets = self._optima(features.score(surrogate.weights), scored, count - wander - draws)
+        weights = features.score(surrogate.weights)
+        nets = _optima(problem, weights, scored, count - wander - draws)
         for _ in range(draws):
             drawn = features.score(surrogate.drawn(rng))
-            nets += self._optima(drawn, {*scored, *nets}, 1)
-        return self._filled(nets, scored, count, rng)
+            nets += _optima(problem, drawn, {*scored, *nets}, 1)
+        return _filled(problem, nets, scored, count, rng)
 
-    def _optima(self, score: AdditiveCost, known: Collection[Subnet], count: int) -> list[Subnet]:
-        """The best `count` nets inside the budget, those `known` left out."""
-        space, cost, most = self._inside.space, self._inside.cost, self._inside.most
-        ranked = BestSubnets(space, cost, score, most).ranked(most)
-        fresh = (net.subnet for net in ranked if net.subnet not in known)
-        return list(islice(fresh, count))
 
-    def _uniform(self, problem: Problem) -> list[Subnet]:
-        """Nets with one choice in all blocks, inside the budget, the dearest first."""
-        cost, space = problem.cost, problem.space
-        nets = [net.at(size) for net in space.uniform() for size in space.listed]
-        priced = [(cost.of(space, net), net) for net in nets]
-        inside = [pair for pair in priced if pair[0] <= problem.budget]
-        return [net for _, net in sorted(inside, key=lambda pair: -pair[0])]
+def _optima(
+    problem: Problem, score: AdditiveCost, known: Collection[Subnet], count: int
+) -> list[Subnet]:
+    """The best `count` nets inside the budget, those `known` left out."""
+    most = problem.inside.most
+    ranked = BestSubnets(problem.space, problem.cost, score, most).ranked(most)
+    fresh = (net.subnet for net in ranked if net.subnet not in known)
+    return list(islice(fresh, count))
 
-    def _random(
-        self, count: int, known: Collection[Subnet], rng: random.Random, share: float
-    ) -> list[Subnet]:
-        """Random nets from `share` of the way between the cheapest net and the budget upwards."""
-        least, most = self._inside.least, self._inside.most
-        return self._inside.fresh(rng, count, known, least + share * (most - least))
 
-    def _filled(
-        self, nets: list[Subnet], scored: Collection[Subnet], count: int, rng: random.Random
-    ) -> list[Subnet]:
-        """Up to `count`, by random nets near the budget, and anywhere if there are too few."""
-        for share in (NEAR, 0.0):
-            nets = nets + self._random(count - len(nets), {*scored, *nets}, rng, share)
-        return nets
+def _uniform(problem: Problem) -> list[Subnet]:
+    """Nets with one choice in all blocks, inside the budget, the dearest first."""
+    cost, space = problem.cost, problem.space
+    nets = [net.at(size) for net in space.uniform() for size in space.listed]
+    priced = [(cost.of(space, net), net) for net in nets]
+    inside = [pair for pair in priced if pair[0] <= problem.budget]
+    return [net for _, net in sorted(inside, key=lambda pair: -pair[0])]
+
+
+def _filled(
+    problem: Problem,
+    nets: list[Subnet],
+    scored: Collection[Subnet],
+    count: int,
+    rng: random.Random,
+) -> list[Subnet]:
+    """Up to `count`, by random nets near the budget, and anywhere if there are too few."""
+    inside = problem.inside
+    near = inside.least + NEAR * (inside.most - inside.least)
+    for low in (near, inside.least):
+        nets = nets + inside.fresh(rng, count - len(nets), {*scored, *nets}, low)
+    return nets
 
 
 def largest_inside(problem: Problem, inside: AffordableSubnets | None = None) -> Subnet:
     """The net that MACs alone would choose: the one with the most MACs under the budget.
 
-    Exact, but for a MACs budget in spaces of over 10^11 nets: there it is the largest of 500 random
-    nets in the budget's last hundredth, or of the nets that cost less if there are none.
+    Exact, but for a MACs budget in spaces of over 10^8 nets: there it is the largest of 200 random
+    nets in the budget's last ten-thousandth, or of the nets that cost less if there are none.
     """
     space, cost = problem.space, problem.cost
-    inside = inside or AffordableSubnets(space, cost, problem.budget)
+    inside = inside or problem.inside
     if inside.few is not None:
         return max(inside.few, key=lambda net: problem.macs.of(space, net))
     if cost.kind == "macs" and space.count * len(space.listed) > LISTED_MACS:
         rng = random.Random(0)
-        for share in (0.99, 0.9, 0.0):
+        for share in (0.9999, 0.99, 0.9, 0.0):
             low = inside.least + share * (inside.most - inside.least)
-            nets = inside.fresh(rng, 500, (), low)
+            nets = inside.fresh(rng, 200, (), low)
             if nets:
                 return max(nets, key=lambda net: problem.macs.of(space, net))
     return BestSubnets(space, cost, problem.macs, inside.most).best(inside.most).subnet

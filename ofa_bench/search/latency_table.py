@@ -173,9 +173,8 @@ class LatencyTable(Part):
         if classes != self.classes:
             return f"it was measured for {self.classes:,} classes, not {classes:,}"
         if shortcuts != ours.shortcuts:
-            return (
-                f"its nets have net.shortcuts = {plain_text(ours.shortcuts)!r}, not {shortcuts!r}"
-            )
+            theirs = plain_text(ours.shortcuts)
+            return f"it was measured with shortcuts: {theirs}, not {plain_text(shortcuts)}"
         wanted = space.listed if resolutions is None else tuple(resolutions)
         missing = [str(size) for size in wanted if size not in self.resolutions]
         if missing:

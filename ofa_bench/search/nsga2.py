@@ -7,7 +7,6 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from ofa_bench.errors import UsageError
-from ofa_bench.search.affordable import AffordableSubnets
 from ofa_bench.search.searcher import Problem
 from ofa_bench.space.space import Space
 from ofa_bench.space.subnet import Subnet
@@ -25,24 +24,18 @@ class Nsga2Searcher:
     Needs `pymoo`; raises UsageError where it is missing.
     """
 
-    def __init__(self) -> None:
-        self._problem: Problem | None = None
-
     def propose(
         self, problem: Problem, scored: Mapping[Subnet, float], count: int, rng: random.Random
     ) -> list[Subnet]:
         """See `Searcher.propose`."""
         _pymoo()
-        if self._problem is not problem:
-            self._inside = AffordableSubnets(problem.space, problem.cost, problem.budget)
-            self._problem = problem
-        left = self._inside.left(scored)
+        left = problem.inside.left(scored)
         if left is not None and len(left) <= count:
             return left
         nets: list[Subnet] = []
         if len(scored) >= 2:
             nets = self._bred(problem, scored, count, rng)
-        return nets + self._inside.fresh(rng, count - len(nets), {*scored, *nets})
+        return nets + problem.random_nets(rng, count - len(nets), {*scored, *nets})
 
     def _bred(
         self, problem: Problem, scored: Mapping[Subnet, float], count: int, rng: random.Random

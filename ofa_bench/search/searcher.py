@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
+from ofa_bench.search.affordable import AffordableSubnets
 from ofa_bench.search.costs import AdditiveCost
 from ofa_bench.space.space import Space
 from ofa_bench.space.subnet import Subnet
@@ -25,6 +27,21 @@ class Problem:
     budget: float
     classes: int
     macs: AdditiveCost
+
+    @cached_property
+    def inside(self) -> AffordableSubnets:
+        """The nets inside the budget. Raises UsageError if there are none."""
+        return AffordableSubnets(self.space, self.cost, self.budget)
+
+    def random_nets(
+        self, rng: random.Random, count: int, known: Collection[Subnet] = ()
+    ) -> list[Subnet]:
+        """At most `count` random nets inside the budget, none twice and none of `known`.
+
+        Every net is equally likely; there are fewer if hardly any is left. Raises UsageError if no
+        net is inside the budget.
+        """
+        return self.inside.fresh(rng, count, known)
 
 
 class Searcher(Protocol):

@@ -10,6 +10,7 @@ from ofa_bench.errors import BenchError
 from ofa_bench.hooks.tracebacks import source_line
 from ofa_bench.testing.case import FAMILIES, Case
 from ofa_bench.testing.clauses import (
+    device,
     distill,
     end_to_end,
     exporter,
@@ -36,7 +37,7 @@ from ofa_bench.testing.verdict import (
 
 # Importing a module adds its clauses to CLAUSES, in this order.
 CLAUSE_MODULES = (
-    *(registration, shrink, lr, distill, extra, space, network, searcher, exporter),
+    *(registration, shrink, lr, distill, extra, space, network, searcher, device, exporter),
     end_to_end,
 )
 LOADS = "register succeeds"

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from importlib.resources import files
+from collections.abc import Mapping
 from pathlib import Path
-from string import Template
 
 from ofa_bench.atomic_io import write_whole
 from ofa_bench.errors import UsageError
@@ -18,20 +17,12 @@ FIRST_OPTION = {
     "lr": ("lr.{name}.power", "1"),
     "distill": ("distill.{name}.weight", "0.5"),
 }
-ENTRY_MODULE = '''"""$title, for ofa-bench."""
-
-from __future__ import annotations
-
-$imports
-
-ofa_bench_api = "1"  # the plugin API this is written for
-
-
-@hookimpl
-def register(catalogue: Catalogue) -> None:
-    """What this plugin adds; the card is README.md."""
-$entries
-'''
+USED = {  # from ofa_bench, by the templates
+    "shrink": "Budget Draw Duration Options Phase Role ShrinkPolicy Space Step Subnet largest_only",
+    "lr": "Draw LrOptions LrPolicy Role Step",
+    "distill": "Batch Criterion DistillPolicy Draw Options Role Seen Step",
+    "extra": "",
+}
 
 
 def new_plugin(name: str, kind: str, folder: Path, single_file: bool = False) -> list[Path]:
@@ -40,7 +31,7 @@ def new_plugin(name: str, kind: str, folder: Path, single_file: bool = False) ->
     _check(name, kind, single_file)
     if single_file:
         path = folder / f"{_module(name)}.py"
-        texts = {path: _one_file(name, kind)}
+        texts = {path: _single(name, kind)}
     else:
         root = folder / f"ofa-bench-{name}"
         texts = {root / path: text for path, text in _package(name, kind).items()}
@@ -70,95 +61,52 @@ def _check(name: str, kind: str, single_file: bool) -> None:
 
 
 def _package(name: str, kind: str) -> dict[str, str]:
-    package = f"ofa_bench_{_module(name)}"
-    parts = PARTS.get(kind, (kind,))
-    texts = {
-        "pyproject.toml": _filled("pyproject.toml", name),
-        "README.md": _filled(
-            "README.md", name, card=_card(name, parts), **{"try": _try(name, kind)}
-        ),
-        f"{package}/__init__.py": _entry_module(name, kind, package),
-        f"tests/test_{_module(name)}.py": _filled("tests.py", name),
-        ".github/workflows/contract.yml": _filled("ci.yml", name),
+    package, parts = f"ofa_bench_{_module(name)}", PARTS.get(kind, (kind,))
+    options = [FIRST_OPTION[part] for part in parts if part in FIRST_OPTION] or [("–", "–")]
+    values = {
+        "name": name,
+        "kind": kind,
+        "title": _title(name),
+        "module": _module(name),
+        "package": package,
+        "cls": _class(name),
+        "command": _command(name, kind),
+        "options": [(option.format(name=name), value) for option, value in options],
+        "targets": {p: f'"{package}.{p}:{_class(name)}"' for p in parts if p in USED},
+        "single": False,
     }
-    for part in parts:
-        if part in ("space", "dataset"):
-            texts[f"{package}/specs/{part}s/{name}.toml"] = _filled(f"{part}.toml", name)
-        else:
-            texts[f"{package}/{part}.py"] = _filled(f"{part}.py", name)
-    return texts
+    files = {
+        "pyproject.toml": "pyproject.toml",
+        "README.md": "README.md",
+        f"{package}/__init__.py": "entry.py",
+        f"tests/test_{_module(name)}.py": "tests.py",
+        ".github/workflows/contract.yml": "ci.yml",
+        **{f"{package}/{part}.py": f"{part}.py" for part in parts if part in USED},
+    }
+    if kind not in PARTS and kind not in USED:
+        files[f"{package}/specs/{kind}s/{name}.toml"] = f"{kind}.toml"
+    return {path: _filled(template, values) for path, template in files.items()}
 
 
-def _entry_module(name: str, kind: str, package: str) -> str:
-    if kind in ("space", "dataset"):
-        imports = "from pathlib import Path\n\nfrom ofa_bench import Catalogue, hookimpl"
-        entries = '    catalogue.specs(Path(__file__).parent / "specs")'
-    else:
-        imports = "from ofa_bench import Catalogue, hookimpl"
-        parts = PARTS.get(kind, (kind,))
-        targets = {part: f'"{package}.{part}:{_class(name)}"' for part in parts}
-        entries = _entries(name, kind, targets)
-    return Template(ENTRY_MODULE).substitute(title=_title(name), imports=imports, entries=entries)
-
-
-def _entries(name: str, kind: str, targets: dict[str, str]) -> str:
-    trains = ", affects_training=True" if kind == "extra" else ""
-    lines = [
-        f'    catalogue.{part}("{name}", {target}{trains})' for part, target in targets.items()
-    ]
-    if kind == "method":
-        lines += ["    catalogue.method(", f'        "{name}",']
-        lines += [f'        {part}="{name}",' for part in targets]
-        lines += ['        presets={"budget": {"reference": 180}},  # epochs, as published']
-        lines += [f'        paper="{_title(name)}, venue year",', "    )"]
-    return "\n".join(lines)
-
-
-def _one_file(name: str, kind: str) -> str:
-    """All policy modules in one file, with `register` at the end."""
+def _single(name: str, kind: str) -> str:
+    """All policies in one file, with `register` at the end."""
     parts = PARTS.get(kind, (kind,))
-    bodies, imports = [], {"Catalogue", "hookimpl"}
-    for part in parts:
-        text = _filled(f"{part}.py", name, cls=f"{_class(name)}{part.title() if parts[1:] else ''}")
-        head, _, body = text.partition("\n\n\n")
-        bodies.append(body.rstrip())
-        heads = head.splitlines()
-        for line in heads:
-            if line.startswith("from ofa_bench import "):
-                imports |= set(line.removeprefix("from ofa_bench import ").split(", "))
-    classes = {part: f"{_class(name)}{part.title() if parts[1:] else ''}" for part in parts}
-    joined = ",\n    ".join(sorted(imports))
-    tensors = any("Tensor" in body for body in bodies)
-    callables = any("Callable" in body for body in bodies)
-    standard = "from collections.abc import Callable" if callables else ""
-    standard += "\nfrom typing import TYPE_CHECKING" if tensors else ""
-    texts = [
-        f'"""{_title(name)}.\n\n{_try(name, kind)} \\\n  --plugin {_module(name)}.py\n"""',
-        "from __future__ import annotations",
-        standard,
-        "from pydantic import Field" if any("Field(" in body for body in bodies) else "",
-        f"from ofa_bench import (\n    {joined},\n)",
-        "if TYPE_CHECKING:\n    from torch import Tensor" if tensors else "",
-    ]
-    register = (
-        'ofa_bench_api = "1"  # the plugin API this is written for\n\n\n'
-        "@hookimpl\ndef register(catalogue: Catalogue) -> None:\n"
-        f'    """What this plugin adds."""\n{_entries(name, kind, classes)}\n'
-    )
-    head = "\n\n".join(text.strip("\n") for text in texts if text)
-    return "\n\n\n".join([head, *bodies, register])
+    imports = {"Catalogue", "hookimpl", *" ".join(USED[part] for part in parts).split()}
+    values = {
+        "name": name,
+        "kind": kind,
+        "title": _title(name),
+        "module": _module(name),
+        "command": _command(name, kind),
+        "targets": {p: f"{_class(name)}{p.title() if parts[1:] else ''}" for p in parts},
+        "imports": sorted(imports),
+        "tensors": bool({"distill", "extra"} & set(parts)),
+        "single": True,
+    }
+    return _filled("single.py", values)
 
 
-def _card(name: str, parts: tuple[str, ...]) -> str:
-    lines = [FIRST_OPTION[part] for part in parts if part in FIRST_OPTION] or [("–", "–")]
-    test = f"tests/test_{_module(name)}.py::test_contract"
-    return "\n".join(
-        f"| what the paper says | `{option.format(name=name)}` | `{value}` | `{test}` | unknown |"
-        for option, value in lines
-    )
-
-
-def _try(name: str, kind: str) -> str:
+def _command(name: str, kind: str) -> str:
     if kind == "space":
         return f"ofa-bench run --space {name} --epochs 2"
     if kind == "dataset":
@@ -171,15 +119,17 @@ def _choice(name: str, kind: str) -> str:
     return f"--{flag} {name} {PARTNERS.get(kind, '')}".strip()
 
 
-def _filled(template: str, name: str, **values: str) -> str:
-    text = (files("ofa_bench") / "templates" / f"{template}.txt").read_text(encoding="utf-8")
-    known = {
-        "name": name,
-        "title": _title(name),
-        "package": f"ofa_bench_{_module(name)}",
-        "cls": _class(name),
-    }
-    return Template(text).substitute({**known, **values})
+def _filled(template: str, values: Mapping[str, object]) -> str:
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("ofa_bench"),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    return environment.get_template(f"{template}.txt").render(values)
 
 
 def _module(name: str) -> str:

@@ -11,18 +11,17 @@ from __future__ import annotations
 
 import importlib
 import json
-import multiprocessing
 import os
 import socket
 import sys
 import time
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 RANKS = 2
-PATIENCE = 60.0  # seconds without news until ranks count as stuck
+PATIENCE = 60.0  # seconds after which the ranks of a job count as stuck
 Job = dict[str, Any]
 
 
@@ -32,12 +31,10 @@ def main(folder: Path) -> int:
     jobs: Job = json.loads((folder / "jobs.json").read_text(encoding="utf-8"))
     for module in jobs["imports"]:
         _in_a_child(f"import {module}", _heavy_imports, module)
-    for number, asked in enumerate(jobs["plans"]):
-        _in_a_child(f"plan {number}", _plan, folder / f"{number}.json", asked)
-    if jobs["trains"]:
-        import torch  # noqa: F401  # once, for all the ranks that are forked from here
-
-        _train(folder, [(n, jobs["plans"][n]) for n in jobs["trains"]])
+    for number, values in enumerate(jobs["plans"]):
+        _in_a_child(f"plan {number}", _plan, folder / f"{number}.json", values)
+    for number in jobs["trains"]:
+        say(f"train {number}: {_train(folder, number, jobs['plans'][number])}")
     return 0
 
 
@@ -72,90 +69,64 @@ def _heavy_imports(module: str) -> str:
     return ",".join(name for name in ("torch", "numpy") if name in sys.modules)
 
 
-def _plan(path: Path, asked: Job) -> str:
+def _plan(path: Path, values: Job) -> str:
     from ofa_bench import api
     from ofa_bench.testing.short_run import answers
 
-    assembly = api.plan(**asked)
+    assembly = api.plan(**values)
     path.write_text(json.dumps(answers(assembly.bus, assembly.schedule)), encoding="utf-8")
     return ""
 
 
-def _train(folder: Path, jobs: Sequence[tuple[int, Job]]) -> None:
-    """Run all jobs on ranks forked from here; after a failure, the rest run on new ranks."""
-    left = list(jobs)
-    context = multiprocessing.get_context("fork")
-    while left:
-        ports = _free_ports(len(left))
-        ends, sender = context.Pipe(duplex=False)
-        ranks = [
-            context.Process(target=_rank, args=(rank, ports, folder, left, sender), daemon=True)
-            for rank in range(RANKS)
-        ]
-        for process in ranks:
-            process.start()
-        sender.close()
-        left = left[_followed(ends, left) :]
-        for process in ranks:
+def _train(folder: Path, number: int, values: Job) -> str:
+    """Train a job on two ranks forked from here, which has imported torch; return what failed."""
+    import sklearn.datasets  # noqa: F401  # as torch: once, for all ranks
+    from torch.multiprocessing.spawn import ProcessExitedException, start_processes
+
+    job = (_free_port(), folder, number, values)
+    ranks: Any = start_processes(  # type: ignore[no-untyped-call]
+        _rank, job, RANKS, join=False, daemon=True, start_method="fork"
+    )
+    last = time.monotonic() + PATIENCE
+    try:
+        while not ranks.join(max(0.0, last - time.monotonic())):
+            if time.monotonic() > last:
+                return "failed: a rank waits for another that does not answer"
+    except ProcessExitedException:
+        reason = folder / f"{number}.failed"
+        text = reason.read_text(encoding="utf-8") if reason.exists() else "a rank ended early"
+        return f"failed: {text}"
+    finally:
+        for process in ranks.processes:
             process.kill()
             process.join()
+    return ""
 
 
-def _followed(ends: Any, jobs: Sequence[tuple[int, Job]]) -> int:
-    """Print the outcome of each job until one fails; return how many were printed."""
-    heard: dict[int, list[str]] = {number: [] for number, _ in jobs}
-    for count, (number, _) in enumerate(jobs, 1):
-        while len(heard[number]) < RANKS and not any(heard[number]):
-            about, text = _news(ends, number)
-            heard[about].append(text)
-        trouble = next(filter(None, heard[number]), "")
-        say(f"train {number}: {trouble}")
-        if trouble:
-            return count
-    return len(jobs)
-
-
-def _news(ends: Any, number: int) -> tuple[int, str]:
-    if not ends.poll(PATIENCE):
-        return number, "failed: a rank waits for another that does not answer"
-    try:
-        about, text = ends.recv()
-        return int(about), str(text)
-    except EOFError:
-        return number, "failed: a rank ended early"
-
-
-def _rank(rank: int, ports: Sequence[int], folder: Path, jobs: Sequence[Any], end: Any) -> None:
-    """Run all jobs as one rank, with the environment that torchrun would set."""
+def _rank(rank: int, port: int, folder: Path, number: int, values: Job) -> None:
+    """Run a job as one rank, with the environment that torchrun would set."""
     import torch
 
     from ofa_bench import api
     from ofa_bench.testing.short_run import RESTING, attempt, short
 
     world = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": RANKS, "MASTER_ADDR": "localhost"}
-    os.environ.update({name: str(value) for name, value in world.items()})
-    for (number, values), port in zip(jobs, ports, strict=True):
-        os.environ["MASTER_PORT"] = str(port)
-        try:
-            schedule, results = api.plan(**values).schedule, folder / f"together-{number}"
-            asked = short(api.request(**values), schedule, results, RESTING)
-            trial = attempt(asked, api.catalogue_for(asked))
-            torch.save([trial.answers, trial.gradients], folder / f"{number}-{rank}.pt")
-        except (Exception, SystemExit) as error:
-            end.send((number, f"failed: {type(error).__name__}: {error}"))
-            time.sleep(
-                PATIENCE
-            )  # so that this error arrives before the other rank's broken connection
-            return
-        end.send((number, ""))
+    os.environ.update({name: str(value) for name, value in world.items()}, MASTER_PORT=str(port))
+    try:
+        schedule, results = api.plan(**values).schedule, folder / f"together-{number}"
+        request = short(api.request(**values), schedule, results, RESTING)
+        trial = attempt(request, api.catalogue_for(request))
+        torch.save([trial.answers, trial.gradients], folder / f"{number}-{rank}.pt")
+    except (Exception, SystemExit) as error:
+        with suppress(FileExistsError), (folder / f"{number}.failed").open("x") as file:
+            file.write(f"{type(error).__name__}: {error}")  # the other rank's follows from it
+        sys.exit(1)
 
 
-def _free_ports(count: int) -> list[int]:
-    with ExitStack() as stack:
-        open_ones = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for listener in open_ones:
-            listener.bind(("localhost", 0))
-        return [int(listener.getsockname()[1]) for listener in open_ones]
+def _free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("localhost", 0))
+        return int(listener.getsockname()[1])
 
 
 if __name__ == "__main__":

@@ -76,12 +76,12 @@ class Checkpoints:
         self,
         run_id: str,
         device: torch.device,
-        take_up: Callable[[dict[str, Any]], None] = lambda state: None,
+        apply: Callable[[dict[str, Any]], None] = lambda state: None,
         tell: Callable[[str], None] = lambda text: None,
     ) -> dict[str, Any] | None:
-        """The newest valid checkpoint after `take_up`, or None if there is none.
+        """The newest valid checkpoint after `apply`, or None if there is none.
 
-        `take_up` raises any of DAMAGED on invalid content; the older checkpoint is then tried.
+        `apply` raises any of DAMAGED on invalid content; the older checkpoint is then tried.
         Raises ResumeError if one belongs to another run or all are damaged.
         """
         files = self._files()
@@ -99,7 +99,7 @@ class Checkpoints:
             try:
                 if state.get("step") != int(path.stem):
                     raise ValueError(f"it is of step {state.get('step')}")
-                take_up(state)
+                apply(state)
             except torch.OutOfMemoryError:
                 raise
             except DAMAGED as error:

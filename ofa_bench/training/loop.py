@@ -8,7 +8,8 @@ ranks and micro-batches.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 from ofa_bench.data.sources.batch import Address, MicroBatch
 from ofa_bench.draws import Draw, Role
@@ -16,7 +17,7 @@ from ofa_bench.errors import DataError, Interrupted, TrainingDiverged
 from ofa_bench.hooks.hookspecs import Outcome
 from ofa_bench.planning.compatibility import check_draws
 from ofa_bench.planning.identity import safe
-from ofa_bench.schedule import Step
+from ofa_bench.schedule import Phase, Step
 from ofa_bench.space import Subnet
 from ofa_bench.training.forward_backward import Passes
 from ofa_bench.training.state import State
@@ -64,6 +65,8 @@ class Loop:
             if step.phase_step == 0:
                 self.state.begin_phase(step)
                 self.bus.phase_start(step.phase, step)
+            if index == cursor or step.phase_step == 0:
+                self._passes = self._passes_of(step.phase)
             self.ledger.enter(step.phase.name)
             self._step(step)
             self.state.cursor = index + 1
@@ -89,7 +92,7 @@ class Loop:
         probes: list[Subnet] = []
         draws = self._draws(step, batch, probes)
         shares = [self.bus.lr_share(step, draw) for draw in draws]
-        passes = self._passes(step, draws, shares)
+        passes = self._passes(step=step, draws=draws, shares=shares)
         state.gradients.zero()
         for number in numbers:
             if number != numbers[0]:
@@ -128,16 +131,14 @@ class Loop:
             check_draws(step, draws, self.state.assembly.science)
         return draws
 
-    def _passes(self, step: Step, draws: Sequence[Draw], shares: Sequence[float]) -> Passes:
-        state = self.state
-        teacher = state.teacher_of(step.phase)
-        return Passes(
+    def _passes_of(self, phase: Phase) -> Callable[..., Passes]:
+        """What makes a step's passes, with everything that stays the same in a phase."""
+        state, teacher = self.state, self.state.teacher_of(phase)
+        return partial(
+            Passes,
             net=state.net,
             bus=self.bus,
             criterion=state.criterion,
-            step=step,
-            draws=draws,
-            shares=shares,
             blocks=state.blocks,
             teach=teacher.on if teacher else None,
             scale=state.scale,

@@ -19,7 +19,7 @@ CONTAINERS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 SMALL = 1e8  # MACs of a micro-batch's largest pass, below which one thread is used
 
 
-def settle_threads(macs: float) -> None:
+def set_threads(macs: float) -> None:
     """Set this process's CPU threads from the MACs of the largest subnet on a micro-batch.
 
     Results depend on the thread count, so it follows a rule and is recorded. A second thread does

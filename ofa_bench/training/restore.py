@@ -95,7 +95,7 @@ def _recall(state: State, name: str, plugin: Any) -> Any:
         ) from error
 
 
-def take_up(state: State, memory: Mapping[str, Any]) -> None:
+def restore_state(state: State, memory: Mapping[str, Any]) -> None:
     """Validate a checkpoint and restore it. Raises ValueError or another of DAMAGED."""
     schedule = state.assembly.schedule
     step = memory["step"]

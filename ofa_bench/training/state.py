@@ -247,23 +247,25 @@ class State:
             for parameter in self.gradients.parameters.values():
                 self.devices.broadcast(parameter.data)
         elif not self.devices.first:
-            restore.take_up(self, memory)
+            restore.restore_state(self, memory)
         return self.cursor
 
     def _kept(self) -> dict[str, Any] | None:
         """Restore from this rank's folders; the checkpoint, or None."""
 
-        def take_up(memory: dict[str, Any]) -> None:
-            restore.take_up(self, memory)
+        def restore_memory(memory: dict[str, Any]) -> None:
+            restore.restore_state(self, memory)
 
         device, tell = self.devices.device, self.progress.note
-        memory = self.checkpoints.load(self.run_id, device, take_up, tell)
+        memory = self.checkpoints.load(self.run_id, device, restore_memory, tell)
         if memory is None:
-            return self._begin_shared(take_up)
+            return self._begin_shared(restore_memory)
         restore.charge_lost(self, memory)
         return memory
 
-    def _begin_shared(self, take_up: Callable[[dict[str, Any]], None]) -> dict[str, Any] | None:
+    def _begin_shared(
+        self, restore_memory: Callable[[dict[str, Any]], None]
+    ) -> dict[str, Any] | None:
         """Restore the state that a run with the same first steps saved, its cost included. A
         damaged one is ignored. Raises ResumeError if it belongs to no such run."""
         shared = self.shared
@@ -279,7 +281,7 @@ class State:
             if memory["proof"] != shared.beginning.proof(memory["step"]):
                 self.progress.note(f"{path} was trained at other rates and is ignored")
                 return None
-            take_up(memory)
+            restore_memory(memory)
         except DAMAGED as error:
             raise ResumeError(
                 f"{path} belongs to no run with the same first steps: {shown(error)}",

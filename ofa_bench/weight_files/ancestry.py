@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from ofa_bench.limits import limit
 from ofa_bench.recipe.starts import split_set
-from ofa_bench.records.schema import Ancestor
+from ofa_bench.records.parts import Ancestor
 
 KEY = "ancestor"  # in the header of the safetensors file
 

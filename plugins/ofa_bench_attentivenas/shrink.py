@@ -61,6 +61,8 @@ class Attentive(ShrinkPolicy[AttentiveOptions]):
         rng = step.draw_rng(number)
         low, high = space.macs(space.smallest), space.macs(space.largest)
         width = (high - low) // self.options.sizes + 1
-        first = low + (space.macs(space.sample(rng)) - low) // width * width
+        # Conditioned draws stand at listed resolutions, so this one does: the range is not empty.
+        net = space.sample(rng, resolution=rng.choice(space.listed))
+        first = low + (space.macs(net) - low) // width * width
         macs = (first, min(first + width - 1, high))
         return [space.sample(rng, macs=macs) for _ in range(self.options.candidates)]

@@ -17,6 +17,7 @@ def register(catalogue: Catalogue) -> None:
     catalogue.exporter("int8-onnx", f"{formats}.onnx_int8:Int8Exporter")
     catalogue.exporter("openvino", f"{formats}.openvino_ir:OpenvinoExporter")
     catalogue.exporter("pt2", f"{formats}.program:ProgramExporter")
+    catalogue.exporter("timm", f"{formats}.timm_folder:TimmExporter")
     catalogue.device("torch-cpu", "ofa_bench.deploy.latency.devices:TorchCpu")
     catalogue.device("onnx-cpu", "ofa_bench.deploy.latency.onnx_cpu:OnnxCpu")
     catalogue.device("cuda", "ofa_bench.deploy.latency.devices:Cuda")

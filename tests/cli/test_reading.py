@@ -106,7 +106,7 @@ def test_show_of_nothing_says_where_it_looked(bench: Bench, results: Path) -> No
     assert done.code == 2 and str(results) in done.err
 
 
-@pytest.mark.parametrize("method", ["ofa", "compofa", "bignas", "bignas-port", "deps"])
+@pytest.mark.parametrize("method", ["ofa", "compofa", "bignas", "bignas-port", "deps", "fairnas"])
 def test_cards_are_the_plugins_readmes(bench: Bench, method: str) -> None:
     found = bench("show", "--card", method, "--json").json
     assert found["card"] == Path(found["path"]).read_text(encoding="utf-8")

@@ -178,9 +178,7 @@ def test_logits_are_those_of_the_package(
     assert worst < AGREE
 
 
-def test_it_is_a_finished_run_that_holds(
-    taken: tuple[str, Path, Any, Any], images: Path
-) -> None:
+def test_it_is_a_finished_run_that_holds(taken: tuple[str, Path, Any, Any], images: Path) -> None:
     name, folder, record, _ = taken
     results = folder / "results"
     assert record.status == "imported"

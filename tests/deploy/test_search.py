@@ -17,6 +17,7 @@ import pytest
 
 from ofa_bench import api
 from ofa_bench.cli.main import main
+from ofa_bench.deploy.searching import answer as answering
 from ofa_bench.errors import BenchError, PluginError, ResumeError, UsageError
 from ofa_bench.evaluation import score as scoring
 from ofa_bench.hooks.catalogue import Entry, Origin, discover
@@ -32,6 +33,7 @@ from ofa_bench.records.searches.store import read_search, search_text
 from ofa_bench.records.searches.validate import validate_search
 from ofa_bench.runs.finished import finished_run
 from ofa_bench.search.budget import CostBudget, amount, budget, named
+from ofa_bench.search.latency_table import LatencyTable, to_toml
 from ofa_bench.space import Space, Subnet, load_space
 from tests.running import ended, started, until, words
 
@@ -436,3 +438,80 @@ def test_intervals_are_those_of_wilson() -> None:
 
 def test_a_question_is_that_of_its_record(whole: SearchRecord) -> None:
     assert question_hash(search_values(whole)) == whole.question
+
+
+def latency_table(space: Space) -> LatencyTable:
+    """As if measured on another machine: a nanosecond a MAC."""
+    tally = space.costs.macs(max(space.listed))
+
+    def timing(macs: int) -> dict[str, Any]:
+        ms = max(macs, 1) / 1e6
+        return {"ms": ms, "p50": ms, "p90": ms, "n": 5}
+
+    blocks = [
+        {"slot": slot, "kernel": kernel, "expand": expand, **timing(macs)}
+        for (slot, kernel, expand), macs in tally.blocks.items()
+    ]
+    part = {
+        "resolution": max(space.listed),
+        "trunk": timing(tally.fixed(CLASSES)),
+        "head": timing(0),
+        "blocks": blocks,
+    }
+    return LatencyTable.model_validate(
+        {
+            "schema": 1,
+            "device": "torch-cpu",
+            "batch": 1,
+            "threads": 1,
+            "rounds": 2,
+            "classes": CLASSES,
+            "measured": "2026-01-01T00:00:00+00:00",
+            "versions": {},
+            "space": {"name": space.name, "fingerprint": space.fingerprint()},
+            "machine": {"processor": "another", "cores": 1, "system": "none"},
+            "calibration": {"overhead": 0.0, "scale": 1.0, "offset": 0.0, "nets": 1},
+            "check": {
+                "nets": 30,
+                "median_error": 0.01,
+                "p90_error": 0.02,
+                "tau": 0.99,
+                "repeat_error": 0.01,
+                "repeat_tau": 0.99,
+            },
+            "parts": [part],
+        }
+    )
+
+
+def test_a_latency_is_searched_by_its_table(
+    trained: Path,
+    space: Space,
+    brute_force: Scores,
+    whole: SearchRecord,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    file = tmp_path / "table.toml"
+    file.write_text(to_toml(latency_table(space)))
+    record = api.search("deps", latency="0.13ms", table=file, results=trained)
+    assert space.subnet(record.best.subnet) == best_under(brute_force, space, 130_000)
+    assert record.best.latency == pytest.approx(record.best.macs / 1e6, abs=1e-5)
+    assert record.best.measured is None, "another machine's table: nothing is measured here"
+    findings = validate_search(file_of(record, trained))
+    assert all(finding.unknown for finding in findings) and findings
+
+    def slow(asked: Any, scores: Any, nets: list[Subnet]) -> dict[Subnet, float]:
+        return {net: 0.12 if rank == 2 else 0.2 for rank, net in enumerate(nets)}
+
+    monkeypatch.setattr(answering, "measured_again", slow)
+    record = api.search("deps", latency="0.13ms", table=file, top=5, results=trained)
+    assert record.best == record.top[2] and record.best.measured == 0.12
+    assert record.best.top1_test is not None and record.top[0].top1_test is None
+
+
+def test_a_table_of_another_space_is_refused(trained: Path, tmp_path: Path) -> None:
+    file = tmp_path / "table.toml"
+    file.write_text(to_toml(latency_table(load_space("laptop-8"))))
+    with pytest.raises(UsageError, match="does not fit toy"):
+        api.search("deps", latency="2ms", table=file, results=trained)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import subprocess
 import sys
@@ -16,11 +15,14 @@ from PIL import Image
 
 import ofa_bench
 from ofa_bench import UsageError, api
+from ofa_bench.cli.main import main
 from ofa_bench.deploy.export.pipeline import ExportedModel
 from ofa_bench.records.per_image import unpack
 from ofa_bench.records.schema import Record
 from ofa_bench.records.store import Store, read_bits
 from ofa_bench.runs.finished import finished_run
+
+from .bare import bare_environment
 
 FORMATS = ("safetensors", "onnx", "pt2")
 
@@ -153,23 +155,6 @@ print(json.dumps(logits.argmax(1).tolist()))
 """
 
 
-def bare_environment(folder: Path) -> Path:
-    """A Python that has numpy and onnxruntime, and nothing else that is not its own."""
-    import venv
-
-    venv.create(folder, with_pip=False, symlinks=True)
-    (site,) = {path.resolve() for path in folder.glob("lib*/python*/site-packages")}
-    for name in ("numpy", "onnxruntime"):
-        spec = importlib.util.find_spec(name)
-        if spec is None or not spec.submodule_search_locations:
-            pytest.skip(f"{name} is not installed")
-        package = Path(spec.submodule_search_locations[0])
-        (site / name).symlink_to(package)
-        for libraries in package.parent.glob(f"{name}.libs"):
-            (site / libraries.name).symlink_to(libraries)
-    return folder / "bin" / "python"
-
-
 @pytest.mark.skipif(sys.platform == "win32", reason="links packages")
 def test_the_onnx_file_runs_without_torch_and_without_us(
     exported: ExportedModel, trained: Record, results: Path, held_out: Any, tmp_path: Path
@@ -184,19 +169,43 @@ def test_the_onnx_file_runs_without_torch_and_without_us(
     assert ((answers == labels) == recorded(trained, results, exported.model.subnet)).all()
 
 
-def test_the_command_says_what_it_wrote(trained: Record, results: Path, tmp_path: Path) -> None:
+def test_the_command_says_what_it_wrote(
+    trained: Record, results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     words = ["export", trained.run.id, "--subnet", "k3e2d1", "-o", str(tmp_path / "net")]
     words += ["--format", "safetensors", "--results", str(results), "--json"]
-    done = subprocess.run(
-        [sys.executable, "-m", "ofa_bench", *words], capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
-    answer = json.loads(done.stdout)
+    assert main(words) == 0
+    answer = json.loads(capsys.readouterr().out)
     assert answer["model"]["subnet"]["depth"] == [1, 1, 1]
     assert answer["parity"]["formats"]["safetensors"]["predictions"]["equal"] == 360
     (tmp_path / "net" / "folded.safetensors").unlink()
     with pytest.raises(UsageError, match="cannot be read"):
         ofa_bench.load(tmp_path / "net")
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (["--subnet", "k9e9d9"], 2),
+        (["--subnet", "largest", "--format", "onyx"], 2),
+        (["--subnet", "largest", "--macs", "3M"], 2),
+        ([], 2),
+        (["--macs", "3M"], 2),
+    ],
+)
+def test_the_command_refuses_in_a_sentence(
+    words: list[str],
+    code: int,
+    trained: Record,
+    results: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    line = ["export", trained.run.id, *words, "-o", str(tmp_path / "net")]
+    assert main([*line, "--results", str(results)]) == code
+    said = capsys.readouterr().err
+    assert said and "Traceback" not in said
+    assert not (tmp_path / "net").exists()
 
 
 def test_python_and_the_command_refuse_alike(trained: Record, results: Path) -> None:

@@ -115,14 +115,28 @@ def test_other_multiply_accumulates_fail() -> None:
         proof.check_macs("x", Recited(None, 7), 8)
 
 
-@pytest.mark.parametrize("library", ["onnx", "onnxscript", "onnxruntime"])
+LIBRARIES = [
+    ("onnx", "onnx", "export"),
+    ("onnxscript", "onnx", "export"),
+    ("onnxruntime", "int8-onnx", "export"),
+    ("openvino", "openvino", "openvino"),
+]
+
+
+@pytest.mark.parametrize(("library", "name", "extra"), LIBRARIES)
 def test_a_missing_library_is_told_before_anything_is_written(
-    library: str, trained: Record, results: Path, target: Path, monkeypatch: pytest.MonkeyPatch
+    library: str,
+    name: str,
+    extra: str,
+    trained: Record,
+    results: Path,
+    target: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setitem(sys.modules, library, None)
     with nothing_changes(target), pytest.raises(UsageError, match=library) as caught:
-        attempt(trained, results, target, formats=("safetensors", "onnx"))
-    assert caught.value.hint == "pip install 'ofa-bench[export]'"
+        attempt(trained, results, target, formats=("safetensors", name))
+    assert caught.value.hint == f"pip install 'ofa-bench[{extra}]'"
 
 
 def test_a_disk_that_fills_up(trained: Record, results: Path, target: Path) -> None:
@@ -256,6 +270,7 @@ CHANGES: dict[str, Callable[[Any], None]] = {
     "no number": into("architecture", "norm_eps", value="NaN"),
     "a deviation of zero": into("input", "std", value=[0, 1, 1]),
     "a resize without end": into("input", "resize", value=10**6),
+    "a class that paints": into("classes", 3, value="\x1b[31mred"),
     "nothing": lambda model: model.clear(),
 }  # fmt: skip
 

@@ -17,8 +17,6 @@ FORMATS = ("safetensors", "onnx", "pt2", "openvino")
     [
         ("toy", {"shortcuts": "everywhere"}),
         ("laptop-32", {}),
-        ("mobilenetv3-32", {}),
-        ("proxylessnas-32", {}),
     ],
 )
 def test_a_random_subnet_agrees(name: str, options: dict[str, str], tmp_path: Path) -> None:

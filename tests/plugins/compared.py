@@ -115,7 +115,7 @@ COMPARED = {
         "test_blocks_begin_as_identities_for_the_paper_and_not_for_the_port": "outputs of fresh "
         "blocks, against their shortcuts",
         "test_five_steps_at_the_published_rate": "weights after five steps in fp64, against "
-        "Nesterov's and RMSProp's formulas",
+        "the formulas of momentum, Nesterov and RMSProp",
         "test_gradients_are_summed_by_their_shares": "gradient of a step, against autograd net by "
         "net",
         "test_images_of_a_step_and_of_a_norm": "batches as cut, steps an epoch, images held out",

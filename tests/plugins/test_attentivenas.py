@@ -124,6 +124,14 @@ def test_the_sandwich_and_its_sizes(deps_space, lay):
     assert number(probed[0]) == number(probed[1]) == number(probed[2])
 
 
+def test_no_size_is_empty(ofa_space, lay):
+    """One architecture at 25 resolutions, of which four are listed: its sizes are those four."""
+    space = ofa_space.only(kernel=(7,), expand=(6,), depth=(4,))
+    schedule = lay(Attentive(), space, 5, 5)
+    draws = [Attentive().shrink_draws(schedule.step(i), lambda net: 0.0) for i in range(40)]
+    assert {draw.subnet.resolution for step in draws for draw in step[2:]} == {128, 160, 192, 224}
+
+
 def test_warm_up_then_one_cosine(method, deps_space):
     """From 0.001 by equal steps to the peak at epoch 5 of 360, then (1 + cos πt/T) / 2."""
     budget = Budget(method.epochs, method.epochs)

@@ -67,6 +67,15 @@ def nesterov(value: Tensor, rate: float, decay: float, steps: int) -> Tensor:
     return value
 
 
+def heavy_ball(value: Tensor, rate: float, decay: float, steps: int) -> Tensor:
+    """v ← 0.9 v + g, w ← w − η v."""
+    value, velocity = value.detach().clone(), torch.zeros_like(value)
+    for step in range(steps):
+        velocity = 0.9 * velocity + gradient(value, step) + decay * value
+        value = value - rate * velocity
+    return value
+
+
 def rmsprop(value: Tensor, rate: float, decay: float, steps: int) -> Tensor:
     """s ← 0.9 s + 0.1 g², b ← 0.9 b + g / (√s + 0.0316227766), w ← w − η b."""
     value, square, buffer = value.detach().clone(), torch.zeros_like(value), torch.zeros_like(value)
@@ -86,6 +95,11 @@ STEPS = [  # data set, method, space, law, rate at the recipe's batch, decay
     ("imagenet", "deps", "proxylessnas-ofa-w1.3", nesterov, 0.2, 5e-5),
     ("imagenet", "bignas", None, rmsprop, 0.256 / 2, 1e-5),
     ("imagenet", "bignas-port", None, rmsprop, 0.256 / 2, 1e-5),
+    ("imagenet", "spos", None, heavy_ball, 2 * 0.5, 4e-5),
+    ("imagenet", "fairnas", None, nesterov, 8 * 0.045, 4e-5),
+    ("imagenet", "attentivenas", None, nesterov, 0.8, 1e-5),
+    ("imagenet", "attentivenas-worst", None, nesterov, 0.8, 1e-5),
+    ("imagenet", "alphanet", None, nesterov, 0.8, 1e-5),
     ("imagenet100", "deps", None, nesterov, 4 * 0.143, 3e-5),
     ("cifar10", "deps", None, nesterov, 0.1, 3e-5),
     ("cifar100", "deps", None, nesterov, 0.1, 3e-5),
@@ -149,6 +163,11 @@ LENGTHS = [
     ("imagenet", "bignas-port", None, 400),
     ("imagenet", "ofa", "mobilenetv3-ofa", 605),
     ("imagenet", "compofa", "mobilenetv3-compofa", 330),
+    ("imagenet", "random-subnet", None, 180),
+    ("imagenet", "spos", None, 120),
+    ("imagenet", "fairnas", None, 150),
+    ("imagenet", "attentivenas", None, 360),
+    ("imagenet", "alphanet", None, 360),
     ("imagenet", "deps", "proxylessnas", 305),
     ("imagenet100", "deps", None, 180),
     ("cifar10", "deps", None, 200),

@@ -6,7 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from ofa_bench.leaderboard.cost_curves import CostCurve, Crossing, CurveGroup, Point, families
+from ofa_bench.leaderboard.by_cost.cost_curves import (
+    CostCurve,
+    Crossing,
+    CurveGroup,
+    Point,
+    families,
+)
 from ofa_bench.leaderboard.stats import Estimate
 from ofa_bench.records.store import StoredRecord
 

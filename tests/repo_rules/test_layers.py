@@ -107,7 +107,8 @@ def test_only_devices_knows_of_ranks() -> None:
 
 
 def test_no_method_name_in_the_core() -> None:
-    methods = {"ofa", "compofa", "bignas", "bignas-port", "deps"}
+    methods = {"ofa", "compofa", "bignas", "bignas-port", "deps", "random-subnet", "spos"}
+    methods |= {"fairnas", "attentivenas", "attentivenas-worst", "alphanet", "nasvit"}
     for path in CORE:
         for node in ast.walk(tree(path)):
             if isinstance(node, ast.Constant):

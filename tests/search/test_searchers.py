@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import random
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,45 @@ def test_bundled_searchers_keep_the_contract() -> None:
         "searcher random",
         "searcher nsga2",
     }
+
+
+def test_the_guides_searcher_keeps_the_contract(tmp_path: Path) -> None:
+    text = (Path(__file__).resolve().parents[2] / "docs" / "deploy.md").read_text("utf-8")
+    code = next(part for part in text.split("```python\n")[1:] if "def propose" in part)
+    file = tmp_path / "largest.py"
+    file.write_text(code.partition("```")[0], "utf-8")
+    assert check_plugin(file).ok
+
+
+BROKEN = {
+    "over the budget": "[problem.space.largest]",
+    "one net is proposed twice": "problem.random_nets(rng, 1) * 2",
+    "was evaluated before": "list(scored)[:1] or problem.random_nets(rng, 3)",
+    "a second call proposes other nets": "problem.random_nets(random.Random(), 3, scored)",
+    "shared generator of random": "problem.random_nets(random, 3, scored)",
+    "were wanted": "problem.random_nets(rng, count + 1, scored)",
+}
+
+
+@pytest.mark.parametrize("complaint", BROKEN)
+def test_a_broken_searcher_is_told_why(complaint: str, tmp_path: Path) -> None:
+    file = tmp_path / "broken.py"
+    file.write_text(
+        f"""import random
+from ofa_bench import hookimpl
+
+class Broken:
+    def propose(self, problem, scored, count, rng):
+        return {BROKEN[complaint]}
+
+@hookimpl
+def register(catalogue):
+    catalogue.searcher("broken", Broken)
+"""
+    )
+    broken = check_plugin(file).broken
+    assert complaint in " ".join(verdict.found for verdict in broken)
+    assert all("broken.py:" in verdict.where for verdict in broken)
 
 
 @pytest.mark.parametrize("noise", [0.002, 0.015])

@@ -88,3 +88,35 @@ def test_one_that_looks_at_its_rank(tmp_path: Path) -> None:
     assert verdict.ok is False
     assert "rank 1 answers differently: draws differ" in verdict.found
     assert verdict.where.startswith("ranked.py:")
+
+
+EXPORTER = """from ofa_bench import hookimpl
+from ofa_bench.deploy.export.formats.weights import WeightsExporter
+
+class Zeroing(WeightsExporter):
+    def write(self, model, folder):
+        {change}
+        super().write(model, folder)
+
+@hookimpl
+def register(catalogue):
+    catalogue.exporter("zeroing", Zeroing)
+"""
+
+
+@pytest.mark.parametrize(
+    ("change", "clause", "word"),
+    [
+        ("model.folded.trunk.stem.weight.zero_()", "the file computes", "logits"),
+        ("(folder / 'notes.txt').touch()", "writes the files", "notes.txt"),
+    ],
+)
+def test_a_broken_exporter_is_caught(
+    change: str, clause: str, word: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "zeroing_plugin.py"
+    file.write_text(EXPORTER.format(change=change))
+    report = check_plugin(file)
+    (caught,) = report.broken
+    assert caught.clause.startswith(clause) and word in caught.found, str(report)
+    assert caught.where.startswith(f"{file.name}:5") and caught.see == "docs/deploy.md"

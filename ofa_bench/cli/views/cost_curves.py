@@ -8,7 +8,7 @@ from typing import Any
 
 from ofa_bench.cli import console
 from ofa_bench.formatting import DASH, count, duration, interval, percent
-from ofa_bench.leaderboard.cost_curves import CurveGroup, Reach
+from ofa_bench.leaderboard.by_cost.cost_curves import CurveGroup, Reach
 from ofa_bench.records.json_text import cell
 
 POINTS = ("row", "budget", ">n", ">training MACs", ">device time", ">mean Pareto, %", "95 %")

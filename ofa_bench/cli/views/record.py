@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from ofa_bench.cli import console
 from ofa_bench.formatting import DASH, count, duration, money, percent
 from ofa_bench.planning.assemble import Assembly
 from ofa_bench.records.pareto import front
-from ofa_bench.records.schema import Ancestor, Cost, Record, plain
+from ofa_bench.records.parts import Ancestor, Cost
+from ofa_bench.records.schema import Record, Score, plain
 from ofa_bench.records.track import budget_label, table
 
 
@@ -68,20 +70,25 @@ def show_fully(record: Record, path: Path | None, as_json: bool) -> None:
         _front(record)
 
 
+def score_rows(scores: Iterable[Score]) -> list[tuple[str, ...]]:
+    """Name, MACs, parameters and both accuracies of scored subnets."""
+    return [
+        (
+            score.name,
+            count(score.macs),
+            count(score.params),
+            percent(score.top1_select),
+            percent(score.top1_test),
+        )
+        for score in scores
+    ]
+
+
 def _front(record: Record) -> None:
     scores = [record.scores[tread.candidate] for tread in front(record.scores)]
     console.table(
         ["deployed net", ">MACs", ">params", ">top-1 select", ">top-1 test"],
-        [
-            (
-                score.name,
-                count(score.macs),
-                count(score.params),
-                percent(score.top1_select),
-                percent(score.top1_test),
-            )
-            for score in scores
-        ],
+        score_rows(scores),
         f"Best on select for each budget, of {len(record.scores)} candidates",
     )
 

@@ -87,7 +87,8 @@ def _amount(value: float | None, record: SearchRecord) -> str:
 
 def _costs(net: SearchedNet) -> str:
     parts = [f"{count(net.macs)} MACs", f"{count(net.params)} parameters"]
-    parts += [f"{net.latency:.3g} ms"] if net.latency is not None else []
+    parts += [f"{net.latency:.3g} ms by the table"] if net.latency is not None else []
+    parts += [f"{net.measured:.3g} ms measured"] if net.measured is not None else []
     return ", ".join(parts)
 
 
@@ -101,19 +102,24 @@ def _against(net: SearchedNet, best: SearchedNet) -> str:
 
 def _top(record: SearchRecord) -> None:
     timed = record.budget.kind == "latency"
-    columns = ["rank", "subnet", ">MACs", ">parameters", *([">ms"] if timed else [])]
+    columns = ["rank", "subnet", ">MACs", ">parameters"]
+    columns += [">ms, table", ">ms, measured"] if timed else []
     rows = [
         (
             rank,
             net.name,
             count(net.macs),
             count(net.params),
-            *([f"{net.latency:.3g}"] if net.latency is not None else []),
+            *([_ms(net.latency), _ms(net.measured)] if timed else []),
             percent(net.top1_select),
         )
         for rank, net in enumerate(record.top, 1)
     ]
     console.table([*columns, ">top-1 select, %"], rows)
+
+
+def _ms(value: float | None) -> str:
+    return DASH if value is None else f"{value:.3g}"
 
 
 def _front(record: SearchRecord) -> None:

@@ -37,9 +37,9 @@ def described(
     name = f"{science.dataset}-{space.name}-{subnet}"
     trained = TrainedRun(
         id=run.folder.name,
-        method=science.method,
-        dataset=science.dataset,
-        space=assembly.space.name,
+        method=printable(science.method),
+        dataset=printable(science.dataset),
+        space=printable(assembly.space.name),
         space_fingerprint=space.fingerprint(),
         record_sha256=record.sha256 if record is not None else None,
         weights_sha256=record.weights_sha256 if record is not None else None,
@@ -78,13 +78,13 @@ def measured(answers: Predictions) -> MeasuredAccuracy:
 
 def versions() -> dict[str, str]:
     """Versions of ofa-bench, Python and the libraries that wrote the files."""
-    found = {"ofa-bench": __version__, "python": platform.python_version()}
+    present = {"ofa-bench": __version__, "python": platform.python_version()}
     for library in LIBRARIES:
         try:
-            found[library] = importlib.metadata.version(library)
+            present[library] = importlib.metadata.version(library)
         except importlib.metadata.PackageNotFoundError:
             continue
-    return found
+    return present
 
 
 def recorded_hits(

@@ -76,8 +76,8 @@ def folded_state(state: Mapping[str, Tensor], eps: float) -> dict[str, Tensor]:
     """The state of a network with its batch norms folded, in double precision, rounded once."""
     folded = {name: value for name, value in state.items() if NORM not in name}
     for name in state:
-        owner, found, leaf = name.partition("_norm.running_mean")
-        if not found or leaf:
+        owner, present, leaf = name.partition("_norm.running_mean")
+        if not present or leaf:
             continue
         norm = {
             part: state[f"{owner}{NORM}{part}"].to(torch.float64)

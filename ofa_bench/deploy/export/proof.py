@@ -125,9 +125,10 @@ def check_logits(
             raise FormatFailed(f"{name}: logits are not finite", "nothing was written")
         if exact and not apart <= TOLERANCE:
             layer = first_parting(layer_outputs(net, images), file.activations(images.numpy()))
-            place = f"; {layer} parts first" if layer else "; no layer could be compared"
+            ending = f"; {layer} parts first" if layer else "; no layer could be compared"
             raise FormatFailed(
-                f"{name}: logits of {size} images differ by {apart:.3g} from the supernet's{place}",
+                f"{name}: logits of {size} images differ by {apart:.3g} from the supernet's"
+                f"{ending}",
                 "nothing was written; other formats may be exported without it",
             )
     return differences

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import combinations
-from math import sqrt
 from statistics import median
 
 from ofa_bench.deploy.latency.rounds import fine, quantile
 from ofa_bench.errors import BenchError
 from ofa_bench.search.latency_table import Calibration, LatencyCheck
+from ofa_bench.search.predictor import kendall
 
 
 def calibrated(sums: Sequence[float], times: Sequence[float], overhead: float) -> Calibration:
@@ -42,25 +41,12 @@ def checked(
         nets=len(times),
         median_error=fine(median(errors)),
         p90_error=fine(quantile(errors, 0.9)),
-        tau=fine(kendall_tau(predicted, times)),
+        tau=fine(kendall(predicted, times)),
         repeat_error=fine(median(relative_errors(once, again))),
-        repeat_tau=fine(kendall_tau(once, again)),
+        repeat_tau=fine(kendall(once, again)),
     )
 
 
 def relative_errors(predicted: Sequence[float], times: Sequence[float]) -> list[float]:
     """|predicted / measured - 1| of each net, sorted."""
     return sorted(abs(p / t - 1) for p, t in zip(predicted, times, strict=True))
-
-
-def kendall_tau(a: Sequence[float], b: Sequence[float]) -> float:
-    """Kendall's tau-b (Kendall 1945); 0 where one side is all ties."""
-    concordant = tied_a = tied_b = pairs = 0
-    for (p, q), (r, s) in combinations(zip(a, b, strict=True), 2):
-        one, other = (p > r) - (p < r), (q > s) - (q < s)
-        pairs += 1
-        concordant += one * other
-        tied_a += one == 0
-        tied_b += other == 0
-    scale = sqrt((pairs - tied_a) * (pairs - tied_b))
-    return max(-1.0, min(1.0, concordant / scale)) if scale else 0.0

@@ -9,9 +9,10 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ofa_bench.atomic_io import write_whole
-from ofa_bench.errors import BenchError, UsageError
+from ofa_bench.errors import BenchError, UnknownName, UsageError
 from ofa_bench.hooks.catalogue import Catalogue
 from ofa_bench.planning.assemble import space_of
 from ofa_bench.recipe.asked import request, whole
@@ -25,6 +26,7 @@ Watch = Callable[[float, str], None]
 """Told the share of the work that is done, and what is being done."""
 
 ROUNDS = 20  # unless said otherwise
+SHORTCUTS = ("identity", "everywhere")  # as net.shortcuts
 CLASSES = 1000  # of a space's nets, where nothing else says how many
 MOST_BATCH, MOST_THREADS, MOST_ROUNDS = 65_536, 1024, 100_000
 
@@ -44,22 +46,23 @@ def latency_target(
     results: str | Path | None = None,
     *,
     classes: int | None = None,
+    shortcuts: str | None = None,
     plugins: Sequence[str] = (),
     trust: bool = False,
 ) -> LatencyTarget:
     """A space by its name or TOML table, or that of a finished run.
 
-    Raises UsageError if it is neither, or a run has another number of classes; ResumeError if a
+    Raises UsageError if it is neither, or a run has other classes or shortcuts; ResumeError if a
     run is not finished.
     """
     catalogue = catalogue_for(request(plugins=tuple(plugins)))
     if classes is not None:
         classes = whole("classes", classes, 1, 1_000_000)
-    if isinstance(name, Space):
-        return LatencyTarget(name, classes or CLASSES, "identity", catalogue)
-    if name.endswith(".toml") or name in catalogue.names("space"):
-        space = space_of(name, catalogue)
-        return LatencyTarget(space, classes or CLASSES, "identity", catalogue)
+    if shortcuts not in (None, *SHORTCUTS):
+        raise UnknownName("shortcuts", str(shortcuts), SHORTCUTS)
+    if isinstance(name, Space) or name.endswith(".toml") or name in catalogue.names("space"):
+        space = name if isinstance(name, Space) else space_of(name, catalogue)
+        return LatencyTarget(space, classes or CLASSES, shortcuts or SHORTCUTS[0], catalogue)
     try:
         find_run(name, results)
     except UsageError as error:
@@ -71,8 +74,10 @@ def latency_target(
     count = run.assembly.classes if run.record is None else run.record.task.classes
     if classes not in (None, count):
         raise UsageError(f"{run.folder.name} has {count} classes, not {classes}", "omit --classes")
-    shortcuts = run.assembly.science.net.shortcuts
-    return LatencyTarget(run.space, count, shortcuts, run.catalogue)
+    trained = run.assembly.science.net.shortcuts
+    if shortcuts not in (None, trained):
+        raise UsageError(f"{run.folder.name} has shortcuts: {trained}", "omit --shortcuts")
+    return LatencyTarget(run.space, count, trained, run.catalogue)
 
 
 def latency(
@@ -83,6 +88,7 @@ def latency(
     threads: int = 1,
     resolutions: Sequence[int] = (),
     classes: int | None = None,
+    shortcuts: str | None = None,
     rounds: int = ROUNDS,
     output: str | Path | None = None,
     results: str | Path | None = None,
@@ -94,12 +100,13 @@ def latency(
 
     Blocks are timed as extracted, at `resolutions` (by default the listed ones); 22 whole nets
     calibrate their sum, 30 others say how far off it is (`LatencyTable.check`). `output` is written
-    at the end. `classes` are those of a space's nets; a run has its own.
+    at the end. `classes` and `shortcuts` are those of a space's nets; a run has its own.
 
     Raises UsageError if there is no such space, run or device, or this machine lacks the device;
     BenchError if the file cannot be written, or the times make no table.
     """
-    wanted = latency_target(target, results, classes=classes, plugins=plugins, trust=trust)
+    options: dict[str, Any] = {"classes": classes, "shortcuts": shortcuts, "plugins": plugins}
+    wanted = latency_target(target, results, **options, trust=trust)
     wanted.catalogue.get("device", device)
     amounts = (
         whole("batch", batch, 1, MOST_BATCH),

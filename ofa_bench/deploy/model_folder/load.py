@@ -51,7 +51,9 @@ def load(source: str | Path, revision: str | None = None, *, folded: bool = True
 def local_folder(source: str | Path, revision: str | None = None) -> Path:
     """The folder of a source. Raises UsageError."""
     if str(source).startswith(HUB):
-        raise UsageError(f"{plain_text(source)}: models of a hub are not read", "name a folder")
+        from ofa_bench.deploy.hub import fetched
+
+        return fetched(source, revision)
     if revision is not None:
         raise UsageError("a folder has no revisions", "leave revision out")
     folder = Path(source)

@@ -10,13 +10,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from ofa_bench.errors import UsageError
 from ofa_bench.limits import advice, limit
 from ofa_bench.records.parts import Count, Hash, Macs, Part, Percent, Positive
 from ofa_bench.records.store import read_bytes
-from ofa_bench.sanitize import plain_text
+from ofa_bench.sanitize import plain_text, printable
 
 MODEL, PARITY, CARD = "model.json", "parity.json", "README.md"
 FOLDED, UNFOLDED = "folded.safetensors", "unfolded.safetensors"
@@ -26,7 +26,15 @@ BOUND = "model-file-bytes"
 Act = Literal["relu", "relu6", "h_swish"]
 Width = Annotated[int, Field(ge=1, le=2**16)]
 Stride = Annotated[int, Field(ge=1, le=16)]
-Text = Annotated[str, Field(max_length=400)]
+
+
+def _printable(text: str) -> str:
+    if printable(text) != text:
+        raise ValueError("a text holds what cannot be shown")
+    return text
+
+
+Text = Annotated[str, Field(max_length=400), AfterValidator(_printable)]
 Channel = Annotated[float, Field(ge=-1e4, le=1e4)]
 
 
@@ -126,8 +134,8 @@ class InputImages(Part):
     def _sound(self) -> InputImages:
         if min(self.std) <= 0:
             raise ValueError("a standard deviation is not positive")
-        if self.resize < self.resolution or self.resize > 2**14:
-            raise ValueError("resize is smaller than the resolution, or over 16,384")
+        if self.resize < self.resolution or self.resize > 2**12:
+            raise ValueError("resize is smaller than the resolution, or over 4,096")
         return self
 
 

@@ -42,7 +42,7 @@ class SearchRequest:
     top: int
     evaluations: int
     seed: int
-    warning: str | None = None
+    measured: LatencyTable | None = None
 
     @property
     def space(self) -> Space:
@@ -135,19 +135,18 @@ def search_request(
     entry = run.catalogue.get("searcher", searcher)
     space = run.assembly.trained
     table = Path(limits["table"]) if limits["table"] is not None else None
-    warning = None
-    if table is None:
+    measured = latencies(table, run) if table is not None else None
+    if measured is None:
         cost = counted(space, wanted.kind, run.assembly.classes)
     else:
-        measured = latencies(table, run)
-        cost, warning = measured.cost(), measured.poor()
+        cost = measured.cost()
     if wanted.value is not None and cheapest(space, cost) > wanted.value:
         raise infeasible(space, cost, wanted.value)
     if evaluations is None:
         nets = space.count * len(space.listed)
         evaluations = EVALUATIONS if wanted.value is not None else FRONT_EVALUATIONS
         evaluations = nets if nets <= WHOLE else evaluations
-    return SearchRequest(run, wanted, cost, table, entry, top, evaluations, seed, warning)
+    return SearchRequest(run, wanted, cost, table, entry, top, evaluations, seed, measured)
 
 
 def latencies(file: Path, run: FinishedRun) -> LatencyTable:

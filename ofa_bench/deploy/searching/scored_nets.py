@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, ValidationError
 
@@ -22,6 +22,9 @@ from ofa_bench.sanitize import plain_text
 from ofa_bench.seeding import digest
 from ofa_bench.space import Space, Subnet
 from ofa_bench.training.callbacks import Progress
+
+if TYPE_CHECKING:
+    from ofa_bench.nets.protocol import Supernet
 
 BATCH = 64  # nets that are scored together, and lost together where a search is cut off
 FORMAT = 1
@@ -56,7 +59,7 @@ class ScoredNets:
     """
 
     def __init__(self, run: FinishedRun, space: Space, progress: Progress, stack: ExitStack):
-        self._run, self._space, self._progress, self._stack = run, space, progress, stack
+        self._run, self._space, self.progress, self._stack = run, space, progress, stack
         self._opened: Opened | None = None
         self.weights = sha256_file(run.folder / "weights.safetensors")
         hashes = run.begun_run.begun.hashes
@@ -75,7 +78,7 @@ class ScoredNets:
         make_folder(self._run.results, self.path.parent)
         lock = self.path.with_suffix(".lock")
         subject = f"the scores of {self._run.folder.name}"
-        with exclusive(lock, subject=subject, tell=self._progress.note):
+        with exclusive(lock, subject=subject, tell=self.progress.note):
             self._read()
             yield
 
@@ -91,7 +94,7 @@ class ScoredNets:
         known = self.hits[split]
         missing = sorted({net for net in subnets if net not in known}, key=self._depth_first)
         if missing:
-            self._progress.note(self.note(len(missing)))
+            self.progress.note(self.note(len(missing)))
         for start in range(0, len(missing), BATCH):
             self._score(split, missing[start : start + BATCH], start, len(missing))
         return {net: known[net] for net in subnets}
@@ -105,7 +108,7 @@ class ScoredNets:
 
         def after_chunk(chunks: int, total: int) -> None:
             share = done + len(nets) * chunks / total
-            self._progress.evaluating(int(share), of, "subnets")
+            self.progress.evaluating(int(share), of, "subnets")
 
         results = score(
             opened.net,
@@ -121,6 +124,10 @@ class ScoredNets:
         self.torch = torch.__version__
         self.scored_now += len(nets)
         self._write()
+
+    def network(self) -> Supernet:
+        """The run's network, which is opened if it is not yet."""
+        return self._open().net
 
     def _open(self) -> Opened:
         if self._opened is None:

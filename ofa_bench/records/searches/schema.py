@@ -55,14 +55,16 @@ class SearcherUsed(Part):
 class SearchedNet(Part):
     """A subnet with its costs and accuracies in percent, each with its 95 % Wilson interval.
 
-    `latency` in ms where the search had a table. Only nets that a search names are scored on test.
+    `latency` in ms where the search had a table, `measured` in ms where the net was measured whole.
+    Only nets that a search names are scored on test.
     """
 
     subnet: dict[str, Any]
     name: str = Field(max_length=200)
     macs: Macs
     params: Count
-    latency: float | None = Field(default=None, ge=0, le=1e12)
+    latency: float | None = Field(default=None, ge=-1e12, le=1e12)
+    measured: float | None = Field(default=None, ge=0, le=1e12)
     top1_select: Percent
     select_low: Percent
     select_high: Percent
@@ -121,7 +123,8 @@ class SearchRecord(Part):
     `weights` is the hash of the run's weights file, `data` that of its images, `searched` the part
     of the space that the run trained. `exhaustive`: every net of it was scored. `best` is the most
     accurate on select of all that were scored inside the budget (fewer MACs, then the order of its
-    JSON, decide between equals), `best_by` the first that proposed it.
+    JSON, decide between equals), `best_by` the first that proposed it. Under a latency it is the
+    first of `top` that was measured within it, if one was.
     """
 
     version: Literal[1] = Field(default=1, alias="schema")

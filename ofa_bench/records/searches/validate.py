@@ -149,6 +149,7 @@ def _answer(record: SearchRecord, ranked: Sequence[_Ranked]) -> Iterator[Finding
         yield from _net(field, net, record, ranked)
     budget = record.budget
     if budget.kind == "latency":
+        yield from _measured(record)
         yield Finding("budget", "latencies need their table, which is not here", unknown=True)
         return
     if budget.value is None:
@@ -168,6 +169,14 @@ def _answer(record: SearchRecord, ranked: Sequence[_Ranked]) -> Iterator[Finding
     by = next((w for w in WAYS if inside[0].index in getattr(record.trials, w)), None)
     if record.best_by != by:
         yield Finding("best_by", f"is {record.best_by}, should be {by}")
+
+
+def _measured(record: SearchRecord) -> Iterator[Finding]:
+    value = record.budget.value
+    if value is not None:
+        within = [n for n in record.top if n.measured is not None and n.measured <= value]
+        if record.best not in (within or record.top)[:1]:
+            yield Finding("best", "is not the first of the top that was measured in time")
 
 
 def _net(

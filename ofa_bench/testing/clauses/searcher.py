@@ -70,7 +70,8 @@ def proposals_are_affordable(case: Case) -> None:
             cost = problem.cost.of(problem.space, net)
             if cost > problem.budget:
                 spent, budget = problem.cost.text(cost), problem.cost.text(problem.budget)
-                raise Breach(f"it proposed {net} of {spent} for {budget}", where=case.where())
+                observed = f"it proposed {net} of {spent}, over the budget of {budget}"
+                raise Breach(observed, where=case.where())
 
 
 @clause(

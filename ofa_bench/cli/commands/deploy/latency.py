@@ -42,6 +42,11 @@ def command() -> None:
 )
 @click.option("--classes", type=click.IntRange(1, 1_000_000), help="Of a SPACE: 1000 unless given.")
 @click.option(
+    "--shortcuts",
+    type=click.Choice(["identity", "everywhere"]),
+    help="Of a SPACE, as net.shortcuts; identity unless given.",
+)
+@click.option(
     "--rounds",
     type=click.IntRange(2, 100_000),
     default=20,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ofa_bench.cli import console
-from ofa_bench.cli.options import json_option, results_option
+from ofa_bench.cli.options import cost_option, json_option, latency_table_option, results_option
 from ofa_bench.formatting import DASH
 from ofa_bench.sanitize import command_line, command_words
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ofa_bench.leaderboard.board import Board
+    from ofa_bench.leaderboard.cost_axis import CostAxis
     from ofa_bench.leaderboard.published import Published
     from ofa_bench.leaderboard.screening import Screened, Unranked
     from ofa_bench.records.store import Store, StoredRecord
@@ -31,9 +32,12 @@ if TYPE_CHECKING:
     "--reach", type=float, metavar="PERCENT", help="With --curve: what that accuracy costs."
 )
 @click.option("--claims", metavar="PAPER", help="A paper's claims, judged on the records.")
+@click.option("--buckets", is_flag=True, help="The best net of every row by ranges of MACs.")
 @click.option(
     "--format", "form", type=click.Choice(["table", "md", "json"]), default="table", help="How."
 )
+@cost_option
+@latency_table_option
 @results_option
 @json_option
 @click.pass_context
@@ -46,7 +50,10 @@ def command(
     curve: bool,
     reach: float | None,
     claims: str | None,
+    buckets: bool,
     form: str,
+    cost: str,
+    tables: tuple[str, ...],
     results: str | None,
     as_json: bool,
 ) -> None:
@@ -56,10 +63,12 @@ def command(
     nothing: it exits with 1 where a kept board is not what the records say.
     """
     from ofa_bench import api
+    from ofa_bench.cli.views import cost_axis
     from ofa_bench.records.store import Store
 
     store = Store(api.results_root(results))
     form = "json" if as_json else form
+    axis = cost_axis.chosen(cost, tables, alone=not (check or claims or curve or reach is not None))
     if check:
         ctx.exit(_check(store, form))
     if claims:
@@ -67,7 +76,7 @@ def command(
     elif curve or reach is not None:
         _curves(store, which, reach, form)
     else:
-        _boards(store, which, published, form)
+        _boards(store, which, published, form, axis, buckets)
 
 
 def _claims(store: Store, paper: str, form: str) -> None:
@@ -84,7 +93,7 @@ def _claims(store: Store, paper: str, form: str) -> None:
 def _curves(store: Store, which: str | None, reach: float | None, form: str) -> None:
     from ofa_bench.cli.views import board as board_view
     from ofa_bench.cli.views import cost_curves
-    from ofa_bench.leaderboard.cost_curves import families
+    from ofa_bench.leaderboard.by_cost.cost_curves import families
     from ofa_bench.records.track import track_of
 
     screened = _screened(store)
@@ -105,8 +114,16 @@ def _curves(store: Store, which: str | None, reach: float | None, form: str) -> 
         board_view.list_unranked(screened.unranked)
 
 
-def _boards(store: Store, which: str | None, published: bool, form: str) -> None:
+def _boards(
+    store: Store,
+    which: str | None,
+    published: bool,
+    form: str,
+    axis: CostAxis,
+    buckets: bool = False,
+) -> None:
     from ofa_bench.cli.views import board as board_view
+    from ofa_bench.cli.views import cost_axis
     from ofa_bench.leaderboard.board import boards_of
     from ofa_bench.leaderboard.board_files import choose
     from ofa_bench.leaderboard.export import to_markdown
@@ -118,6 +135,10 @@ def _boards(store: Store, which: str | None, published: bool, form: str) -> None
     chosen = choose(mine, which if mine or (not papers and not screened.unranked) else None)
     if chosen:
         board_view.refresh(store.results)
+    if buckets:
+        _buckets(chosen, form)
+        return
+    chosen = cost_axis.along(axis, chosen, screened)
     if form == "json":
         more: dict[str, Any] = (
             {"published": [asdict(paper) for paper in papers]} if published else {}
@@ -131,6 +152,30 @@ def _boards(store: Store, which: str | None, published: bool, form: str) -> None
             show_paper(paper)
         _show(chosen, store, screened.unranked)
         board_view.list_unranked(screened.unranked)
+
+
+def _buckets(boards: Sequence[Board], form: str) -> None:
+    from ofa_bench.leaderboard.by_cost import buckets
+    from ofa_bench.leaderboard.published import published
+
+    documents, pages = [], []
+    for board in boards:
+        papers = published(board.track.dataset)
+        if form == "json":
+            documents.append(buckets.ranges_json(board, papers))
+        elif form == "md":
+            pages.append(buckets.ranges_markdown(board, papers))
+        else:
+            rows = list(buckets.lines_of(buckets.ranges_of(board, papers)))
+            console.table(buckets.HEADS, rows, board.track.name)
+            for line in (buckets.NOTE, *buckets.notes_of(board, papers)):
+                console.say(line)
+    if form == "json":
+        console.answer({"boards": documents})
+    elif form == "md":
+        console.raw("\n".join(pages))
+    elif not boards:
+        console.say("no board to show ranges of")
 
 
 def _screened(store: Store) -> Screened:
@@ -149,6 +194,8 @@ def _show(boards: list[Board], store: Store, unranked: Sequence[Unranked]) -> No
         if index:
             console.say()
         board_view.show(board, board.track.name)
+        if board.axis.about:
+            console.say(f"budgets {board.axis.span(*board.range)}; {board.axis.about}")
         for line in board.more:
             console.say(f"more seeds: {into(line, store.results)}")
 

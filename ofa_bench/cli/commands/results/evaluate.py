@@ -14,7 +14,6 @@ from ofa_bench.cli.options import (
     space_option,
     trust_option,
 )
-from ofa_bench.formatting import count, percent
 
 
 @click.command()
@@ -47,6 +46,7 @@ def command(
     from ofa_bench import api
     from ofa_bench.cli.allocator import settle
     from ofa_bench.cli.views.progress import watching
+    from ofa_bench.cli.views.record import score_rows
 
     settle(values["device"])
     with watching() as watch:
@@ -55,14 +55,4 @@ def command(
         console.answer({"run": run, "scores": [score.model_dump(mode="json") for score in scores]})
         return
     columns = ["subnet", ">MACs", ">params", ">top-1 select, %", ">top-1 test, %"]
-    rows = [
-        (
-            score.name,
-            count(score.macs),
-            count(score.params),
-            percent(score.top1_select),
-            percent(score.top1_test),
-        )
-        for score in scores
-    ]
-    console.table(columns, rows)
+    console.table(columns, score_rows(scores))

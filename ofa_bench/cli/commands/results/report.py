@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ofa_bench.cli import console
-from ofa_bench.cli.options import json_option, results_option
+from ofa_bench.cli.options import cost_option, json_option, latency_table_option, results_option
 
 if TYPE_CHECKING:
     from ofa_bench.leaderboard.board import Board
@@ -19,26 +19,37 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("which", nargs=-1, metavar="[RECORD…|DATASET]")
 @click.option("-o", "--output", required=True, metavar="FILE.html", help="Where to write the page.")
+@cost_option
+@latency_table_option
 @results_option
 @json_option
-def command(which: tuple[str, ...], output: str, results: str | None, as_json: bool) -> None:
+def command(
+    which: tuple[str, ...],
+    output: str,
+    cost: str,
+    tables: tuple[str, ...],
+    results: str | None,
+    as_json: bool,
+) -> None:
     """Write records as one HTML page that needs no network and no server.
 
     All records, those of a data set or track, or the ones named; two named records are also held
     against each other, field by field.
     """
     from ofa_bench import api
+    from ofa_bench.cli.views import cost_axis
     from ofa_bench.leaderboard.screening import held, screened
     from ofa_bench.records.store import Store
     from ofa_bench.report import Sources, page
     from ofa_bench.report.meter import metered
     from ofa_bench.report.page import showable
 
+    axis = cost_axis.chosen(cost, tables)
     store = Store(api.results_root(results))
     context = api.record_checks(candidates=False)
     named = _named(store, which)
     records = screened(named, context) if named else held(store, context=context)
-    boards = _boards(store, records, () if named else which)
+    boards = cost_axis.along(axis, _boards(store, records, () if named else which), records)
     for item in records.unranked:
         console.complain(f"not ranked: {item}", "`ofa-bench validate` names every finding")
     console.tell(f"{sum(standing.row.n for board in boards for standing in board.places)} records")

@@ -65,7 +65,7 @@ def command(
 
 def _curves(entries: list[StoredRecord]) -> None:
     from ofa_bench.cli.views import cost_curves
-    from ofa_bench.leaderboard.cost_curves import families
+    from ofa_bench.leaderboard.by_cost.cost_curves import families
 
     cost_curves.show(families(entries), None)
 
@@ -97,10 +97,10 @@ def conduct(
     if not _foretold(runs, store) and not (yes or console.confirm("Start?")):
         raise BenchError("nothing was started", "--yes starts without asking")
     if devices:
-        entries, failures = side.carry_out(runs, store, devices)
+        entries, failures = side.run_side_by_side(runs, store, devices)
     else:
         settle(every[0]["device"])
-        entries, failures = carry_out(runs, store)
+        entries, failures = run_watched(runs, store)
     forget_shared(store.results)
     refresh(store.results)
     _conclude(entries, failures, as_json)
@@ -150,8 +150,8 @@ def _planned(values: dict[str, Any]) -> tuple[Request, Assembly]:
     return planned(asked_of(values))
 
 
-def carry_out(runs: list[tuple[Request, Assembly]], store: Store) -> Outcomes:
-    """As `runs.comparison.carry_out`, watched on the terminal."""
+def run_watched(runs: list[tuple[Request, Assembly]], store: Store) -> Outcomes:
+    """As `runs.comparison.run_all`, watched on the terminal."""
     from ofa_bench import api
     from ofa_bench.cli.views.progress import watching
     from ofa_bench.cli.views.record import headline
@@ -163,7 +163,7 @@ def carry_out(runs: list[tuple[Request, Assembly]], store: Store) -> Outcomes:
             watch.follow(assembly)
             return headline(assembly)
 
-        return comparison.carry_out(runs, store, watch, begin=begin, run=api.run_request)
+        return comparison.run_all(runs, store, watch, begin=begin, run=api.run_request)
 
 
 def _conclude(

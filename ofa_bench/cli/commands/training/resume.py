@@ -6,7 +6,6 @@ from typing import Any
 
 import click
 
-from ofa_bench.cli import console
 from ofa_bench.cli.options import (
     RUN_OPTIONS,
     json_option,
@@ -37,21 +36,7 @@ def command(run: str, trust: bool, results: str | None, as_json: bool, **values:
     --trust.
     """
     from ofa_bench import api
-    from ofa_bench.cli.allocator import settle
-    from ofa_bench.cli.views.board import refresh
-    from ofa_bench.cli.views.progress import watching
-    from ofa_bench.cli.views.record import headline, show
-    from ofa_bench.planning.assemble import assemble
-    from ofa_bench.records.store import Store
+    from ofa_bench.cli.commands.training.run import run_and_show
 
     resumed = api.resumption(run, results, trust, **set_options(values, results))
-    asked = resumed.asked
-    assembly = assemble(asked, api.catalogue_for(asked))
-    console.tell(headline(assembly))
-    settle(asked.device)
-    with watching() as watch:
-        watch.follow(assembly)
-        record = api.run_request(asked, watch, resumed.command, resumed=resumed)
-    store = Store(api.results_root(asked.results))
-    refresh(store.results)
-    show(record, store.path(record), as_json)
+    run_and_show(resumed.asked, as_json, resumed.command, resumed)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ofa_bench.cli import console
 from ofa_bench.cli.options import asked_of, json_option, run_options
+
+if TYPE_CHECKING:
+    from ofa_bench.recipe import Request
+    from ofa_bench.runs.single import Resumption
 
 
 @click.command()
@@ -19,6 +23,13 @@ def command(as_json: bool, **values: Any) -> None:
     Without options: the default method on the embedded digits. A finished run is shown again, and
     a begun one goes on from its last checkpoint.
     """
+    run_and_show(asked_of(values), as_json)
+
+
+def run_and_show(
+    request: Request, as_json: bool, line: str = "", resumed: Resumption | None = None
+) -> None:
+    """Carry a run through, or on, and print its record; `line` is the command it is recorded by."""
     from ofa_bench import api
     from ofa_bench.cli.allocator import settle
     from ofa_bench.cli.views.board import refresh
@@ -27,13 +38,12 @@ def command(as_json: bool, **values: Any) -> None:
     from ofa_bench.planning.assemble import assemble
     from ofa_bench.records.store import Store
 
-    asked = asked_of(values)
-    assembly = assemble(asked, api.catalogue_for(asked))
+    assembly = assemble(request, api.catalogue_for(request))
     console.tell(headline(assembly))
-    settle(asked.device)
+    settle(request.device)
     with watching() as watch:
         watch.follow(assembly)
-        record = api.run_request(asked, watch)
-    store = Store(api.results_root(asked.results))
+        record = api.run_request(request, watch, line, resumed=resumed)
+    store = Store(api.results_root(request.results))
     refresh(store.results)
     show(record, store.path(record), as_json)

@@ -1,0 +1,221 @@
+"""Exported folders on a hub of the Hugging Face kind: published after a summary, and fetched.
+
+Everything goes through huggingface_hub, which keeps tokens and the cache, and reads `HF_ENDPOINT`,
+`HF_HOME` and `HF_HUB_OFFLINE`. No token is read or shown here.
+"""
+
+from __future__ import annotations
+
+import re
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ofa_bench.deploy.export.libraries import require_library
+from ofa_bench.deploy.model_folder.schema import FOLDED, MODEL, UNFOLDED, read_model
+from ofa_bench.errors import BenchError, UsageError
+from ofa_bench.limits import advice, limit
+from ofa_bench.sanitize import plain_text
+
+PREFIX = "hf:"
+CARD = "README.md"
+NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
+HERE = "name it hf:USER/NAME"
+LOG_IN = "log in with: hf auth login"
+
+
+@dataclass(frozen=True)
+class Publication:
+    """What would be sent where: files of the folder with their sizes in bytes."""
+
+    repository: str
+    endpoint: str
+    private: bool
+    files: tuple[tuple[str, int], ...]
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files."""
+        return sum(size for _, size in self.files)
+
+
+def repository_of(name: str | Path) -> str:
+    """USER/NAME of hf:USER/NAME; UsageError for anything else."""
+    text = str(name).removeprefix(PREFIX)
+    if not str(name).startswith(PREFIX) or not NAME.fullmatch(text) or ".." in text:
+        raise UsageError(f"{plain_text(name)!r} names no repository of a hub", HERE)
+    return text
+
+
+def publish(
+    folder: str | Path,
+    name: str,
+    *,
+    confirm: Callable[[Publication], bool],
+    private: bool = False,
+) -> str | None:
+    """Send an exported folder to a hub; returns the address of the commit.
+
+    `confirm` is shown what would be sent before anything is; None is returned where it refuses.
+    Raises UsageError where the folder is no export, or the extra `hub` is missing; BenchError where
+    the hub refuses.
+    """
+    repository = repository_of(name)
+    require_library("huggingface_hub", "hub", "publish")
+    files = tuple(_files(Path(folder)))
+    from huggingface_hub import HfApi
+
+    hub = HfApi(library_name="ofa-bench")
+    publication = Publication(repository, hub.endpoint, private, files)
+    if not confirm(publication):
+        return None
+    try:
+        with _in_sentences(repository):
+            hub.create_repo(repository, private=private, exist_ok=True)
+            commit = hub.upload_folder(
+                repo_id=repository,
+                folder_path=folder,
+                allow_patterns=[file for file, _ in files],
+                commit_message="Export of ofa-bench",
+            )
+    except _unreachable() as error:
+        raise BenchError(
+            f"{hub.endpoint} cannot be reached, or the connection broke: nothing is published in "
+            "part, since files become visible in one commit",
+            "run the same line again once it can be reached",
+        ) from error
+    return str(commit.commit_url)
+
+
+def _files(folder: Path) -> Iterator[tuple[str, int]]:
+    """Name and size of each file of an export. UsageError for links, folders, or no export."""
+    if not folder.is_dir():
+        raise UsageError(f"{plain_text(folder)}: no such folder", "name one that export wrote")
+    read_model(folder)
+    if not (folder / CARD).is_file():
+        raise UsageError(f"{plain_text(folder)} has no {CARD}", "export the subnet anew")
+    for path in sorted(folder.iterdir()):
+        about = path.lstat()
+        if not stat.S_ISREG(about.st_mode):
+            raise UsageError(
+                f"{plain_text(path)} is a link, a folder or no regular file, which no export holds",
+                "remove it: only files that export wrote are sent",
+            )
+        if path.name.startswith("."):
+            raise UsageError(f"{plain_text(path)} is a hidden file", "remove it: it would be sent")
+        yield path.name, about.st_size
+
+
+def fetched(name: str | Path, revision: str | None = None) -> Path:
+    """The local folder of a published export, downloaded where the cache has it not.
+
+    Only `model.json` and the weights are taken, within the limits on weights files. Where the hub
+    cannot be reached the cache is used. Raises UsageError where there is no such model.
+    """
+    repository = repository_of(name)
+    require_library("huggingface_hub", "hub", f"load of {name}")
+    from huggingface_hub import HfApi, snapshot_download
+
+    wanted = [MODEL, FOLDED, UNFOLDED]
+    try:
+        with _in_sentences(repository, revision):
+            hub = HfApi(library_name="ofa-bench")
+            about = hub.model_info(repository, revision=revision, files_metadata=True)
+            _check_sizes(repository, about, wanted)
+            # The commit whose sizes were checked, whatever is pushed meanwhile.
+            commit = about.sha or revision or "main"
+            path = snapshot_download(repository, revision=commit, allow_patterns=wanted)
+            _remember(repository, revision or "main", commit)
+            return Path(path)
+    except _unreachable():
+        return _cached(repository, revision, wanted)
+
+
+def _check_sizes(repository: str, about: Any, wanted: list[str]) -> None:
+    most = limit("weights-bytes")
+    for file in about.siblings or ():
+        if file.rfilename in wanted and (file.size or 0) > most:
+            raise UsageError(
+                f"{repository}: {file.rfilename} holds {file.size:,} bytes",
+                advice("weights-bytes", file.size),
+            )
+    if MODEL not in {file.rfilename for file in about.siblings or ()}:
+        raise UsageError(
+            f"{repository} is no export of ofa-bench: it has no {MODEL}", "check the name"
+        )
+
+
+def _remember(repository: str, name: str, commit: str) -> None:
+    """Note which commit a branch or tag was, as the library's cache does, for use offline."""
+    from huggingface_hub.constants import HF_HUB_CACHE
+    from huggingface_hub.file_download import repo_folder_name
+
+    if name == commit or not re.fullmatch(r"[\w.-]+", name) or name.startswith("."):
+        return
+    refs = Path(HF_HUB_CACHE) / repo_folder_name(repo_id=repository, repo_type="model") / "refs"
+    refs.mkdir(parents=True, exist_ok=True)
+    (refs / name).write_text(commit, encoding="utf-8")
+
+
+def _cached(repository: str, revision: str | None, wanted: list[str]) -> Path:
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(
+            snapshot_download(
+                repository, revision=revision, allow_patterns=wanted, local_files_only=True
+            )
+        )
+    except Exception as error:  # the library has several for a cache without it
+        raise UsageError(
+            f"{repository} is not in the cache, and the hub cannot be reached",
+            "load it once while online, or name a folder",
+        ) from error
+
+
+def _unreachable() -> tuple[type[Exception], ...]:
+    """What the library raises where there is no connection, or none is allowed: the base class of
+    its HTTP client's errors, whichever client the release has, and OSError."""
+    from huggingface_hub.errors import HfHubHTTPError
+
+    clients = [base for base in HfHubHTTPError.__bases__ if issubclass(base, Exception)]
+    return (OSError, *clients)
+
+
+@contextmanager
+def _in_sentences(repository: str, revision: str | None = None) -> Iterator[None]:
+    """A hub's refusals as sentences; its own texts may hold addresses with secrets, so are not
+    shown."""
+    from huggingface_hub.errors import (
+        HfHubHTTPError,
+        LocalTokenNotFoundError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    try:
+        yield
+    except LocalTokenNotFoundError as error:
+        raise BenchError(
+            "no token of the hub is kept here", "log in with: hf auth login"
+        ) from error
+    except RevisionNotFoundError as error:
+        raise UsageError(
+            f"{repository} has no revision {plain_text(revision or 'main')!r}", "check the name"
+        ) from error
+    except RepositoryNotFoundError as error:
+        raise UsageError(
+            f"there is no {repository}, or it is not for you",
+            f"check the name; for a private one, {LOG_IN}",
+        ) from error
+    except HfHubHTTPError as error:
+        code = getattr(error.response, "status_code", None)
+        hint = (
+            "log in with: hf auth login, with a token that may write"
+            if code in (401, 403)
+            else ("try again later")
+        )
+        raise BenchError(f"the hub refused {repository} (status {code})", hint) from error
