@@ -50,8 +50,8 @@ def _table(spec: DatasetSpec) -> NDArray[np.float64]:
         return np.loadtxt(path, delimiter=",")
     from sklearn.datasets import load_digits
 
-    found = load_digits()
-    return np.column_stack([found.data, found.target])
+    bunch = load_digits()
+    return np.column_stack([bunch.data, bunch.target])
 
 
 def pixel_digests(pixels: Tensor) -> list[str]:
