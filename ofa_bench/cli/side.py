@@ -44,6 +44,16 @@ class DeviceList(Kind):
         return named
 
 
+def check_devices(devices: Sequence[str]) -> None:
+    """Raise UsageError for a GPU that is not here, before a process is started for any."""
+    if all(name == "cpu" for name in devices):
+        return
+    from ofa_bench.training.devices import resolve_device
+
+    for name in devices:
+        resolve_device(name)
+
+
 def families(runs: Sequence[tuple[Request, Assembly]]) -> list[list[Request]]:
     """The runs by their first step: those that may share a beginning, in order."""
     from ofa_bench.planning.shared_prefix import Beginning

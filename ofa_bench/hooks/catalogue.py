@@ -183,6 +183,13 @@ class Catalogue:
                 unknown.hint += f"; {NARROWED} narrows what is loaded"
             raise unknown from None
 
+    def replacing(self, kind: str, name: str, target: Any) -> Catalogue:
+        """A catalogue with the same entries but for this one."""
+        other = Catalogue(self.origin)
+        entry = Entry(kind, name, target, self.origin)
+        other.entries, other.folders = {**self.entries, (kind, name): entry}, self.folders
+        return other
+
     def __iter__(self) -> Iterator[Entry]:
         return iter(self.entries.values())
 

@@ -130,8 +130,10 @@ def space_of(name: str, catalogue: Catalogue) -> Space:
     }
     if name.endswith(".toml"):
         return load_space(name, None, families)
-    path: Path = catalogue.get("space", name).target
-    return load_space(path.stem, path.parent, families)
+    target: Path | Space = catalogue.get("space", name).target
+    if isinstance(target, Space):
+        return target
+    return load_space(target.stem, target.parent, families)
 
 
 def _costs(network: Entry) -> Callable[[Table, int | None], Tally] | None:

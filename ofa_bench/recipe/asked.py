@@ -6,7 +6,7 @@ import json
 import math
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields
 from decimal import Decimal
 from fractions import Fraction
@@ -16,7 +16,7 @@ from ofa_bench.errors import UsageError, suggest
 from ofa_bench.hooks.policy import Policy
 from ofa_bench.recipe.interval import checkpoint_interval
 from ofa_bench.recipe.load import SEEDS, Request
-from ofa_bench.strict import shown
+from ofa_bench.strict import DEEPEST, shown
 
 DEVICE = re.compile(r"auto|cpu|cuda(:\d{1,4})?")
 
@@ -111,7 +111,7 @@ def _flag(name: str, value: Any) -> bool:
 
 def _several(name: str, value: Any) -> tuple[str, ...]:
     if isinstance(value, Mapping):
-        return tuple(f"{key}={_leaf(key, leaf)}" for key, leaf in value.items())
+        return tuple(f"{key}={_leaf(key, leaf)}" for key, leaf in _leaves(value))
     if isinstance(value, str | os.PathLike):
         value = (value,)
     if not isinstance(value, Iterable):
@@ -120,6 +120,15 @@ def _several(name: str, value: Any) -> tuple[str, ...]:
     if not all(isinstance(item, str | os.PathLike) and str(item) for item in items):
         raise _wrong(name, value, "is no list of texts", "give a list of texts")
     return tuple(str(item) for item in items)
+
+
+def _leaves(table: Mapping[Any, Any], depth: int = 1) -> Iterator[tuple[Any, Any]]:
+    """Dotted keys and values: `{"optim": {"lr": 1}}` is `{"optim.lr": 1}`."""
+    for key, value in table.items():
+        if isinstance(value, Mapping) and value and depth < DEEPEST:
+            yield from ((f"{key}.{inner}", leaf) for inner, leaf in _leaves(value, depth + 1))
+        else:
+            yield key, value
 
 
 def _leaf(key: Any, value: Any) -> str:

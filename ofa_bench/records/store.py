@@ -231,12 +231,10 @@ def slug(name: str) -> str:
     return text[:100] or "unnamed"
 
 
-def at(record: Record, dotted: str) -> Any:
-    """The value at a dotted path such as `science.optim.lr`; None where there is none."""
-    return _at(plain(record), dotted)
-
-
-def _at(value: Any, dotted: str) -> Any:
+def at(record: Record | Mapping[str, Any], dotted: str) -> Any:
+    """The value at a dotted path such as `science.optim.lr` of a record, or of its JSON values;
+    None where there is none."""
+    value: Any = plain(record) if isinstance(record, Record) else record
     for part in _SHORT.get(dotted, dotted).split("."):
         if isinstance(value, Mapping) and part in value:
             value = value[part]
@@ -248,7 +246,7 @@ def _at(value: Any, dotted: str) -> Any:
 
 
 def _answers(values: Mapping[str, Any], key: str, value: str) -> bool:
-    matches = _at(values, key)
+    matches = at(values, key)
     if isinstance(matches, str):
         return matches == value
     try:

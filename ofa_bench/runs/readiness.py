@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 WEIGHTS = 8  # times their size: network, momentum and averages in three checkpoints, and weights
 SPARE = 16 << 20  # bytes: record, logs, and what else is written
+STREAMS = 2  # of batches at a time: training, and an evaluation in between
+DESCRIPTORS = 8  # a worker's: pipes, its end, and two tensors in each of two batches under way
+RESERVE = 32  # open files besides: logs, records, an image, sockets
 INTERVAL = 10.0  # seconds between lines on the images decoded
 
 
@@ -31,10 +34,13 @@ def make_ready(prepared: RunContext, stop: Stop, progress: Progress) -> None:
     be written or too little disk space. The first rank checks; all ranks raise the same error.
     """
     failure: BenchError | None = None
+    lacking = check_descriptors(prepared.source.workers)
     if prepared.devices.first:
         try:
             for note in prepared.source.notes:
                 progress.note(f"note: {note}")
+            if lacking is not None:
+                raise lacking
             _check_room(prepared)
             with stop.anywhere():
                 prepared.source.held_out.check(_line(progress))
@@ -44,6 +50,29 @@ def make_ready(prepared: RunContext, stop: Stop, progress: Progress) -> None:
     if failure is not None:
         failure.on_all_ranks = True
         raise failure
+
+
+def check_descriptors(workers: int) -> BenchError | None:
+    """Raise this process's limit on open files as far as it may where the workers that load images
+    need it; the error where that is not enough. Past the limit, a worker's end is a traceback."""
+    if not workers:
+        return None
+    try:
+        import resource
+
+        needed = len(list(Path("/dev/fd").iterdir())) + STREAMS * DESCRIPTORS * workers + RESERVE
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        most = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+        if soft != resource.RLIM_INFINITY and soft < most:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    except (ImportError, OSError, ValueError):
+        return None  # no Unix, or no limit that could be read
+    if most >= needed:
+        return None
+    return BenchError(
+        f"{workers} workers need about {needed} open files, and this process may open {hard}",
+        "raise the limit with `ulimit -n 4096` in this shell, or use fewer --workers",
+    )
 
 
 def _line(progress: Progress) -> Callable[[int, int], None]:

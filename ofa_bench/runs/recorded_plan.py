@@ -12,7 +12,7 @@ from ofa_bench.planning.cost_model import FORWARD_ONLY, TRAINED_PASS
 from ofa_bench.recipe.fingerprint import CodeSource, source_of
 from ofa_bench.records.schema import PolicyRecord, Record
 from ofa_bench.records.validation.ledger import DEVIATIONS, PlannedPhase
-from ofa_bench.runs.recorded_request import request_for
+from ofa_bench.runs.recorded_request import request_for, with_table
 from ofa_bench.space import Space
 
 
@@ -65,6 +65,7 @@ def reassembled(record: Record) -> Assembly | str:
     splits = record.task.splits
     sizes = {name: getattr(splits, name).count for name in ("train", "select", "test")}
     try:
+        catalogue = with_table(record, catalogue)
         request = request_for(record, catalogue, **dict.fromkeys(weights, "as recorded"))
         return assemble(request, catalogue, (record.task.classes, sizes))
     except BenchError as error:
@@ -76,7 +77,8 @@ def reassembled(record: Record) -> Assembly | str:
 def _foreign(record: Record, catalogue: Catalogue) -> str | None:
     """Why a record's parts may not be imported; None if all are bundled and unchanged."""
     science, method = record.science, record.method
-    if str(science.get("space")) not in catalogue.names("space"):
+    carried = record.task.space.table is not None
+    if not carried and str(science.get("space")) not in catalogue.names("space"):
         return "its space is not installed here"
     choices = [science.get(f) for f in ("shrink", "lr", "distill")]
     names = [choice.get("name") if isinstance(choice, dict) else None for choice in choices]

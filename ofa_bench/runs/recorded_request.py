@@ -11,6 +11,7 @@ from ofa_bench.hooks.catalogue import Catalogue
 from ofa_bench.planning.assemble import space_of
 from ofa_bench.recipe import Request
 from ofa_bench.records.schema import PolicyRecord, Record, own_hash
+from ofa_bench.records.tables import restored
 from ofa_bench.sanitize import command_line, command_words, plain_text
 from ofa_bench.spec_files import load_toml, specs_root
 
@@ -23,7 +24,8 @@ def request_for(record: Record, catalogue: Catalogue, **execution: Any) -> Reque
     `execution` has what a record cannot provide: `results`, `data_dir`, `init`, `teacher`, and the
     table of a `space` that is not installed. Names are looked up in the catalogue; no code or path
     of the record is used. Raises UsageError if the record was modified or imported, a plugin is
-    missing, or initial weights or a table are needed and not named.
+    missing, or initial weights or a table are needed and not named. A table that the record carries
+    is expected in the catalogue, see `with_table`.
     """
     _check_repeatable(record)
     science = _with_table(record, execution.pop("space", None), catalogue)
@@ -46,6 +48,23 @@ def request_for(record: Record, catalogue: Catalogue, **execution: Any) -> Reque
         recorded={"science": science, "origins": record.origins},
         **execution,
     )
+
+
+def with_table(record: Record, catalogue: Catalogue) -> Catalogue:
+    """The catalogue, in which the space's name means the table that the record carries, if any.
+
+    Raises UsageError where the table cannot be counted here, or is not the record's space.
+    """
+    described = record.task.space
+    if described.table is None:
+        return catalogue
+    space = restored(described.name, described.table)
+    if space.fingerprint() != described.fingerprint:
+        raise UsageError(
+            f"the table in the record of {record.run.id} is not of its space",
+            "`ofa-bench validate` names the field",
+        )
+    return catalogue.replacing("space", described.name, space)
 
 
 def _check_repeatable(record: Record) -> None:
@@ -72,6 +91,8 @@ def _with_table(record: Record, table: str | None, catalogue: Catalogue) -> dict
                 f"{plain_text(record.task.space.fingerprint)[:12]}",
             )
         return {**record.science, "space": table}
+    if record.task.space.table is not None:
+        return {**record.science, "space": record.task.space.name}
     path = str(record.science.get("space"))
     if path.endswith(".toml"):
         raise UsageError(

@@ -181,24 +181,38 @@ def _reason(file: Path, error: Exception) -> str:
 def _chosen(content: Any, key: str, file: Path) -> Weights:
     if not isinstance(content, Mapping) or not content:
         raise UsageError(f"{file}: holds no weights by name", HINT)
-    nested = [str(name) for name, part in content.items() if _is_state(part)]
+    sets = _sets(content)
+    nested = list(sets)
     if key:
         if key not in nested:
             raise _unknown(key, nested, file)
-        return Weights(dict(content[key]), key, ())
+        return Weights(dict(sets[key]), key, ())
     known = [name for name in SETS if name in nested]
     if known:
-        return Weights(dict(content[known[0]]), known[0], tuple(known[1:]))
+        return Weights(dict(sets[known[0]]), known[0], tuple(known[1:]))
     wrapper = next((name for name in SETS if isinstance(content.get(name), Mapping)), None)
     state = content if wrapper is None else content[wrapper]
     strays = [str(name) for name, value in state.items() if not is_weight(name, value)]
     if strays or not state:
         hint = HINT
         if nested:
-            sets = " or ".join(command_line(f"{file}::{name}") for name in nested[:4])
-            hint = f"it holds sets of weights under names of its own; name one: {sets}"
+            names = " or ".join(command_line(f"{file}::{name}") for name in nested[:4])
+            hint = f"it holds sets of weights under names of its own; name one: {names}"
         raise UsageError(f"{file}: {some(strays) or 'nothing in it is'} not a tensor", hint)
     return Weights(dict(state))
+
+
+def _sets(content: Mapping[Any, Any]) -> dict[str, State]:
+    """The sets of weights in a file by name, `checkpoint.model` for one within a table."""
+    sets = {str(name): part for name, part in content.items() if _is_state(part)}
+    inside = {
+        f"{name}.{inner}": state
+        for name, part in content.items()
+        if isinstance(part, Mapping) and str(name) not in sets
+        for inner, state in part.items()
+        if _is_state(state)
+    }
+    return sets | inside
 
 
 def _unknown(key: str, nested: list[str], file: Path) -> UsageError:

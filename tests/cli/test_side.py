@@ -60,6 +60,14 @@ def test_one_that_is_absent(bench: Bench, tmp_path: Path) -> None:
     assert done.code == 2 and "CUDA devices" in done.err
 
 
+def test_devices_are_looked_for_before_anything_starts(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(side, "get_context", None)  # no process can be started
+    done = bench("compare", *SMALL, "--results", str(tmp_path), "--devices", "cpu,0,99999999999")
+    assert done.code == 2 and "device" in done.err and "training MACs" not in done.err
+
+
 class Ended(NamedTuple):
     """A process that is over."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import pytest
 import torch
 
 from ofa_bench.cli.main import main
+from ofa_bench.records.store import read
+from ofa_bench.runs.recorded_plan import planned_phases
 from ofa_bench.spec_files import specs_root
 from tests.records.forgery import sealed_text
 
@@ -44,6 +47,22 @@ def test_it_is_taken_in_and_ranked_elsewhere(
     assert main(["board", "--json", *there]) == 0
     found = json.loads(capsys.readouterr().out)
     assert [row["n"] for row in found["rows"]] == [1] and found.get("unranked", []) == []
+    assert main(["board", *there]) == 0
+    (more,) = [line for line in capsys.readouterr().out.splitlines() if "more seeds: " in line]
+    words = shlex.split(more.partition(": ")[2])
+    assert words[words.index("--results") + 1] == str(tmp_path) and words.count("--results") == 1
+
+
+def test_it_is_made_again_from_the_table_in_the_record(
+    bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    there = ["--results", str(tmp_path)]
+    assert main(["records", "import", str(bundle), *there]) == 0
+    (path,) = tmp_path.rglob("records/*/*/*.json")
+    assert not isinstance(planned_phases(read(path)), str)
+    capsys.readouterr()
+    assert main(["reproduce", str(path), "--json", *there]) == 0
+    assert json.loads(capsys.readouterr().out)["verdict"] == "identical"
 
 
 def test_its_costs_are_recomputed_from_the_table(

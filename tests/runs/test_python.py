@@ -125,6 +125,13 @@ def test_a_value_that_cannot_be_written_down_is_refused(value: object) -> None:
         api.plan(space="toy", epochs=1, set={"optim.lr": value})
 
 
+def test_settings_may_be_tables_in_tables() -> None:
+    nested = api.plan(**{**TINY, "set": {"optim": {"lr": 0.25, "batch": 64}}}).science
+    assert (nested.optim.lr, nested.optim.batch) == (0.25, 64)
+    with pytest.raises(UsageError, match=r"optim\.rate"):
+        api.plan(**{**TINY, "set": {"optim": {"rate": 0.25}}})
+
+
 def test_numbers_of_numpy_are_numbers() -> None:
     one = api.plan(**{**TINY, "epochs": np.float32(0.5)}, scale=None, workers=np.int8(0))
     other = api.plan(**{**TINY, "epochs": Fraction(1, 2)}, workers=0)

@@ -278,6 +278,19 @@ def test_sets_under_names_of_their_own_are_offered(
     assert same(net, trained)
 
 
+def test_a_set_within_a_table_is_offered(
+    net: MBConvNet, trained: MBConvNet, tmp_path: Path
+) -> None:
+    file = tmp_path / "nested.pth"
+    torch.save({"checkpoint": {"model": own_state(trained), "epoch": 3}}, file)
+    with pytest.raises(UsageError) as refusal:
+        load_weights(net, str(file))
+    (offered,) = [word for word in shlex.split(refusal.value.hint) if "::" in word]
+    assert offered == f"{file}::checkpoint.model"
+    load_weights(net, offered)
+    assert same(net, trained)
+
+
 @pytest.mark.parametrize("wrong", ["torch.safetensors", "tensors.pth", "tensors"])
 def test_a_file_is_read_as_what_it_is_not_as_what_it_is_called(
     net: MBConvNet, trained: MBConvNet, tmp_path: Path, wrong: str

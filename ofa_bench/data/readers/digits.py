@@ -50,8 +50,8 @@ def _table(spec: DatasetSpec) -> NDArray[np.float64]:
         return np.loadtxt(path, delimiter=",")
     from sklearn.datasets import load_digits
 
-    digits = load_digits()
-    return np.column_stack([digits.data, digits.target])
+    bunch = load_digits()
+    return np.column_stack([bunch.data, bunch.target])
 
 
 def pixel_digests(pixels: Tensor) -> list[str]:

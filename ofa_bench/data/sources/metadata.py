@@ -35,6 +35,7 @@ class Facts:
     held_out: HeldOutImages
     mean: Channels
     std: Channels
+    workers = 0  # no processes load images, but for a stream
 
 
 def facts_of(

@@ -37,6 +37,8 @@ class BatchSource(Protocol):
     """The decoder of the files; None if no file was decoded."""
     held_out: HeldOutImages
     """Select and test images, to be decoded before training."""
+    workers: int
+    """Processes that load images, of each stream of batches."""
 
     def batches(self, addresses: Iterable[Address]) -> Iterator[MicroBatch]:
         """Training batches in the order of the addresses. Raises DataError for a damaged image."""

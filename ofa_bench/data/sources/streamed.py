@@ -80,7 +80,7 @@ class Streamed(Facts):
     ) -> None:
         super().__init__(**vars(facts))
         self._splits, self._augment, self._seed = splits, augment, seed
-        self._device, self._workers = device, workers
+        self._device, self.workers = device, workers
         self._normalise = Normalise(self.mean, self.std, device)
         self._kept: dict[tuple[str, int], Rendered] = {}
         self._live: set[Generator[Rendered | DataError]] = set()
@@ -143,7 +143,7 @@ class Streamed(Facts):
             rendering,
             batch_size=None,
             sampler=addresses,
-            num_workers=self._workers,
+            num_workers=self.workers,
             pin_memory=pinned,
             worker_init_fn=initialise,
             generator=torch.Generator(),  # or the loader would draw from the global one

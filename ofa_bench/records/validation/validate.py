@@ -96,7 +96,8 @@ def _planned(context: Context) -> Planned | None:
         size = [record.task.classes, splits, record.method.name, record.origins]
         files = [record.execution.get(name) for name in ("init", "teacher")]
         lender = re.findall(r"--method[ =](\S+)", record.run.command)
-        key = ["planned", record.science, sources, size, files, lender]
+        table = record.task.space.table and record.task.space.table.model_dump(mode="json")
+        key = ["planned", record.science, table, sources, size, files, lender]
         return context.once(key, lambda: planned(record))
 
     return once

@@ -10,9 +10,11 @@ import click
 from ofa_bench.cli import console
 from ofa_bench.cli.options import cost_option, json_option, latency_table_option, results_option
 from ofa_bench.formatting import DASH
+from ofa_bench.sanitize import command_line, command_words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from ofa_bench.leaderboard.board import Board
     from ofa_bench.leaderboard.cost_axis import CostAxis
@@ -195,7 +197,20 @@ def _show(boards: list[Board], store: Store, unranked: Sequence[Unranked]) -> No
         if board.axis.about:
             console.say(f"budgets {board.axis.span(*board.range)}; {board.axis.about}")
         for line in board.more:
-            console.say(f"more seeds: {line}")
+            console.say(f"more seeds: {into(line, store.results)}")
+
+
+def into(line: str, results: Path) -> str:
+    """A line of ours with `--results` of this folder, so that what it adds lies beside."""
+    from ofa_bench import api
+
+    words = [word for word in command_words(line) or [] if not word.startswith("--results=")]
+    while "--results" in words:
+        at = words.index("--results")
+        del words[at : at + 2]
+    if results == api.results_root(None):
+        return command_line(*words)
+    return command_line(*words, "--results", results)
 
 
 def published_for(which: str | None, boards: list[Board]) -> list[Published]:

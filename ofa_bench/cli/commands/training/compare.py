@@ -91,6 +91,7 @@ def conduct(
     from ofa_bench.records.store import Store
     from ofa_bench.runs.comparison import forget_shared
 
+    side.check_devices(devices or ())
     runs = [_planned(item) for item in every]
     store = Store(api.results_root(every[0]["results"]))
     if not _foretold(runs, store) and not (yes or console.confirm("Start?")):

@@ -13,6 +13,7 @@ from ofa_bench.cli.options import RUN_OPTIONS, json_option, results_option, spac
 from ofa_bench.sanitize import command_line
 
 if TYPE_CHECKING:
+    from ofa_bench.hooks.catalogue import Catalogue
     from ofa_bench.leaderboard.reproduction import Reproduction
     from ofa_bench.planning.assemble import Assembly
     from ofa_bench.recipe import Request
@@ -46,8 +47,8 @@ def command(
     RECORD is a file, or a run's name. The run is made from the record's science and seed, with what
     is installed here and never with code or a path of the record, and is thrown away after the
     verdict: identical, within interval, or not reproduced; that is kept below reproductions/ of
-    the results folder, and boards mark the row. A space that is no shipped or installed one is
-    named with --space FILE.
+    the results folder, and boards mark the row. The table of a space of one's own is in the record;
+    --space FILE names it for a record without.
     """
     from ofa_bench import api
     from ofa_bench.cli.views import board as board_view
@@ -55,17 +56,17 @@ def command(
     from ofa_bench.leaderboard.reproduced import keep
     from ofa_bench.planning.assemble import assemble
     from ofa_bench.records.store import Store
-    from ofa_bench.runs.recorded_request import request_for
+    from ofa_bench.runs.recorded_request import request_for, with_table
 
     root = api.results_root(results)
     entry = Store(root).find(record)
     recorded = entry.record
-    catalogue = api.catalogue_for(api.request(plugins=plugins))
+    catalogue = with_table(recorded, api.catalogue_for(api.request(plugins=plugins)))
     scratch = root / "runs" / SCRATCH / recorded.run_id[:16]
     asked = request_for(recorded, catalogue, results=scratch, plugins=plugins, **execution)
     assembly = assemble(asked, catalogue)
     console.tell(headline(assembly))
-    again = _again(entry, asked, assembly)
+    again = _again(entry, asked, assembly, catalogue)
     outcome = _judged(entry, again)
     kept = keep(root, recorded, again.entry.record, outcome)
     again.give_up()
@@ -74,8 +75,7 @@ def command(
     ctx.exit(1 if outcome.verdict == "not reproduced" else 0)
 
 
-def _again(entry: StoredRecord, asked: Request, assembly: Assembly) -> Rerun:
-    from ofa_bench import api
+def _again(entry: StoredRecord, asked: Request, assembly: Assembly, catalogue: Catalogue) -> Rerun:
     from ofa_bench.cli.allocator import settle
     from ofa_bench.cli.views.progress import watching
 
@@ -85,7 +85,7 @@ def _again(entry: StoredRecord, asked: Request, assembly: Assembly) -> Rerun:
         from ofa_bench.runs.reproduce import rerun
 
         line = command_line("ofa-bench", "reproduce", entry.path)
-        return rerun(entry.record, asked, api.catalogue_for(asked), watch, line)
+        return rerun(entry.record, asked, catalogue, watch, line)
 
 
 def _judged(entry: StoredRecord, again: Rerun) -> Reproduction:
