@@ -32,9 +32,7 @@ _SHORT = {
     "dataset": "task.dataset",
     "space": "task.space.name",
     "run": "run.id",
-    "shrink": "method.shrink.name",
-    "lr": "method.lr.name",
-    "distill": "method.distill.name",
+    **{family: f"method.{family}.name" for family in ("shrink", "lr", "distill")},
 }
 
 
