@@ -50,8 +50,8 @@ def _table(spec: DatasetSpec) -> NDArray[np.float64]:
         return np.loadtxt(path, delimiter=",")
     from sklearn.datasets import load_digits
 
-    bunch = load_digits()
-    return np.column_stack([bunch.data, bunch.target])
+    digits = load_digits()
+    return np.column_stack([digits.data, digits.target])
 
 
 def pixel_digests(pixels: Tensor) -> list[str]:
