@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ofa_bench.cli import console
@@ -13,8 +13,11 @@ from ofa_bench.sanitize import command_line
 HIDDEN = ("scored", "trials")  # of the JSON answer: the record's file has them
 
 
-def show(record: SearchRecord, path: str, as_json: bool) -> None:
-    """A search: as JSON all but its scores, else what a person wants to know of it."""
+def show(record: SearchRecord, path: str, as_json: bool, results: str | None = None) -> None:
+    """A search: as JSON all but its scores, else what a person wants to know of it.
+
+    `results`: the results folder that the command named, which the next command names too.
+    """
     if as_json:
         console.answer({**document(record), "record": path})
         return
@@ -25,7 +28,7 @@ def show(record: SearchRecord, path: str, as_json: bool) -> None:
     else:
         _top(record)
     console.say()
-    for line in _going_on(record):
+    for line in _going_on(record, ["--results", results] if results else []):
         console.say(line)
 
 
@@ -144,13 +147,14 @@ def _front(record: SearchRecord) -> None:
     console.table([">budget", "subnet", ">MACs", *accuracies], rows)
 
 
-def _going_on(record: SearchRecord) -> Iterator[str]:
+def _going_on(record: SearchRecord, results: Sequence[str]) -> Iterator[str]:
     if record.front or record.budget.value is None:
-        line = command_line("ofa-bench", "search", record.run, f"--{record.budget.kind}", "BUDGET")
+        budget = (f"--{record.budget.kind}", "BUDGET")
+        line = command_line("ofa-bench", "search", record.run, *budget, *results)
         yield f"to name one of them best@BUDGET, search for it: {line}"
         return
     name = nickname(record)
-    line = command_line("ofa-bench", "evaluate", record.run, "--subnet", name)
+    line = command_line("ofa-bench", "evaluate", record.run, "--subnet", name, *results)
     yield f"its name is {name}: {line}"
 
 

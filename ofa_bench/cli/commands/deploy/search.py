@@ -63,4 +63,5 @@ def command(run: str, as_json: bool, **values: Any) -> None:
     settle(values["device"])
     with watching() as watch:
         record = api.search(run, progress=watch, **values)
-    view.show(record, str(api.search_file(record, run, values["results"])), as_json)
+    path = str(api.search_file(record, run, values["results"]))
+    view.show(record, path, as_json, values["results"])
