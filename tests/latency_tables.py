@@ -16,7 +16,14 @@ from ofa_bench.space import Space
 
 PER_MAC = 1e-6  # ms
 GOOD = LatencyCheck(
-    nets=30, median_error=0.01, p90_error=0.02, tau=0.97, repeat_error=0.01, repeat_tau=0.98
+    nets=30,
+    median_error=0.01,
+    p90_error=0.02,
+    tau=0.97,
+    macs_error=0.06,
+    macs_tau=0.8,
+    repeat_error=0.01,
+    repeat_tau=0.98,
 )
 
 

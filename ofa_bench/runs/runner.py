@@ -37,7 +37,7 @@ from ofa_bench.training.loop import Loop
 from ofa_bench.training.precision import set_threads
 from ofa_bench.training.state import State
 from ofa_bench.training.training_curve import TrainingCurve
-from ofa_bench.training.weights import load_weights, save_weights, start_from
+from ofa_bench.training.weights import epsilon_note, load_weights, save_weights, start_from
 
 ENDED = ("ok", "diverged", "imported")
 
@@ -255,6 +255,8 @@ def state_of(
     execution = assembly.recipe.execution
     net = build_net(assembly, catalogue, devices)
     if execution.init and (note := load_weights(net, execution.init, execution.init_head)):
+        progress.note(note)
+    if execution.init and (note := epsilon_note(net, execution.init)):
         progress.note(note)
     curve = TrainingCurve(assembly, net, prepared.source, devices)
     state = State(

@@ -14,7 +14,7 @@ from ofa_bench.search.searcher import Problem
 from ofa_bench.search.surrogate import BlockFeatures, fitted, surrogate_quality
 from ofa_bench.space.subnet import Subnet
 
-NEAR = 0.9  # "near the budget" is above this share of the way from the cheapest net to it
+NEAR = 0.75  # "near the budget" is above this share of the way from the cheapest net to it
 FIRST = 24  # nets evaluated before a surrogate is used
 DRAWS = 0.5  # share of a round that is the optimum of a drawn surrogate
 WANDER = 0.125  # share of a round that is drawn near the budget, whatever the surrogate says

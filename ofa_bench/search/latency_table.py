@@ -73,14 +73,17 @@ class LatencyCheck(Part):
     """What the table said of `nets` whole nets that its calibration has not seen.
 
     Relative errors: the median and the 90th percentile; `tau` is Kendall's, of predicted and
-    measured times. `repeat_error` and `repeat_tau` are those of one half of the rounds against
-    the other on the same nets: what no table can beat on this machine.
+    measured times. `macs_error` and `macs_tau` are those of MACs alone, with a scale and an offset
+    fitted to the same nets as the table's. `repeat_error` and `repeat_tau` are those of one half of
+    the rounds against the other on the same nets: what no table can beat on this machine.
     """
 
     nets: Positive
     median_error: Annotated[float, Field(ge=0, le=1e9)]
     p90_error: Annotated[float, Field(ge=0, le=1e9)]
     tau: Annotated[float, Field(ge=-1, le=1)]
+    macs_error: Annotated[float, Field(ge=0, le=1e9)]
+    macs_tau: Annotated[float, Field(ge=-1, le=1)]
     repeat_error: Annotated[float, Field(ge=0, le=1e9)]
     repeat_tau: Annotated[float, Field(ge=-1, le=1)]
 
@@ -88,7 +91,8 @@ class LatencyCheck(Part):
         return (
             f"on {self.nets} nets it has not seen: median error {self.median_error:.1%}, "
             f"90th percentile {self.p90_error:.1%}, tau {self.tau:.3f} "
-            f"(two measurements of the same nets: {self.repeat_error:.1%}, {self.repeat_tau:.3f})"
+            f"(MACs alone: {self.macs_error:.1%}, {self.macs_tau:.3f}; two measurements of the "
+            f"same nets: {self.repeat_error:.1%}, {self.repeat_tau:.3f})"
         )
 
 

@@ -80,7 +80,6 @@ def _plan(path: Path, values: Job) -> str:
 
 def _train(folder: Path, number: int, values: Job) -> str:
     """Train a job on two ranks forked from here, which has imported torch; return what failed."""
-    import sklearn.datasets  # noqa: F401  # as torch: once, for all ranks
     from torch.multiprocessing.spawn import ProcessExitedException, start_processes
 
     job = (_free_port(), folder, number, values)

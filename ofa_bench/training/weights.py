@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from safetensors.torch import save
+from torch import nn
 
 from ofa_bench.atomic_io import sha256_file, write_whole
 from ofa_bench.errors import UsageError
@@ -18,6 +19,7 @@ from ofa_bench.recipe.starts import split_set
 from ofa_bench.weight_files import official
 from ofa_bench.weight_files.filling import check_kinds, fill, head_of, refuse_misfit
 from ofa_bench.weight_files.reading import State, read_weights, stripped
+from ofa_bench.weight_files.zoo import known_checkpoint
 
 
 def save_weights(net: Any, path: Path, classes: Sequence[str]) -> None:
@@ -75,6 +77,20 @@ def load_weights(net: Any, path: str | Path, head: str = "file") -> str | None:
         refuse_misfit(values, wanted)
     fill(net, values, names)
     return weights.note(file)
+
+
+def epsilon_note(net: Any, path: str | Path) -> str | None:
+    """A note where a checkpoint that is known by its name was trained with another batch-norm
+    epsilon than the network has; None otherwise."""
+    file, _ = weights_file(path)
+    known = known_checkpoint(file)
+    eps = next((part.eps for part in net.modules() if isinstance(part, nn.BatchNorm2d)), None)
+    if known is None or eps is None or eps == known.norm_eps:
+        return None
+    return (
+        f"{file} was trained with batch-norm epsilon {known.norm_eps:g}, and this network has "
+        f"{eps:g}: --set net.norm_eps={known.norm_eps!r} gives it the same"
+    )
 
 
 def once_for_all_layout(net: Any, state: State) -> bool:

@@ -239,3 +239,15 @@ def test_what_the_file_does_not_say_is_asked_for(tmp_path: Path) -> None:
         api.adopt(path, dataset="digits", **given)
     assert not list((tmp_path / "results").glob("r*/**/*.json"))
     assert not list((tmp_path / "results").glob("runs/*/weights.safetensors"))
+
+
+def test_a_run_that_begins_with_it_says_that_the_epsilon_differs(tmp_path: Path) -> None:
+    from ofa_bench.training.weights import epsilon_note
+
+    net = api.build_supernet(api.load_space("toy"), 10)
+    path = tmp_path / "ofa_proxyless_d234_e346_k357_w1.3.pth"
+    path.touch()
+    assert "--set net.norm_eps=0.001" in (epsilon_note(net, path) or "")
+    same = tmp_path / "ofa_mbv3_d234_e346_k357_w1.0"
+    same.touch()
+    assert epsilon_note(net, same) is None

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from ofa_bench import api, seeding
+from ofa_bench.cli.main import main
 from ofa_bench.deploy.finetune import Finetuned
 from ofa_bench.deploy.one_net import table_text, weights_of
 from ofa_bench.errors import ResumeError, UsageError
@@ -134,3 +135,19 @@ def test_what_cannot_be_tuned_is_refused(parent: Record, results: Path) -> None:
             api.finetune(parent.run.id, subnet="largest", epochs=1, results=results)
     finally:
         moved.rename(weights)
+
+
+def test_both_accuracies_stand_side_by_side(
+    tuned: Finetuned, parent: Record, subnet: Any, results: Path, capsys: Any
+) -> None:
+    words = ["finetune", parent.run.id, "--subnet", subnet.name, "--epochs", "2"]
+    assert main([*words, "--results", str(results)]) == 0
+    shown = capsys.readouterr().out
+    lines = {line.partition("  ")[0]: line for line in shown.splitlines()}
+    assert f"{tuned.before.top1_test:.2f}" in lines["without retraining"]
+    assert f"{tuned.record.scores[0].top1_test:.2f}" in lines["fine-tuned"]
+    assert "n = 360" in shown
+    assert "on top of" in shown
+    assert main([*words, "--results", str(results), "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["ancestor"]["top1_test"] == tuned.before.top1_test

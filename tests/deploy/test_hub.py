@@ -24,9 +24,9 @@ Call = Callable[..., "subprocess.CompletedProcess[str]"]
 NAME = "someone/net"
 LOAD = """
 import json, sys, torch, ofa_bench
-net = ofa_bench.load(sys.argv[1], revision=sys.argv[2] if len(sys.argv) > 2 else None)
 x = torch.linspace(-1, 1, 3 * 8 * 8).reshape(1, 3, 8, 8)
-print(json.dumps(net(x).tolist()))
+nets = [ofa_bench.load(sys.argv[1], revision=revision) for revision in (None, *sys.argv[2:])]
+print(json.dumps([net(x).tolist() for net in nets]))
 """
 
 
@@ -95,19 +95,17 @@ def test_there_and_back(call: Call, server: Hub, folder: Path) -> None:
     with torch.no_grad():
         x = torch.linspace(-1, 1, 3 * 8 * 8).reshape(1, 3, 8, 8)
         expected = ofa_bench.load(folder)(x).tolist()
-    first = call("-c", LOAD, f"hf:{NAME}")
-    assert json.loads(first.stdout) == expected, first.stderr
-    assert not any(
-        path.endswith(("README.md", "parity.json")) for path in server.asked if "GET" in path
-    )
-    pinned = call("-c", LOAD, f"hf:{NAME}", commit)
-    assert json.loads(pinned.stdout) == expected
+    first = call("-c", LOAD, f"hf:{NAME}", commit)
+    assert json.loads(first.stdout) == [expected, expected], first.stderr
+    fetched = [path for path in server.asked if "/resolve/" in path]
+    assert fetched
+    assert not any(path.endswith(("README.md", "parity.json")) for path in fetched)
     before = len(server.asked)
-    offline = call("-c", LOAD, f"hf:{NAME}", HF_HUB_OFFLINE="1")
-    assert json.loads(offline.stdout) == expected, offline.stderr
+    offline = call("-c", LOAD, f"hf:{NAME}", commit, HF_HUB_OFFLINE="1")
+    assert json.loads(offline.stdout) == [expected, expected], offline.stderr
     assert len(server.asked) == before
     gone = call("-c", LOAD, f"hf:{NAME}", HF_ENDPOINT="http://127.0.0.1:9")
-    assert json.loads(gone.stdout) == expected, gone.stderr
+    assert json.loads(gone.stdout) == [expected], gone.stderr
 
 
 SENTENCES = """
@@ -128,8 +126,14 @@ def test_what_cannot_be_loaded_is_a_sentence(call: Call, server: Hub) -> None:
     assert "there is no someone/absent" in absent
     assert "no revision 'v9'" in revision
     assert "no export of ofa-bench" in odd
-    offline = call("-c", SENTENCES, HF_HUB_OFFLINE="1")
-    assert offline.stdout.count("not in the cache") == 3
+
+
+def test_what_was_never_loaded_is_not_there_offline(monkeypatch: pytest.MonkeyPatch) -> None:
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(UsageError, match="not in the cache"):
+        ofa_bench.load("hf:someone/never-loaded")
 
 
 def test_a_hub_that_refuses_is_a_sentence(call: Call, server: Hub, folder: Path) -> None:

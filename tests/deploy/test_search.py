@@ -476,6 +476,8 @@ def latency_table(space: Space) -> LatencyTable:
                 "median_error": 0.01,
                 "p90_error": 0.02,
                 "tau": 0.99,
+                "macs_error": 0.2,
+                "macs_tau": 0.8,
                 "repeat_error": 0.01,
                 "repeat_tau": 0.99,
             },

@@ -354,8 +354,11 @@ def test_what_is_no_json_is_refused(raw: bytes, exported: ExportedModel, tmp_pat
         ofa_bench.load(folder)
 
 
-def test_no_folder_and_no_hub() -> None:
-    for source in ("nowhere", "hf:user/name"):
+def test_what_is_no_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for source in ("nowhere", tmp_path / "file", tmp_path):
         with pytest.raises(UsageError) as caught:
             ofa_bench.load(source)
         assert caught.value.hint
+    with pytest.raises(UsageError, match="revision"):
+        ofa_bench.load(tmp_path, revision="main")

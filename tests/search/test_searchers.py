@@ -13,7 +13,7 @@ import pytest
 from ofa_bench.errors import UsageError
 from ofa_bench.search.costs import FINE
 from ofa_bench.search.dynamic import BestSubnets
-from ofa_bench.search.exact import FIRST, ExactSearcher, largest_inside
+from ofa_bench.search.exact import FIRST, NEAR, ExactSearcher, largest_inside
 from ofa_bench.search.nsga2 import Nsga2Searcher
 from ofa_bench.search.random_search import RandomSearcher
 from ofa_bench.search.searcher import Problem
@@ -114,7 +114,7 @@ def test_exact_says_when_the_prediction_is_not_used() -> None:
             break
         scored = {net: rng.random() for net in scored}
     assert "not used" in searcher.note and "MACs alone" in searcher.note
-    low = 0.8 * most
+    low = NEAR * most
     assert len(nets) == 8 and all(problem.cost.of(LAPTOP, net) >= low for net in nets)
 
 

@@ -14,6 +14,7 @@ import torch
 from ofa_bench import api
 from ofa_bench.errors import BenchError, ResumeError
 from ofa_bench.hooks.bus import Bus
+from ofa_bench.training.callbacks import Silent
 from ofa_bench.training.checkpoint import Checkpoints, deserialized, serialized
 
 TINY: dict[str, Any] = {"method": "deps", "dataset": "digits", "space": "toy", "epochs": 0.6}
@@ -150,9 +151,7 @@ CHANGES: dict[str, Change] = {
 }
 
 
-def test_what_no_run_leaves_behind_falls_back(
-    folder: Path, whole: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_no_run_leaves_behind_falls_back(folder: Path, whole: Any) -> None:
     """Whatever the newest holds, the older one is taken; if both do, that is a sentence."""
     older, newest = sorted((folder / "checkpoint").glob("*.pt"))
     good = deserialized(newest, CPU)
@@ -162,11 +161,11 @@ def test_what_no_run_leaves_behind_falls_back(
     class Enough(BaseException):
         pass
 
-    def look(self: Any, cursor: int) -> None:
-        steps.append(cursor)
-        raise Enough
+    class Watch(Silent):
+        def begin(self, total_steps: int, done: int) -> None:
+            steps.append(done)
+            raise Enough
 
-    monkeypatch.setattr("ofa_bench.training.loop.Loop._catch_up", look)
     for name, change in CHANGES.items():
         state = copy.deepcopy(good)
         run_id = state["run_id"]
@@ -174,7 +173,7 @@ def test_what_no_run_leaves_behind_falls_back(
         state["run_id"] = run_id
         newest.write_bytes(serialized(state))
         with pytest.raises(Enough):
-            api.resume(str(folder))
+            api.resume(str(folder), progress=Watch())
         assert steps[-1] == int(older.stem), name
         older.write_bytes(serialized(state) if "another file" in name else newest.read_bytes())
         with pytest.raises(ResumeError, match="can be used") as caught:
@@ -182,7 +181,6 @@ def test_what_no_run_leaves_behind_falls_back(
         assert "--fresh" in caught.value.hint, name
         older.write_bytes(kept[older])
     newest.write_bytes(kept[newest])
-    monkeypatch.undo()
     assert api.resume(str(folder)).weights_sha256 == whole.weights_sha256
 
 

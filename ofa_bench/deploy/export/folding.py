@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
@@ -73,24 +72,18 @@ def _inside(block: nn.Module) -> tuple[Any, bool]:
 
 
 def folded_state(state: Mapping[str, Tensor], eps: float) -> dict[str, Tensor]:
-    """The state of a network with its batch norms folded, in double precision, rounded once."""
+    """The state of a network with its batch norms folded, in single precision: evaluation folds so
+    too, and its kernels are these to the bit."""
     folded = {name: value for name, value in state.items() if NORM not in name}
     for name in state:
-        owner, present, leaf = name.partition("_norm.running_mean")
-        if not present or leaf:
+        owner, mark, leaf = name.partition(f"{NORM}running_mean")
+        if not mark or leaf:
             continue
-        norm = {
-            part: state[f"{owner}{NORM}{part}"].to(torch.float64)
+        mean, variance, weight, bias = (
+            state[f"{owner}{NORM}{part}"]
             for part in ("running_mean", "running_var", "weight", "bias")
-        }
-        weight, bias = fuse_conv_bn_weights(
-            state[f"{owner}.weight"].to(torch.float64),
-            None,
-            norm["running_mean"],
-            norm["running_var"],
-            eps,
-            norm["weight"],
-            norm["bias"],
         )
-        folded[f"{owner}.weight"], folded[f"{owner}.bias"] = weight.float(), bias.float()
+        folded[f"{owner}.weight"], folded[f"{owner}.bias"] = fuse_conv_bn_weights(
+            state[f"{owner}.weight"], None, mean, variance, eps, weight, bias
+        )
     return {name: value.detach().clone() for name, value in folded.items()}

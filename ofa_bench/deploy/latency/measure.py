@@ -17,7 +17,7 @@ from torch import nn
 
 from ofa_bench import __version__, seeding
 from ofa_bench.deploy.latency.devices import Call, LatencyDevice, open_device
-from ofa_bench.deploy.latency.fitting import calibrated, checked
+from ofa_bench.deploy.latency.fitting import calibrated, checked, fitted_line
 from ofa_bench.deploy.latency.parts import HEAD, TRUNK, PartKey, Shaped, parts, whole
 from ofa_bench.deploy.latency.rounds import Sample, sampled
 from ofa_bench.deploy.latency.target import ROUNDS, Watch
@@ -150,7 +150,14 @@ def _draft(
         | {plain_text(name): plain_text(text) for name, text in device.versions().items()},
         calibration=Calibration(overhead=overhead, scale=1.0, offset=0.0, nets=1),
         check=LatencyCheck(
-            nets=1, median_error=0, p90_error=0, tau=0, repeat_error=0, repeat_tau=0
+            nets=1,
+            median_error=0,
+            p90_error=0,
+            tau=0,
+            macs_error=0,
+            macs_tau=0,
+            repeat_error=0,
+            repeat_tau=0,
         ),
         parts=tuple(_part(size, mine) for size, mine in timings.items()),
     )
@@ -196,8 +203,11 @@ def _fitted(draft: LatencyTable, space: Space, nets: Mapping[Subnet, Sample]) ->
     )
     table = draft.model_copy(update={"calibration": calibration})
     cost = table.cost()
+    macs = {net: space.macs(net, draft.classes) for net in order}
+    slope, start = fitted_line([macs[net] for net in seen], [times[net] for net in seen])
     check = checked(
         [cost.of(space, net) for net in unseen],
+        [start + slope * macs[net] for net in unseen],
         [times[net] for net in unseen],
         [(nets[net].half(False), nets[net].half(True)) for net in unseen],
     )

@@ -11,6 +11,7 @@ from ofa_bench.deploy.searching.request import SearchRequest
 from ofa_bench.deploy.searching.scored_nets import ScoredNets
 from ofa_bench.errors import PluginError
 from ofa_bench.hooks.catalogue import Entry
+from ofa_bench.sanitize import plain_text
 from ofa_bench.search.affordable import AffordableSubnets
 from ofa_bench.search.exact import largest_inside
 from ofa_bench.search.predictor import PredictorQuality
@@ -94,14 +95,17 @@ def proposals(
             _check(entry, nets, problem, known, count)
             if not nets:
                 break
-            scores.note = _noted(entry.name, len(known), evaluations)
+            scores.note = _noted(searcher, entry.name, len(known), evaluations)
             for net, hits in scores.select(nets).items():
                 known[net] = hits / scores.images.select
     return tuple(known)
 
 
-def _noted(name: str, done: int, of: int) -> Callable[[int], str]:
-    return lambda count: f"{name}: scoring {count} subnets, after {done} of {of}"
+def _noted(searcher: Searcher, name: str, done: int, of: int) -> Callable[[int], str]:
+    """What is said of a round, with the searcher's own word on it where it has one."""
+    word = plain_text(getattr(searcher, "note", ""))
+    ending = f"; {word}" if word else ""
+    return lambda count: f"{name}: scoring {count} subnets, after {done} of {of}{ending}"
 
 
 def _check(

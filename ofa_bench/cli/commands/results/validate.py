@@ -26,7 +26,8 @@ def command(ctx: click.Context, /, records: tuple[str, ...], as_json: bool) -> N
     """Check record files, or all of a folder; exit 1 if anything does not agree.
 
     Hashes, MACs and parameters, sums over phases, areas, candidates and their membership, bits,
-    ids, the ledger and plausibility of the throughput: each finding names its field. In a results
+    ids, the ledger and plausibility of the throughput: each finding names its field. Searches are
+    checked too: costs, intervals, and that the best is the best. In a results
     folder, what is no record (boards, run folders) is skipped.
     """
     from ofa_bench import api
