@@ -27,13 +27,12 @@ from ofa_bench.training.gradients import FlatGradients
 from ofa_bench.training.optimizer import Optimizer
 from ofa_bench.training.teacher import FrozenTeacher
 from ofa_bench.weight_files import official
-from tests.parity.test_network import BATCH, CLASSES, both, seed
+from tests.parity.test_network import BATCH, CLASSES, PIXELS, both, seed
 
 pytest.importorskip("ofa")
 __all__ = ["seed"]  # the fixture
 
 STEPS = 10
-PIXELS = 48  # few, for in double precision they take the time; the last stage has four
 
 
 def smoothed(logits: Tensor, labels: Tensor) -> Tensor:
