@@ -166,13 +166,15 @@ def test_reproduce_reads_no_path_of_a_record(
     assert call("run", "--space", table, *words) == 0
     (entry,) = Store(results).list()
     capsys.readouterr()
-    assert call("reproduce", entry.record.run.id, "--results", results) == 2
-    said = capsys.readouterr().err
-    assert "science.space" in said
-    assert "--space FILE" in said
-    assert call("reproduce", entry.path, "--space", table, "--results", results) == 0
-    table.write_text("base = 'toy'\nsummary = 'mine'\nsource = 'none'\nwidth_mult = 2\n")
+    other = tmp_path / "other.toml"
+    other.write_text("base = 'toy'\nsummary = 'mine'\nsource = 'none'\nwidth_mult = 2\n")
+    table.rename(tmp_path / "moved.toml")
+    other.rename(table)  # read, it would make another network
+    assert call("reproduce", entry.record.run.id, "--results", results) == 0
+    assert "identical" in capsys.readouterr().out
     assert call("reproduce", entry.path, "--space", table, "--results", results) == 2
+    (tmp_path / "moved.toml").replace(table)
+    assert call("reproduce", entry.path, "--space", table, "--results", results) == 0
 
 
 @pytest.mark.parametrize("name", ["events.jsonl", "checkpoint", "lock"])

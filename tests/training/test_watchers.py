@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -148,7 +149,8 @@ def test_a_rate_is_asked_for_once_a_draw(plugin: Path, tmp_path: Path) -> None:
     share = Bus.lr_share
 
     def counted(self: Bus, step: Any, draw: Any) -> float:
-        calls.append((step.index, str(draw)))
+        if sys._getframe(1).f_globals["__name__"].startswith("ofa_bench.training."):
+            calls.append((step.index, str(draw)))  # the record asks once more, for its curve
         return share(self, step, draw)
 
     with pytest.MonkeyPatch.context() as patch:
@@ -156,7 +158,7 @@ def test_a_rate_is_asked_for_once_a_draw(plugin: Path, tmp_path: Path) -> None:
         record = api.run(**TINY, extras=("acts",), plugins=(str(plugin),), results=tmp_path)
     draws = record.cost.subnet_passes / record.cost.images
     steps = sum(phase.steps for phase in record.cost.phases)
-    assert len(calls) <= steps * 4
+    assert 0 < len(calls) <= steps * 4
     assert len(calls) == len(set(calls)) or draws > 1
     per_step = [sum(index == step for index, _ in calls) for step in range(steps)]
     assert set(per_step) <= {1, 4}  # the largest alone, then a sandwich of four
