@@ -194,3 +194,32 @@ def test_a_changed_constant_is_noticed():
     assert not agrees("true", False)
     assert not agrees("[3, 5, 3, 3, 5]", (3, 5, 3, 3, 7))
     assert not agrees("grouped", "global")
+
+
+DEVIATIONS = {
+    "deps": (
+        "`--with merge-avg`: ",
+        "`--with merge-avg-sqrt`: ",
+        "its ProxylessNAS code keeps dropout on all four nets",
+    ),
+    "bignas": ("port: DepS's README has `--lr_gamma 0.973`",),
+    "compofa": (
+        "phase 2 starts from the best checkpoint",
+        "the default `mobilenetv3` has kernels of 7 only",
+        "128 to 224 pixels by 4",
+        "norms see 256 images",
+        "convolutions initialised by fan-out",
+        "no AutoAugment",
+    ),
+}
+"""Clauses, by how they begin, in which the official code was executed and found to differ, or not
+to say which value was used."""
+
+
+@pytest.mark.parametrize("plugin", sorted(DEVIATIONS))
+def test_what_the_official_code_does_otherwise_is_said(plugin: str) -> None:
+    lines = card(plugin)
+    for beginning in DEVIATIONS[plugin]:
+        statuses = [line.status for line in lines if line.clause.startswith(beginning)]
+        assert len(statuses) == 1, beginning
+        assert statuses[0] in ("deviates", "unknown"), beginning
