@@ -105,7 +105,8 @@ def near(rng: random.Random, value: Any, kind: str = "json") -> Any:
             value * 10**15,
             value // 2,
         ]
-        return rng.choice([*changes, float(value), str(value), [value], 10**9, value * 2**40])
+        real = float(value) if abs(value) < 2**1000 else 1e300
+        return rng.choice([*changes, real, str(value), [value], 10**9, value * 2**40])
     if isinstance(value, float):
         return rng.choice(
             [-value, value * 1.0000001, value * 1e6, value / 1e6, 100.00000001, str(value)]
