@@ -48,13 +48,13 @@ def nets_a_step(space: Space) -> int:
 def _dealt(space: Space, stage: int, count: int, rng: random.Random) -> list[Stage]:
     """A stage of each of `count` nets."""
     options = space.options[stage]
-    each = count // len(options.depth)
+    part = count // len(options.depth)
     nets: list[Stage] = []
     for depth in options.depth:
         blocks = [
             zip(
-                _shuffled(options.kernel, each, rng),
-                _shuffled(options.at(depth), each, rng),
+                _shuffled(options.kernel, part, rng),
+                _shuffled(options.at(depth), part, rng),
                 strict=True,
             )
             for _ in range(depth)
