@@ -214,6 +214,16 @@ results_option = RUN_OPTIONS["results"]
 space_option = RUN_OPTIONS["space"]
 
 
+def finished_run_options(command: Any) -> Any:
+    """The options of a command on a finished run: its images, its device, and the code and tables
+    that it was trained with."""
+    names = ("data_dir", "workers", "device", "recipe", "space", "plugins")
+    options = (*(RUN_OPTIONS[name] for name in names), trust_option, results_option, json_option)
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
 def asked_of(values: dict[str, Any]) -> Request:
     """The request that options make; options that were not set stay unset."""
     from ofa_bench import api

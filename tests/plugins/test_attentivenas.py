@@ -14,13 +14,13 @@ from ofa_bench_attentivenas.shrink import Attentive
 from ofa_bench_basics.distill import Inplace
 from ofa_bench_basics.lr import Cosine
 
-from ofa_bench import Budget, Duration, Role, Schedule, Subnet, api
+from ofa_bench import Budget, Role, Schedule, Subnet, api
 from ofa_bench.hooks.bus import Bus
-from ofa_bench.nets.mbconv import build
 from ofa_bench.space import load_space
 from ofa_bench.training.state import State
 
 from .conftest import bundle
+from .shared_laws import begins_with_identities, warms_up_then_falls_along_one_cosine
 
 
 @pytest.fixture(params=["attentivenas", "attentivenas-worst"])
@@ -133,28 +133,11 @@ def test_no_size_is_empty(ofa_space, lay):
 
 
 def test_warm_up_then_one_cosine(method, deps_space):
-    """From 0.001 by equal steps to the peak at epoch 5 of 360, then (1 + cos πt/T) / 2."""
-    budget = Budget(method.epochs, method.epochs)
-    phases = tuple(method.shrink.shrink_phases(deps_space, budget))
-    warmup = Duration.parse(method.presets["optim"]["warmup"])
-    schedule = Schedule(phases, budget, 1000, 100, 100, 0.8, 0, warmup)
-    rate = lambda index: method.lr.lr_at(schedule.step(index)) / 0.8  # noqa: E731
-    assert schedule.steps == 360 * 10
-    assert rate(0) == pytest.approx(0.001 + 0.999 / 50)
-    assert rate(24) == pytest.approx(0.001 + 0.999 / 2)
-    assert rate(49) == rate(50) == 1
-    for index in (500, 3599):
-        expected = (1 + math.cos(math.pi * (index - 50) / 3550)) / 2
-        assert rate(index) == pytest.approx(expected)
+    warms_up_then_falls_along_one_cosine(method, deps_space)
 
 
 def test_blocks_begin_as_identities(method):
-    """Each block of a fresh network gives what its way around gives."""
-    net = build(load_space("toy"), 10, **method.presets["net"])
-    for _, block in net.slots():
-        x = torch.randn(4, block.inputs, 4, 4, generator=torch.Generator().manual_seed(0))
-        y = block(x, max(block.depthwise.kernels), block.middle(3))
-        assert torch.allclose(y, block.shortcut(x))
+    begins_with_identities(method)
 
 
 def test_a_plan_counts_the_images_that_probes_see():

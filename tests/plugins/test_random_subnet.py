@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from types import SimpleNamespace
 
 import pytest
-import torch
 
-from ofa_bench import Draw, Role
-from ofa_bench.losses import Losses
+from ofa_bench import Role
 
 from .conftest import bundle
+from .shared_laws import learns_from_labels_alone
 
 
 @pytest.fixture(scope="module")
@@ -54,14 +52,7 @@ def assert_equal_parts(counts, total):
 
 
 def test_learns_from_labels_alone(method, deps_space):
-    """-log p of the label, whatever else was seen; no teacher in any phase."""
-    logits = torch.tensor([[0.0, math.log(3.0)], [0.0, 0.0]])
-    batch = SimpleNamespace(labels=torch.tensor([1, 0]))
-    for role in (Role.LARGEST, Role.SMALLEST, Role.SAMPLED):
-        draw = Draw(deps_space.smallest, role)
-        loss = method.distill.distill_loss(None, draw, logits, batch, None, Losses())
-        assert float(loss) == pytest.approx((math.log(4 / 3) + math.log(2)) / 2)
-    assert method.distill.distill_teacher(None, []) is None
+    learns_from_labels_alone(method, deps_space)
 
 
 def test_one_cosine(method, deps_space, lay):

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from itertools import pairwise
-from types import SimpleNamespace
 
 import pytest
-import torch
 
-from ofa_bench import Draw, Role
-from ofa_bench.losses import Losses
+from ofa_bench import Role
 from ofa_bench.space import load_space
 
 from .conftest import bundle
+from .shared_laws import learns_from_labels_alone
 
 
 @pytest.fixture(scope="module")
@@ -43,12 +40,7 @@ def test_every_architecture_is_as_likely(method, lay, drawn):
 
 
 def test_learns_from_labels_alone(method, deps_space):
-    logits = torch.tensor([[0.0, math.log(3.0)], [0.0, 0.0]])
-    batch = SimpleNamespace(labels=torch.tensor([1, 0]))
-    draw = Draw(deps_space.smallest, Role.SAMPLED)
-    loss = method.distill.distill_loss(None, draw, logits, batch, None, Losses())
-    assert float(loss) == pytest.approx((math.log(4 / 3) + math.log(2)) / 2)
-    assert method.distill.distill_teacher(None, []) is None
+    learns_from_labels_alone(method, deps_space)
 
 
 def test_a_straight_fall(method, deps_space, lay):

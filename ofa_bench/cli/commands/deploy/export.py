@@ -7,14 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ofa_bench.cli import console
-from ofa_bench.cli.options import (
-    RUN_OPTIONS,
-    json_option,
-    listed,
-    results_option,
-    space_option,
-    trust_option,
-)
+from ofa_bench.cli.options import finished_run_options, listed
 from ofa_bench.formatting import count, percent
 
 if TYPE_CHECKING:
@@ -38,15 +31,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="Formats, between commas; `ofa-bench list exporters`.",
 )
-@RUN_OPTIONS["data_dir"]
-@RUN_OPTIONS["workers"]
-@RUN_OPTIONS["device"]
-@RUN_OPTIONS["recipe"]
-@space_option
-@RUN_OPTIONS["plugins"]
-@trust_option
-@results_option
-@json_option
+@finished_run_options
 def command(
     run: str,
     subnet: str | None,

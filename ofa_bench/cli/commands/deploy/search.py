@@ -6,14 +6,7 @@ from typing import Any
 
 import click
 
-from ofa_bench.cli.options import (
-    RUN_OPTIONS,
-    Name,
-    json_option,
-    results_option,
-    space_option,
-    trust_option,
-)
+from ofa_bench.cli.options import Name, finished_run_options
 
 
 @click.command()
@@ -39,15 +32,7 @@ from ofa_bench.cli.options import (
     show_default=True,
     help="What proposes them; see `ofa-bench list searchers`.",
 )
-@RUN_OPTIONS["data_dir"]
-@RUN_OPTIONS["workers"]
-@RUN_OPTIONS["device"]
-@RUN_OPTIONS["recipe"]
-@space_option
-@RUN_OPTIONS["plugins"]
-@trust_option
-@results_option
-@json_option
+@finished_run_options
 def command(run: str, as_json: bool, **values: Any) -> None:
     """Find the most accurate subnet of a finished run under a budget.
 

@@ -7,13 +7,7 @@ from typing import Any
 import click
 
 from ofa_bench.cli import console
-from ofa_bench.cli.options import (
-    RUN_OPTIONS,
-    json_option,
-    results_option,
-    space_option,
-    trust_option,
-)
+from ofa_bench.cli.options import finished_run_options
 
 
 @click.command()
@@ -26,15 +20,7 @@ from ofa_bench.cli.options import (
     metavar="SUBNET",
     help="largest, smallest, k7e4d3, a name that show prints, or JSON; repeatable.",
 )
-@RUN_OPTIONS["data_dir"]
-@RUN_OPTIONS["workers"]
-@RUN_OPTIONS["device"]
-@RUN_OPTIONS["recipe"]
-@space_option
-@RUN_OPTIONS["plugins"]
-@trust_option
-@results_option
-@json_option
+@finished_run_options
 def command(
     run: str, subnets: tuple[str, ...], results: str | None, as_json: bool, **values: Any
 ) -> None:
