@@ -12,6 +12,7 @@ from click.core import ParameterSource
 
 from ofa_bench.cli.options import RUN_OPTIONS, Kind, listed
 from ofa_bench.errors import RecipeError, suggest
+from ofa_bench.recipe.asked import leaves
 from ofa_bench.sanitize import plain_text
 from ofa_bench.spec_files import load_toml
 from ofa_bench.strict import shown
@@ -137,7 +138,7 @@ def _settings(
             hint = suggest(key, named, "the keys are")
             raise RecipeError("a comparison has no such key", file=file, key=key, hint=hint)
         if param.name == "set" and isinstance(value, dict):
-            value = [f"{path}={json.dumps(leaf)}" for path, leaf in _leaves(value)]
+            value = [f"{path}={json.dumps(leaf)}" for path, leaf in leaves(value)]
         else:
             _check_kind(param, value, file, key)
         value = _as_typed(value)
@@ -168,14 +169,6 @@ def _as_typed(value: Any) -> Any:
     if isinstance(value, list):
         return [_as_typed(item) for item in value]
     return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
-
-
-def _leaves(tree: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in tree.items():
-        if isinstance(value, dict):
-            yield from _leaves(value, f"{path}{name}.")
-        else:
-            yield f"{path}{name}", value
 
 
 def _row(ctx: click.Context, row: Mapping[str, Any], file: str) -> Iterator[tuple[str, Any]]:

@@ -16,7 +16,7 @@ from safetensors.torch import save
 from ofa_bench.atomic_io import make_folder, sha256_file, write_whole
 from ofa_bench.deploy.one_net import name_of, table_text, weights_of
 from ofa_bench.errors import UsageError
-from ofa_bench.evaluation.score import top1
+from ofa_bench.evaluation.score import score
 from ofa_bench.planning.assemble import assemble
 from ofa_bench.recipe import Request, Science
 from ofa_bench.recipe.asked import request
@@ -85,8 +85,7 @@ def _start(parent: FinishedRun, subnet: Subnet, watch: Progress) -> SubnetFiles:
     files = SubnetFiles(folder / f"{name}.toml", folder / f"{name}-{digest}.safetensors")
     make_folder(parent.results, folder)
     text = table_text(parent.space, subnet)
-    if not files.table.is_file() or files.table.read_text(encoding="utf-8") != text:
-        write_whole(files.table, text)
+    write_whole(files.table, text, root=parent.results)
     if ancestor_of(str(files.weights)) is None:
         watch.note(f"scoring {subnet} without retraining")
         with parent.open() as opened:
@@ -100,17 +99,14 @@ def _ancestor(parent: FinishedRun, subnet: Subnet, opened: Opened) -> Ancestor:
     record = parent.record
     cost = record.cost if record is not None and record.adoption is None else None
     chunk = opened.assembly.science.evaluate.chunk
-
-    def accuracy(split: Any) -> float:
-        return top1(opened.net, [subnet], opened.source, split, opened.devices, chunk=chunk)[0]
-
+    (scored,) = score(opened.net, [subnet], opened.source, chunk=chunk, devices=opened.devices)
     return Ancestor(
         run=parent.folder.name,
         record_sha256=record.sha256 if record is not None else None,
         subnet=subnet.to_json(),
         name=str(subnet),
-        top1_select=accuracy("select"),
-        top1_test=accuracy("test"),
+        top1_select=scored.top1("select"),
+        top1_test=scored.top1("test"),
         train_macs=cost.train_macs if cost else None,
         device_seconds=cost.device_seconds if cost else None,
         usd=cost.usd if cost else None,

@@ -6,6 +6,8 @@ Everything goes through huggingface_hub, which keeps tokens and the cache, and r
 
 from __future__ import annotations
 
+import errno
+import json
 import re
 import stat
 from collections.abc import Callable, Iterator
@@ -14,14 +16,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ofa_bench.atomic_io import sha256_file
 from ofa_bench.deploy.export.libraries import require_library
-from ofa_bench.deploy.model_folder.schema import FOLDED, MODEL, UNFOLDED, read_model
+from ofa_bench.deploy.model_folder.schema import (
+    CARD,
+    FOLDED,
+    MODEL,
+    PARITY,
+    UNFOLDED,
+    read_model,
+)
 from ofa_bench.errors import BenchError, UsageError
 from ofa_bench.limits import advice, limit
+from ofa_bench.records.store import read_bytes
 from ofa_bench.sanitize import plain_text
 
 PREFIX = "hf:"
-CARD = "README.md"
 NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
 HERE = "name it hf:USER/NAME"
 LOG_IN = "log in with: hf auth login"
@@ -82,6 +92,7 @@ def publish(
                 commit_message="Export of ofa-bench",
             )
     except _unreachable() as error:
+        _refuse_local(error)
         raise BenchError(
             f"{hub.endpoint} cannot be reached, or the connection broke: nothing is published in "
             "part, since files become visible in one commit",
@@ -97,6 +108,7 @@ def _files(folder: Path) -> Iterator[tuple[str, int]]:
     read_model(folder)
     if not (folder / CARD).is_file():
         raise UsageError(f"{plain_text(folder)} has no {CARD}", "export the subnet anew")
+    written = _written(folder)
     for path in sorted(folder.iterdir()):
         about = path.lstat()
         if not stat.S_ISREG(about.st_mode):
@@ -106,7 +118,25 @@ def _files(folder: Path) -> Iterator[tuple[str, int]]:
             )
         if path.name.startswith("."):
             raise UsageError(f"{plain_text(path)} is a hidden file", "remove it: it would be sent")
+        beside = path.name in (MODEL, PARITY, CARD)
+        if not beside and written.get(path.name) != sha256_file(path):
+            raise UsageError(
+                f"{plain_text(path)} is no file that export wrote, or was changed since",
+                "remove it, or export anew: only files that export wrote are sent",
+            )
         yield path.name, about.st_size
+
+
+def _written(folder: Path) -> dict[str, str]:
+    """The hash of each file of a format, by name, as parity.json has them."""
+    try:
+        proof = json.loads(read_bytes(folder / PARITY, "model-file-bytes"))
+        files = [about["files"] for about in proof["formats"].values()]
+        return {str(name): str(digest) for part in files for name, digest in part.items()}
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise UsageError(
+            f"{plain_text(folder / PARITY)} is not what export writes", "export the subnet anew"
+        ) from error
 
 
 def fetched(name: str | Path, revision: str | None = None) -> Path:
@@ -130,7 +160,8 @@ def fetched(name: str | Path, revision: str | None = None) -> Path:
             path = snapshot_download(repository, revision=commit, allow_patterns=wanted)
             _remember(repository, revision or "main", commit)
             return Path(path)
-    except _unreachable():
+    except _unreachable() as error:
+        _refuse_local(error)
         return _cached(repository, revision, wanted)
 
 
@@ -183,6 +214,15 @@ def _unreachable() -> tuple[type[Exception], ...]:
 
     clients = [base for base in HfHubHTTPError.__bases__ if issubclass(base, Exception)]
     return (OSError, *clients)
+
+
+def _refuse_local(error: Exception) -> None:
+    """BenchError where it is this machine's disk that refuses, and not the hub."""
+    if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
+        raise BenchError(
+            f"a file cannot be read or written: {getattr(error, 'strerror', error)}",
+            "free some space, or set HF_HOME to a folder that you may write",
+        ) from error
 
 
 @contextmanager

@@ -86,13 +86,17 @@ def answered(asked: SearchRequest, watch: Progress) -> SearchRecord:
 
 
 def _earlier(asked: SearchRequest, question: str) -> SearchRecord | None:
-    """The intact record of the same search, if there is one."""
+    """The intact record of the same search, if there is one; not one under a latency whose nets
+    were not measured whole, which this machine may be able to do."""
     path = search_path(asked.run.results, asked.run.folder.name, question)
     if not path.exists():
         return None
     try:
         record = read_search(path)
     except UsageError:
+        return None
+    timed = record.budget.kind == "latency" and record.budget.value is not None
+    if timed and all(net.measured is None for net in record.top):
         return None
     return record if record.question == question else None
 

@@ -111,7 +111,7 @@ def _flag(name: str, value: Any) -> bool:
 
 def _several(name: str, value: Any) -> tuple[str, ...]:
     if isinstance(value, Mapping):
-        return tuple(f"{key}={_leaf(key, leaf)}" for key, leaf in _leaves(value))
+        return tuple(f"{key}={_leaf(key, leaf)}" for key, leaf in leaves(value))
     if isinstance(value, str | os.PathLike):
         value = (value,)
     if not isinstance(value, Iterable):
@@ -122,11 +122,11 @@ def _several(name: str, value: Any) -> tuple[str, ...]:
     return tuple(str(item) for item in items)
 
 
-def _leaves(table: Mapping[Any, Any], depth: int = 1) -> Iterator[tuple[Any, Any]]:
+def leaves(table: Mapping[Any, Any], depth: int = 1) -> Iterator[tuple[Any, Any]]:
     """Dotted keys and values: `{"optim": {"lr": 1}}` is `{"optim.lr": 1}`."""
     for key, value in table.items():
         if isinstance(value, Mapping) and value and depth < DEEPEST:
-            yield from ((f"{key}.{inner}", leaf) for inner, leaf in _leaves(value, depth + 1))
+            yield from ((f"{key}.{inner}", leaf) for inner, leaf in leaves(value, depth + 1))
         else:
             yield key, value
 

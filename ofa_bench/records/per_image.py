@@ -1,14 +1,26 @@
-"""Per-image correctness as bits: a candidate a row, a test image a bit."""
+"""Per-image correctness: as bits, a candidate a row, a test image a bit; and as an interval."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from math import sqrt
 from typing import TYPE_CHECKING, Any
 
 from ofa_bench.records.schema import Layout
 
 if TYPE_CHECKING:
     import numpy
+
+
+Z = 1.959963984540054  # of a 95 % interval
+
+
+def wilson(hits: int, images: int) -> tuple[float, float]:
+    """The 95 % interval of an accuracy, in percent (Wilson, JASA 22:158, 1927)."""
+    share, weight = hits / images, Z * Z / images
+    middle = (share + weight / 2) / (1 + weight)
+    half = Z * sqrt(share * (1 - share) / images + weight / (4 * images)) / (1 + weight)
+    return 100.0 * max(middle - half, 0.0), 100.0 * min(middle + half, 1.0)
 
 
 def pack(correct: Iterable[Iterable[bool]]) -> tuple[bytes, Layout]:

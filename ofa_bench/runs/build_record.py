@@ -20,7 +20,6 @@ from ofa_bench.training.cost_ledger import PhaseLedger
 from ofa_bench.training.precision import describe
 from ofa_bench.training.state import State
 from ofa_bench.training.weights import weights_hash
-from ofa_bench.weight_files.ancestry import ancestor_of
 
 if TYPE_CHECKING:
     from ofa_bench.runs.runner import RunContext
@@ -58,7 +57,7 @@ def record_of(
         "rates": _rates(prepared),
         "error": f"{error.message}" if error else None,
         "weights_sha256": weights_hash(state.net),
-        "ancestor": ancestor_of(assembly.recipe.execution.init),
+        "ancestor": prepared.ancestor,
         **(more or {}),
     }
     if judgement is not None:

@@ -19,7 +19,7 @@ from ofa_bench.records.store import Store
 from ofa_bench.runs.requests import catalogue_for, resume_line
 from ofa_bench.runs.single import Resumption, resumption
 from ofa_bench.sanitize import command_line, plain_text
-from ofa_bench.search.budget import named
+from ofa_bench.search.budget import named, spelled_amount
 from ofa_bench.space import Space, Subnet
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ class FinishedRun:
         weights = sha256_file(self.folder / "weights.safetensors")
         record = newest_search(self.results, run, budget.kind, value, weights)
         if record is None:
-            words: list[object] = [f"--{budget.kind}", f"{value:.17g}"]
+            words: list[object] = [f"--{budget.kind}", spelled_amount(value)]
             words += ["--table", "FILE"] if budget.kind == "latency" else []
             raise UsageError(
                 f"no search of {run} for {budget} is in {plain_text(self.results / 'searches')}",

@@ -71,7 +71,7 @@ def check_descriptors(workers: int) -> BenchError | None:
         return None
     return BenchError(
         f"{workers} workers need about {needed} open files, and this process may open {hard}",
-        "raise the limit with `ulimit -n 4096` in this shell, or use fewer --workers",
+        "use fewer --workers, or have the hard limit raised (`ulimit -Hn` shows it; `ulimit -n N`)",
     )
 
 

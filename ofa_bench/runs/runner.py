@@ -22,6 +22,7 @@ from ofa_bench.planning.shared_prefix import SHARED, Beginning, Shared
 from ofa_bench.recipe import Request
 from ofa_bench.recipe.fingerprint import decoder_id
 from ofa_bench.records.extra_metrics import beside, gathered
+from ofa_bench.records.parts import Ancestor
 from ofa_bench.records.schema import Record
 from ofa_bench.records.store import Store
 from ofa_bench.runs.build_record import record_of
@@ -38,6 +39,7 @@ from ofa_bench.training.precision import set_threads
 from ofa_bench.training.state import State
 from ofa_bench.training.training_curve import TrainingCurve
 from ofa_bench.training.weights import epsilon_note, load_weights, save_weights, start_from
+from ofa_bench.weight_files.ancestry import ancestor_of
 
 ENDED = ("ok", "diverged", "imported")
 
@@ -54,6 +56,7 @@ class RunContext:
     folder: Path
     store: Store
     shared: Shared | None = None
+    ancestor: Ancestor | None = None
 
     @property
     def finished(self) -> Record | None:
@@ -101,7 +104,8 @@ def prepare(
         shared = Shared(results / "runs" / SHARED, Beginning(assembly), salt, leave)
     devices.agree(alike(assembly, source, identity, files))
     store = Store(results)
-    return RunContext(request, assembly, devices, source, identity, folder, store, shared)
+    ancestor = ancestor_of(assembly.recipe.execution.init)
+    return RunContext(request, assembly, devices, source, identity, folder, store, shared, ancestor)
 
 
 def source_of(assembly: Assembly, devices: Devices) -> BatchSource:

@@ -131,6 +131,8 @@ def run_request(
 ) -> Record:
     """Train, evaluate and store one run, watched by `progress`; `resumed`, where it goes on with a
     certain one and must be that one. `leave`: see `runs.runner.prepare`. Raises BenchError."""
+    if resumed is not None:
+        _refuse_adopted(resumed)
     assembly = assemble(asked, catalogue_for(asked))  # refuse before torch is even imported
     from ofa_bench.evaluation.exact_math import shielded
     from ofa_bench.runs.runner import execute, prepare
@@ -147,7 +149,6 @@ def run_request(
         catalogue = catalogue_for(asked)
         prepared = prepare(asked, catalogue, devices, leave)
         if resumed is not None:
-            _refuse_adopted(resumed)
             resumed.check(prepared)
         done = prepared.finished
         if done is not None and asked.fresh:

@@ -116,3 +116,8 @@ def _number(value: Any, kind: str) -> Fraction | None:
 
 def _noun(kind: str) -> str:
     return {"macs": "MACs", "params": "parameters", "latency": "milliseconds"}[kind]
+
+
+def spelled_amount(value: float) -> str:
+    """A number as `amount` reads it back to the bit: 3000000, 0.1."""
+    return repr(float(value)).removesuffix(".0")

@@ -146,8 +146,8 @@ class BestSubnets:
 
     `most` leaves out what costs more, which makes the sets smaller. Resolutions are the listed.
     Exact wherever the sets stay under MOST_PAIRS pairs, which is so unless a score is all but
-    proportional to the cost in a space of 10^15 nets or more (the subset-sum problem). Then the
-    scores of blocks are rounded to multiples of `grain` of their steps, the least power of COARSER
+    proportional to the cost in a space of 10^10 nets or more (the subset-sum problem). Then scores
+    of blocks are rounded to multiples of `grain` of their steps, the least power of COARSER
     that makes the sets fit: an answer is below the optimum by at most `grain` steps for each active
     block. `grain` is 1 where all is exact; costs are never rounded.
     """

@@ -6,7 +6,6 @@ import random
 from collections.abc import Collection, Mapping
 from itertools import islice
 
-from ofa_bench.search.affordable import AffordableSubnets
 from ofa_bench.search.costs import AdditiveCost
 from ofa_bench.search.dynamic import BestSubnets
 from ofa_bench.search.predictor import LEAST_NETS, PredictorQuality
@@ -124,14 +123,13 @@ def _filled(
     return nets
 
 
-def largest_inside(problem: Problem, inside: AffordableSubnets | None = None) -> Subnet:
+def largest_inside(problem: Problem) -> Subnet:
     """The net that MACs alone would choose: the one with the most MACs under the budget.
 
     Exact, but for a MACs budget in spaces of over 10^8 nets: there it is the largest of 200 random
     nets in the budget's last ten-thousandth, or of the nets that cost less if there are none.
     """
-    space, cost = problem.space, problem.cost
-    inside = inside or problem.inside
+    space, cost, inside = problem.space, problem.cost, problem.inside
     if inside.few is not None:
         return max(inside.few, key=lambda net: problem.macs.of(space, net))
     if cost.kind == "macs" and space.count * len(space.listed) > LISTED_MACS:

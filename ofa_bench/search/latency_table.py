@@ -75,7 +75,7 @@ class LatencyCheck(Part):
     Relative errors: the median and the 90th percentile; `tau` is Kendall's, of predicted and
     measured times. `macs_error` and `macs_tau` are those of MACs alone, with a scale and an offset
     fitted to the same nets as the table's. `repeat_error` and `repeat_tau` are those of one half of
-    the rounds against the other on the same nets: what no table can beat on this machine.
+    the rounds against the other on the same nets; a half is noisier than the whole.
     """
 
     nets: Positive

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     Fit = Callable[[Values, Values, Values], Values]
 
 FOLDS = 10
-LEAST_NETS = 12
+LEAST_NETS, MOST_JUDGED = 12, 2000
 """With fewer nets nothing is said of a prediction."""
 
 

@@ -14,7 +14,7 @@ from math import log1p
 from typing import TYPE_CHECKING, Any
 
 from ofa_bench.search.costs import AdditiveCost, counted
-from ofa_bench.search.predictor import PredictorQuality, held_out, quality
+from ofa_bench.search.predictor import MOST_JUDGED, PredictorQuality, held_out, quality
 from ofa_bench.search.searcher import Problem
 from ofa_bench.space.subnet import Subnet
 
@@ -147,12 +147,13 @@ def surrogate_quality(
 ) -> PredictorQuality:
     """How well the surrogate orders nets that it was not fitted on, beside MACs alone.
 
-    By cross-validation over `scored`, which should hold LEAST_NETS nets or more.
+    By cross-validation over the last MOST_JUDGED nets of `scored`, which should hold LEAST_NETS or
+    more: what the bootstrap needs grows with their square.
     """
     import numpy as np
 
     features = features or BlockFeatures(problem)
-    nets = list(scored)
+    nets = list(scored)[-MOST_JUDGED:]
     truth = np.array([scored[net] for net in nets], np.float64)
 
     def fit(rows: Any, values: Any, others: Any) -> Any:

@@ -5,23 +5,30 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from ofa_bench.limits import limit
 from ofa_bench.recipe.starts import split_set
+from ofa_bench.records.bounds import check_bounds
 from ofa_bench.records.parts import Ancestor
+from ofa_bench.records.schema import canonical
+from ofa_bench.sanitize import storable
 
+LONGEST = 2**16  # bytes of its JSON
 KEY = "ancestor"  # in the header of the safetensors file
 
 
 def ancestor_of(init: str | None) -> Ancestor | None:
-    """The ancestor that a weights file names in its header; None for any other file."""
+    """The ancestor that a weights file names in its header; None for any other file, and for one
+    that names what no record may hold."""
     if init is None:
         return None
     path, _ = split_set(init)
     try:
-        return Ancestor.model_validate_json(_header(path).get(KEY, ""))
-    except (OSError, ValueError, ValidationError, AttributeError, TypeError):
+        values = storable(json.loads(_header(path).get(KEY, "")))
+        check_bounds(values)
+        if len(canonical(values)) > LONGEST:
+            return None
+        return Ancestor.model_validate(values)
+    except (OSError, ValueError, RecursionError, AttributeError, TypeError):
         return None
 
 

@@ -161,6 +161,16 @@ def test_only_exports_are_sent(tmp_path: Path, folder: Path) -> None:
     copy.mkdir()
     for path in folder.iterdir():
         (copy / path.name).write_bytes(path.read_bytes())
+    (copy / "notes.txt").write_text("not for others")
+    with pytest.raises(UsageError, match="no file that export wrote"):
+        api.publish(copy, f"hf:{NAME}", confirm=never)
+    (copy / "notes.txt").unlink()
+    weights = copy / "folded.safetensors"
+    whole = weights.read_bytes()
+    weights.write_bytes(whole + b" ")
+    with pytest.raises(UsageError, match="was changed since"):
+        api.publish(copy, f"hf:{NAME}", confirm=never)
+    weights.write_bytes(whole)
     (copy / "extra").symlink_to("/etc/passwd")
     with pytest.raises(UsageError, match="is a link"):
         api.publish(copy, f"hf:{NAME}", confirm=never)

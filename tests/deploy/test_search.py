@@ -21,18 +21,18 @@ from ofa_bench.deploy.searching import answer as answering
 from ofa_bench.errors import BenchError, PluginError, ResumeError, UsageError
 from ofa_bench.evaluation import score as scoring
 from ofa_bench.hooks.catalogue import Entry, Origin, discover
+from ofa_bench.records.per_image import wilson
 from ofa_bench.records.searches.schema import (
     SearchRecord,
     question_hash,
     sealed_search,
     search_json_schema,
     search_values,
-    wilson,
 )
 from ofa_bench.records.searches.store import read_search, search_text
 from ofa_bench.records.searches.validate import validate_search
 from ofa_bench.runs.finished import finished_run
-from ofa_bench.search.budget import CostBudget, amount, budget, named
+from ofa_bench.search.budget import CostBudget, amount, budget, named, spelled_amount
 from ofa_bench.search.latency_table import LatencyTable, to_toml
 from ofa_bench.space import Space, Subnet, load_space
 from tests.running import ended, started, until, words
@@ -286,6 +286,12 @@ def test_budgets_are_read(text: Any, kind: str, value: float) -> None:
         assert budget(**{kind: text}) == CostBudget(kind, value)
 
 
+@pytest.mark.parametrize("value", [0.1, 1.1, 3e6, 1 / 3, 2.0, 1e16])
+def test_an_amount_is_read_back_as_it_is_spelled(value: float) -> None:
+    assert amount(f"{spelled_amount(value)}ms", "latency") == value
+    assert len(spelled_amount(0.1)) == 3
+
+
 def test_names_of_budgets() -> None:
     assert named("3M") == CostBudget("macs", 3_000_000)
     assert named("2ms") == CostBudget("latency", 2.0)
@@ -354,6 +360,33 @@ def test_tampering_is_found(field: str, edit: Edit, whole: SearchRecord, tmp_pat
     values = json.loads(search_text(whole))
     edit(values)
     path = tmp_path / "searches" / whole.run / f"{whole.question[:16]}.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(search_text(sealed_search({k: v for k, v in values.items() if k != "schema"})))
+    assert field in {finding.field for finding in validate_search(path)}
+
+
+FRONTS: list[tuple[str, Edit]] = [
+    ("front.2", lambda values: values["front"][2].update(budget=9e6)),
+    ("front.1.macs_alone", lambda values: values["front"][1].update(macs_alone=99.0)),
+    ("front.1.random", lambda values: values["front"][1].update(random=99.0)),
+    ("best", lambda values: values.update(best=dict(values["front"][0]))),
+]
+
+
+@pytest.fixture(scope="module")
+def front(trained: Path) -> SearchRecord:
+    return api.search("deps", front=True, results=trained)
+
+
+@pytest.mark.parametrize(("field", "edit"), FRONTS, ids=[name for name, _ in FRONTS])
+def test_tampering_with_a_front_is_found(
+    field: str, edit: Edit, front: SearchRecord, tmp_path: Path
+) -> None:
+    values = json.loads(search_text(front))
+    edit(values)
+    for point in ("budget", "random", "macs_alone"):
+        values["best"].pop(point, None)
+    path = tmp_path / "searches" / front.run / f"{front.question[:16]}.json"
     path.parent.mkdir(parents=True)
     path.write_text(search_text(sealed_search({k: v for k, v in values.items() if k != "schema"})))
     assert field in {finding.field for finding in validate_search(path)}

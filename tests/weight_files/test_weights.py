@@ -362,3 +362,33 @@ def test_other_classes_are_refused_with_a_way_out(net: MBConvNet, tmp_path: Path
 def test_a_fresh_head_is_another_beginning(tmp_path: Path, net: MBConvNet) -> None:
     torch.save(own_state(net), tmp_path / "net.pth")
     assert start_from(tmp_path / "net.pth") != start_from(tmp_path / "net.pth", "fresh")
+
+
+ANCESTOR = {"run": "r", "record_sha256": None, "subnet": {}, "name": "n", "top1_select": 1.0,
+            "top1_test": 1.0, "train_macs": 1, "device_seconds": 1.0, "usd": None}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "subnet",
+    ['{"kernel": [NaN]}', '{"kernel": [1e999]}', "[" * 40 + "]" * 40, json.dumps({"k": "x" * 10**5})],
+    ids=["nan", "infinite", "deep", "long"],
+)
+def test_an_ancestor_that_no_record_may_hold_is_none(subnet: str, tmp_path: Path) -> None:
+    """It is read before training; a record with it could not be stored at the end."""
+    from ofa_bench.weight_files.ancestry import KEY, ancestor_of
+
+    path = tmp_path / "w.safetensors"
+    whole = json.dumps(ANCESTOR)
+    save_file({"x": torch.zeros(1)}, path, {KEY: whole})
+    assert ancestor_of(str(path)) is not None
+    save_file({"x": torch.zeros(1)}, path, {KEY: whole.replace("{}", subnet)})
+    assert ancestor_of(str(path)) is None
+
+
+def test_an_ancestors_name_is_printable(tmp_path: Path) -> None:
+    from ofa_bench.weight_files.ancestry import KEY, ancestor_of
+
+    path = tmp_path / "w.safetensors"
+    save_file({"x": torch.zeros(1)}, path, {KEY: json.dumps(ANCESTOR | {"name": "a\x1b[2J"})})
+    ancestor = ancestor_of(str(path))
+    assert ancestor is not None and ancestor.name.isprintable()

@@ -24,7 +24,9 @@ def chosen(cost: str, tables: Sequence[str], *, alone: bool = True) -> CostAxis:
     if not tables:
         raise UsageError("--cost latency needs a table of measured blocks: --table FILE", AGAIN)
     if not alone:
-        raise UsageError("--check, --claims, --curve and --reach are over MACs", "omit --cost")
+        raise UsageError(
+            "--check, --claims, --curve, --reach and --buckets are over MACs", "omit --cost"
+        )
     measured = [load_latency_table(file) for file in tables]
     for file, table in zip(tables, measured, strict=True):
         poor = table.poor()

@@ -9,6 +9,7 @@ from ofa_bench.cli import console
 from ofa_bench.formatting import DASH, count, percent
 from ofa_bench.records.searches.schema import SearchedNet, SearchRecord, search_values
 from ofa_bench.sanitize import command_line
+from ofa_bench.search.budget import spelled_amount
 
 HIDDEN = ("scored", "trials")  # of the JSON answer: the record's file has them
 
@@ -44,6 +45,9 @@ def _facts(record: SearchRecord) -> Iterator[tuple[str, str]]:
     else:
         yield "best", f"{best.name}, inside {_amount(budget.value, record)} of {record.space}"
         yield "costs", _costs(best)
+        if best.measured is not None and best.measured > (budget.value or best.measured):
+            many, most = len(record.top), _amount(budget.value, record)
+            yield "mind", f"measured whole, none of the {many} best is within {most}: ask for less"
         yield "top-1 on test", _accuracy(best.top1_test, best.test_low, best.test_high)
         yield "top-1 on select", _accuracy(best.top1_select, best.select_low, best.select_high)
     yield "looked at", _looked_at(record)
@@ -61,7 +65,8 @@ def _facts(record: SearchRecord) -> Iterator[tuple[str, str]]:
         yield (
             "predictor",
             f"tau {quality.tau:.2f} ({quality.low:.2f} to {quality.high:.2f}) on {quality.nets} "
-            f"unseen subnets; MACs alone {quality.tau_macs_alone:.2f}, ceiling {ceiling}",
+            f"unseen subnets; MACs alone {quality.tau_macs_alone:.2f}; "
+            f"select against test on the record's {ceiling}",
         )
         if quality.tau <= quality.tau_macs_alone:
             yield "mind", "the predictor ranks no better than MACs alone: score more subnets"
@@ -162,7 +167,7 @@ def nickname(record: SearchRecord) -> str:
     """The name by which a search's answer can be called: `best@3M`."""
     value, kind = record.budget.value or 0.0, record.budget.kind
     if kind == "latency":
-        return f"best@{value:.17g}ms"
+        return f"best@{spelled_amount(value)}ms"
     for factor, letter in ((10**9, "G"), (10**6, "M"), (10**3, "k")):
         if value % factor == 0:
             return f"best@{value // factor:.0f}{letter}{'params' if kind == 'params' else ''}"

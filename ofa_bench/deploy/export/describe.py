@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ofa_bench import __version__
 from ofa_bench.deploy.model_folder.schema import MeasuredAccuracy, ModelFile, TrainedRun
 from ofa_bench.errors import UsageError
-from ofa_bench.records.per_image import unpack
+from ofa_bench.records.per_image import unpack, wilson
 from ofa_bench.records.store import Store, read_bits
 from ofa_bench.sanitize import printable
 
@@ -64,16 +64,9 @@ def described(
 
 def measured(answers: Predictions) -> MeasuredAccuracy:
     """Accuracy with the 95 % interval of Wilson (1927)."""
-    from scipy.stats import binomtest
-
     right, images = int(answers.hits.sum()), len(answers.hits)
-    interval = binomtest(right, images).proportion_ci(0.95, method="wilson")
-    return MeasuredAccuracy(
-        top1=100.0 * right / images,
-        images=images,
-        low=100.0 * max(0.0, float(interval.low)),
-        high=100.0 * min(1.0, float(interval.high)),
-    )
+    low, high = wilson(right, images)
+    return MeasuredAccuracy(top1=100.0 * right / images, images=images, low=low, high=high)
 
 
 def versions() -> dict[str, str]:

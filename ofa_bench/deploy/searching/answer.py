@@ -12,13 +12,14 @@ from ofa_bench.deploy.searching.finalists import measured_again
 from ofa_bench.deploy.searching.request import SearchRequest
 from ofa_bench.deploy.searching.scored_nets import ScoredNets
 from ofa_bench.deploy.searching.trials import Trials
+from ofa_bench.records.per_image import wilson
 from ofa_bench.records.searches.schema import (
     SearchRecord,
     order,
     sealed_search,
-    wilson,
 )
 from ofa_bench.sanitize import command_line
+from ofa_bench.search.budget import spelled_amount
 from ofa_bench.space import Subnet
 
 WAYS = ("searcher", "random", "macs_alone")
@@ -154,9 +155,10 @@ class _Answer:
         """The command line that asks the same."""
         asked, budget = self.asked, self.asked.budget
         words: list[object] = ["ofa-bench", "search", asked.run.folder.name]
-        words += (
-            ["--front"] if budget.value is None else [f"--{budget.kind}", f"{budget.value:.17g}"]
-        )
+        if budget.value is None:
+            words.append("--front")
+        else:
+            words += [f"--{budget.kind}", spelled_amount(budget.value)]
         words += ["--table", asked.table] if asked.table is not None else []
         words += ["--top", asked.top, "--evaluations", asked.evaluations]
         return command_line(*words, "--searcher", asked.entry.name)

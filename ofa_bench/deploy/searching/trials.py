@@ -12,7 +12,6 @@ from ofa_bench.deploy.searching.scored_nets import ScoredNets
 from ofa_bench.errors import PluginError
 from ofa_bench.hooks.catalogue import Entry
 from ofa_bench.sanitize import plain_text
-from ofa_bench.search.affordable import AffordableSubnets
 from ofa_bench.search.exact import largest_inside
 from ofa_bench.search.predictor import PredictorQuality
 from ofa_bench.search.searcher import Problem, Searcher
@@ -52,7 +51,7 @@ def trials(asked: SearchRequest, scores: ScoredNets) -> Trials:
     chosen = proposals(asked.entry, searcher, problems, asked.evaluations, asked.seed, scores)
     baseline = asked.run.catalogue.get("searcher", BASELINE)
     drawn = proposals(baseline, baseline.load()(), problems, len(chosen), asked.seed, scores)
-    alone = [most_macs(problem) for problem in problems]
+    alone = [largest_inside(problem) for problem in problems]
     scores.select(alone)
     quality = getattr(searcher, "quality", None)
     return Trials(chosen, drawn, tuple(dict.fromkeys(alone)), quality)
@@ -63,11 +62,6 @@ def every_net(space: Space) -> Iterator[Subnet]:
     for resolution in space.listed:
         for net in space:
             yield net.at(resolution)
-
-
-def most_macs(problem: Problem) -> Subnet:
-    """The subnet of most MACs inside the budget, as near as can be had: what MACs alone choose."""
-    return largest_inside(problem, AffordableSubnets(problem.space, problem.cost, problem.budget))
 
 
 def proposals(

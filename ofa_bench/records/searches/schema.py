@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from math import sqrt
 from typing import Any, Literal
 
 from pydantic import Field
@@ -21,7 +20,6 @@ QUESTION = (
     *("run", "weights", "data", "searched", "classes", "budget"),
     *("searcher", "seed", "wanted", "evaluations"),
 )
-Z = 1.959963984540054  # of a 95 % interval
 
 
 class SplitSizes(Part):
@@ -92,7 +90,7 @@ class SearchBaselines(Part):
 
 class PredictorRecord(Part):
     """Kendall's tau of the surrogate on nets that it was not fitted to, with a 95 % interval; of
-    MACs alone on the same nets; and of select against test accuracy, which no predictor passes."""
+    MACs alone on the same nets; of select against test accuracy on the nets of the run's record."""
 
     tau: float = Field(ge=-1, le=1)
     low: float = Field(ge=-1, le=1)
@@ -183,14 +181,6 @@ def question_hash(fields: Mapping[str, Any]) -> str:
     Its answer is filed under the first 16 digits.
     """
     return hashlib.sha256(canonical({name: fields[name] for name in QUESTION})).hexdigest()
-
-
-def wilson(hits: int, images: int) -> tuple[float, float]:
-    """The 95 % interval of an accuracy, in percent (Wilson, JASA 22:158, 1927)."""
-    share, weight = hits / images, Z * Z / images
-    middle = (share + weight / 2) / (1 + weight)
-    half = Z * sqrt(share * (1 - share) / images + weight / (4 * images)) / (1 + weight)
-    return 100.0 * max(middle - half, 0.0), 100.0 * min(middle + half, 1.0)
 
 
 def order(hits: int, macs: int, subnet: Mapping[str, Any]) -> tuple[int, int, str]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ofa_bench.errors import UsageError
+from ofa_bench.records.per_image import wilson
 from ofa_bench.records.searches.schema import (
     SearchedNet,
     SearchRecord,
@@ -15,7 +16,6 @@ from ofa_bench.records.searches.schema import (
     question_hash,
     search_hash,
     search_values,
-    wilson,
 )
 from ofa_bench.records.searches.store import DIGITS, FOLDER, parse_search, search_text
 from ofa_bench.records.spaces import Loader
@@ -32,7 +32,7 @@ WAYS = ("searcher", "random", "macs_alone")
 def is_search(path: Path) -> bool:
     """Whether a file is a search's record: by its folder, which no other record lies in."""
     parts = path.absolute().parts
-    return len(parts) > 3 and parts[-3] == FOLDER
+    return len(parts) > 3 and parts[-3] == FOLDER and parts[-4] != "records"  # a set of that name
 
 
 def validate_search(path: Path, load: Loader = load_space) -> list[Finding]:
@@ -207,10 +207,27 @@ def _net(
 
 
 def _front(record: SearchRecord, ranked: Sequence[_Ranked]) -> Iterator[Finding]:
+    ordered = sorted(ranked, key=lambda net: net.key)
+    drawn, alone = set(record.trials.random), set(record.trials.macs_alone)
+    winners = []
     for index, point in enumerate(record.front):
-        inside = sorted(_inside(ranked, record.budget.kind, point.budget), key=lambda net: net.key)
+        inside = _inside(ordered, record.budget.kind, point.budget)
         if not inside or inside[0].values != point.subnet:
             yield Finding(f"front.{index}", "is not the best scored net inside its budget")
+            continue
+        winners.append(inside[0])
+        largest = max((n for n in inside if n.index in alone), key=lambda n: n.macs, default=None)
+        others = {
+            "random": next((net for net in inside if net.index in drawn), None),
+            "macs_alone": largest,
+        }
+        for name, net in others.items():
+            value = None if net is None else 100 * net.hits / record.images.select
+            stated = getattr(point, name)
+            if (stated is None) != (value is None) or (value is not None and far(stated, value)):
+                yield Finding(f"front.{index}.{name}", f"is {stated}, should be {value}")
+    if winners and record.best.subnet != min(winners, key=lambda net: net.key).values:
+        yield Finding("best", "is not the best net of the front")
 
 
 def _inside(ranked: Sequence[_Ranked], kind: str, budget: float) -> list[_Ranked]:

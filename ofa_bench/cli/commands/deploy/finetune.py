@@ -59,6 +59,8 @@ def command(run: str, subnet: str, epochs: float, as_json: bool, **values: Any) 
 
 def _side_by_side(done: Finetuned) -> None:
     """The subnet without retraining and fine-tuned, on both splits, with the images' number."""
+    from ofa_bench.records.per_image import wilson
+
     before, after, splits = done.before, done.record.scores[0], done.record.task.splits
     rows = []
     for name, score in (("without retraining", before), ("fine-tuned", after)):
@@ -67,7 +69,8 @@ def _side_by_side(done: Finetuned) -> None:
             (score.top1_select, splits.select.count),
             (score.top1_test, splits.test.count),
         ):
-            row += [percent(top1), interval(*_wilson(top1, images), images)]
+            hits = round(top1 * images / 100)
+            row += [percent(top1), interval(*wilson(hits, images), images)]
         rows.append(row)
     columns = (
         f"{before.name} of {before.run}",
@@ -77,11 +80,3 @@ def _side_by_side(done: Finetuned) -> None:
         f"95 %, n = {splits.test.count:,}",
     )
     console.table(columns, rows)
-
-
-def _wilson(top1: float, images: int) -> tuple[float, float]:
-    """The 95 % interval of an accuracy in percent on so many images (Wilson 1927)."""
-    from scipy.stats import binomtest
-
-    bounds = binomtest(round(top1 * images / 100), images).proportion_ci(0.95, method="wilson")
-    return 100 * float(bounds.low), 100 * float(bounds.high)

@@ -9,6 +9,7 @@ import click
 
 from ofa_bench.cli import console
 from ofa_bench.cli.options import cost_option, json_option, latency_table_option, results_option
+from ofa_bench.errors import UsageError
 from ofa_bench.formatting import DASH
 from ofa_bench.sanitize import command_line, command_words
 
@@ -68,7 +69,10 @@ def command(
 
     store = Store(api.results_root(results))
     form = "json" if as_json else form
-    axis = cost_axis.chosen(cost, tables, alone=not (check or claims or curve or reach is not None))
+    others = check or claims or curve or reach is not None
+    if buckets and others:
+        raise UsageError("--buckets is a board's own", "omit --check, --claims, --curve, --reach")
+    axis = cost_axis.chosen(cost, tables, alone=not (others or buckets))
     if check:
         ctx.exit(_check(store, form))
     if claims:
