@@ -78,6 +78,8 @@ WORDS = [
     ("runs --filter x", 2, ["'x'", "key=value"]),
     ("evaluate nothing --subnet largest", 2, ["'nothing'"]),
     ("board nothing", 2, ["'nothing'"]),
+    ("board --buckets --check", 2, ["--buckets", "--check"]),
+    ("board --buckets --cost latency --table t.toml", 2, ["--buckets", "over MACs"]),
     ("board --claims nothing", 2, ["'nothing'", "deps"]),
     ("reproduce nothing", 2, ["'nothing'"]),
     ("report -o x.html", 2, ["no records", "ofa-bench run"]),

@@ -370,7 +370,7 @@ ANCESTOR = {"run": "r", "record_sha256": None, "subnet": {}, "name": "n", "top1_
 
 @pytest.mark.parametrize(
     "subnet",
-    ['{"kernel": [NaN]}', '{"kernel": [1e999]}', "[" * 40 + "]" * 40, json.dumps({"k": "x" * 10**5})],
+    ['{"k": [NaN]}', '{"k": [1e999]}', "[" * 40 + "]" * 40, json.dumps({"k": "x" * 10**5})],
     ids=["nan", "infinite", "deep", "long"],
 )
 def test_an_ancestor_that_no_record_may_hold_is_none(subnet: str, tmp_path: Path) -> None:
