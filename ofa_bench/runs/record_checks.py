@@ -9,7 +9,7 @@ from ofa_bench.hooks.catalogue import NARROWED, trusted
 from ofa_bench.planning.assemble import space_of
 from ofa_bench.records.schema import Record
 from ofa_bench.records.validation.validate import Context
-from ofa_bench.runs.recorded_plan import planned_phases
+from ofa_bench.runs.recorded_plan import plan_of
 from ofa_bench.space import Space, Subnet
 
 
@@ -45,4 +45,4 @@ def record_checks(candidates: bool = True) -> Context:
     Without `candidates`, which take seconds for a large space, their hash is not checked.
     """
     expected = expected_candidates if candidates else None
-    return Context(load=recorded_space, expected=expected, planned=planned_phases)
+    return Context(load=recorded_space, expected=expected, planned=plan_of)

@@ -9,15 +9,17 @@ from ofa_bench.errors import BenchError
 from ofa_bench.hooks.catalogue import OURS, Catalogue, trusted
 from ofa_bench.planning.assemble import Assembly, assemble
 from ofa_bench.planning.cost_model import FORWARD_ONLY, TRAINED_PASS
+from ofa_bench.planning.forecast import Outlook
 from ofa_bench.recipe.fingerprint import CodeSource, source_of
 from ofa_bench.records.schema import PolicyRecord, Record
-from ofa_bench.records.validation.ledger import DEVIATIONS, PlannedPhase
+from ofa_bench.records.validation.ledger import DEVIATIONS, PlannedPhase, RecordPlan
 from ofa_bench.runs.recorded_request import request_for, with_table
 from ofa_bench.space import Space
 
 
-def planned_phases(record: Record) -> list[PlannedPhase] | str:
-    """Every phase's steps, passes and MACs, or why they are unknown; see `reassembled`."""
+def plan_of(record: Record) -> RecordPlan | str:
+    """Every phase's steps, passes and MACs, and the rates; or why they are unknown; see
+    `reassembled`."""
     assembly = reassembled(record)
     if isinstance(assembly, str):
         return assembly
@@ -37,7 +39,11 @@ def planned_phases(record: Record) -> list[PlannedPhase] | str:
         if teacher is not None and len(phase.space.resolutions) == 1:
             spread["teacher"] = 0.0
         phases.append(PlannedPhase(cost.name, cost.steps, passes, macs, spread))
-    return phases
+    try:
+        rates = Outlook(assembly).rates()
+    except BenchError:
+        rates = None  # the LR policy fails, as it may have failed the run
+    return RecordPlan(phases, rates)
 
 
 def _spread(space: Space, role: str, classes: int) -> float:

@@ -12,7 +12,7 @@ import torch
 
 from ofa_bench.cli.main import main
 from ofa_bench.records.store import read
-from ofa_bench.runs.recorded_plan import planned_phases
+from ofa_bench.runs.recorded_plan import plan_of
 from ofa_bench.spec_files import specs_root
 from tests.records.forgery import sealed_text
 
@@ -59,7 +59,7 @@ def test_it_is_made_again_from_the_table_in_the_record(
     there = ["--results", str(tmp_path)]
     assert main(["records", "import", str(bundle), *there]) == 0
     (path,) = tmp_path.rglob("records/*/*/*.json")
-    assert not isinstance(planned_phases(read(path)), str)
+    assert not isinstance(plan_of(read(path)), str)
     capsys.readouterr()
     assert main(["reproduce", str(path), "--json", *there]) == 0
     assert json.loads(capsys.readouterr().out)["verdict"] == "identical"

@@ -9,12 +9,18 @@ from typing import Any
 import pytest
 
 from ofa_bench import api
+from ofa_bench.api import record_checks
 from ofa_bench.hooks.catalogue import Catalogue, Origin, discover
 from ofa_bench.planning.assemble import Assembly
+from ofa_bench.planning.forecast import Outlook
 from ofa_bench.recipe.fingerprint import source_of
 from ofa_bench.records.schema import Record, sealed
-from ofa_bench.runs.recorded_plan import planned_phases
+from ofa_bench.records.store import read, read_bits
+from ofa_bench.records.validation.validate import findings_of
+from ofa_bench.runs.recorded_plan import plan_of
 from tests.records.factory import fields
+
+TOY = Path(__file__).resolve().parents[2] / "results" / "toy"
 
 
 @pytest.fixture(scope="module")
@@ -49,9 +55,26 @@ def ran(plan: Assembly, **method: Any) -> Record:
 
 
 def test_bundled_policies_are_planned_again(plan: Assembly) -> None:
-    phases = planned_phases(ran(plan))
-    assert not isinstance(phases, str), phases
-    assert [phase.steps for phase in phases] == [cost.steps for cost in plan.cost]
+    again = plan_of(ran(plan))
+    assert not isinstance(again, str), again
+    assert [phase.steps for phase in again.phases] == [cost.steps for cost in plan.cost]
+    assert again.rates == Outlook(plan).rates()
+
+
+@pytest.mark.parametrize("name", ["lr", "shares", "steps", "epochs"])
+def test_rates_that_the_recipe_does_not_give_are_a_finding(name: str) -> None:
+    (path,) = TOY.glob("records/*/*/*.json")
+    record = read(path)
+    assert findings_of(record, None, lambda: read_bits(path, record), record_checks()) == []
+    values = record.model_dump(mode="json", by_alias=True)
+    curve = values["rates"][name]
+    curve[-1] = (curve[-1] or 0) + 1
+    forged = sealed({key: value for key, value in values.items() if key != "sha256"})
+    fields = {
+        finding.field
+        for finding in findings_of(forged, None, lambda: read_bits(path, record), record_checks())
+    }
+    assert fields == {f"rates.{name}"}
 
 
 @pytest.mark.parametrize(
@@ -68,7 +91,7 @@ def test_other_code_is_not_asked(
 ) -> None:
     """A plugin named in a record stays where it is, even where it could be imported."""
     lr = ran(plan).method.model_dump(mode="json")["lr"]
-    assert isinstance(planned_phases(ran(plan, lr=lr | change)), str)
+    assert isinstance(plan_of(ran(plan, lr=lr | change)), str)
     assert "evil_policy" not in sys.modules
 
 
@@ -82,5 +105,5 @@ def test_an_installed_policy_of_others_is_not_imported_either(
     monkeypatch.setattr("ofa_bench.runs.recorded_plan.trusted", lambda: catalogue)
     values = ran(plan).model_dump(mode="json", by_alias=True)
     values["science"]["lr"]["name"] = values["method"]["lr"]["name"] = "strange"
-    assert "strange" in str(planned_phases(sealed(values)))
+    assert "strange" in str(plan_of(sealed(values)))
     assert "evil_policy" not in sys.modules

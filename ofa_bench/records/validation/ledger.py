@@ -29,8 +29,17 @@ class PlannedPhase:
     spread: Mapping[str, float]
 
 
-Planned = Callable[[Record], Sequence[PlannedPhase] | str]
-"""The phases that a record's science lays out, or why they cannot be computed here."""
+@dataclass(frozen=True)
+class RecordPlan:
+    """What a record's science lays out: its phases, and its learning rates in the form of the
+    record's field `rates`; None where the LR policy has none to tell."""
+
+    phases: Sequence[PlannedPhase]
+    rates: Mapping[str, Sequence[float | None]] | None
+
+
+Planned = Callable[[Record], RecordPlan | str]
+"""The plan of a record's science, or why it cannot be computed here."""
 
 
 def ledger_findings(record: Record, planned: Planned | None) -> Iterator[Finding]:
@@ -39,11 +48,12 @@ def ledger_findings(record: Record, planned: Planned | None) -> Iterator[Finding
     yield from _budget(record)
     if planned is None or not record.cost.phases:
         return
-    phases = planned(record)
-    if isinstance(phases, str):
-        yield Finding("cost.phases", f"cannot be recomputed here: {phases}", unknown=True)
+    plan = planned(record)
+    if isinstance(plan, str):
+        yield Finding("cost.phases", f"cannot be recomputed here: {plan}", unknown=True)
     else:
-        yield from _planned(record, phases)
+        yield from _planned(record, plan.phases)
+        yield from _rates(record, plan.rates)
 
 
 def steps_per_epoch(record: Record) -> int | None:
@@ -133,3 +143,19 @@ def _roles(where: str, phase: PhaseCost, plan: PlannedPhase) -> Iterator[Finding
             yield Finding(
                 f"{where}.macs.{role}", f"is {macs}, the science gives about {expected:.6g}"
             )
+
+
+def _rates(
+    record: Record, planned: Mapping[str, Sequence[float | None]] | None
+) -> Iterator[Finding]:
+    """The learning rates and shares that a record holds are those of its recipe."""
+    if record.rates is None or planned is None:
+        return
+    for name, values in planned.items():
+        stated = getattr(record.rates, name)
+        same = len(stated) == len(values) and not any(
+            (a is None) != (b is None) or (a is not None and b is not None and far(a, b))
+            for a, b in zip(stated, values, strict=True)
+        )
+        if not same:
+            yield Finding(f"rates.{name}", "is not what the recorded recipe gives")
