@@ -15,7 +15,7 @@ from ofa_bench.testing.verdict import Breach, DoesNotApply, clause
 
 if TYPE_CHECKING:
     from ofa_bench.data.sources.batch import MicroBatch
-    from ofa_bench.data.sources.preprocessing import Preprocessing
+    from ofa_bench.data.sources.source import Preprocessing
     from ofa_bench.deploy.export.exporter import Deployable
     from ofa_bench.deploy.export.proof import Reference
     from ofa_bench.nets.mbconv import MBConvNet
@@ -47,7 +47,7 @@ class NoiseImages:
 
     def preprocessing(self, resolution: int) -> Preprocessing:
         """No resize."""
-        from ofa_bench.data.sources.preprocessing import Preprocessing
+        from ofa_bench.data.sources.source import Preprocessing
 
         return Preprocessing(resolution, resolution, "float", GREY, GREY)
 
