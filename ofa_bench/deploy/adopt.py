@@ -214,7 +214,7 @@ def _taken_in(
     prepared.check_free()
     with lock(prepared.folder, watch.note):
         make_ready(prepared, stop, watch)
-        state, _ = state_of(prepared, catalogue, stop, watch)
+        state = state_of(prepared, catalogue, stop, watch)
         if note := load_weights(state.net, source.file):
             watch.note(note)
         state.notes.append(NOTE)
