@@ -223,7 +223,7 @@ def _describe_run(prepared: RunContext, command: str) -> str:
 
     Results depend on the thread count, so a resumed run keeps it.
     """
-    folder, assembly = prepared.folder, prepared.assembly
+    folder = prepared.folder
     if (folder / "run.json").exists() and not prepared.request.fresh:
         begun = read_begun(folder)
         if begun.run_id == prepared.identity.run:
@@ -236,17 +236,7 @@ def _describe_run(prepared: RunContext, command: str) -> str:
         return started
     if prepared.request.fresh:
         Checkpoints(folder / "checkpoint", 0).clear()
-    write_begun(
-        folder,
-        prepared.request,
-        assembly.science,
-        prepared.identity,
-        prepared.source.splits_hash,
-        command=command,
-        seed=assembly.recipe.seed,
-        threads=torch.get_num_threads(),
-        started=started,
-    )
+    write_begun(prepared, command, torch.get_num_threads(), started)
     return started
 
 
