@@ -1,18 +1,4 @@
-"""Every error a user or plugin author can meet.
-
-BenchError                     message and hint; exit 1
-├─ UsageError                  the user can fix the command; exit 2
-│  ├─ UnknownName              lists what exists, nearest first
-│  ├─ RecipeError              file, key, origin, reason
-│  ├─ DataError                file, what is wrong with it, what layout is wanted
-│  └─ MisfitError              two policies that do not go together
-├─ PluginError                 distribution, hook, argument
-│  └─ PolicyError              an answer missing or illegal, at step N of phase P
-├─ ResumeError                 foreign id, with the diff
-├─ RankFailed                  another rank failed or is gone; the first to fail says why
-├─ TrainingDiverged            step, phase, draw, lr, last good checkpoint
-└─ Interrupted                 a signal came; state is saved; exit 130
-"""
+"""Every error a user or plugin author can meet, each with its exit code."""
 
 from __future__ import annotations
 

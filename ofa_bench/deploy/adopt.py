@@ -16,7 +16,6 @@ import torch
 from torch import Tensor
 
 from ofa_bench.errors import UsageError
-from ofa_bench.evaluation.exact_math import shielded
 from ofa_bench.hooks.catalogue import Catalogue
 from ofa_bench.planning.assemble import Assembly, assemble
 from ofa_bench.planning.identity import identify
@@ -31,13 +30,13 @@ from ofa_bench.runs.final_evaluation import judge
 from ofa_bench.runs.folder import write_begun
 from ofa_bench.runs.readiness import make_ready
 from ofa_bench.runs.requests import catalogue_for, shell_line
-from ofa_bench.runs.runner import RunContext, opened, state_of
+from ofa_bench.runs.runner import RunContext, opened, session, state_of
 from ofa_bench.sanitize import command_line, plain_text
 from ofa_bench.spec_files import load_toml, specs_root
 from ofa_bench.training.callbacks import Progress, Silent
 from ofa_bench.training.checkpoint import lock
-from ofa_bench.training.devices import Devices, open_devices
-from ofa_bench.training.interrupts import Stop, listening
+from ofa_bench.training.devices import Devices
+from ofa_bench.training.interrupts import Stop
 from ofa_bench.training.weights import (
     load_weights,
     once_for_all_layout,
@@ -111,12 +110,7 @@ def adopt(
     _check_classes(path, weights, assemble(asked, catalogue))
     source = _Source(file, weights, epsilon, start_from(file), _command(file, epsilon, asked))
     watch.note(f"batch-norm epsilon {epsilon.value:g}: {epsilon.source}")
-    with (
-        shielded(),
-        listening() as stop,
-        open_devices(asked.device or "auto") as devices,
-        stop.anywhere(),
-    ):
+    with session(asked.device or "auto") as (stop, devices):
         prepared = _prepared(asked, catalogue, devices, source.sha256)
         with closing(prepared.source):
             if (done := prepared.finished) is not None:

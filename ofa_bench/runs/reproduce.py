@@ -9,15 +9,12 @@ from pathlib import Path
 import torch
 
 from ofa_bench.errors import DataError, PluginError, TrainingDiverged
-from ofa_bench.evaluation.exact_math import shielded
 from ofa_bench.hooks.catalogue import Catalogue
 from ofa_bench.recipe import Request
 from ofa_bench.records.schema import Record
 from ofa_bench.records.store import StoredRecord
-from ofa_bench.runs.runner import RunContext, execute, prepare
+from ofa_bench.runs.runner import RunContext, execute, prepare, session
 from ofa_bench.training.callbacks import Progress
-from ofa_bench.training.devices import open_devices
-from ofa_bench.training.interrupts import listening
 
 
 @dataclass(frozen=True)
@@ -42,12 +39,7 @@ def rerun(
     """
     folder = Path(str(asked.results))
     shutil.rmtree(folder / "records", ignore_errors=True)
-    with (
-        shielded(asked.deterministic),
-        listening() as stop,
-        open_devices(asked.device or "auto") as devices,
-        stop.anywhere(),
-    ):
+    with session(asked.device or "auto", asked.deterministic) as (stop, devices):
         prepared = prepare(asked, catalogue, devices)
         if prepared.source.hash != record.task.dataset_hash:
             raise DataError(

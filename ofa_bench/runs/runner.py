@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +16,7 @@ from ofa_bench.atomic_io import write_whole
 from ofa_bench.data.open import open_source
 from ofa_bench.data.sources.source import BatchSource
 from ofa_bench.errors import DataError, PluginError, RankFailed, TrainingDiverged
+from ofa_bench.evaluation.exact_math import shielded
 from ofa_bench.hooks.catalogue import Catalogue
 from ofa_bench.planning.assemble import Assembly, assemble, selected
 from ofa_bench.planning.identity import RunIdentity, alike, identify
@@ -32,8 +34,8 @@ from ofa_bench.space import Space
 from ofa_bench.training.callbacks import EventLog, Progress, Trace
 from ofa_bench.training.checkpoint import Checkpoints, lock
 from ofa_bench.training.cost_ledger import Ledger
-from ofa_bench.training.devices import Devices
-from ofa_bench.training.interrupts import Stop
+from ofa_bench.training.devices import Devices, open_devices
+from ofa_bench.training.interrupts import Stop, listening
 from ofa_bench.training.loop import Loop
 from ofa_bench.training.precision import set_threads
 from ofa_bench.training.state import State
@@ -41,6 +43,19 @@ from ofa_bench.training.weights import epsilon_note, load_weights, save_weights,
 from ofa_bench.weight_files.ancestry import ancestor_of
 
 ENDED = ("ok", "diverged", "imported")
+
+
+@contextmanager
+def session(device: str, deterministic: bool = False) -> Iterator[tuple[Stop, Devices]]:
+    """What a run needs around it: torch's own settings, this process's device and rank, and a stop
+    flag that signals set. Inside, a signal may cut off anywhere, and raises Interrupted."""
+    with (
+        shielded(deterministic),
+        listening() as stop,
+        open_devices(device) as devices,
+        stop.anywhere(),
+    ):
+        yield stop, devices
 
 
 @dataclass

@@ -117,18 +117,10 @@ def run_request(
     if resumed is not None:
         _refuse_adopted(resumed)
     assembly = assemble(asked, catalogue_for(asked))  # refuse before torch is even imported
-    from ofa_bench.evaluation.exact_math import shielded
-    from ofa_bench.runs.runner import execute, prepare
-    from ofa_bench.training.devices import open_devices
-    from ofa_bench.training.interrupts import listening
+    from ofa_bench.runs.runner import execute, prepare, session
 
     watch, execution = progress or Silent(), assembly.recipe.execution
-    with (
-        shielded(execution.deterministic),
-        listening() as stop,
-        open_devices(execution.device) as devices,
-        stop.anywhere(),
-    ):
+    with session(execution.device, execution.deterministic) as (stop, devices):
         catalogue = catalogue_for(asked)
         prepared = prepare(asked, catalogue, devices, leave)
         if resumed is not None:
