@@ -62,17 +62,13 @@ def make_folder(root: Path, folder: Path) -> None:
             try:
                 path.mkdir()
             except FileExistsError as error:
-                check_folder(path, error)
+                mode = path.lstat().st_mode
+                if not stat.S_ISDIR(mode):
+                    kind = "a link, which is not followed" if stat.S_ISLNK(mode) else "no folder"
+                    hint = "remove it; a folder is made in its stead"
+                    raise BenchError(f"{path} is {kind}", hint) from error
     except OSError as error:
         raise unwritable(folder, error) from error
-
-
-def check_folder(path: Path, error: OSError | None = None) -> None:
-    """Raise BenchError if the path is a link or a file where a folder is expected."""
-    mode = path.lstat().st_mode
-    if not stat.S_ISDIR(mode):
-        kind = "a link, which is not followed" if stat.S_ISLNK(mode) else "no folder"
-        raise BenchError(f"{path} is {kind}", "remove it; a folder is made in its stead") from error
 
 
 def refuse_links(folder: Path) -> None:

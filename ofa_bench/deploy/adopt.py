@@ -116,7 +116,7 @@ def adopt(
             if (done := prepared.finished) is not None:
                 watch.note(f"{done.run.id} was adopted already: its record stands")
                 return done
-            return _taken_in(prepared, catalogue, stop, watch, source)
+            return _taken_in(prepared, stop, watch, source)
 
 
 def _epsilon(file: Path, named: float | None) -> Epsilon:
@@ -198,16 +198,14 @@ def _prepared(asked: Request, catalogue: Catalogue, devices: Devices, digest: st
     return RunContext(asked, assembly, devices, source, identity, folder, Store(results))
 
 
-def _taken_in(
-    prepared: RunContext, catalogue: Catalogue, stop: Stop, watch: Progress, source: _Source
-) -> Record:
+def _taken_in(prepared: RunContext, stop: Stop, watch: Progress, source: _Source) -> Record:
     """Score the candidates, then write the folder and the record: an adoption that is stopped
     leaves no run behind."""
     started = datetime.now(UTC).isoformat(timespec="seconds")
     prepared.check_free()
     with lock(prepared.folder, watch.note):
         make_ready(prepared, stop, watch)
-        state = state_of(prepared, catalogue, stop, watch)
+        state = state_of(prepared, stop, watch)
         if note := load_weights(state.net, source.file):
             watch.note(note)
         state.notes.append(NOTE)

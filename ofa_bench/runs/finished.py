@@ -124,7 +124,7 @@ class FinishedRun:
         with shielded(), open_devices(self.assembly.recipe.execution.device) as devices:
             assembly, source = opened(asked, self.catalogue, devices)
             _check(self.begun_run, assembly, source)
-            net = build_net(assembly, self.catalogue, devices)
+            net = build_net(assembly, devices)
             load_weights(net, self.folder)
             with closing(source):
                 yield Opened(assembly, net, source, devices)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 import time
@@ -111,11 +110,8 @@ def _try_writing(root: Path, folder: Path) -> None:
     """Write and remove a file, since permission bits do not show read-only disks and quotas."""
     make_folder(root, folder)
     try:
-        handle, name = tempfile.mkstemp(prefix=".trial.", suffix=".part", dir=folder)
-        try:
-            os.write(handle, bytes(4096))
-        finally:
-            os.close(handle)
-            Path(name).unlink()
+        with tempfile.NamedTemporaryFile(prefix=".trial.", suffix=".part", dir=folder) as file:
+            file.write(bytes(4096))
+            file.flush()
     except OSError as error:
         raise unwritable(folder, error) from error

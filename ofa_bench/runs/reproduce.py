@@ -25,7 +25,6 @@ class Rerun:
     folder: Path
 
     def give_up(self) -> None:
-        """Remove the rerun's folder."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
@@ -49,7 +48,7 @@ def rerun(
         torch.set_num_threads(max(1, record.machine.threads))
         stop.hint = "the same command resumes it"
         try:
-            again = execute(prepared, catalogue, stop, progress, command)
+            again = execute(prepared, stop, progress, command)
         except (TrainingDiverged, PluginError) as error:
             again = _failure(prepared, error)
     return Rerun(StoredRecord(prepared.store.path(again), again), folder)

@@ -160,9 +160,7 @@ def _starts(request: Request) -> list[tuple[str, str | Path, str]]:
     return [(name, path, head or "file") for name, path, head in starts if path]
 
 
-def execute(
-    prepared: RunContext, catalogue: Catalogue, stop: Stop, progress: Progress, command: str
-) -> Record:
+def execute(prepared: RunContext, stop: Stop, progress: Progress, command: str) -> Record:
     """Train from the last checkpoint, evaluate, and store one record.
 
     Raises Interrupted (state saved), TrainingDiverged or PluginError (a record of the failure is
@@ -173,19 +171,18 @@ def execute(
             held.enter_context(lock(prepared.folder, progress.note))
         held.callback(prepared.source.close)
         try:
-            return _locked(prepared, catalogue, stop, progress, command)
+            return _locked(prepared, stop, progress, command)
         except (DataError, RankFailed) as error:  # checkpoints stay, so that the run can be resumed
             error.hint = "; ".join(filter(None, (error.hint, stop.hint)))
             raise
 
 
-def _locked(
-    prepared: RunContext, catalogue: Catalogue, stop: Stop, progress: Progress, command: str
-) -> Record:
+def _locked(prepared: RunContext, stop: Stop, progress: Progress, command: str) -> Record:
     started = _describe_run(prepared, command)
     make_ready(prepared, stop, progress)
-    state = state_of(prepared, catalogue, stop, progress)
-    log = EventLog(prepared.folder / "events.jsonl", draws=not _pure(prepared))
+    state = state_of(prepared, stop, progress)
+    pure = all(policy.pure for policy in prepared.assembly.recipe.policies.values())
+    log = EventLog(prepared.folder / "events.jsonl", draws=not pure)
     if prepared.devices.first:
         prepared.assembly.bus.observe("event log", log)
     if os.environ.get("OFA_BENCH_TRACE", "") not in ("", "0"):
@@ -195,11 +192,9 @@ def _locked(
     run_fields = {"started": started, "command": command}
     try:
         Loop(state).run()
-    except TrainingDiverged as error:
-        _store(prepared, record_of(prepared, state, run_fields, "diverged", error=error), None)
-        raise
-    except PluginError as error:
-        _store(prepared, record_of(prepared, state, run_fields, "failed", error=error), None)
+    except (TrainingDiverged, PluginError) as error:
+        status = "diverged" if isinstance(error, TrainingDiverged) else "failed"
+        _store(prepared, record_of(prepared, state, run_fields, status, error=error), None)
         raise
     finally:
         log.close()
@@ -229,10 +224,6 @@ def _store(prepared: RunContext, record: Record, bits: bytes | None) -> None:
         prepared.store.write(record, bits)
 
 
-def _pure(prepared: RunContext) -> bool:
-    return all(policy.pure for policy in prepared.assembly.recipe.policies.values())
-
-
 def _describe_run(prepared: RunContext, command: str) -> str:
     """Write `run.json`, or read the thread count from it; return the start time of the run.
 
@@ -255,11 +246,11 @@ def _describe_run(prepared: RunContext, command: str) -> str:
     return started
 
 
-def state_of(prepared: RunContext, catalogue: Catalogue, stop: Stop, progress: Progress) -> State:
+def state_of(prepared: RunContext, stop: Stop, progress: Progress) -> State:
     """The initial training state of a prepared run."""
     assembly, devices = prepared.assembly, prepared.devices
     execution = assembly.recipe.execution
-    net = build_net(assembly, catalogue, devices)
+    net = build_net(assembly, devices)
     if execution.init and (note := load_weights(net, execution.init, execution.init_head)):
         progress.note(note)
     if execution.init and (note := epsilon_note(net, execution.init)):
@@ -282,16 +273,15 @@ def state_of(prepared: RunContext, catalogue: Catalogue, stop: Stop, progress: P
         shared=prepared.shared,
     )
     if execution.teacher:
-        state.give_teacher(build_net(assembly, catalogue, devices), execution.teacher)
+        state.give_teacher(build_net(assembly, devices), execution.teacher)
     return state
 
 
-def build_net(assembly: Assembly, catalogue: Catalogue, devices: Devices) -> Any:
+def build_net(assembly: Assembly, devices: Devices) -> Any:
     """The supernet of the space, initialised with the run's seed, on the device."""
     space, options = assembly.space, assembly.science.net.model_dump()
-    build = catalogue.get("supernet", space.table.family).load()
     if (eps := options.pop("norm_eps", None)) is not None:
         table = replace(space.table, norm_eps=eps)
         space = Space(table, space.options, space.resolutions)
-    net = build(space, assembly.classes, seed=assembly.recipe.seed, **options)
-    return net.to(devices.device)
+    build = assembly.network.load()
+    return build(space, assembly.classes, seed=assembly.recipe.seed, **options).to(devices.device)

@@ -121,8 +121,7 @@ def run_request(
 
     watch, execution = progress or Silent(), assembly.recipe.execution
     with session(execution.device, execution.deterministic) as (stop, devices):
-        catalogue = catalogue_for(asked)
-        prepared = prepare(asked, catalogue, devices, leave)
+        prepared = prepare(asked, catalogue_for(asked), devices, leave)
         if resumed is not None:
             resumed.check(prepared)
         done = prepared.finished
@@ -141,7 +140,7 @@ def run_request(
             return done
         prepared.check_free()
         stop.hint = f"go on with: {resume_line(prepared.identity.name, asked)}"
-        return execute(prepared, catalogue, stop, watch, command or shell_line(asked))
+        return execute(prepared, stop, watch, command or shell_line(asked))
 
 
 def _refuse_adopted(resumed: Resumption) -> None:

@@ -103,7 +103,11 @@ class Loop:
                 break
         if self.devices.any(self.stop()):
             self._abandon()
-        self._update(step, draws, shares, lr)
+        state.reduce(step, draws, shares)
+        state.unscale()
+        if (clip := state.assembly.science.optim.clip) is not None:
+            state.gradients.clip(clip)
+        state.update(lr)
         self.ledger.charge_step(draws, samples)
         self._charge_forward(step, passes, probes, samples)
         mine = sum(cuts[number][2] - cuts[number][1] for number in numbers)
@@ -143,17 +147,6 @@ class Loop:
             stop=self.stop,
             shared=state.shares_prefixes,
         )
-
-    def _update(
-        self, step: Step, draws: Sequence[Draw], shares: Sequence[float], lr: float
-    ) -> None:
-        """Reduce over ranks, merge, clip, and update the parameters."""
-        state = self.state
-        state.reduce(step, draws, shares)
-        state.unscale()
-        if (clip := state.assembly.science.optim.clip) is not None:
-            state.gradients.clip(clip)
-        state.update(lr)
 
     def _charge_forward(
         self, step: Step, passes: Passes, probes: Sequence[Subnet], samples: int

@@ -6,7 +6,6 @@ import itertools
 import os
 import re
 import shutil
-import stat
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -34,7 +33,13 @@ def archives_in(folder: Path, spec: DatasetSpec) -> tuple[Path, ...]:
     If some have the data set's name, others are ignored. Raises DataError if the only candidates
     are not regular files.
     """
-    paths = [path for path in _named(folder, SUFFIXES) if not path.is_dir()]
+    try:
+        named = sorted(path for path in folder.iterdir() if path.name.endswith(SUFFIXES))
+    except OSError as error:
+        raise DataError(
+            f"cannot read the folder {folder}: {error.strerror or error}", "check its permissions"
+        ) from error
+    paths = [path for path in named if not path.is_dir()]
     regular = [path for path in paths if path.is_file()]
     if paths and not regular:
         raise DataError(
@@ -62,8 +67,8 @@ def unpacked(
         make_folder(cache.parent, cache)
         with exclusive(cache / "unpack.lock", subject=str(cache), tell=tell) as alone:
             if not _made(home):
-                if alone:
-                    _discard_leftovers(cache)
+                for leftover in cache.glob(f"{UNFINISHED}*") if alone else ():
+                    shutil.rmtree(leftover, ignore_errors=True)
                 _unpack(archives, home)
     except BenchError as error:
         if isinstance(error, DataError):
@@ -76,19 +81,7 @@ def unpacked(
 
 
 def _made(home: Path) -> bool:
-    try:
-        return stat.S_ISDIR(home.lstat().st_mode)  # a link is none of ours
-    except OSError:
-        return False
-
-
-def _named(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
-    try:
-        return sorted(path for path in folder.iterdir() if path.name.endswith(suffixes))
-    except OSError as error:
-        raise DataError(
-            f"cannot read the folder {folder}: {error.strerror or error}", "check its permissions"
-        ) from error
+    return home.is_dir() and not home.is_symlink()  # a link is none of ours
 
 
 def _fits(path: Path, spec: DatasetSpec) -> bool:
@@ -181,8 +174,3 @@ def _write(path: Path, content: Iterator[memoryview]) -> None:
 def _same(path: Path, content: Iterator[memoryview]) -> bool:
     with open(path, "rb") as file:
         return all(file.read(len(piece)) == piece for piece in content) and not file.read(1)
-
-
-def _discard_leftovers(cache: Path) -> None:
-    for leftover in cache.glob(f"{UNFINISHED}*"):
-        shutil.rmtree(leftover, ignore_errors=True)
