@@ -50,7 +50,6 @@ class DataReport:
         return not self.broken
 
     def to_json(self) -> dict[str, Any]:
-        """The report as JSON values."""
         return {**asdict(self), "ok": self.ok}
 
 

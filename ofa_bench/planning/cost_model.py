@@ -27,7 +27,6 @@ class ExpectedCost:
 
     @property
     def total(self) -> float:
-        """MACs of all roles."""
         return sum(self.macs.values())
 
 

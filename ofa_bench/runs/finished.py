@@ -56,7 +56,6 @@ class FinishedRun:
 
     @property
     def folder(self) -> Path:
-        """The run's folder."""
         return self.begun_run.folder
 
     @property
@@ -66,7 +65,6 @@ class FinishedRun:
 
     @property
     def space(self) -> Space:
-        """The space of the run's network."""
         return self.assembly.space
 
     @cached_property

@@ -15,8 +15,6 @@ from ofa_bench.records.tables import restored
 from ofa_bench.sanitize import command_line, command_words, plain_text
 from ofa_bench.spec_files import load_toml, specs_root
 
-Part = tuple[str, str, PolicyRecord | None]
-
 
 def request_for(record: Record, catalogue: Catalogue, **execution: Any) -> Request:
     """A request with the record's science configuration and seed, on the same kind of device.
@@ -31,7 +29,12 @@ def request_for(record: Record, catalogue: Catalogue, **execution: Any) -> Reque
     science = _with_table(record, execution.pop("space", None), catalogue)
     for kind, name, policy in _parts(record, science):
         if name not in catalogue.names(kind):
-            raise _missing(kind, name, policy)
+            maker = f" of {policy.distribution} {policy.version}" if policy is not None else ""
+            raise UsageError(
+                f"the record needs the {kind} {plain_text(name)!r}{plain_text(maker)}, "
+                "which is not installed here",
+                "install it from where you trust it, or name its file with --plugin FILE",
+            )
     for name in ("init", "teacher"):
         if record.execution.get(name) and not execution.get(name):
             raise UsageError(
@@ -102,7 +105,9 @@ def _with_table(record: Record, table: str | None, catalogue: Catalogue) -> dict
     return record.science
 
 
-def _parts(record: Record, science: dict[str, Any]) -> Iterator[Part]:
+def _parts(
+    record: Record, science: dict[str, Any]
+) -> Iterator[tuple[str, str, PolicyRecord | None]]:
     """The catalogue entries that the run needs: kind, name, and the recorded policy if any."""
     method = record.method
     yield "dataset", str(science.get("dataset")), None
@@ -113,15 +118,6 @@ def _parts(record: Record, science: dict[str, Any]) -> Iterator[Part]:
     yield from (("extra", extra.name, extra) for extra in method.extras)
     if method.name != method.composition:
         yield "method", method.name, None
-
-
-def _missing(kind: str, name: str, policy: PolicyRecord | None) -> UsageError:
-    maker = f" of {policy.distribution} {policy.version}" if policy is not None else ""
-    return UsageError(
-        f"the record needs the {kind} {plain_text(name)!r}{plain_text(maker)}, "
-        "which is not installed here",
-        "install it from where you trust it, or name its file with --plugin FILE",
-    )
 
 
 def _lender(record: Record, catalogue: Catalogue) -> str:

@@ -41,7 +41,6 @@ class Resumption:
 
     @property
     def command(self) -> str:
-        """The command line that started the run."""
         return plain_text(self.begun.command, 10_000)
 
     def check(self, prepared: RunContext) -> None:

@@ -38,7 +38,6 @@ class Ledger:
 
     @property
     def row(self) -> PhaseLedger:
-        """The current phase's row."""
         return self.rows[-1]
 
     def enter(self, phase: str) -> None:
@@ -60,7 +59,6 @@ class Ledger:
         self._since = None
 
     def go_on(self) -> None:
-        """Start the clock again."""
         self._since = time.perf_counter()
 
     def charge_step(self, draws: Sequence[Draw], images: int) -> None:

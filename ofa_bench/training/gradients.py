@@ -49,7 +49,6 @@ class FlatGradients:
         self.attach(self.rows[draw])
 
     def zero(self) -> None:
-        """Set all gradients to zero in place."""
         self.flat.zero_()
         if self.rows is not None:
             self.rows.zero_()

@@ -143,7 +143,7 @@ class Loop:
             criterion=state.criterion,
             blocks=state.blocks,
             teach=teacher.on if teacher else None,
-            scale=state.scale,
+            scale=state.scaler.scale,
             stop=self.stop,
             shared=state.shares_prefixes,
         )

@@ -48,7 +48,6 @@ class Decoder(NamedTuple):
 
 @lru_cache(maxsize=1)
 def decoder() -> Decoder:
-    """The installed decoder."""
     import PIL
     from PIL import features
 

@@ -64,7 +64,6 @@ class KnownGood:
         return digest in self._digests
 
     def add(self, digest: str) -> None:
-        """Add an image by its hash."""
         self._digests.add(digest)
         self._added = True
 

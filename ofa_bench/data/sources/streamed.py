@@ -147,7 +147,6 @@ class Streamed(BatchSource):
             stream.close()
 
     def close(self) -> None:
-        """Stop the workers of all streams that are not exhausted."""
         for stream in list(self._live):
             stream.close()
         self._live.clear()
