@@ -8,7 +8,6 @@ from typing import Any
 from ofa_bench.hooks.bus import Bus
 from ofa_bench.schedule import Step
 from ofa_bench.testing.case import Case, draws_of, no_global_random, only
-from ofa_bench.testing.clauses.shrink import suspect_counter
 from ofa_bench.testing.verdict import Breach, clause
 
 Answer = Callable[[Bus, Step], Any]
@@ -40,7 +39,7 @@ def lr_share_is_legal(case: Case) -> None:
 
 def _legal(case: Case, answer: Answer) -> None:
     for index in range(case.schedule.steps):
-        with case.step(index) as step, no_global_random(case, index):
+        with case.step(index) as step, no_global_random(index):
             answer(case.assembly.bus, step)
 
 
@@ -75,11 +74,8 @@ def _pure(case: Case, answer: Answer) -> None:
     again.append((middle, answer(case.again().bus, schedule.step(middle))))
     for index, value in again:
         if value != first[index]:
-            raise Breach(
-                f"it was {first[index]} at first, {value} at a later call",
-                step=index,
-                where=suspect_counter(case),
-            )
+            observed = f"it was {first[index]} at first, {value} at a later call"
+            raise Breach(observed, step=index)
 
 
 @clause("lr_at is above 0 at some step", "lr", hook="lr_at", expected="a rate above 0 at some step")
