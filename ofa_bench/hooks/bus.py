@@ -198,7 +198,6 @@ class Bus(Announcer):
         return draws
 
     def lr_at(self, step: Step) -> float:
-        """The step's learning rate."""
         return self._rate("lr_at", step)
 
     def lr_share(self, step: Step, draw: Draw) -> float:

@@ -46,12 +46,10 @@ class Case:
 
     @property
     def catalogue(self) -> Catalogue:
-        """The catalogue, including the plugin."""
         return self.subject.catalogue
 
     @cached_property
     def cls(self) -> Any:
-        """The entry's class."""
         return self.entry.load()
 
     def where(self, hook: str = "") -> str:
@@ -163,7 +161,6 @@ class Case:
 
     @property
     def schedule(self) -> Schedule:
-        """The schedule of the assembled run."""
         return self.assembly.schedule
 
     @property
@@ -249,11 +246,9 @@ def _random_states() -> Mapping[str, Any]:
 
 
 def describe(draws: list[Draw]) -> str:
-    """The roles and subnets of draws as text."""
     return ", ".join(f"{draw.role} {draw.subnet}" for draw in draws) or "nothing"
 
 
 def only(applies: bool, why: str) -> None:
-    """Raise DoesNotApply unless the clause applies."""
     if not applies:
         raise DoesNotApply(why)

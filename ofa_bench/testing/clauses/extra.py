@@ -56,7 +56,6 @@ def _merged(case: Case, step: Step, draws: list[Draw]) -> tuple[Any, Any, Any]:
     expected="finite, of shape [parameters], 0 where no draw is active",
 )
 def merge_is_legal(case: Case) -> None:
-    """Checked at every step of the run."""
     import torch
 
     only(hasattr(case.cls, MERGE), "it has no merge_gradients")

@@ -14,18 +14,15 @@ Answer = Callable[[Bus, Step], Any]
 
 
 def rate(bus: Bus, step: Step) -> float:
-    """The learning rate of a step."""
     return bus.lr_at(step)
 
 
 def shares(bus: Bus, step: Step) -> list[float]:
-    """The `lr_share` of each draw of a step."""
     return [bus.lr_share(step, draw) for draw in draws_of(bus, step)]
 
 
 @clause("lr_at is finite and not negative", "lr", hook="lr_at", expected="finite numbers >= 0")
 def lr_at_is_legal(case: Case) -> None:
-    """Checked at every step."""
     _legal(case, rate)
 
 
@@ -33,7 +30,6 @@ def lr_at_is_legal(case: Case) -> None:
     "lr_share is finite and not negative", "lr", hook="lr_share", expected="finite numbers >= 0"
 )
 def lr_share_is_legal(case: Case) -> None:
-    """Checked for every draw of every step."""
     _legal(case, shares)
 
 
@@ -61,7 +57,6 @@ def lr_at_is_pure(case: Case) -> None:
     expected="a function of the step and the draw",
 )
 def lr_share_is_pure(case: Case) -> None:
-    """As for `lr_at`."""
     _pure(case, shares)
 
 

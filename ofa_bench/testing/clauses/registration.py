@@ -27,7 +27,6 @@ CHOSEN = (*FAMILIES, "extra")
     expected="the target of the entry is a class of its family",
 )
 def target_is_of_its_kind(case: Case) -> None:
-    """Load the entry and compare its family with the registered kind."""
     cls, kind = case.cls, case.entry.kind
     family = getattr(cls, "family", None)
     if kind in FAMILIES and family != kind:
