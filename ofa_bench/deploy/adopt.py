@@ -148,7 +148,6 @@ def _request(
 
 
 def _command(file: str | Path, epsilon: Epsilon, asked: Request) -> str:
-    """The command line that adopts the same file so."""
     options = shell_line(replace(asked, set=asked.set[:-1])).removeprefix("ofa-bench run ")
     return f"{command_line('ofa-bench', 'adopt', file, '--norm-eps', epsilon.value)} {options}"
 

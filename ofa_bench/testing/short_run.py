@@ -69,7 +69,6 @@ class Halting(Silent):
         self.stop, self.at = stop, at
 
     def step(self, step: Step, outcome: Outcome) -> None:
-        """Request the stop after step `at`."""
         self.stop.requested = step.index == self.at
 
 
