@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from typing import Any
 
 
 class BenchError(Exception):
@@ -21,17 +20,13 @@ class BenchError(Exception):
         self.message = message
         self.hint = hint
 
-    def __reduce__(self) -> tuple[object, tuple[str, str], dict[str, object]]:
+    def __reduce__(self) -> tuple[object, ...]:
         # Worker processes hand errors over by pickling; subclasses have other constructors.
-        return (_rebuild, (self.message, self.hint), {"__class__": type(self)})
-
-    def __setstate__(self, state: dict[str, Any] | None) -> None:
-        if state:
-            self.__class__ = state["__class__"]
+        return (_unfilled, (type(self), self.message), vars(self))
 
 
-def _rebuild(message: str, hint: str) -> BenchError:
-    return BenchError(message, hint)
+def _unfilled(kind: type[BenchError], message: str) -> BenchError:
+    return kind.__new__(kind, message)
 
 
 class UsageError(BenchError):

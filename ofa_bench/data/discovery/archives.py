@@ -6,12 +6,11 @@ import itertools
 import os
 import re
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from ofa_bench.atomic_io import make_folder
+from ofa_bench.atomic_io import make_folder, new_folder
 from ofa_bench.data.discovery.datasets import DatasetSpec
 from ofa_bench.data.discovery.inflate import Enough, Unpacked
 from ofa_bench.data.discovery.tar import DAMAGE, Tar, TarMember
@@ -97,17 +96,14 @@ def _fits(path: Path, spec: DatasetSpec) -> bool:
 
 
 def _unpack(archives: Sequence[Path], home: Path) -> None:
-    beside: Path | None = None
     try:
-        beside = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=home.parent))
-        target = _Target(beside)
-        for path in archives:
-            with Unpacked(path) as source:
-                tar = Tar(source)
-                for member in _sound(path, tar.members()):
-                    target.take(path, member, _sound(path, tar.content()))
-        beside.chmod(0o755)
-        beside.rename(home)
+        with new_folder(home, UNFINISHED) as folder:
+            target = _Target(folder)
+            for path in archives:
+                with Unpacked(path) as source:
+                    tar = Tar(source)
+                    for member in _sound(path, tar.members()):
+                        target.take(path, member, _sound(path, tar.content()))
     except OSError as error:
         if _made(home):  # by another process, where the file system has no locks
             return
@@ -116,9 +112,6 @@ def _unpack(archives: Sequence[Path], home: Path) -> None:
             "free some space, or set XDG_CACHE_HOME to a folder that you may write, on a "
             "larger disk",
         ) from error
-    finally:
-        if beside is not None:
-            shutil.rmtree(beside, ignore_errors=True)
 
 
 def _sound(path: Path, items: Iterator[Item]) -> Iterator[Item]:

@@ -11,7 +11,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Hashable
 from contextlib import AbstractContextManager, nullcontext, suppress
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Generator, Tensor
@@ -28,17 +28,6 @@ FULL = 0.8  # share of the device's memory in use, beyond which nothing more is 
 
 Autocast = Callable[[], AbstractContextManager[object]]
 Work = Callable[[], None]
-
-
-class GraphRecorder(Protocol):
-    """Records the work of a block without running it; the returned function runs it.
-
-    Raises RuntimeError if the work cannot be recorded. `full`: whether memory for more is lacking.
-    """
-
-    full: bool
-
-    def __call__(self, index: int, work: Work) -> Work: ...
 
 
 class Blocks:
@@ -66,7 +55,7 @@ class Replays(Blocks):
     warm = PAYS + 1
 
     def __init__(
-        self, net: Any, autocast: Autocast = nullcontext, record: GraphRecorder | None = None
+        self, net: Any, autocast: Autocast = nullcontext, record: OnCuda | None = None
     ) -> None:
         super().__init__(net, autocast)
         # A block may use parameters of any module.
@@ -212,7 +201,8 @@ class OnCuda:
         return torch.cuda.memory_reserved() > FULL * torch.cuda.get_device_properties().total_memory
 
     def __call__(self, index: int, work: Work) -> Work:
-        """Record the kernels of `work` as one graph. Raises RuntimeError if that fails."""
+        """Record the kernels of `work` as one graph without running it; the returned function runs
+        it. Raises RuntimeError if that fails."""
         pool = self._pools.setdefault(index, torch.cuda.graph_pool_handle())
         try:
             return self._captured(work, pool)
