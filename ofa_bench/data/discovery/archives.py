@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from ofa_bench.atomic_io import make_folder, new_folder
 from ofa_bench.data.discovery.datasets import DatasetSpec
+from ofa_bench.data.discovery.decoder import reading
 from ofa_bench.data.discovery.inflate import Enough, Unpacked
 from ofa_bench.data.discovery.tar import DAMAGE, Tar, TarMember
 from ofa_bench.errors import BenchError, DataError
@@ -32,12 +33,8 @@ def archives_in(folder: Path, spec: DatasetSpec) -> tuple[Path, ...]:
     If some have the data set's name, others are ignored. Raises DataError if the only candidates
     are not regular files.
     """
-    try:
+    with reading(f"the folder {folder}", "check its permissions"):
         named = sorted(path for path in folder.iterdir() if path.name.endswith(SUFFIXES))
-    except OSError as error:
-        raise DataError(
-            f"cannot read the folder {folder}: {error.strerror or error}", "check its permissions"
-        ) from error
     paths = [path for path in named if not path.is_dir()]
     regular = [path for path in paths if path.is_file()]
     if paths and not regular:

@@ -12,6 +12,8 @@ import re
 import stat
 import threading
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -72,17 +74,23 @@ def read_bytes(path: Path) -> bytes:
     The file type is checked before and after opening, since a pipe or a device could block.
     """
     try:
-        _check_kind(path, path.stat())
-        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        with open(handle, "rb") as file:
-            size = _check_kind(path, os.fstat(file.fileno()))
-            return file.read(size)
-    except OSError as error:
-        raise DataError(
-            f"cannot read {path}: {error.strerror or error}", "check that the file is there"
-        ) from error
+        with reading(path, "check that the file is there"):
+            _check_kind(path, path.stat())
+            handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            with open(handle, "rb") as file:
+                size = _check_kind(path, os.fstat(file.fileno()))
+                return file.read(size)
     except MemoryError as error:
         raise _short_of_memory(path) from error
+
+
+@contextmanager
+def reading(subject: object, hint: str) -> Iterator[None]:
+    """Raise DataError where the system does not let a file or a folder be read."""
+    try:
+        yield
+    except OSError as error:
+        raise DataError(f"cannot read {subject}: {error.strerror or error}", hint) from error
 
 
 def _check_kind(path: Path, status: os.stat_result) -> int:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ofa_bench.atomic_io import append, open_regular, write_whole
-from ofa_bench.data.discovery.decoder import read_bytes, size_of
+from ofa_bench.data.discovery.decoder import read_bytes, reading, size_of
 from ofa_bench.data.discovery.threads import reading_threads
 from ofa_bench.errors import BenchError, DataError
 
@@ -134,13 +134,8 @@ def _measure(path: Path) -> FileHash:
 
 
 def _stamp(path: Path) -> tuple[int, int, int, int]:
-    try:
+    with reading(path, "check that the file is there, and yours"):
         status = path.stat()
-    except OSError as error:
-        raise DataError(
-            f"cannot read {path}: {error.strerror or error}",
-            "check that the file is there, and yours",
-        ) from error
     return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from ofa_bench.data.discovery.datasets import DatasetSpec
-from ofa_bench.data.discovery.decoder import SUFFIXES, Decoder, decoder, kind_of
+from ofa_bench.data.discovery.decoder import SUFFIXES, Decoder, decoder, kind_of, reading
 from ofa_bench.data.discovery.layout import DataLocation, sealed_part
 from ofa_bench.errors import DataError
 
@@ -126,17 +126,13 @@ def _counted(unread: Mapping[str, int]) -> str:
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:
     """What is in a folder, hidden files and folders apart."""
-    try:
+    hint = "check its permissions, and that a link in it leads somewhere"
+    with reading(f"the folder {folder}", hint):
         with os.scandir(folder) as entries:
             listed = [entry for entry in entries if not entry.name.startswith(".")]
         for entry in listed:
             if not _usable(entry):
                 _refuse_entry(folder, entry)
-    except OSError as error:
-        raise DataError(
-            f"cannot read the folder {folder}: {error.strerror or error}",
-            "check its permissions, and that a link in it leads somewhere",
-        ) from error
     return listed
 
 

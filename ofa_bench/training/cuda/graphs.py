@@ -11,16 +11,14 @@ import os
 from collections import Counter
 from collections.abc import Callable, Hashable
 from contextlib import AbstractContextManager, nullcontext, suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Generator, Tensor
 from torch.autograd.function import once_differentiable
 
 from ofa_bench.nets.protocol import Supernet
-
-if TYPE_CHECKING:
-    from ofa_bench.space import Subnet
+from ofa_bench.space import Subnet
 
 VARIABLE = "OFA_BENCH_GRAPHS"
 PAYS = 4  # runs of a block in one shape before it is recorded, which costs about as much
