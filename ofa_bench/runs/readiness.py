@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ofa_bench.atomic_io import make_folder, unwritable
 from ofa_bench.errors import BenchError
 from ofa_bench.records.store import slug
-from ofa_bench.training.callbacks import Progress
+from ofa_bench.training.callbacks import Progress, paced
 from ofa_bench.training.interrupts import Stop
 
 if TYPE_CHECKING:
@@ -32,6 +30,10 @@ def make_ready(prepared: RunContext, stop: Stop, progress: Progress) -> None:
     Raises DataError for a held-out image that does not decode, BenchError for a folder that cannot
     be written or too little disk space. The first rank checks; all ranks raise the same error.
     """
+
+    def decoded(done: int, of: int) -> None:
+        progress.note(f"decoding held-out images: {done:,} of {of:,}")
+
     failure: BenchError | None = None
     lacking = check_descriptors(prepared.source.workers)
     if prepared.devices.first:
@@ -42,7 +44,7 @@ def make_ready(prepared: RunContext, stop: Stop, progress: Progress) -> None:
                 raise lacking
             _check_room(prepared)
             with stop.anywhere():
-                prepared.source.check_held_out(_line(progress))
+                prepared.source.check_held_out(paced(decoded, INTERVAL))
         except BenchError as error:
             failure = error
     failure = prepared.devices.share(failure)
@@ -72,18 +74,6 @@ def check_descriptors(workers: int) -> BenchError | None:
         f"{workers} workers need about {needed} open files, and this process may open {hard}",
         "use fewer --workers, or have the hard limit raised (`ulimit -Hn` shows it; `ulimit -n N`)",
     )
-
-
-def _line(progress: Progress) -> Callable[[int, int], None]:
-    last = time.monotonic()
-
-    def line(done: int, of: int) -> None:
-        nonlocal last
-        if time.monotonic() - last >= INTERVAL:
-            last = time.monotonic()
-            progress.note(f"decoding held-out images: {done:,} of {of:,}")
-
-    return line
 
 
 def _check_room(prepared: RunContext) -> None:

@@ -13,7 +13,7 @@ from ofa_bench.hooks.catalogue import Catalogue
 from ofa_bench.recipe import Request
 from ofa_bench.records.schema import Record
 from ofa_bench.records.store import StoredRecord
-from ofa_bench.runs.runner import RunContext, execute, prepare, session
+from ofa_bench.runs.runner import execute, prepare, session
 from ofa_bench.training.callbacks import Progress
 
 
@@ -49,14 +49,10 @@ def rerun(
         stop.hint = "the same command resumes it"
         try:
             again = execute(prepared, stop, progress, command)
-        except (TrainingDiverged, PluginError) as error:
-            again = _failure(prepared, error)
+        except (TrainingDiverged, PluginError):
+            entries = prepared.store.list(broken=lambda broken: None)
+            failed = [e.record for e in entries if e.record.run_id == prepared.identity.run]
+            if not failed:
+                raise
+            again = failed[0]
     return Rerun(StoredRecord(prepared.store.path(again), again), folder)
-
-
-def _failure(prepared: RunContext, error: Exception) -> Record:
-    """The record of a failed rerun; raises `error` if it wrote none."""
-    for entry in prepared.store.list(broken=lambda broken: None):
-        if entry.record.run_id == prepared.identity.run:
-            return entry.record
-    raise error

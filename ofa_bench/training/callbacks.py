@@ -46,6 +46,19 @@ class Silent(Progress):
     """Progress that is discarded."""
 
 
+def paced(show: Callable[[int, int], None], seconds: float) -> Callable[[int, int], None]:
+    """Shows how much is done of how much, at most once in so many seconds."""
+    last = time.monotonic()
+
+    def shown(done: int, of: int) -> None:
+        nonlocal last
+        if time.monotonic() - last >= seconds:
+            last = time.monotonic()
+            show(done, of)
+
+    return shown
+
+
 class EventLog:
     """`events.jsonl`: one JSON object per line, appended and flushed at every event."""
 

@@ -1,4 +1,4 @@
-"""Decode image files with Pillow, for `run` and `data check`. Torch-free.
+"""Read and decode image files with Pillow, for `run` and `data check`. Torch-free.
 
 EXIF orientation is not applied, transparency is dropped, the first of several frames is read, and
 16-bit images are reduced to their upper eight bits.
@@ -15,6 +15,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
+from multiprocessing.pool import ThreadPool
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -33,6 +34,7 @@ SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff"}
     | {".ppm", ".pgm", ".pbm", ".pnm"}
 )
+MOST_THREADS = 8
 REMEDY = "replace or remove the file; `ofa-bench data check` finds all such files"
 
 # Of odd metadata, which the pixels do not depend on.
@@ -82,6 +84,21 @@ def read_bytes(path: Path) -> bytes:
                 return file.read(size)
     except MemoryError as error:
         raise _short_of_memory(path) from error
+
+
+@contextmanager
+def reading_threads() -> Iterator[ThreadPool]:
+    """A thread pool whose threads are joined when the block ends, also by an exception.
+
+    `ThreadPool` itself leaves them running. At process exit they would be killed inside a library,
+    which aborts the process with exit code 134 instead of the one for an interruption.
+    """
+    pool = ThreadPool(min(MOST_THREADS, os.cpu_count() or 1))
+    try:
+        yield pool
+    finally:
+        pool.terminate()
+        pool.join()
 
 
 @contextmanager

@@ -17,8 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ofa_bench.atomic_io import append, open_regular, write_whole
-from ofa_bench.data.discovery.decoder import read_bytes, reading, size_of
-from ofa_bench.data.discovery.threads import reading_threads
+from ofa_bench.data.discovery.decoder import read_bytes, reading, reading_threads, size_of
 from ofa_bench.errors import BenchError, DataError
 
 VERSION = 2

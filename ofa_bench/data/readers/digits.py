@@ -12,8 +12,7 @@ from torch import Tensor
 
 from ofa_bench.data.discovery.datasets import DatasetSpec
 from ofa_bench.data.discovery.file_hashes import content_digest
-from ofa_bench.data.discovery.splits import hold_out
-from ofa_bench.data.readers.image_set import Collection, ImageSet
+from ofa_bench.data.readers.image_set import Collection, ImageSet, hold_out
 from ofa_bench.data.readers.images import PixelImages
 from ofa_bench.errors import DataError
 

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from ofa_bench.atomic_io import make_folder, new_folder
 from ofa_bench.data.discovery.datasets import DatasetSpec
+from ofa_bench.data.discovery.decoder import reading_threads
 from ofa_bench.data.discovery.file_hashes import FileHash, Progress, content_digest, manifest
 from ofa_bench.data.discovery.layout import INDEX, locate
 from ofa_bench.data.discovery.pixel_index import LONGEST, PIXELS, index_of
-from ofa_bench.data.discovery.threads import reading_threads
 from ofa_bench.data.discovery.tree import list_tree
 from ofa_bench.data.readers.images import read_image
 from ofa_bench.errors import BenchError, DataError

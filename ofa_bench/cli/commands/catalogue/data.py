@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -53,15 +52,10 @@ def check(
 
 def _progress() -> Callable[[int, int], None]:
     """A line on stderr every few seconds."""
-    last = time.monotonic()
+    from ofa_bench.training.callbacks import paced
 
-    def progress(done: int, of: int) -> None:
-        nonlocal last
-        if time.monotonic() - last >= (1.0 if sys.stderr.isatty() else 10.0):
-            last = time.monotonic()
-            console.tell(f"{done:,} of {of:,} files")
-
-    return progress
+    seconds = 1.0 if sys.stderr.isatty() else 10.0
+    return paced(lambda done, of: console.tell(f"{done:,} of {of:,} files"), seconds)
 
 
 def _show(report: Any) -> None:
