@@ -15,7 +15,6 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
-from multiprocessing.pool import ThreadPool
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -24,6 +23,8 @@ from ofa_bench.errors import DataError
 from ofa_bench.limits import advice, limit
 
 if TYPE_CHECKING:
+    from multiprocessing.pool import ThreadPool
+
     from numpy.typing import NDArray
     from PIL import Image
 
@@ -93,6 +94,8 @@ def reading_threads() -> Iterator[ThreadPool]:
     `ThreadPool` itself leaves them running. At process exit they would be killed inside a library,
     which aborts the process with exit code 134 instead of the one for an interruption.
     """
+    from multiprocessing.pool import ThreadPool
+
     pool = ThreadPool(min(MOST_THREADS, os.cpu_count() or 1))
     try:
         yield pool
