@@ -104,3 +104,13 @@ def clause(
         return check
 
     return add
+
+
+def clauses(*kinds: str, hook: str = "", page: str = "") -> Callable[..., Any]:
+    """The decorator of several clauses on the same kinds, of which `clause` tells the rest: it
+    takes a clause's name, what is expected, and whether it `trains`."""
+
+    def named(name: str, expected: str, trains: bool = False) -> Any:
+        return clause(name, *kinds, expected=expected, hook=hook, page=page, trains=trains)
+
+    return named

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ofa_bench.testing.case import Case, only, replay
 from ofa_bench.testing.short_run import answers
-from ofa_bench.testing.verdict import Breach, clause
+from ofa_bench.testing.verdict import Breach, clause, clauses
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 ANSWERS = ("shrink", "lr", "distill", "extra", "method")
 RUNS = (*ANSWERS, "supernet")
 CLOSE = 1e-6  # of a gradient's largest entry: fp32 rounding from the order of a sum
+on_runs = clauses(*RUNS)
 
 
 @clause(
@@ -93,10 +94,9 @@ def _same(ours: list[Any], theirs: list[Any], who: str) -> None:
         raise Breach(f"{who} answers differently: {what} differ", step=step)
 
 
-@clause(
+@on_runs(
     "a resumed run gives identical weights",
-    *RUNS,
-    expected="a run stopped and resumed twice has bitwise the weights of an uninterrupted run",
+    "a run stopped and resumed twice has bitwise the weights of an uninterrupted run",
     trains=True,
 )
 def resumed_run_matches(case: Case) -> None:
@@ -108,10 +108,9 @@ def resumed_run_matches(case: Case) -> None:
         )
 
 
-@clause(
+@on_runs(
     "two ranks train like one process",
-    *RUNS,
-    expected="each of two ranks gives the answers, and both together the gradient, of one process",
+    "each of two ranks gives the answers, and both together the gradient, of one process",
     trains=True,
 )
 def ranks_match(case: Case) -> None:
