@@ -15,7 +15,7 @@ from ofa_bench.testing.verdict import Breach, DoesNotApply, clauses
 
 if TYPE_CHECKING:
     from ofa_bench.data.sources.batch import MicroBatch
-    from ofa_bench.data.sources.preprocessing import Preprocessing
+    from ofa_bench.data.sources.source import Preprocessing
     from ofa_bench.deploy.export.exporter import Deployable
     from ofa_bench.deploy.export.proof import Reference
     from ofa_bench.nets.mbconv import MBConvNet
@@ -45,7 +45,7 @@ class NoiseImages:
         return self.calibration(resolution)
 
     def preprocessing(self, resolution: int) -> Preprocessing:
-        from ofa_bench.data.sources.preprocessing import Preprocessing
+        from ofa_bench.data.sources.source import Preprocessing
 
         return Preprocessing(resolution, resolution, "float", GREY, GREY)
 
