@@ -116,10 +116,8 @@ def prepare(
     from ofa_bench.data.discovery.prepare import prepare_imagenet100
 
     done = prepare_imagenet100(Path(source), Path(to))
-    if as_json:
-        console.answer(asdict(done))
-    else:
-        console.say(f"{done.root}: {done.classes} classes, {done.links} new links")
+    line = f"{done.root}: {done.classes} classes, {done.links} new links"
+    console.result(as_json, asdict(done), line)
 
 
 def _cache(
@@ -144,11 +142,9 @@ def _cache(
     home = Path(to) if to else None
     with listening():  # so that what is half written goes away, whoever asks to stop
         done = prepare_cache(spec, folder, home, short, agree, _progress())
-    if as_json:
-        console.answer(asdict(done))
-        return
-    console.say(f"use it with {command_line('--data-dir', done.root)}")
+    lines = [f"use it with {command_line('--data-dir', done.root)}"]
     if done.scaled:
-        console.say(
+        lines.append(
             "its images are not the files' any more, so its runs stand on boards of their own"
         )
+    console.result(as_json, asdict(done), *lines)
