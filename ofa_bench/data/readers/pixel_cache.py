@@ -19,7 +19,7 @@ from ofa_bench.data.discovery.decoder import reading_threads
 from ofa_bench.data.discovery.file_hashes import FileHash, Progress, content_digest, manifest
 from ofa_bench.data.discovery.layout import INDEX, locate
 from ofa_bench.data.discovery.pixel_index import LONGEST, PIXELS, index_of
-from ofa_bench.data.discovery.tree import list_tree
+from ofa_bench.data.discovery.tree import ImageTree, list_tree
 from ofa_bench.data.readers.images import read_image
 from ofa_bench.errors import BenchError, DataError
 
@@ -71,9 +71,17 @@ def prepare_cache(
     if scaled:
         note = f"{scaled} images were scaled down beforehand, to a shorter side of {short} pixels"
         notes.append(note)
-    decoded = _decoded(tree.root, files, entries, short, progress)
+    top = location.cache.parent if to is None else home.parent
+    _save(home, top, tree, notes, _decoded(tree.root, files, entries, short, progress))
+    return planned
+
+
+def _save(
+    home: Path, top: Path, tree: ImageTree, notes: list[str], decoded: Iterator[Decoded]
+) -> None:
+    """Write the cache's two files into `home`, which appears whole; folders below `top` are made."""
     try:
-        make_folder(location.cache.parent if to is None else home.parent, home.parent)
+        make_folder(top, home.parent)
         with new_folder(home, UNFINISHED) as fresh:
             with _written(fresh / PIXELS) as file:
                 sizes, digests, contents = _write(file, decoded)
@@ -84,7 +92,6 @@ def prepare_cache(
             f"cannot write {home}: {error.strerror or error}",
             "give --to a folder that you may write, on a disk with room",
         ) from error
-    return planned
 
 
 def _fitted(height: int, width: int, short: int) -> tuple[int, int]:
