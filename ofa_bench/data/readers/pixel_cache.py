@@ -67,10 +67,8 @@ def prepare_cache(
     _check_room(home, planned.bytes)
     if not agree(planned):
         raise BenchError("nothing was written", "--yes writes without asking")
-    notes = list(tree.notes)
-    if scaled:
-        note = f"{scaled} images were scaled down beforehand, to a shorter side of {short} pixels"
-        notes.append(note)
+    note = f"{scaled} images were scaled down beforehand, to a shorter side of {short} pixels"
+    notes = [*tree.notes, *([note] if scaled else [])]
     decoded = _decoded(tree.root, files, entries, short, progress)
     try:
         make_folder(location.cache.parent if to is None else home.parent, home.parent)
