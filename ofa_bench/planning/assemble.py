@@ -99,19 +99,10 @@ def assemble(request: Request, catalogue: Catalogue, facts: Facts | None = None)
         warmup=optim.warmup,
     )
     check_fit(science, recipe.policies, phases, teachers)
-    cost = predict(schedule, teachers, classes, measure_of(recipe.policies["shrink"]))
+    cost = tuple(predict(schedule, teachers, classes, measure_of(recipe.policies["shrink"])))
+    network = catalogue.get("supernet", space.table.family)
     return Assembly(
-        recipe,
-        spec,
-        sizes,
-        classes,
-        space,
-        bus,
-        schedule,
-        teachers,
-        origins,
-        tuple(cost),
-        catalogue.get("supernet", space.table.family),
+        recipe, spec, sizes, classes, space, bus, schedule, teachers, origins, cost, network
     )
 
 

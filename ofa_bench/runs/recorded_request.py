@@ -25,7 +25,16 @@ def request_for(record: Record, catalogue: Catalogue, **execution: Any) -> Reque
     missing, or initial weights or a table are needed and not named. A table that the record carries
     is expected in the catalogue, see `with_table`.
     """
-    _check_repeatable(record)
+    if own_hash(record) != record.sha256:
+        raise UsageError(
+            f"the record of {record.run.id} was changed after it was written",
+            "`ofa-bench validate` names the field",
+        )
+    if record.status == "imported":
+        raise UsageError(
+            f"{record.run.id} was imported: there is no run to repeat",
+            "name a record of a run of ofa-bench",
+        )
     science = _with_table(record, execution.pop("space", None), catalogue)
     for kind, name, policy in _parts(record, science):
         if name not in catalogue.names(kind):
@@ -68,19 +77,6 @@ def with_table(record: Record, catalogue: Catalogue) -> Catalogue:
             "`ofa-bench validate` names the field",
         )
     return catalogue.replacing("space", described.name, space)
-
-
-def _check_repeatable(record: Record) -> None:
-    if own_hash(record) != record.sha256:
-        raise UsageError(
-            f"the record of {record.run.id} was changed after it was written",
-            "`ofa-bench validate` names the field",
-        )
-    if record.status == "imported":
-        raise UsageError(
-            f"{record.run.id} was imported: there is no run to repeat",
-            "name a record of a run of ofa-bench",
-        )
 
 
 def _with_table(record: Record, table: str | None, catalogue: Catalogue) -> dict[str, Any]:

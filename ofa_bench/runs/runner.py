@@ -101,13 +101,17 @@ def prepare(
     catalogue: Catalogue,
     devices: Devices,
     leave: frozenset[int] | None = None,
+    adopted: str | None = None,
 ) -> RunContext:
     """Assemble, open the data, assemble again with its counts, and identify the run.
 
     `leave`: steps at which the state is saved for runs with the same first steps; None: no sharing.
+    `adopted`: the hash of weights that were trained elsewhere. It is part of the identity, so that
+    no run which begins with the same weights is taken for this one.
     """
     assembly, source = opened(request, catalogue, devices)
     files = {name: start_from(path, head) for name, path, head in _starts(request)}
+    files |= {"adopted": adopted} if adopted else {}
     decoder = decoder_id(*source.decoder) if source.decoder else None
     identity = identify(assembly, source.hash, files, decoder)
     results = Path(assembly.recipe.execution.results)

@@ -111,7 +111,8 @@ class Loop:
         self.ledger.charge_step(draws, samples)
         self._charge_forward(step, passes, probes, samples)
         mine = sum(cuts[number][2] - cuts[number][1] for number in numbers)
-        losses = [loss * (samples / mine) for loss in passes.losses]  # means over this rank's
+        # Means over this rank's samples.
+        losses = [loss * (samples / mine) for loss in passes.losses]
         losses = losses or [state.gradients.flat.new_zeros(()) for _ in draws]
         self._outcome = Outcome(draws, losses, lr, shares, samples)
 

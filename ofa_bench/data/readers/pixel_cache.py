@@ -19,7 +19,7 @@ from ofa_bench.data.discovery.decoder import reading_threads
 from ofa_bench.data.discovery.file_hashes import FileHash, Progress, content_digest, manifest
 from ofa_bench.data.discovery.layout import INDEX, locate
 from ofa_bench.data.discovery.pixel_index import LONGEST, PIXELS, index_of
-from ofa_bench.data.discovery.tree import ImageTree, list_tree
+from ofa_bench.data.discovery.tree import list_tree
 from ofa_bench.data.readers.images import read_image
 from ofa_bench.errors import BenchError, DataError
 
@@ -67,21 +67,11 @@ def prepare_cache(
     _check_room(home, planned.bytes)
     if not agree(planned):
         raise BenchError("nothing was written", "--yes writes without asking")
-    notes = list(tree.notes)
-    if scaled:
-        note = f"{scaled} images were scaled down beforehand, to a shorter side of {short} pixels"
-        notes.append(note)
-    top = location.cache.parent if to is None else home.parent
-    _save(home, top, tree, notes, _decoded(tree.root, files, entries, short, progress))
-    return planned
-
-
-def _save(
-    home: Path, top: Path, tree: ImageTree, notes: list[str], decoded: Iterator[Decoded]
-) -> None:
-    """Write the cache's two files into `home`, which appears whole; folders below `top` are made."""
+    note = f"{scaled} images were scaled down beforehand, to a shorter side of {short} pixels"
+    notes = [*tree.notes, *([note] if scaled else [])]
+    decoded = _decoded(tree.root, files, entries, short, progress)
     try:
-        make_folder(top, home.parent)
+        make_folder(location.cache.parent if to is None else home.parent, home.parent)
         with new_folder(home, UNFINISHED) as fresh:
             with _written(fresh / PIXELS) as file:
                 sizes, digests, contents = _write(file, decoded)
@@ -92,6 +82,7 @@ def _save(
             f"cannot write {home}: {error.strerror or error}",
             "give --to a folder that you may write, on a disk with room",
         ) from error
+    return planned
 
 
 def _fitted(height: int, width: int, short: int) -> tuple[int, int]:

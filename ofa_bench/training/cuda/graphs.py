@@ -58,7 +58,6 @@ class Replays(Blocks):
         super().__init__(net, autocast)
         # A block may use parameters of any module.
         self._parameters = [value for value in net.parameters() if value.requires_grad]
-        self._plain = Blocks(net, autocast)
         self._record = record or OnCuda()
         self._counts: Counter[Hashable] = Counter()
         self._replays: dict[Hashable, Replay | None] = {}
@@ -69,7 +68,7 @@ class Replays(Blocks):
         """The output of one block, valid until the same block runs again; that of the last block
         stays valid."""
         if generator is not None and index in self.net.stochastic:
-            return self._plain.run(index, x, subnet, generator)
+            return super().run(index, x, subnet, generator)
         shape = (x.shape, x.stride(), x.dtype, x.requires_grad, torch.is_grad_enabled())
         key = (index, shape, self.net.key(subnet, index))
         replay = self._replays.get(key)
@@ -78,7 +77,7 @@ class Replays(Blocks):
             if self._counts[key] >= PAYS and index not in self._refused and not self._record.full:
                 replay = self._replays[key] = self._recorded(index, x, subnet, key[:2])
         if replay is None:
-            return self._plain.run(index, x, subnet, None)
+            return super().run(index, x, subnet, None)
         y = replay(x)
         return y.clone() if self._ends(index, subnet) else y
 
@@ -88,18 +87,18 @@ class Replays(Blocks):
 
     def _recorded(self, index: int, x: Tensor, subnet: Subnet, shape: Hashable) -> Replay | None:
         """The recorded block; None, permanently, if that fails or its output differs."""
-        plain = self._plain
+        plain = super().run
         if shape not in self._inputs:
             self._inputs[shape] = torch.empty_like(x).requires_grad_(x.requires_grad)
         try:
             replay = Replay(
-                lambda value: plain.run(index, value, subnet, None),
+                lambda value: plain(index, value, subnet, None),
                 self._inputs[shape],
                 self._parameters,
                 lambda work: self._record(index, work),
             )
             with torch.no_grad():
-                if torch.equal(replay.forward(x), plain.run(index, x.clone(), subnet, None)):
+                if torch.equal(replay.forward(x), plain(index, x.clone(), subnet, None)):
                     return replay
         except RuntimeError:
             pass  # it synchronizes, uses something that cannot be recorded, or is too large
