@@ -77,10 +77,6 @@ class ResumeError(BenchError):
 class RankFailed(BenchError):
     """Another rank failed or is gone, so that this one cannot go on."""
 
-    def __init__(self, message: str, hint: str = "", *, code: int = 1) -> None:
-        super().__init__(message, hint)
-        self.exit_code = code
-
 
 class TrainingDiverged(BenchError):
     """The loss or the gradient stopped being finite."""

@@ -47,7 +47,7 @@ def check_decoding(
                 progress(done, len(pending))
 
 
-class KnownGood:
+class KnownGood(set[str]):
     """Hashes of images that a decoder has decoded, cached in a file beside the file hashes.
 
     A context manager that writes additions at its end, also on an exception. It only saves time: a
@@ -55,30 +55,18 @@ class KnownGood:
     """
 
     def __init__(self, path: Path | None, decoder: Decoder | None) -> None:
+        super().__init__()
         self._path, self._title = path, repr(tuple(decoder or ()))
-        self._digests = self._load()
-        self._added = False
-
-    def __contains__(self, digest: str) -> bool:
-        return digest in self._digests
-
-    def add(self, digest: str) -> None:
-        self._digests.add(digest)
-        self._added = True
+        if path is not None:
+            with suppress(DataError, ValueError):
+                title, *digests = read_bytes(path).decode("ascii").splitlines() or [""]
+                self.update(digests if title == self._title else ())
+        self._kept = len(self)
 
     def __enter__(self) -> KnownGood:
         return self
 
     def __exit__(self, *failure: object) -> None:
-        if self._path is not None and self._added:
+        if self._path is not None and len(self) > self._kept:
             with suppress(BenchError):  # a cache that cannot be written only costs time
-                write_whole(self._path, "\n".join([self._title, *sorted(self._digests)]) + "\n")
-
-    def _load(self) -> set[str]:
-        if self._path is None:
-            return set()
-        try:
-            title, *digests = read_bytes(self._path).decode("ascii").splitlines() or [""]
-        except (DataError, ValueError):
-            return set()
-        return set(digests) if title == self._title else set()
+                write_whole(self._path, "\n".join([self._title, *sorted(self)]) + "\n")
