@@ -39,7 +39,11 @@ class UnknownName(UsageError):
     """An unknown name; the hint lists the known names, nearest first."""
 
     def __init__(self, kind: str, name: str, known: Iterable[str], hint: str = "") -> None:
-        ranked = nearest_first(name, known)
+
+        def distance(other: str) -> tuple[float, str]:
+            return (-difflib.SequenceMatcher(None, name, other).ratio(), other)
+
+        ranked = sorted(known, key=distance)
         choices = suggest(name, ranked) if ranked else f"there is no {kind} at all"
         super().__init__(f"unknown {kind} {name!r}", hint or choices)
         self.kind, self.name = kind, name
@@ -101,12 +105,3 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     """The known name closest in spelling, or None if none is similar."""
     matches = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
     return matches[0] if matches else None
-
-
-def nearest_first(name: str, known: Iterable[str]) -> list[str]:
-    """Known names, the most similar first."""
-
-    def distance(other: str) -> tuple[float, str]:
-        return (-difflib.SequenceMatcher(None, name, other).ratio(), other)
-
-    return sorted(known, key=distance)

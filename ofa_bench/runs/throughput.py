@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import count, islice
-from typing import Any
 
 import torch
 
@@ -18,12 +17,11 @@ from ofa_bench.nets.protocol import decays
 from ofa_bench.planning.assemble import Assembly
 from ofa_bench.runs.runner import build_net, source_of
 from ofa_bench.schedule import Phase
-from ofa_bench.training.cuda.graphs import Blocks, blocks_of
 from ofa_bench.training.devices import Devices, open_devices
 from ofa_bench.training.forward_backward import Passes
 from ofa_bench.training.gradients import FlatGradients
 from ofa_bench.training.optimizer import Optimizer
-from ofa_bench.training.precision import autocast, set_threads
+from ofa_bench.training.precision import executor, set_threads
 from ofa_bench.training.teacher import FrozenTeacher
 
 TIMED = 3  # micro-batches, after those that warm up
@@ -62,7 +60,8 @@ class _Bench:
     def __init__(self, assembly: Assembly, devices: Devices) -> None:
         self.assembly, self.devices = assembly, devices
         self.net = build_net(assembly, devices)
-        self.blocks = self._over(self.net)
+        self.over = executor(assembly.science, devices, bool(assembly.bus.merges))
+        self.blocks = self.over(self.net)
         named = dict(self.net.named_parameters())
         self.gradients = FlatGradients(named.items())
         self.optimizer = Optimizer(assembly.science.optim, named, decays)
@@ -73,11 +72,6 @@ class _Bench:
         labels = torch.randint(assembly.classes, (count,), generator=noise).to(devices.device)
         self.batch = MicroBatch(images.contiguous(memory_format=torch.channels_last), labels)
 
-    def _over(self, net: Any) -> Blocks:
-        science, bus = self.assembly.science, self.assembly.bus
-        precise = autocast(science.precision, self.devices)
-        return blocks_of(net, self.devices.device, precise, bool(bus.merges))
-
     def step(self, phase: Phase) -> float:
         """Seconds of a step in the middle of a phase: all micro-batches and the update."""
         schedule, bus = self.assembly.schedule, self.assembly.bus
@@ -85,7 +79,7 @@ class _Bench:
         step = schedule.step((schedule.edges[number] + schedule.edges[number + 1]) // 2)
         draws = bus.draws(step, lambda subnet: 0.0)
         value = self.assembly.teachers.get(phase.name)
-        teacher = None if value is None else FrozenTeacher.taken(value, self.net, self, self._over)
+        teacher = None if value is None else FrozenTeacher.taken(value, self.net, self, self.over)
         passes = Passes(
             net=self.net,
             bus=bus,

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TypeVar
 
@@ -83,7 +84,7 @@ def _made(home: Path) -> bool:
 def _fits(path: Path, spec: DatasetSpec) -> bool:
     wanted = {*SPLITS, spec.pickles} - {""}
     try:
-        with Unpacked(path, most=PEEK) as source:
+        with closing(Unpacked(path, most=PEEK)) as source:
             members = itertools.islice(Tar(source).members(), 4)
             return any(wanted & set(member.parts[:2]) for member in members)
     except Enough:
@@ -97,7 +98,7 @@ def _unpack(archives: Sequence[Path], home: Path) -> None:
         with new_folder(home, UNFINISHED) as folder:
             target = _Target(folder)
             for path in archives:
-                with Unpacked(path) as source:
+                with closing(Unpacked(path)) as source:
                     tar = Tar(source)
                     for member in _sound(path, tar.members()):
                         target.take(path, member, _sound(path, tar.content()))
