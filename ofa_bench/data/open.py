@@ -70,7 +70,7 @@ def read_collection(
     if location.kind == "pixels":
         return read_pixels(location.root, spec)
     tree = list_tree(location.root, spec)
-    entries = manifest(tree.root, tree.train.files + tree.test.files, location.hashes, progress)
+    entries = manifest(tree.root, tree.files, location.hashes, progress)
     return _of_tree(tree, tuple(entries), limit("image-pixels"))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NoReturn
 
@@ -41,6 +41,11 @@ class ImageTree:
     notes: tuple[str, ...]
     decoder: Decoder | None = None
 
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The files of both parts, training images first."""
+        return self.train.files + self.test.files
+
 
 def list_location(location: DataLocation, spec: DatasetSpec) -> ImageTree:
     """The images at a location, files or prepared pixels, as a tree."""
@@ -67,8 +72,8 @@ def list_tree(root: Path, spec: DatasetSpec) -> ImageTree:
     if spec.balanced:
         _refuse_uneven(root / "train", spec, classes, train)
         _refuse_uneven(root / tested, spec, classes, test)
-    notes = _notes(root, tested, spec, classes, train, test)
-    return ImageTree(root, classes, train, test, notes, decoder())
+    tree = ImageTree(root, classes, train, test, (), decoder())
+    return replace(tree, notes=_notes(tree, tested, spec))
 
 
 def _class_folders(root: Path, split: str, spec: DatasetSpec) -> tuple[str, ...]:
@@ -182,17 +187,10 @@ def _refuse_uneven(
         )
 
 
-def _notes(
-    root: Path,
-    tested: str,
-    spec: DatasetSpec,
-    classes: tuple[str, ...],
-    train: Listing,
-    test: Listing,
-) -> tuple[str, ...]:
-    notes = []
-    if spec.usual_classes and classes != spec.usual_classes:
-        unusual = len(set(classes) - set(spec.usual_classes))
+def _notes(tree: ImageTree, tested: str, spec: DatasetSpec) -> tuple[str, ...]:
+    root, train, test, notes = tree.root, tree.train, tree.test, []
+    if spec.usual_classes and tree.classes != spec.usual_classes:
+        unusual = len(set(tree.classes) - set(spec.usual_classes))
         notes.append(
             f"not the usual class list of {spec.name}: {unusual} of its classes are others"
         )
