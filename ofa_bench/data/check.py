@@ -17,7 +17,7 @@ from ofa_bench.data.discovery.tree import ImageTree, list_tree
 from ofa_bench.data.open import read_collection
 from ofa_bench.data.readers.images import read_image
 from ofa_bench.data.readers.mapped_pixels import MappedImages
-from ofa_bench.data.sources.held_out import KEPT, KnownGood
+from ofa_bench.data.sources.known_good import KEPT, KnownGood
 from ofa_bench.errors import DataError
 
 CHANGED = "its bytes changed although its size and times did not; its hash is right again now"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import count, islice
 
@@ -112,22 +113,19 @@ class _Bench:
 
 
 def _input_rate(assembly: Assembly, devices: Devices) -> float | None:
-    source = None
+    # Batches that workers hold ready when the clock starts.
+    ahead = 2 * assembly.recipe.execution.workers
     try:
-        source = source_of(assembly, devices)
-        stream = source.batches(_addresses(assembly.schedule.norm_batch, source.sizes["train"]))
-        # Batches that workers hold ready when the clock starts.
-        ahead = 2 * assembly.recipe.execution.workers
-        for _ in islice(stream, 1 + ahead):
-            pass
-        began = time.perf_counter()
-        images = sum(len(batch.labels) for batch in islice(stream, INPUT_BATCHES + 2 * ahead))
-        return images / (time.perf_counter() - began)
+        with closing(source_of(assembly, devices)) as source:
+            addresses = _addresses(assembly.schedule.norm_batch, source.sizes["train"])
+            stream = source.batches(addresses)
+            for _ in islice(stream, 1 + ahead):
+                pass
+            began = time.perf_counter()
+            images = sum(len(batch.labels) for batch in islice(stream, INPUT_BATCHES + 2 * ahead))
+            return images / (time.perf_counter() - began)
     except DataError:
         return None
-    finally:
-        if source is not None:
-            source.close()
 
 
 def _addresses(size: int, images: int) -> Iterator[Address]:
