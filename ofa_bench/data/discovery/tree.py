@@ -11,7 +11,7 @@ from typing import NoReturn
 
 from ofa_bench.data.discovery.datasets import DatasetSpec
 from ofa_bench.data.discovery.decoder import SUFFIXES, Decoder, decoder, kind_of, reading
-from ofa_bench.data.discovery.layout import DataLocation, sealed_part
+from ofa_bench.data.discovery.layout import sealed_part
 from ofa_bench.errors import DataError
 
 
@@ -45,15 +45,6 @@ class ImageTree:
     def files(self) -> tuple[str, ...]:
         """The files of both parts, training images first."""
         return self.train.files + self.test.files
-
-
-def list_location(location: DataLocation, spec: DatasetSpec) -> ImageTree:
-    """The images at a location, files or prepared pixels, as a tree."""
-    if location.kind == "pixels":
-        from ofa_bench.data.discovery.pixel_index import read_index
-
-        return read_index(location.root, spec).tree
-    return list_tree(location.root, spec)
 
 
 def list_tree(root: Path, spec: DatasetSpec) -> ImageTree:
@@ -203,7 +194,7 @@ def _notes(tree: ImageTree, tested: str, spec: DatasetSpec) -> tuple[str, ...]:
     unread = Counter(dict(train.unread)) + Counter(dict(test.unread))
     if unread:
         notes.append(f"files that are not read, by suffix: {_counted(unread)}")
-    loose = _loose(root, ("train", tested))
+    loose = sum(e.is_file() for split in ("train", tested) for e in _entries(root / split))
     if loose:
         notes.append(f"files beside the class folders, in no class: {loose:,}")
     if (root / "val").is_dir() and tested == "test":
@@ -213,9 +204,3 @@ def _notes(tree: ImageTree, tested: str, spec: DatasetSpec) -> tuple[str, ...]:
             "val/ was used for the sealed test: test/ has none of the class folders of train/"
         )
     return tuple(notes)
-
-
-def _loose(root: Path, splits: tuple[str, ...]) -> int:
-    """The files directly in a part's folder."""
-    entries = [entry for split in splits for entry in _entries(root / split)]
-    return sum(entry.is_file() for entry in entries)
