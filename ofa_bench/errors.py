@@ -39,11 +39,9 @@ class UnknownName(UsageError):
     """An unknown name; the hint lists the known names, nearest first."""
 
     def __init__(self, kind: str, name: str, known: Iterable[str], hint: str = "") -> None:
-
-        def distance(other: str) -> tuple[float, str]:
-            return (-difflib.SequenceMatcher(None, name, other).ratio(), other)
-
-        ranked = sorted(known, key=distance)
+        ranked = sorted(
+            known, key=lambda other: (-difflib.SequenceMatcher(None, name, other).ratio(), other)
+        )
         choices = suggest(name, ranked) if ranked else f"there is no {kind} at all"
         super().__init__(f"unknown {kind} {name!r}", hint or choices)
         self.kind, self.name = kind, name

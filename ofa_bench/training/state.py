@@ -169,7 +169,6 @@ class State:
             self.devices.sum(gradients.flat)
             return
         gradients.row(len(draws) - 1)
-        assert gradients.rows is not None
         rows = gradients.rows[: len(draws)]
         self.devices.sum(rows)
         active = torch.stack([self._active(draw.subnet) for draw in draws])
