@@ -20,7 +20,7 @@ on_merging = clauses("extra", hook=MERGE)
 def defines_a_hook(case: Case) -> None:
     """An extra without hooks does nothing."""
     if not any(hasattr(case.cls, hook) for hook in HOOKS):
-        raise Breach("it defines none", where=case.where())
+        raise Breach("it defines none")
 
 
 @on_merging(
