@@ -56,7 +56,7 @@ def attempt(asked: Request, catalogue: Catalogue, halts: tuple[int, ...] = ()) -
     with open_devices("cpu") as devices:
         for halt in (*halts, None):
             prepared, stop = prepare(asked, catalogue, devices), Stop()
-            state = state_of(prepared, catalogue, stop, Halting(stop, halt))
+            state = state_of(prepared, stop, Halting(stop, halt))
             prepared.assembly.bus.observe("the contract", Watch(state, trial))
             with suppress(Interrupted):
                 Loop(state).run()

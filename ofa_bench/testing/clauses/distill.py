@@ -71,7 +71,7 @@ def lessons(case: Case) -> Iterator[Lesson]:
     from ofa_bench.training.devices import Devices
 
     assembly = case.assembly
-    net = build_net(assembly, case.catalogue, Devices(torch.device("cpu")))
+    net = build_net(assembly, Devices(torch.device("cpu")))
     batch = _batch(max(assembly.space.resolutions), assembly.classes)
     criterion = Losses(assembly.science.optim.label_smoothing)
     needs = assembly.recipe.policies["distill"].needs
