@@ -16,7 +16,7 @@ from pydantic import Field
 
 from ofa_bench.atomic_io import write_whole
 from ofa_bench.errors import UsageError
-from ofa_bench.leaderboard.reproduction import Reproduction
+from ofa_bench.leaderboard.reproduction import Interval, Reproduction, Verdict
 from ofa_bench.records.json_text import parsed, spell
 from ofa_bench.records.parts import Hash, Machine, Part, Percent
 from ofa_bench.records.schema import Record, hash_without_itself
@@ -27,14 +27,6 @@ from ofa_bench.sanitize import plain_text
 FOLDER = "reproductions"
 REPRODUCED = ("identical", "within interval")
 MOST = 10_000  # files that a reader opens
-
-
-class Interval(Part):
-    """Where a faithful run's mean Pareto accuracy lies, in percent, and what says so."""
-
-    low: float = Field(ge=-1000, le=1000)
-    high: float = Field(ge=-1000, le=1000)
-    source: str = Field(max_length=500)
 
 
 class RerunRecord(Part):
@@ -54,7 +46,7 @@ class ReproductionFile(Part):
     run: str = Field(max_length=100)
     row_id: Hash
     run_id: Hash
-    verdict: Literal["identical", "within interval", "not reproduced"]
+    verdict: Verdict
     reason: str = Field(max_length=1000)
     interval: Interval | None
     rerun: RerunRecord
