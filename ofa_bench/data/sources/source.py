@@ -66,7 +66,6 @@ class BatchSource(ABC):
     def __post_init__(self) -> None:
         train, parts = self.splits["train"], (self.collection.train, self.collection.test)
         calibration = epoch_order(SPLIT_SEED, 0, len(train))[:CALIBRATION_IMAGES].tolist()
-        transform = self.augment.geometry().model_dump_json()
         self.mean, self.std = self.spec.mean, self.spec.std
         self.normalise = Normalise(self.mean, self.std, self.device)
         self.classes = len(self.collection.classes)
@@ -77,7 +76,7 @@ class BatchSource(ABC):
         self.calibration_images = len(calibration)
         self.calibration_hash = digest(
             train.hash([train.rows[index] for index in calibration]),
-            transform,
+            self.augment.geometry().model_dump_json(),
             self.resolution,
             SPLIT_SEED,
             CALIBRATION_BATCH,
