@@ -51,8 +51,8 @@ class BatchSource(ABC):
     `resolution`: side of the training images, in pixels: the largest the space draws. `known_good`:
     the cache file of images known to decode. `workers`: processes that load images, of each stream
     of batches. `sizes`: images in train, select and test. `hash`: of the bytes of all images,
-    before the cut. `notes`: remarks a record keeps, such as another list of classes than the usual one.
-    `decoder`: of the files; None if no file was decoded.
+    before the cut. `notes`: remarks a record keeps, such as another list of classes than the usual
+    one. `decoder`: of the files; None if no file was decoded.
     """
 
     spec: DatasetSpec
