@@ -60,6 +60,7 @@ def rerun(
             again = execute(prepared, catalogue, stop, progress, command)
         except (TrainingDiverged, PluginError) as error:
             again = _failure(prepared, error)
+    assert again is not None  # only training alone gives none
     return Rerun(StoredRecord(prepared.store.path(again), again), folder)
 
 

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -42,6 +42,8 @@ from ofa_bench.training.weights import epsilon_note, load_weights, save_weights,
 from ofa_bench.weight_files.ancestry import ancestor_of
 
 ENDED = ("ok", "diverged", "imported")
+Stage = Literal["all", "train", "evaluate"]
+"""What to carry out of a run; "evaluate" refuses where training is not done."""
 
 
 @dataclass
@@ -57,6 +59,7 @@ class RunContext:
     store: Store
     shared: Shared | None = None
     ancestor: Ancestor | None = None
+    stage: Stage = "all"
 
     @property
     def finished(self) -> Record | None:
@@ -148,8 +151,8 @@ def _starts(request: Request) -> list[tuple[str, str | Path, str]]:
 
 def execute(
     prepared: RunContext, catalogue: Catalogue, stop: Stop, progress: Progress, command: str
-) -> Record:
-    """Train from the last checkpoint, evaluate, and store one record.
+) -> Record | None:
+    """Train from the last checkpoint, evaluate, and store one record; None after training alone.
 
     Raises Interrupted (state saved), TrainingDiverged or PluginError (a record of the failure is
     stored), ResumeError.
@@ -167,11 +170,12 @@ def execute(
 
 def _locked(
     prepared: RunContext, catalogue: Catalogue, stop: Stop, progress: Progress, command: str
-) -> Record:
+) -> Record | None:
     started = _describe_run(prepared, command)
     make_ready(prepared, stop, progress)
     state, curve = state_of(prepared, catalogue, stop, progress)
-    log = EventLog(prepared.folder / "events.jsonl", draws=not _pure(prepared))
+    pure = all(policy.pure for policy in prepared.assembly.recipe.policies.values())
+    log = EventLog(prepared.folder / "events.jsonl", draws=not pure)
     if prepared.devices.first:
         prepared.assembly.bus.observe("event log", log)
     if os.environ.get("OFA_BENCH_TRACE", "") not in ("", "0"):
@@ -180,25 +184,22 @@ def _locked(
     prepared.assembly.bus.watchers.tell = progress.note
     run_fields = {"started": started, "command": command}
     try:
-        Loop(state, curve).run()
-    except TrainingDiverged as error:
-        _store(prepared, record_of(prepared, state, run_fields, "diverged", error=error), None)
-        raise
-    except PluginError as error:
-        _store(prepared, record_of(prepared, state, run_fields, "failed", error=error), None)
+        Loop(state, curve).run(train=prepared.stage != "evaluate")
+    except (TrainingDiverged, PluginError) as error:
+        status = "diverged" if isinstance(error, TrainingDiverged) else "failed"
+        _store(prepared, record_of(prepared, state, run_fields, status, error=error), None)
         raise
     finally:
         log.close()
-    return _finish(prepared, state, run_fields)
+    if prepared.devices.first:
+        weights = prepared.folder / "weights.safetensors"
+        save_weights(state.net, weights, prepared.source.class_names)
+    return None if prepared.stage == "train" else _finish(prepared, state, run_fields)
 
 
 def _finish(prepared: RunContext, state: State, run_fields: dict[str, str]) -> Record:
-    from ofa_bench.runs.final_evaluation import judge
+    from ofa_bench.runs.final_evaluation import forget_scores, judge
 
-    if prepared.devices.first:
-        save_weights(
-            state.net, prepared.folder / "weights.safetensors", prepared.source.class_names
-        )
     judgement = judge(state)
     record = record_of(prepared, state, run_fields, "ok", judgement=judgement)
     _store(prepared, record, judgement.bits)
@@ -207,16 +208,13 @@ def _finish(prepared: RunContext, state: State, run_fields: dict[str, str]) -> R
         if readings := gathered(prepared.folder):
             write_whole(beside(prepared.store.path(record)), readings)
         state.checkpoints.clear()
+        forget_scores(prepared.folder)
     return record
 
 
 def _store(prepared: RunContext, record: Record, bits: bytes | None) -> None:
     if prepared.devices.first:
         prepared.store.write(record, bits)
-
-
-def _pure(prepared: RunContext) -> bool:
-    return all(policy.pure for policy in prepared.assembly.recipe.policies.values())
 
 
 def _describe_run(prepared: RunContext, command: str) -> str:

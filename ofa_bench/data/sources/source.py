@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal, Protocol
 
 from ofa_bench.data.discovery.decoder import Decoder
@@ -28,6 +28,8 @@ class BatchSource(Protocol):
     hash: str
     """Of the bytes of all images, before the cut."""
     splits_hash: dict[str, str]
+    calibration_images: int
+    """Training images that calibrate batch norm."""
     calibration_hash: str
     notes: tuple[str, ...]
     """Remarks a record keeps, such as another list of classes than the usual one."""
@@ -43,8 +45,13 @@ class BatchSource(Protocol):
     def batches(self, addresses: Iterable[Address]) -> Iterator[MicroBatch]:
         """Training batches in the order of the addresses. Raises DataError for a damaged image."""
 
-    def evaluation(self, split: HeldOut, resolution: int, chunk: int) -> Iterator[MicroBatch]:
-        """A split in fixed order, in batches of `chunk` images, with the evaluation transform."""
+    def evaluation(
+        self, split: HeldOut, resolution: int, chunk: int, wanted: Sequence[int] | None = None
+    ) -> Iterator[MicroBatch]:
+        """A split in fixed order, in batches of `chunk` images, with the evaluation transform.
+
+        `wanted`: the ascending numbers of the batches to return; all of them if None.
+        """
 
     def calibration(self, resolution: int) -> Iterator[MicroBatch]:
         """Fixed training images in batches of 200, cropped and flipped as in training."""
