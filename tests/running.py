@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -65,6 +66,18 @@ def started(
         for pid in [process.pid, *descendants(process.pid)]:
             kill(pid)
         process.communicate()
+
+
+def free_port() -> int:
+    with socket.socket() as asked:
+        asked.bind(("127.0.0.1", 0))
+        return int(asked.getsockname()[1])
+
+
+def place(rank: int, port: int, world: int = 2) -> dict[str, str]:
+    """What a launcher sets for a rank."""
+    values = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": world, "MASTER_PORT": port}
+    return {"MASTER_ADDR": "127.0.0.1", **{name: str(value) for name, value in values.items()}}
 
 
 def kill(pid: int, number: int = signal.SIGKILL) -> None:

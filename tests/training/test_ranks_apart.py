@@ -17,7 +17,9 @@ from tests.running import (
     GUARD,
     checkpoints,
     ended,
+    free_port,
     pictures,
+    place,
     started,
     training,
     until,
@@ -34,18 +36,6 @@ class Ended(NamedTuple):
     code: int
     out: str
     err: str
-
-
-def free_port() -> int:
-    with socket.socket() as asked:
-        asked.bind(("127.0.0.1", 0))
-        return int(asked.getsockname()[1])
-
-
-def place(rank: int, port: int, world: int = 2) -> dict[str, str]:
-    """What a launcher sets for a rank."""
-    values = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": world, "MASTER_PORT": port}
-    return {"MASTER_ADDR": "127.0.0.1", **{name: str(value) for name, value in values.items()}}
 
 
 def both(*lines: list[str]) -> list[Ended]:
