@@ -13,14 +13,7 @@ from ofa_bench.errors import BenchError, ResumeError, TrainingDiverged, UsageErr
 from ofa_bench.planning.assemble import Assembly, assemble
 from ofa_bench.recipe import Request
 from ofa_bench.recipe.asked import request
-from ofa_bench.runs.folder import (
-    Begun,
-    changed_since,
-    check_same,
-    named_again,
-    read_begun,
-    refuse_links,
-)
+from ofa_bench.runs.folder import Begun, check_same, named_again, read_begun, refuse_links
 from ofa_bench.runs.requests import catalogue_for, resume_line, shell_line
 from ofa_bench.sanitize import plain_text
 from ofa_bench.training.callbacks import Progress, Silent
@@ -62,17 +55,7 @@ class Resumption:
 
     def check(self, prepared: RunContext) -> None:
         """Raise ResumeError with the differences if the prepared run is not the one that began."""
-        assembly = prepared.assembly
-        splits = prepared.source.splits_hash
-        known = self.begun.run_id == prepared.identity.run
-        check_same(
-            self.begun,
-            self.folder,
-            assembly.science,
-            prepared.identity,
-            splits,
-            [] if known else changed_since(self.begun.started, list(self._inputs(assembly))),
-        )
+        check_same(self.begun, self.folder, prepared, self._inputs(prepared.assembly))
 
 
 def results_root(results: str | Path | None) -> Path:

@@ -8,9 +8,8 @@ import click
 
 from ofa_bench.cli import console
 from ofa_bench.cli.commands.training.compare import conduct
-from ofa_bench.cli.comparison import Seeds, requests
+from ofa_bench.cli.comparison import devices_option, requests, seeds_option, yes_option
 from ofa_bench.cli.options import json_option, run_options
-from ofa_bench.cli.side import DeviceList
 
 if TYPE_CHECKING:
     from ofa_bench.records.store import StoredRecord
@@ -21,10 +20,10 @@ APART = ("method", "seed", "shrink", "lr", "distill")
 @click.command()
 @click.argument("method")
 @click.option("--grid", is_flag=True, help="Every legal mix of the named policies instead.")
-@click.option("--seeds", type=Seeds(), default="3", metavar="N|A,B,…", help="How many, or which.")
+@seeds_option
 @run_options(without=APART)
-@click.option("--devices", type=DeviceList(), metavar="0,1,…", help="Runs side by side on these.")
-@click.option("--yes", is_flag=True, help="Do not ask before a long comparison.")
+@devices_option
+@yes_option
 @json_option
 @click.pass_context
 def command(

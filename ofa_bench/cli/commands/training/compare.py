@@ -8,9 +8,17 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ofa_bench.cli import console
-from ofa_bench.cli.comparison import Names, Seeds, check_code, requests, sized, take_file
-from ofa_bench.cli.options import asked_of, json_option, run_options, trust_option
-from ofa_bench.cli.side import DeviceList
+from ofa_bench.cli.comparison import (
+    check_code,
+    devices_option,
+    name_list,
+    requests,
+    seeds_option,
+    sized,
+    take_file,
+    yes_option,
+)
+from ofa_bench.cli.options import Kind, asked_of, options, run_options
 from ofa_bench.errors import BenchError
 from ofa_bench.formatting import count, duration, money
 from ofa_bench.sanitize import command_line
@@ -27,14 +35,13 @@ SLOWEST = 2e9  # MACs a second of a slow core: only to judge whether asking is d
 
 @click.command()
 @click.argument("file", required=False, is_eager=True, expose_value=False, callback=take_file)
-@click.option("--methods", type=Names(), metavar="A,B,…", help="Which methods.")
-@click.option("--seeds", type=Seeds(), default="3", metavar="N|A,B,…", help="How many, or which.")
+@click.option("--methods", type=Kind("names", name_list), metavar="A,B,…", help="Which methods.")
+@seeds_option
 @run_options(without=("method", "seed"))
 @click.option("--curve", is_flag=True, help="At a quarter, half, one and two of the budget.")
-@click.option("--devices", type=DeviceList(), metavar="0,1,…", help="Runs side by side on these.")
-@click.option("--yes", is_flag=True, help="Do not ask before a long comparison.")
-@trust_option
-@json_option
+@devices_option
+@yes_option
+@options("trust", "json")
 @click.pass_context
 def command(
     ctx: click.Context,
