@@ -50,7 +50,6 @@ class Resumption:
 
     @property
     def command(self) -> str:
-        """The command line that started the run."""
         return plain_text(self.begun.command, 10_000)
 
     def check(self, prepared: RunContext) -> None:
@@ -155,20 +154,11 @@ def _carried_out(
     if resumed is not None:
         _refuse_adopted(resumed)
     assembly = assemble(asked, catalogue_for(asked))  # refuse before torch is even imported
-    from ofa_bench.evaluation.exact_math import shielded
-    from ofa_bench.runs.runner import execute, prepare
-    from ofa_bench.training.devices import open_devices
-    from ofa_bench.training.interrupts import listening
+    from ofa_bench.runs.runner import execute, prepare, session
 
     watch, execution = progress or Silent(), assembly.recipe.execution
-    with (
-        shielded(execution.deterministic),
-        listening() as stop,
-        open_devices(execution.device) as devices,
-        stop.anywhere(),
-    ):
-        catalogue = catalogue_for(asked)
-        prepared = prepare(asked, catalogue, devices, leave)
+    with session(execution.device, execution.deterministic) as (stop, devices):
+        prepared = prepare(asked, catalogue_for(asked), devices, leave)
         if resumed is not None:
             resumed.check(prepared)
         done = prepared.finished
@@ -181,7 +171,7 @@ def _carried_out(
         stop.hint = f"go on with: {resume_line(name, asked)}"
         line = command or shell_line(asked)
         prepared.stage = stage
-        record = execute(prepared, catalogue, stop, watch, line)
+        record = execute(prepared, stop, watch, line)
         return record or UnevaluatedRun(name, prepared.folder, resume_line(name, asked, "evaluate"))
 
 

@@ -31,9 +31,8 @@ def command(
     or with --trust.
     """
     from ofa_bench import api
-    from ofa_bench.cli.allocator import settle
     from ofa_bench.cli.commands.training.run import run_and_show
-    from ofa_bench.cli.views.progress import watching
+    from ofa_bench.cli.views.progress import watched_on
     from ofa_bench.cli.views.record import score_rows
 
     if not subnets:
@@ -41,8 +40,7 @@ def command(
         resumed = api.resumption(run, results, trust, **set_options(values, results))
         run_and_show(resumed.asked, as_json, resumed.command, resumed, stage="evaluate")
         return
-    settle(values["device"])
-    with watching() as watch:
+    with watched_on(values["device"]) as watch:
         scores = api.evaluate(run, subnets, results=results, progress=watch, **values)
     if as_json:
         console.answer({"run": run, "scores": [score.model_dump(mode="json") for score in scores]})

@@ -41,17 +41,13 @@ def run_and_show(
     `stage` "train" leaves the final evaluation out, "evaluate" does nothing else.
     """
     from ofa_bench import api
-    from ofa_bench.cli.allocator import settle
-    from ofa_bench.cli.views.board import refresh
-    from ofa_bench.cli.views.progress import watching
-    from ofa_bench.cli.views.record import headline, show, show_trained
+    from ofa_bench.cli.views.progress import watched_on
+    from ofa_bench.cli.views.record import conclude, headline, show_trained
     from ofa_bench.planning.assemble import assemble
-    from ofa_bench.records.store import Store
 
     assembly = assemble(request, api.catalogue_for(request))
     console.tell(headline(assembly))
-    settle(request.device)
-    with watching() as watch:
+    with watched_on(request.device) as watch:
         watch.follow(assembly)
         if stage == "train":
             record = api.train_request(request, watch, line)
@@ -61,7 +57,5 @@ def run_and_show(
             record = api.run_request(request, watch, line, resumed=resumed)
     if isinstance(record, api.UnevaluatedRun):
         show_trained(record, as_json)
-        return
-    store = Store(api.results_root(request.results))
-    refresh(store.results)
-    show(record, store.path(record), as_json)
+    else:
+        conclude(record, api.results_root(request.results), as_json)
