@@ -92,7 +92,6 @@ def conduct(
     """
     from ofa_bench import api
     from ofa_bench.cli import side
-    from ofa_bench.cli.allocator import settle
     from ofa_bench.cli.views.board import refresh
     from ofa_bench.leaderboard.board import again
     from ofa_bench.records.store import Store
@@ -103,11 +102,7 @@ def conduct(
     store = Store(api.results_root(every[0]["results"]))
     if not _foretold(runs, store) and not (yes or console.confirm("Start?")):
         raise BenchError("nothing was started", "--yes starts without asking")
-    if devices:
-        entries, failures = side.run_side_by_side(runs, store, devices)
-    else:
-        settle(every[0]["device"])
-        entries, failures = run_watched(runs, store)
+    entries, failures = run_on(devices, every[0]["device"], runs, store)
     forget_shared(store.results)
     refresh(store.results)
     _conclude(entries, failures, as_json)
@@ -117,6 +112,22 @@ def conduct(
     if line and not as_json:
         console.say(f"more seeds: {line}")
     ctx.exit(1 if failures else 0)
+
+
+def run_on(
+    devices: tuple[str, ...] | None,
+    device: str | None,
+    runs: list[tuple[Request, Assembly]],
+    store: Store,
+) -> Outcomes:
+    """Run all, side by side on `devices`, or one after another on `device`."""
+    from ofa_bench.cli import side
+    from ofa_bench.cli.allocator import settle
+
+    if devices:
+        return side.run_side_by_side(runs, store, devices)
+    settle(device)
+    return run_watched(runs, store)
 
 
 def _foretold(runs: list[tuple[Request, Assembly]], store: Store) -> bool:
