@@ -17,6 +17,7 @@ from ofa_bench.testing.clauses import (
     extra,
     lr,
     network,
+    proxy,
     registration,
     searcher,
     shrink,
@@ -37,7 +38,7 @@ from ofa_bench.testing.verdict import (
 
 # Importing a module adds its clauses to CLAUSES, in this order.
 CLAUSE_MODULES = (
-    *(registration, shrink, lr, distill, extra, space, network, searcher, device, exporter),
+    *(registration, shrink, lr, distill, extra, space, network, searcher, device, exporter, proxy),
     end_to_end,
 )
 LOADS = "register succeeds"

@@ -42,21 +42,24 @@ def command(
     net that fails is shown and left out; the exit code is then 1.
     """
     from ofa_bench.cli import side
-    from ofa_bench.cli.allocator import settle
-    from ofa_bench.cli.commands.training.compare import run_on
+    from ofa_bench.cli.commands.training.compare import run_watched
     from ofa_bench.cli.views import truth as view
-    from ofa_bench.cli.views.progress import watching
+    from ofa_bench.cli.views.progress import watched_on
     from ofa_bench.deploy.truth import pipeline
+    from ofa_bench.runs.comparison import forget_shared
 
     side.check_devices(devices or ())
     plan = pipeline.truth_plan(runs, **values)
     if not _foretold(plan) and not (yes or console.confirm("Start?")):
         raise BenchError("nothing was started", "--yes starts without asking")
-    settle(values["device"])
-    with watching() as watch:
+    with watched_on(values["device"]) as watch:
         scores = pipeline.supernet_scores(plan, watch)
     planned = [run.planned for run in plan.runs]
-    entries, failures = run_on(devices, values["device"], planned, plan.store)
+    if devices:
+        entries, failures = side.run_side_by_side(planned, plan.store, devices)
+    else:
+        entries, failures = run_watched(planned, plan.store)
+    forget_shared(plan.store.results)
     records = pipeline.truth_records(plan, scores, entries)
     view.show(records, as_json, plan.store.results)
     if not as_json:
