@@ -203,6 +203,25 @@ def test_the_command(supernets: list[str], results: Path, first: Any, capsys: An
     assert files(results) == before
 
 
+def test_a_track_and_a_comparison_name_their_runs(
+    supernets: list[str], results: Path, first: Any, capsys: Any, tmp_path: Path
+) -> None:
+    file = tmp_path / "two.toml"
+    file.write_text(
+        'methods = ["bignas", "compofa"]\nseeds = 1\ndataset = "digits"\nspace = "toy"\n'
+        f"epochs = 0.4\nset = {json.dumps(list(SMALL))}\n"
+    )
+    for name in ("digits-toy", str(file)):
+        line = ["truth", name, "--nets", "5", "--seeds", "1", "--epochs", "0.4", "--json"]
+        assert main([*line, "--results", str(results)]) == 0
+        answer = json.loads(capsys.readouterr().out)
+        assert {truth["run"] for truth in answer["truths"]} == set(supernets)
+    assert main(["truth", "cifar10", "--results", str(results)]) == 2
+    file.write_text('methods = ["spos"]\nseeds = 1\nspace = "toy"\n')
+    assert main(["truth", str(file), "--results", str(results)]) == 2
+    assert "none of the 0 recorded runs" in capsys.readouterr().err
+
+
 def test_other_tracks_are_refused(supernets: list[str], results: Path) -> None:
     other = api.run(method="deps", results=results, set=(*SMALL, "data.select=200"), **TOY)
     with pytest.raises(UsageError, match="has another recipe than"):

@@ -14,6 +14,7 @@ from typing import Any
 from ofa_bench import __version__
 from ofa_bench.deploy.searching.scored_nets import ScoredNets
 from ofa_bench.deploy.truth.nets import sample
+from ofa_bench.deploy.truth.supernets import supernets as named
 from ofa_bench.deploy.truth.training import NetRun, defaults, net_runs
 from ofa_bench.errors import UsageError
 from ofa_bench.planning.assemble import Assembly
@@ -83,10 +84,10 @@ def truth(
 ) -> list[TruthRecord]:
     """How finished supernets of one track rank nets, beside the same nets trained alone.
 
-    `runs` are names, prefixes or folders. `nets` (30) are spread over the space's MACs and each is
-    trained with `seeds` (2) seeds, for `epochs` or for the recipe's length; see docs/truth.md. What
-    is trained or scored already is not again. `options` are `data_dir`, `workers`, `device` and the
-    code and table files of the supernets. Raises UsageError where the runs are not of one track,
+    `runs` are names, prefixes or folders, or the name of a track. `nets` (30) are spread over the
+    space's MACs and each is trained with `seeds` (2) seeds, for `epochs` or for the recipe's
+    length; see docs/truth.md. What is trained or scored already is not again. `options` are
+    `data_dir`, `workers`, `device` and the code and table files of the supernets. Raises UsageError where the runs are not of one track,
     ResumeError where one is not finished, BenchError where too few nets could be trained.
     """
     names = [runs] if isinstance(runs, str) else list(runs)
@@ -118,7 +119,7 @@ def truth_plan(
     if not names:
         raise UsageError("no supernet is named", "name a finished run: `ofa-bench runs` lists them")
     supernets = [
-        finished_run(name, results, trust=trust, **options) for name in dict.fromkeys(names)
+        finished_run(name, results, trust=trust, **options) for name in named(names, results)
     ]
     first = supernets[0]
     chosen = sample(first.space, first.assembly.classes, count)

@@ -49,7 +49,8 @@ def command(
     from ofa_bench.runs.comparison import forget_shared
 
     side.check_devices(devices or ())
-    plan = pipeline.truth_plan(runs, **values)
+    names = [name for run in runs for name in _names(run, values["results"], values["trust"])]
+    plan = pipeline.truth_plan(names, **values)
     if not _foretold(plan) and not (yes or console.confirm("Start?")):
         raise BenchError("nothing was started", "--yes starts without asking")
     with watched_on(values["device"]) as watch:
@@ -66,6 +67,26 @@ def command(
         for title, error in failures:
             console.say(f"failed: {title}: {error.message}")
     ctx.exit(1 if failures else 0)
+
+
+def _names(run: str, results: str | None, trust: bool) -> list[str]:
+    """The run or track itself; of a comparison's file the finished runs it declares."""
+    if not run.endswith(".toml"):
+        return [run]
+    from ofa_bench.cli.commands.training.compare import command as compare
+    from ofa_bench.cli.comparison import check_code, requests
+    from ofa_bench.cli.options import asked_of
+    from ofa_bench.deploy.truth.supernets import compared
+    from ofa_bench.records.store import Store
+    from ofa_bench.runs.comparison import planned
+    from ofa_bench.runs.single import results_root
+
+    with compare.make_context("compare", [run]) as ctx:
+        check_code(ctx, trust)
+        values = {name: ctx.params[name] for name in RUN_OPTIONS if name in ctx.params}
+        every = requests(values, ctx.params["methods"], ctx.params["seeds"], ctx.meta["rows"])
+    assemblies = [planned(asked_of(item))[1] for item in every]
+    return compared(assemblies, Store(results_root(results)), run)
 
 
 def _foretold(plan: TruthPlan) -> bool:
