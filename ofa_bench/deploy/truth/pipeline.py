@@ -87,8 +87,9 @@ def truth(
     `runs` are names, prefixes or folders, or the name of a track. `nets` (30) are spread over the
     space's MACs and each is trained with `seeds` (2) seeds, for `epochs` or for the recipe's
     length; see docs/truth.md. What is trained or scored already is not again. `options` are
-    `data_dir`, `workers`, `device` and the code and table files of the supernets. Raises UsageError where the runs are not of one track,
-    ResumeError where one is not finished, BenchError where too few nets could be trained.
+    `data_dir`, `workers`, `device` and the code and table files of the supernets. Raises UsageError
+    where the runs are not of one track, ResumeError where one is not finished, and where too few
+    nets could be trained.
     """
     names = [runs] if isinstance(runs, str) else list(runs)
     plan = truth_plan(
