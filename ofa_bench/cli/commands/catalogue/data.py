@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +44,7 @@ def check(
         stop.hint = "the same line goes on with what was hashed"
         report = examine(spec, folder, progress=_progress(), deep=deep)
     if as_json:
-        console.answer(report.to_json())
+        console.answer({**asdict(report), "ok": report.ok})
     else:
         _show(report)
     ctx.exit(0 if report.ok else 1)
@@ -52,15 +52,10 @@ def check(
 
 def _progress() -> Callable[[int, int], None]:
     """A line on stderr every few seconds."""
-    last = time.monotonic()
+    from ofa_bench.training.callbacks import paced
 
-    def progress(done: int, of: int) -> None:
-        nonlocal last
-        if time.monotonic() - last >= (1.0 if sys.stderr.isatty() else 10.0):
-            last = time.monotonic()
-            console.tell(f"{done:,} of {of:,} files")
-
-    return progress
+    seconds = 1.0 if sys.stderr.isatty() else 10.0
+    return paced(lambda done, of: console.tell(f"{done:,} of {of:,} files"), seconds)
 
 
 def _show(report: Any) -> None:
@@ -122,7 +117,7 @@ def prepare(
 
     done = prepare_imagenet100(Path(source), Path(to))
     line = f"{done.root}: {done.classes} classes, {done.links} new links"
-    console.result(as_json, done.to_json(), line)
+    console.result(as_json, asdict(done), line)
 
 
 def _cache(
@@ -152,4 +147,4 @@ def _cache(
         lines.append(
             "its images are not the files' any more, so its runs stand on boards of their own"
         )
-    console.result(as_json, done.to_json(), *lines)
+    console.result(as_json, asdict(done), *lines)
