@@ -123,6 +123,10 @@ class Catalogue:
         """What writes an extracted subnet in a file format, see docs/deploy.md."""
         self._add("exporter", name, target)
 
+    def launcher(self, name: str, target: Any) -> None:
+        """What hands families of runs to a cluster or to other machines, see docs/cluster.md."""
+        self._add("launcher", name, target)
+
     def supernet(self, family: str, target: Any, *, costs: Any = None) -> None:
         """A network for tables of a family: `build(space, classes, seed=…, **options)`.
 

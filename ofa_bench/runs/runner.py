@@ -18,7 +18,7 @@ from ofa_bench.errors import DataError, PluginError, RankFailed, TrainingDiverge
 from ofa_bench.hooks.catalogue import Catalogue
 from ofa_bench.planning.assemble import Assembly, assemble, selected
 from ofa_bench.planning.identity import RunIdentity, alike, identify
-from ofa_bench.planning.shared_prefix import SHARED, Beginning, Shared
+from ofa_bench.planning.shared_prefix import Beginning, Shared, shared_folder
 from ofa_bench.recipe import Request
 from ofa_bench.recipe.fingerprint import decoder_id
 from ofa_bench.records.extra_metrics import beside, gathered
@@ -87,10 +87,12 @@ def prepare(
     catalogue: Catalogue,
     devices: Devices,
     leave: frozenset[int] | None = None,
+    family: str = "",
 ) -> RunContext:
     """Assemble, open the data, assemble again with its counts, and identify the run.
 
-    `leave`: steps at which the state is saved for runs with the same first steps; None: no sharing.
+    `leave`: steps at which the state is saved for runs with the same first steps, of the `family`
+    that the comparison calls so; None: no sharing.
     """
     assembly, source = opened(request, catalogue, devices)
     files = {name: start_from(path, head) for name, path, head in _starts(request)}
@@ -101,7 +103,7 @@ def prepare(
     shared = None
     if leave is not None:
         salt = f"{source.hash} {files} {torch.get_num_threads()}"
-        shared = Shared(results / "runs" / SHARED, Beginning(assembly), salt, leave)
+        shared = Shared(shared_folder(results) / family, Beginning(assembly), salt, leave)
     devices.agree(alike(assembly, source, identity, files))
     store = Store(results)
     ancestor = ancestor_of(assembly.recipe.execution.init)

@@ -128,9 +128,11 @@ def run_request(
     command: str | None = None,
     leave: frozenset[int] | None = None,
     resumed: Resumption | None = None,
+    family: str = "",
 ) -> Record:
     """Train, evaluate and store one run, watched by `progress`; `resumed`, where it goes on with a
-    certain one and must be that one. `leave`: see `runs.runner.prepare`. Raises BenchError."""
+    certain one and must be that one. `leave`, `family`: see `runs.runner.prepare`. Raises
+    BenchError."""
     if resumed is not None:
         _refuse_adopted(resumed)
     assembly = assemble(asked, catalogue_for(asked))  # refuse before torch is even imported
@@ -147,7 +149,7 @@ def run_request(
         stop.anywhere(),
     ):
         catalogue = catalogue_for(asked)
-        prepared = prepare(asked, catalogue, devices, leave)
+        prepared = prepare(asked, catalogue, devices, leave, family)
         if resumed is not None:
             resumed.check(prepared)
         done = prepared.finished

@@ -32,6 +32,7 @@ Row = dict[str, Any]
             "searchers",
             "devices",
             "exporters",
+            "launchers",
             "spaces",
             "datasets",
             "networks",
@@ -44,8 +45,8 @@ Row = dict[str, Any]
 def command(kind: str | None, plugins: tuple[str, ...], as_json: bool) -> None:
     """List what may be named in a command.
 
-    KIND: methods, shrink, lr, distill, extras, searchers, devices, exporters, spaces, datasets,
-    networks or plugins; all of them without.
+    KIND: methods, shrink, lr, distill, extras, searchers, devices, exporters, launchers, spaces,
+    datasets, networks or plugins; all of them without.
     """
     kinds = [kind] if kind else list(LISTS)
     known = _known(plugins)
@@ -172,6 +173,7 @@ LISTS: dict[str, Callable[[Discovery], list[Row]]] = {
     "searchers": _policies("searcher"),
     "devices": _policies("device"),
     "exporters": _policies("exporter"),
+    "launchers": _policies("launcher"),
     "spaces": _spaces,
     "datasets": _datasets,
     "networks": _policies("supernet"),

@@ -9,8 +9,8 @@ import click
 from ofa_bench.cli import console
 from ofa_bench.cli.commands.training.compare import conduct
 from ofa_bench.cli.comparison import Seeds, requests
-from ofa_bench.cli.options import json_option, run_options
-from ofa_bench.cli.side import DeviceList
+from ofa_bench.cli.launching import Manner, many_runs_options
+from ofa_bench.cli.options import run_options
 
 if TYPE_CHECKING:
     from ofa_bench.records.store import StoredRecord
@@ -23,9 +23,7 @@ APART = ("method", "seed", "shrink", "lr", "distill")
 @click.option("--grid", is_flag=True, help="Every legal mix of the named policies instead.")
 @click.option("--seeds", type=Seeds(), default="3", metavar="N|A,B,…", help="How many, or which.")
 @run_options(without=APART)
-@click.option("--devices", type=DeviceList(), metavar="0,1,…", help="Runs side by side on these.")
-@click.option("--yes", is_flag=True, help="Do not ask before a long comparison.")
-@json_option
+@many_runs_options
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -33,9 +31,7 @@ def command(
     method: str,
     grid: bool,
     seeds: tuple[int, ...],
-    devices: tuple[str, ...] | None,
-    yes: bool,
-    as_json: bool,
+    manner: Manner,
     **values: Any,
 ) -> None:
     """Train METHOD with each policy in turn replaced by the plain one.
@@ -54,7 +50,7 @@ def command(
     whole = {family: about[family] for family in ablation.FAMILIES}
     rows = [{"method": method, **({} if mix == whole else mix)} for mix in mixes]
     after = _effects if grid else _nothing
-    conduct(ctx, requests(values, None, seeds, rows), seeds, yes, as_json, devices, after)
+    conduct(ctx, requests(values, None, seeds, rows), seeds, manner, after)
 
 
 def _nothing(entries: list[StoredRecord]) -> None:

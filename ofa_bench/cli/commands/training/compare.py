@@ -9,15 +9,17 @@ import click
 
 from ofa_bench.cli import console
 from ofa_bench.cli.comparison import Names, Seeds, check_code, requests, sized, take_file
-from ofa_bench.cli.options import asked_of, json_option, run_options, trust_option
-from ofa_bench.cli.side import DeviceList
+from ofa_bench.cli.launching import Manner, Runs, carry_out, check_manner, many_runs_options
+from ofa_bench.cli.options import asked_of, run_options, trust_option
 from ofa_bench.errors import BenchError
 from ofa_bench.formatting import count, duration, money
 from ofa_bench.sanitize import command_line
 
 if TYPE_CHECKING:
+    from ofa_bench.cli.launching import Carried
     from ofa_bench.planning.assemble import Assembly
     from ofa_bench.recipe import Request
+    from ofa_bench.records.schema import Record
     from ofa_bench.records.store import Store, StoredRecord
 
 ASK_FROM = 600.0  # seconds
@@ -31,10 +33,8 @@ SLOWEST = 2e9  # MACs a second of a slow core: only to judge whether asking is d
 @click.option("--seeds", type=Seeds(), default="3", metavar="N|A,B,…", help="How many, or which.")
 @run_options(without=("method", "seed"))
 @click.option("--curve", is_flag=True, help="At a quarter, half, one and two of the budget.")
-@click.option("--devices", type=DeviceList(), metavar="0,1,…", help="Runs side by side on these.")
-@click.option("--yes", is_flag=True, help="Do not ask before a long comparison.")
 @trust_option
-@json_option
+@many_runs_options
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -42,10 +42,8 @@ def command(
     methods: tuple[str, ...] | None,
     seeds: tuple[int, ...],
     curve: bool,
-    devices: tuple[str, ...] | None,
-    yes: bool,
     trust: bool,
-    as_json: bool,
+    manner: Manner,
     **values: Any,
 ) -> None:
     """Train every method and seed; show one table.
@@ -53,14 +51,15 @@ def command(
     Finished runs are reused and begun ones go on. FILE.toml may declare a comparison: keys named
     as these options, and [[rows]] instead of methods for rows that differ in more. A run that
     fails is shown as failed, and the others go on; the exit code is then 1. Code that FILE.toml
-    names is run only where --plugin names it too, or with --trust.
+    names is run only where --plugin names it too, or with --trust. With --launch the same line
+    submits, later says what is queued, running, done or failed, and shows the table.
     """
     check_code(ctx, trust)
     every = requests(values, methods, seeds, ctx.meta.get("rows", []))
     if curve:
-        conduct(ctx, list(sized(every)), seeds, yes, as_json, devices, _curves)
+        conduct(ctx, list(sized(every)), seeds, manner, _curves)
     else:
-        conduct(ctx, every, seeds, yes, as_json, devices)
+        conduct(ctx, every, seeds, manner)
 
 
 def _curves(entries: list[StoredRecord]) -> None:
@@ -74,45 +73,35 @@ def conduct(
     ctx: click.Context,
     every: list[dict[str, Any]],
     seeds: tuple[int, ...],
-    yes: bool,
-    as_json: bool,
-    devices: tuple[str, ...] | None = None,
+    manner: Manner,
     after: Callable[[list[StoredRecord]], None] = lambda entries: None,
 ) -> None:
     """Say what a comparison will cost, ask where that is much, run it and show its table.
 
-    `after` is given the records, to show more of them.
+    `after` is given the records, to show more of them. With a launcher, this comes once all are
+    there.
     """
     from ofa_bench import api
-    from ofa_bench.cli import side
-    from ofa_bench.cli.allocator import settle
     from ofa_bench.cli.views.board import refresh
     from ofa_bench.leaderboard.board import again
     from ofa_bench.records.store import Store
-    from ofa_bench.runs.comparison import forget_shared
 
-    side.check_devices(devices or ())
+    launcher = check_manner(manner, every)
     runs = [_planned(item) for item in every]
     store = Store(api.results_root(every[0]["results"]))
-    if not _foretold(runs, store) and not (yes or console.confirm("Start?")):
-        raise BenchError("nothing was started", "--yes starts without asking")
-    if devices:
-        entries, failures = side.run_side_by_side(runs, store, devices)
-    else:
-        settle(every[0]["device"])
-        entries, failures = run_watched(runs, store)
-    forget_shared(store.results)
-    refresh(store.results)
-    _conclude(entries, failures, as_json)
-    if not as_json:
-        after(entries)
-    line = again(command_line("ofa-bench", *(ctx.obj or ())), len(seeds), _more(len(seeds)))
-    if line and not as_json:
-        console.say(f"more seeds: {line}")
-    ctx.exit(1 if failures else 0)
+    carried = carry_out(runs, store, manner, launcher, settled=lambda some: _foretold(some, store))
+    if launcher is None or launcher.devices:
+        refresh(store.results)
+    _conclude(carried, manner.as_json)
+    if not manner.as_json and not carried.waiting:
+        after(carried.entries)
+        words = command_line("ofa-bench", *(ctx.obj or ()))
+        if line := again(words, len(seeds), _more(len(seeds))):
+            console.say(f"more seeds: {line}")
+    ctx.exit(1 if carried.failures else 0)
 
 
-def _foretold(runs: list[tuple[Request, Assembly]], store: Store) -> bool:
+def _foretold(runs: Runs, store: Store) -> bool:
     """Say what the runs will cost; whether that is little enough to start without asking."""
     from ofa_bench.runs.recorded_throughput import speed_for
 
@@ -150,7 +139,7 @@ def _planned(values: dict[str, Any]) -> tuple[Request, Assembly]:
     return planned(asked_of(values))
 
 
-def run_watched(runs: list[tuple[Request, Assembly]], store: Store) -> Outcomes:
+def run_watched(runs: Runs, store: Store, run: Callable[..., Record] | None = None) -> Outcomes:
     """As `runs.comparison.run_all`, watched on the terminal."""
     from ofa_bench import api
     from ofa_bench.cli.views.progress import watching
@@ -163,25 +152,25 @@ def run_watched(runs: list[tuple[Request, Assembly]], store: Store) -> Outcomes:
             watch.follow(assembly)
             return headline(assembly)
 
-        return comparison.run_all(runs, store, watch, begin=begin, run=api.run_request)
+        return comparison.run_all(runs, store, watch, begin=begin, run=run or api.run_request)
 
 
-def _conclude(
-    entries: list[StoredRecord], failures: list[tuple[str, BenchError]], as_json: bool
-) -> None:
+def _conclude(carried: Carried, as_json: bool) -> None:
     from ofa_bench import api
     from ofa_bench.cli.views import board as board_view
     from ofa_bench.cli.views import extra_metrics as readings
     from ofa_bench.leaderboard.board import boards_of
     from ofa_bench.leaderboard.screening import screened
 
+    entries, failures = carried.entries, carried.failures
     records = screened(entries, api.record_checks(candidates=False))
     boards = boards_of(records)
     if as_json:
         text = [{"run": title, "error": item.message} for title, item in failures]
         measured = readings.document(boards)
         unranked = board_view.unranked_document(records.unranked)
-        console.answer(board_view.document(boards, failures=text, readings=measured, **unranked))
+        more = {**unranked, **carried.more}
+        console.answer(board_view.document(boards, failures=text, readings=measured, **more))
         return
     for item in boards:
         board_view.show(item, item.track.name if len(boards) > 1 else "")
