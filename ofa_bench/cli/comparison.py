@@ -17,53 +17,61 @@ from ofa_bench.sanitize import plain_text
 from ofa_bench.spec_files import load_toml
 from ofa_bench.strict import shown
 
-APART = ("file", "as_json", "yes", "trust")
+APART = ("file", "as_json", "yes", "trust", "launch", "dry_run", "retry")
 MOST_SEEDS = 1000  # of one comparison
 SEEDS = 2**31
 ROWS_SHARE = ("seed", "results", "fresh")
 
 
-class Seeds(Kind):
+def seed_list(value: Any) -> tuple[int, ...]:
     """A number of seeds from 0 on, or the seeds themselves between commas."""
-
-    name = "seeds"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[int, ...]:
-        """The seeds."""
-        if isinstance(value, tuple):
-            return value
-        several = isinstance(value, list) or "," in str(value)
-        words = listed(value)
-        if not words or not all(word.isascii() and word.isdecimal() for word in words):
-            self.fail(f"{shown(value)} is neither a count nor a list such as 0,1,4.", param, ctx)
-        numbers = tuple(int(word) if len(word) < 12 else SEEDS for word in words)
-        if len(words) > MOST_SEEDS or (not several and numbers[0] > MOST_SEEDS):
-            self.fail(f"{shown(value)} is more than {MOST_SEEDS:,} seeds.", param, ctx)
-        seeds = numbers if several else tuple(range(numbers[0]))
-        if max(seeds, default=0) >= SEEDS:
-            self.fail(f"{shown(value)} holds a seed over {SEEDS - 1}.", param, ctx)
-        if not seeds or len(set(seeds)) < len(seeds):
-            self.fail(f"{shown(value)} gives no seed, or one twice.", param, ctx)
-        return seeds
+    several = isinstance(value, list) or "," in str(value)
+    words = listed(value)
+    if not words or not all(word.isascii() and word.isdecimal() for word in words):
+        raise ValueError(f"{shown(value)} is neither a count nor a list such as 0,1,4")
+    numbers = tuple(int(word) if len(word) < 12 else SEEDS for word in words)
+    if len(words) > MOST_SEEDS or (not several and numbers[0] > MOST_SEEDS):
+        raise ValueError(f"{shown(value)} is more than {MOST_SEEDS:,} seeds")
+    seeds = numbers if several else tuple(range(numbers[0]))
+    if max(seeds, default=0) >= SEEDS:
+        raise ValueError(f"{shown(value)} holds a seed over {SEEDS - 1}")
+    if not seeds or len(set(seeds)) < len(seeds):
+        raise ValueError(f"{shown(value)} gives no seed, or one twice")
+    return seeds
 
 
-class Names(Kind):
+def name_list(value: Any) -> tuple[str, ...]:
     """Names between commas."""
+    names = tuple(listed(value))
+    if not names or len(set(names)) < len(names):
+        raise ValueError(f"{value!r} gives no name, or one twice")
+    return names
 
-    name = "names"
 
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[str, ...]:
-        """The names."""
-        if isinstance(value, tuple):
-            return value
-        names = tuple(listed(value))
-        if not names or len(set(names)) < len(names):
-            self.fail(f"{value!r} gives no name, or one twice.", param, ctx)
-        return names
+def device_list(value: Any) -> tuple[str, ...]:
+    """Devices between commas, as --device names them; a number is a GPU's."""
+    named = tuple(f"cuda:{name}" if name.isdecimal() else name for name in listed(value))
+    if not named or not all(
+        name == "cpu" or name.removeprefix("cuda:").isdecimal() for name in named
+    ):
+        raise ValueError(f"{value!r} is no list of devices, such as 0,1 or cpu,cpu")
+    return named
+
+
+seeds_option = click.option(
+    "--seeds",
+    type=Kind("seeds", seed_list),
+    default="3",
+    metavar="N|A,B,…",
+    help="How many, or which.",
+)
+devices_option = click.option(
+    "--devices",
+    type=Kind("devices", device_list),
+    metavar="0,1,…",
+    help="Runs side by side on these.",
+)
+yes_option = click.option("--yes", is_flag=True, help="Do not ask before a long comparison.")
 
 
 def take_file(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:

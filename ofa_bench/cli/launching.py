@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ofa_bench.cli import console
+from ofa_bench.cli.comparison import devices_option, yes_option
 from ofa_bench.cli.options import json_option
-from ofa_bench.cli.side import DeviceList
 from ofa_bench.errors import BenchError, UsageError
 from ofa_bench.processes import several_ranks
 
@@ -52,15 +52,11 @@ class Carried:
 
 
 OPTIONS = (
-    click.option(
-        "--devices", type=DeviceList(), metavar="0,1,…", help="Runs side by side on these."
-    ),
+    devices_option,
     click.option("--launch", metavar="FILE.toml", help="Hand the runs to a cluster, and return."),
-    click.option(
-        "--dry-run", is_flag=True, help="With --launch: print the script, submit nothing."
-    ),
+    click.option("--dry-run", is_flag=True, help="With --launch: print the script alone."),
     click.option("--retry", is_flag=True, help="With --launch: submit again what failed."),
-    click.option("--yes", is_flag=True, help="Do not ask before a long comparison."),
+    yes_option,
     json_option,
 )
 

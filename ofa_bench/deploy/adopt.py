@@ -38,7 +38,6 @@ from ofa_bench.training.callbacks import Progress, Silent
 from ofa_bench.training.checkpoint import lock
 from ofa_bench.training.devices import Devices, open_devices
 from ofa_bench.training.interrupts import Stop, listening
-from ofa_bench.training.state import State
 from ofa_bench.training.weights import (
     load_weights,
     once_for_all_layout,
@@ -155,7 +154,6 @@ def _request(
 
 
 def _command(file: str | Path, epsilon: Epsilon, asked: Request) -> str:
-    """The command line that adopts the same file so."""
     options = shell_line(replace(asked, set=asked.set[:-1])).removeprefix("ofa-bench run ")
     return f"{command_line('ofa-bench', 'adopt', file, '--norm-eps', epsilon.value)} {options}"
 
@@ -214,7 +212,7 @@ def _taken_in(
     prepared.check_free()
     with lock(prepared.folder, watch.note):
         make_ready(prepared, stop, watch)
-        state, _ = state_of(prepared, catalogue, stop, watch)
+        state = state_of(prepared, catalogue, stop, watch)
         if note := load_weights(state.net, source.file):
             watch.note(note)
         state.notes.append(NOTE)
@@ -227,22 +225,8 @@ def _taken_in(
             judgement=judgement,
             more={"adoption": source.described(state.net)},
         )
-        _write_folder(prepared, state, source.command, started)
+        write_begun(prepared, source.command, torch.get_num_threads(), started)
+        weights = prepared.folder / "weights.safetensors"
+        save_weights(state.net, weights, prepared.source.class_names)
         prepared.store.write(record, judgement.bits)
     return record
-
-
-def _write_folder(prepared: RunContext, state: State, command: str, started: str) -> None:
-    write_begun(
-        prepared.folder,
-        prepared.request,
-        prepared.assembly.science,
-        prepared.identity,
-        prepared.source.splits_hash,
-        command=command,
-        seed=prepared.assembly.recipe.seed,
-        threads=torch.get_num_threads(),
-        started=started,
-    )
-    weights = prepared.folder / "weights.safetensors"
-    save_weights(state.net, weights, prepared.source.class_names)

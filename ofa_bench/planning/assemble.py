@@ -19,7 +19,13 @@ from ofa_bench.hooks.catalogue import Catalogue, Entry, Origin
 from ofa_bench.hooks.hookspecs import File, Teacher
 from ofa_bench.hooks.policy import Policy
 from ofa_bench.planning.compatibility import check_fit
-from ofa_bench.planning.cost_model import ExpectedCost, macs_per_image, predict
+from ofa_bench.planning.cost_model import (
+    TRAINED_PASS,
+    ExpectedCost,
+    macs_per_image,
+    mean_macs,
+    predict,
+)
 from ofa_bench.recipe import Recipe, Request, Science, fitted, load_recipe, recorded_recipe
 from ofa_bench.schedule import Budget, Phase, Schedule
 from ofa_bench.space import Space, Table, Tally, load_space
@@ -209,7 +215,7 @@ def _lay_out(
         phases = bus.phases(space, trial)
         teachers = _teachers(recipe, bus, phases)
         spent = _macs(recipe, phases, teachers, classes)
-        full = 3 * _largest_macs(space, classes) * epochs
+        full = TRAINED_PASS * mean_macs(space, space.largest, classes) * epochs
         epochs = reference * full / spent
     budget = Budget(epochs, reference)
     phases = bus.phases(space, budget)
@@ -244,8 +250,3 @@ def _macs(
     if total <= 0:
         raise PolicyError("the phases declare no passes, so no budget can be matched")
     return total
-
-
-def _largest_macs(space: Space, classes: int) -> float:
-    sizes = space.resolutions
-    return sum(space.macs(space.largest.at(size), classes) for size in sizes) / len(sizes)

@@ -40,8 +40,8 @@ def macs_per_image(
     """
     space = phase.space
     forward: dict[Role, float] = {
-        Role.LARGEST: _over_resolutions(space, space.largest, classes),
-        Role.SMALLEST: _over_resolutions(space, space.smallest, classes),
+        Role.LARGEST: mean_macs(space, space.largest, classes),
+        Role.SMALLEST: mean_macs(space, space.smallest, classes),
         Role.SAMPLED: space.mean_macs(classes, measure),
         Role.PROBE: space.mean_macs(classes, measure) * probed,
     }
@@ -51,11 +51,11 @@ def macs_per_image(
         if count
     }
     if teacher is not None:
-        costs[Role.TEACHER] = _over_resolutions(space, teacher.subnet, classes)
+        costs[Role.TEACHER] = mean_macs(space, teacher.subnet, classes)
     return costs
 
 
-def _over_resolutions(space: Space, subnet: Subnet, classes: int) -> float:
+def mean_macs(space: Space, subnet: Subnet, classes: int) -> float:
     """MACs of an architecture, averaged over the resolutions that training may draw."""
     sizes = space.resolutions
     return sum(space.macs(subnet.at(size), classes) for size in sizes) / len(sizes)
@@ -68,7 +68,7 @@ def predict(
     costs = []
     for number, phase in enumerate(schedule.phases):
         first, last = schedule.edges[number], schedule.edges[number + 1]
-        images = _images(schedule, last) - _images(schedule, first)
+        images = schedule.seen(last) - schedule.seen(first)
         teacher = teachers.get(phase.name)
         passes = {role: count * images for role, count in phase.passes.items() if count}
         probed = _probed(schedule, last) - _probed(schedule, first)
@@ -80,12 +80,6 @@ def predict(
         macs = {role: images * cost for role, cost in per_image.items()}
         costs.append(ExpectedCost(phase.name, phase.epochs, last - first, images, passes, macs))
     return costs
-
-
-def _images(schedule: Schedule, index: int) -> int:
-    """Images seen before a step."""
-    epochs, step_in_epoch = divmod(index, schedule.steps_per_epoch)
-    return epochs * (schedule.images - schedule.left_out) + step_in_epoch * schedule.batch
 
 
 def _probed(schedule: Schedule, index: int) -> int:

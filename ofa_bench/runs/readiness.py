@@ -43,7 +43,7 @@ def make_ready(prepared: RunContext, stop: Stop, progress: Progress) -> None:
                 raise lacking
             _check_room(prepared)
             with stop.anywhere():
-                prepared.source.held_out.check(_line(progress))
+                prepared.source.check_held_out(_line(progress))
         except BenchError as error:
             failure = error
     failure = prepared.devices.share(failure)

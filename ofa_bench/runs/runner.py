@@ -37,7 +37,6 @@ from ofa_bench.training.interrupts import Stop
 from ofa_bench.training.loop import Loop
 from ofa_bench.training.precision import set_threads
 from ofa_bench.training.state import State
-from ofa_bench.training.training_curve import TrainingCurve
 from ofa_bench.training.weights import epsilon_note, load_weights, save_weights, start_from
 from ofa_bench.weight_files.ancestry import ancestor_of
 
@@ -172,7 +171,7 @@ def _locked(
 ) -> Record:
     started = _describe_run(prepared, command)
     make_ready(prepared, stop, progress)
-    state, curve = state_of(prepared, catalogue, stop, progress)
+    state = state_of(prepared, catalogue, stop, progress)
     log = EventLog(prepared.folder / "events.jsonl", draws=not _pure(prepared))
     if prepared.devices.first:
         prepared.assembly.bus.observe("event log", log)
@@ -182,7 +181,7 @@ def _locked(
     prepared.assembly.bus.watchers.tell = progress.note
     run_fields = {"started": started, "command": command}
     try:
-        Loop(state, curve).run()
+        Loop(state).run()
     except TrainingDiverged as error:
         _store(prepared, record_of(prepared, state, run_fields, "diverged", error=error), None)
         raise
@@ -226,7 +225,7 @@ def _describe_run(prepared: RunContext, command: str) -> str:
 
     Results depend on the thread count, so a resumed run keeps it.
     """
-    folder, assembly = prepared.folder, prepared.assembly
+    folder = prepared.folder
     if (folder / "run.json").exists() and not prepared.request.fresh:
         begun = read_begun(folder)
         if begun.run_id == prepared.identity.run:
@@ -239,24 +238,12 @@ def _describe_run(prepared: RunContext, command: str) -> str:
         return started
     if prepared.request.fresh:
         Checkpoints(folder / "checkpoint", 0).clear()
-    write_begun(
-        folder,
-        prepared.request,
-        assembly.science,
-        prepared.identity,
-        prepared.source.splits_hash,
-        command=command,
-        seed=assembly.recipe.seed,
-        threads=torch.get_num_threads(),
-        started=started,
-    )
+    write_begun(prepared, command, torch.get_num_threads(), started)
     return started
 
 
-def state_of(
-    prepared: RunContext, catalogue: Catalogue, stop: Stop, progress: Progress
-) -> tuple[State, TrainingCurve]:
-    """The initial training state of a prepared run, and its empty training curve."""
+def state_of(prepared: RunContext, catalogue: Catalogue, stop: Stop, progress: Progress) -> State:
+    """The initial training state of a prepared run."""
     assembly, devices = prepared.assembly, prepared.devices
     execution = assembly.recipe.execution
     net = build_net(assembly, catalogue, devices)
@@ -264,7 +251,6 @@ def state_of(
         progress.note(note)
     if execution.init and (note := epsilon_note(net, execution.init)):
         progress.note(note)
-    curve = TrainingCurve(assembly, net, prepared.source, devices)
     state = State(
         assembly=assembly,
         devices=devices,
@@ -280,12 +266,11 @@ def state_of(
         ledger=Ledger(assembly.space, assembly.classes),
         stop=stop,
         progress=progress,
-        curve_points=curve.points,
         shared=prepared.shared,
     )
     if execution.teacher:
         state.give_teacher(build_net(assembly, catalogue, devices), execution.teacher)
-    return state, curve
+    return state
 
 
 def build_net(assembly: Assembly, catalogue: Catalogue, devices: Devices) -> Any:

@@ -13,14 +13,7 @@ from ofa_bench.errors import BenchError, ResumeError, TrainingDiverged, UsageErr
 from ofa_bench.planning.assemble import Assembly, assemble
 from ofa_bench.recipe import Request
 from ofa_bench.recipe.asked import request
-from ofa_bench.runs.folder import (
-    Begun,
-    changed_since,
-    check_same,
-    named_again,
-    read_begun,
-    refuse_links,
-)
+from ofa_bench.runs.folder import Begun, check_same, named_again, read_begun, refuse_links
 from ofa_bench.runs.requests import catalogue_for, resume_line, shell_line
 from ofa_bench.sanitize import plain_text
 from ofa_bench.training.callbacks import Progress, Silent
@@ -53,17 +46,7 @@ class Resumption:
 
     def check(self, prepared: RunContext) -> None:
         """Raise ResumeError with the differences if the prepared run is not the one that began."""
-        assembly = prepared.assembly
-        splits = prepared.source.splits_hash
-        known = self.begun.run_id == prepared.identity.run
-        check_same(
-            self.begun,
-            self.folder,
-            assembly.science,
-            prepared.identity,
-            splits,
-            [] if known else changed_since(self.begun.started, list(self._inputs(assembly))),
-        )
+        check_same(self.begun, self.folder, prepared, self._inputs(prepared.assembly))
 
 
 def results_root(results: str | Path | None) -> Path:
@@ -153,22 +136,27 @@ def run_request(
         if resumed is not None:
             resumed.check(prepared)
         done = prepared.finished
-        if done is not None and asked.fresh:
-            raise BenchError(
-                f"{done.run.id} is recorded already, and records are never overwritten",
-                "run it afresh into another folder with --results DIR",
-            )
-        if done is not None and done.status == "diverged":
-            raise TrainingDiverged(
-                f"{done.run.id} diverged, and its record stands: {done.error}",
-                "lower optim.lr, or set optim.clip: that is another run",
-            )
         if done is not None:
+            _check_standing(done, asked)
             watch.note(f"{done.run.id} is finished already: its record stands")
             return done
         prepared.check_free()
         stop.hint = f"go on with: {resume_line(prepared.identity.name, asked)}"
         return execute(prepared, catalogue, stop, watch, command or shell_line(asked))
+
+
+def _check_standing(done: Record, asked: Request) -> None:
+    """Raise BenchError where a record stands against what is asked: afresh, or it diverged."""
+    if asked.fresh:
+        raise BenchError(
+            f"{done.run.id} is recorded already, and records are never overwritten",
+            "run it afresh into another folder with --results DIR",
+        )
+    if done.status == "diverged":
+        raise TrainingDiverged(
+            f"{done.run.id} diverged, and its record stands: {done.error}",
+            "lower optim.lr, or set optim.clip: that is another run",
+        )
 
 
 def _refuse_adopted(resumed: Resumption) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ofa_bench.errors import RecipeError, UnknownName, suggest
 from ofa_bench.sanitize import printable
 from ofa_bench.space.bounds import check
-from ofa_bench.space.entries import ACTS, Entries
+from ofa_bench.space.entries import MOST_SIZES, Side, SizeEntries, SpaceFile, Width, checked
 from ofa_bench.spec_files import load_toml, specs_root
 from ofa_bench.strict import shown
 
@@ -121,22 +121,9 @@ def _find(name: str, folders: Iterable[Path]) -> Path:
     raise UnknownName("space", name, [known for folder in folders for known in table_names(folder)])
 
 
-_KEYS: dict[str, tuple[str, ...]] = {
-    "": (
-        *("base", "summary", "source", "family", "width_mult", "norm_eps", "transforms"),
-        *("resolution", "stem", "first", "stages", "head"),
-    ),
-    "stem": ("width", "stride", "act"),
-    "first": ("width", "stride", "act", "shortcut"),
-    "stages": ("width", "stride", "act", "se", "depth", "expand", "kernel"),
-    "head": ("final", "mix", "act"),
-}
-
-
 def _layered(path: Path, above: tuple[Path, ...], families: Families) -> dict[str, Any]:
     """The file's entries laid over those of its base; summary and source are never inherited."""
     data = load_toml(path)
-    _refuse_unknown(data, path)
     base = data.pop("base", None)
     if base is None:
         return data
@@ -152,70 +139,57 @@ def _layered(path: Path, above: tuple[Path, ...], families: Families) -> dict[st
     _parse(under, below, families)
     del under["summary"], under["source"]
     for key, value in data.items():
-        deep = isinstance(value, dict) and key in _KEYS
-        under[key] = {**under.get(key, {}), **value} if deep else value
+        deep = isinstance(value, dict) and key in ("stem", "first", "stages", "head")
+        under[key] = {**under[key], **value} if deep else value
     return under
 
 
-def _refuse_unknown(data: dict[str, Any], path: Path) -> None:
-    for section, known in _KEYS.items():
-        part = data.get(section, {}) if section else data
-        if not isinstance(part, dict):
-            raise RecipeError(f"is {shown(part)}, not a table", file=str(path), key=section)
-        for key in part:
-            if key not in known:
-                hint = suggest(key, known, "known keys")
-                where = f"{section}.{key}" if section else key
-                raise RecipeError("unknown key", file=str(path), key=where, hint=hint)
-
-
 def _parse(data: dict[str, Any], path: Path, families: Families) -> Table:
-    top = Entries(data, str(path))
-    mult = top.number("width_mult", default=1.0)
+    file: SpaceFile = checked(SpaceFile, data, str(path))
+    if file.family not in families:
+        hint = suggest(file.family, families)
+        raise RecipeError(f"is {shown(file.family)}", file=str(path), key="family", hint=hint)
+    resolutions, listed = _resolutions(file.resolution, str(path))
 
-    def width(entries: Entries, key: str) -> int:
-        return top.integer_in("width", round8(entries.integer(key) * mult))
+    def width(value: int) -> int:
+        return int(checked(Width, round8(value * file.width_mult), str(path), "width"))
 
-    stem, first, head = top.section("stem"), top.section("first"), top.section("head")
-    mix = head.integer("mix", least=0)
-    resolutions, listed = top.resolutions("resolution")
-    family = top.text("family", among=tuple(families))
+    stages, head = file.stages, file.head
+    columns = (stages.stride, stages.act, stages.se, stages.depth, stages.expand, stages.kernel)
+    rows = zip(stages.width, *columns, strict=True)
     return Table(
         name=printable(path.name.removesuffix(".toml")),
-        summary=top.text("summary"),
-        source=top.text("source"),
-        family=family,
-        stem=Stem(width(stem, "width"), stem.integer("stride"), stem.text("act", among=ACTS)),
+        summary=file.summary,
+        source=file.source,
+        family=file.family,
+        stem=Stem(width(file.stem.width), file.stem.stride, file.stem.act),
         first=First(
-            width(first, "width"),
-            first.integer("stride"),
-            first.text("act", among=ACTS),
-            first.flag("shortcut"),
+            width(file.first.width), file.first.stride, file.first.act, file.first.shortcut
         ),
-        rows=_rows(top.section("stages"), mult),
-        head=Head(width(head, "final"), mix and round8(mix * mult), head.text("act", among=ACTS)),
-        norm_eps=top.number("norm_eps"),
-        transforms=top.flag("transforms"),
+        rows=tuple(Row(round8(wide * file.width_mult), *row) for wide, *row in rows),
+        head=Head(width(head.final), head.mix and round8(head.mix * file.width_mult), head.act),
+        norm_eps=file.norm_eps,
+        transforms=file.transforms,
         resolutions=resolutions,
         listed=listed,
-        costs=families[family],
+        costs=families[file.family],
     )
 
 
-def _rows(stages: Entries, mult: float) -> tuple[Row, ...]:
-    widths = stages.integers("width")
-    count = len(widths)
-    columns = zip(
-        widths,
-        stages.column("stride", count, Entries.integer_in),
-        stages.column("act", count, Entries.act_in),
-        stages.column("se", count, Entries.flag_in),
-        stages.choices("depth", count),
-        stages.choices("expand", count),
-        stages.choices("kernel", count, odd=True),
-        strict=True,
-    )
-    return tuple(
-        Row(round8(width * mult), stride, act, se, depth, expand, kernel)
-        for width, stride, act, se, depth, expand, kernel in columns
-    )
+def _resolutions(value: Any, file: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Those of training, and the listed: one number, or {from, to, step, listed}."""
+    if not isinstance(value, dict):
+        fixed = (checked(Side, value, file, "resolution"),)
+        return fixed, fixed
+    sizes: SizeEntries = checked(SizeEntries, value, file, "resolution")
+    drawn = tuple(range(sizes.low, sizes.high + 1, sizes.step))
+    outside = [size for size in sizes.listed if size not in drawn]
+    if sizes.low > sizes.high:
+        key, reason = "from", f"is {sizes.low}, over to = {sizes.high}"
+    elif len(drawn) > MOST_SIZES:
+        key, reason = "step", f"makes {len(drawn):,} resolutions, over {MOST_SIZES}"
+    elif outside:
+        key, reason = "listed", f"holds {outside[0]}, which training never draws"
+    else:
+        return drawn, sizes.listed
+    raise RecipeError(reason, file=file, key=f"resolution.{key}")

@@ -68,7 +68,6 @@ class Crew:
 
     @property
     def folder(self) -> Path:
-        """The temporary folder of all runs."""
         return Path(self._folder.name)
 
     def elsewhere(self, case: Case, kind: str) -> tuple[str, list[Path]]:

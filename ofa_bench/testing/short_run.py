@@ -54,10 +54,10 @@ def attempt(asked: Request, catalogue: Catalogue, halts: tuple[int, ...] = ()) -
     with open_devices("cpu") as devices:
         for halt in (*halts, None):
             prepared, stop = prepare(asked, catalogue, devices), Stop()
-            state, curve = state_of(prepared, catalogue, stop, Halting(stop, halt))
+            state = state_of(prepared, catalogue, stop, Halting(stop, halt))
             prepared.assembly.bus.observe("the contract", Watch(state, trial))
             with suppress(Interrupted):
-                Loop(state, curve).run()
+                Loop(state).run()
     trial.weights = {name: value.detach() for name, value in state.net.named_parameters()}
     return trial
 
@@ -69,7 +69,6 @@ class Halting(Silent):
         self.stop, self.at = stop, at
 
     def step(self, step: Step, outcome: Outcome) -> None:
-        """Request the stop after step `at`."""
         self.stop.requested = step.index == self.at
 
 

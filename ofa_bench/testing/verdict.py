@@ -40,16 +40,13 @@ class ContractReport:
 
     @property
     def ok(self) -> bool:
-        """Whether no clause is broken."""
         return not self.broken
 
     @property
     def broken(self) -> tuple[Verdict, ...]:
-        """The verdicts of broken clauses."""
         return tuple(verdict for verdict in self.verdicts if verdict.ok is False)
 
     def to_json(self) -> dict[str, Any]:
-        """The report as JSON values."""
         return {
             "plugin": self.plugin,
             "origin": self.origin,

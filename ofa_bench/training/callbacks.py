@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import IO, Any
 
 from ofa_bench.atomic_io import unwritable
 from ofa_bench.hooks.hookspecs import Outcome, RunView, Scores, hookimpl
@@ -20,8 +20,8 @@ from ofa_bench.schedule import Phase, Step
 HEARTBEAT = 2.0  # seconds between progress lines in the event log
 
 
-class Progress(Protocol):
-    """The interface that a run reports its progress to."""
+class Progress:
+    """What a run reports its progress to; whatever a subclass does not take up is discarded."""
 
     def begin(self, total_steps: int, done: int) -> None:
         """Training starts or resumes after `done` of `total_steps` steps."""
@@ -42,26 +42,8 @@ class Progress(Protocol):
         """An evaluation has scored `done` of `of` chunks of images, or other units."""
 
 
-class Silent:
+class Silent(Progress):
     """Progress that is discarded."""
-
-    def begin(self, total_steps: int, done: int) -> None:
-        """Ignored."""
-
-    def micro(self, step: Step, done: int, of: int) -> None:
-        """Ignored."""
-
-    def step(self, step: Step, outcome: Outcome) -> None:
-        """Ignored."""
-
-    def waited(self, seconds: float) -> None:
-        """Ignored."""
-
-    def note(self, text: str) -> None:
-        """Ignored."""
-
-    def evaluating(self, done: int, of: int, unit: str = "chunks") -> None:
-        """Ignored."""
 
 
 class EventLog:

@@ -26,12 +26,6 @@ class PhaseLedger:
     waiting_seconds: float = 0.0
     peak_bytes: int = 0
 
-    def add(self, role: Role, images: int, macs: int) -> None:
-        """Add `images` passes of a subnet with `macs` per image."""
-        cost = images * macs * (1 if role in FORWARD_ONLY else TRAINED_PASS)
-        self.passes[role.value] = self.passes.get(role.value, 0) + images
-        self.macs[role.value] = self.macs.get(role.value, 0) + cost
-
 
 class Ledger:
     """The rows of all phases, and a clock of the training time."""
@@ -69,16 +63,18 @@ class Ledger:
         """Start the clock again."""
         self._since = time.perf_counter()
 
-    def charge(self, draws: Sequence[Draw], images: int) -> None:
+    def charge_step(self, draws: Sequence[Draw], images: int) -> None:
         """Add the passes of a completed step."""
         self.row.steps += 1
         self.row.images += images
         for draw in draws:
-            self.row.add(draw.role, images, self.cost(draw.subnet))
+            self.charge(draw.role, draw.subnet, images)
 
-    def charge_forward(self, role: Role, subnet: Subnet, images: int) -> None:
-        """Add forward passes of a teacher or a probe."""
-        self.row.add(role, images, self.cost(subnet))
+    def charge(self, role: Role, subnet: Subnet, images: int) -> None:
+        """Add a subnet's passes, which are only forward for a teacher or a probe."""
+        row, factor = self.row, 1 if role in FORWARD_ONLY else TRAINED_PASS
+        row.passes[role.value] = row.passes.get(role.value, 0) + images
+        row.macs[role.value] = row.macs.get(role.value, 0) + images * self.cost(subnet) * factor
 
     def cost(self, subnet: Subnet) -> int:
         """MACs per image of a subnet, cached."""

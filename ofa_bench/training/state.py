@@ -209,10 +209,6 @@ class State:
         self.scaler.step(self.optimizer.torch)
         self.scaler.update()
 
-    def no_losses(self, draws: Sequence[Draw]) -> list[Tensor]:
-        """Zero losses, for a rank without a micro-batch."""
-        return [self.gradients.flat.new_zeros(()) for _ in draws]
-
     def watch(self, losses: Sequence[Tensor]) -> None:
         """Set the divergence flag, on the device, if a loss is not finite."""
         self._bad |= ~torch.isfinite(torch.stack(list(losses)).sum())

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from ofa_bench.cli import console
 from ofa_bench.formatting import duration
+from ofa_bench.training.callbacks import Progress
 
 if TYPE_CHECKING:
     from ofa_bench.hooks.hookspecs import Outcome
@@ -61,7 +62,7 @@ class ProgressRate:
         return self._speed(3) or 0.0
 
 
-class ProgressView:
+class ProgressView(Progress):
     """What is known of a run under way. `share` is by MACs, since phases differ in cost."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:

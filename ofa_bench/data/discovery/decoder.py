@@ -16,7 +16,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ofa_bench.data.discovery.image_structure import Excess, excess
+from ofa_bench.data.discovery.image_structure import excess
 from ofa_bench.errors import DataError
 from ofa_bench.limits import advice, limit
 
@@ -130,10 +130,11 @@ def decode(raw: bytes, path: Path) -> NDArray[Any]:
     from PIL import Image, UnidentifiedImageError
 
     if over := excess(raw):
-        raise _excessive(path, over)
+        raise DataError(f"{path} is too large: {over.what}", advice(over.limit, over.needed))
     try:
         with _opened(raw) as image:
-            _check_pixels(path, image.width * image.height)
+            if (count := image.width * image.height) > limit("image-pixels"):
+                raise _too_large(path, count)
             return pixels_of(image)
     except DataError:
         raise
@@ -167,20 +168,11 @@ def _opened(raw: bytes) -> Image.Image:
             Image.MAX_IMAGE_PIXELS = before
 
 
-def _check_pixels(path: Path, count: int) -> None:
-    if count > limit("image-pixels"):
-        raise _too_large(path, count)
-
-
 def _too_large(path: Path, count: int) -> DataError:
     return DataError(
         f"{path} is too large: {count:,} pixels, the limit is {limit('image-pixels'):,}",
         advice("image-pixels", count),
     )
-
-
-def _excessive(path: Path, over: Excess) -> DataError:
-    return DataError(f"{path} is too large: {over.what}", advice(over.limit, over.needed))
 
 
 def _short_of_memory(path: Path) -> DataError:

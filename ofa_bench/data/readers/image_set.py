@@ -40,14 +40,10 @@ class Collection:
     notes: tuple[str, ...] = ()
     decoder: Decoder | None = None
 
-    def shared(self) -> int:
-        """The number of test images with the same bytes as a training image."""
-        trained = set(self.train.digests)
-        return sum(digest in trained for digest in self.test.digests)
-
     def remarks(self) -> tuple[str, ...]:
-        """The notes, and one on images that are in both parts."""
-        count = self.shared()
+        """The notes, and one on test images with the same bytes as a training image."""
+        trained = set(self.train.digests)
+        count = sum(digest in trained for digest in self.test.digests)
         if not count:
             return self.notes
         note = f"test images that are training images too, byte by byte: {count:,}"
@@ -73,10 +69,6 @@ class ImageSplit:
     def labels(self) -> Tensor:
         """Labels, int64 [n]."""
         return torch.tensor([self.whole.labels[row] for row in self.rows], dtype=torch.int64)
-
-    def digests(self) -> list[str]:
-        """Hashes of the images' bytes, in order."""
-        return [self.whole.digests[row] for row in self.rows]
 
     def hash(self, rows: Sequence[int] | None = None) -> str:
         """The hash of these images' bytes and labels, or of those of some rows of the whole set."""

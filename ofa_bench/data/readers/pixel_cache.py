@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import BinaryIO
 
 import numpy as np
 from torch import Tensor
@@ -37,10 +37,6 @@ class Cached:
     images: int
     scaled: int
     bytes: int
-
-    def to_json(self) -> dict[str, Any]:
-        """The report as JSON values."""
-        return asdict(self)
 
 
 def prepare_cache(
@@ -72,14 +68,18 @@ def prepare_cache(
     _check_room(home, planned.bytes)
     if not agree(planned):
         raise BenchError("nothing was written", "--yes writes without asking")
-    notes = [*tree.notes, *([_note(scaled, short)] if scaled else [])]
+    notes = list(tree.notes)
+    if scaled:
+        note = f"{scaled} images were scaled down beforehand, to a shorter side of {short} pixels"
+        notes.append(note)
     decoded = _decoded(tree.root, files, entries, short, progress)
     try:
         with _beside(home, location.cache.parent if to is None else home.parent) as fresh:
-            sizes, digests, contents = _write(fresh / PIXELS, decoded)
+            with _written(fresh / PIXELS) as file:
+                sizes, digests, contents = _write(file, decoded)
             shapes_kept = np.array(sizes, dtype=np.int64)
-            index = index_of(tree, shapes_kept, digests, contents, notes)
-            _write_through(fresh / INDEX, [index])
+            with _written(fresh / INDEX) as file:
+                file.write(index_of(tree, shapes_kept, digests, contents, notes))
             fresh.chmod(0o755)
             fresh.rename(home)
     except OSError as error:
@@ -88,10 +88,6 @@ def prepare_cache(
             "give --to a folder that you may write, on a disk with room",
         ) from error
     return planned
-
-
-def _note(scaled: int, short: int) -> str:
-    return f"{scaled} images were scaled down beforehand, to a shorter side of {short} pixels"
 
 
 def _fitted(height: int, width: int, short: int) -> tuple[int, int]:
@@ -154,28 +150,24 @@ def _scaled(path: Path, known: str, short: int) -> Decoded:
 
 
 def _write(
-    path: Path, images: Iterator[Decoded]
+    file: BinaryIO, images: Iterator[Decoded]
 ) -> tuple[list[tuple[int, int]], list[str], list[str]]:
     sizes: list[tuple[int, int]] = []
     digests: list[str] = []
     contents: list[str] = []
-
-    def pixels() -> Iterator[memoryview]:
-        for image, known, content in images:
-            sizes.append((image.shape[1], image.shape[2]))
-            digests.append(known)
-            contents.append(content)
-            yield image.permute(1, 2, 0).contiguous().numpy().data
-
-    _write_through(path, pixels())
+    for image, known, content in images:
+        file.write(image.permute(1, 2, 0).contiguous().numpy().data)
+        sizes.append((image.shape[1], image.shape[2]))
+        digests.append(known)
+        contents.append(content)
     return sizes, digests, contents
 
 
-def _write_through(path: Path, parts: Iterable[bytes | memoryview]) -> None:
-    """Flush the file to disk, with the read permissions of the folder."""
+@contextmanager
+def _written(path: Path) -> Iterator[BinaryIO]:
+    """A new file that is flushed to disk, with the read permissions of the folder."""
     with open(path, "wb") as file:
-        for part in parts:
-            file.write(part)
+        yield file
         file.flush()
         os.fsync(file.fileno())
     path.chmod(0o644)

@@ -42,6 +42,13 @@ class Deployable:
 
         return traced(self.folded, self.example)
 
+    @cached_property
+    def graph(self) -> bytes:
+        """The program as an ONNX graph."""
+        from ofa_bench.deploy.export.formats.onnx_graph import graph_of
+
+        return graph_of(self)
+
 
 class ExportedFile(Protocol):
     """A written format, read back: the proof computes with it alone."""

@@ -76,7 +76,6 @@ class Predictions:
 
 
 def predictions(reference: Reference, batches: Iterable[tuple[Tensor, Tensor]]) -> Predictions:
-    """The reference's answers on all batches."""
     best, margin, truth = [], [], []
     for images, labels in batches:
         logits = reference.logits(images)

@@ -34,7 +34,6 @@ class Shaped:
 
     @property
     def key(self) -> Hashable:
-        """The layers with their sizes, and the shape."""
         return repr(self.module), self.shape
 
 
@@ -66,7 +65,6 @@ def deployed(net: Any, subnet: Subnet) -> nn.Sequential:
 
 
 def whole(net: Any, subnet: Subnet, batch: int) -> Shaped:
-    """A whole net and the shape of its images."""
     return Shaped(deployed(net, subnet), (batch, 3, subnet.resolution, subnet.resolution))
 
 

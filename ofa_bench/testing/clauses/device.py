@@ -47,7 +47,6 @@ def _prepared(device: LatencyDevice) -> Call:
     expected="each call of what prepare(module, shape) returns gives milliseconds as a float",
 )
 def times_are_positive(case: Case) -> None:
-    """Of a convolution on a batch of two images."""
     with _opened(case) as device:
         call = _prepared(device)
         for _ in range(CALLS):

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from ofa_bench.draws import Draw, Role
 from ofa_bench.schedule import Step
 from ofa_bench.testing.case import Case, draws_of, no_global_random, only
-from ofa_bench.testing.source_lines import modifies_tensor, suspect
 from ofa_bench.testing.verdict import Breach, clause
 
 if TYPE_CHECKING:
@@ -121,7 +120,7 @@ def teacher_is_deterministic(case: Case) -> None:
     """Plans and resumed runs ask for teachers again."""
     phases = case.schedule.phases
     again = case.again().bus
-    with no_global_random(case):
+    with no_global_random():
         for index, phase in enumerate(phases):
             if again.teacher(phase, phases[:index]) != case.assembly.teachers[phase.name]:
                 raise Breach(f"for phase {phase.name!r} a second call names another")
@@ -198,8 +197,7 @@ def loss_modifies_nothing(case: Case) -> None:
         for name, tensor in watched.items():
             version, value = before[name]
             if tensor._version != version or not tensor.detach().equal(value):
-                where = suspect(case.cls, modifies_tensor)
-                raise Breach(f"{name} was changed", step=lesson.step.index, where=where)
+                raise Breach(f"{name} was changed", step=lesson.step.index)
 
 
 @clause(
@@ -212,7 +210,7 @@ def loss_is_deterministic(case: Case) -> None:
     """A loss has no addressed source of randomness."""
     only(case.pure, "the policy declares `pure = False`")
     for lesson in lessons(case):
-        with no_global_random(case, lesson.step.index):
+        with no_global_random(lesson.step.index):
             one = float(lesson.loss().detach())
         two = float(lesson.loss().detach())
         if one != two:

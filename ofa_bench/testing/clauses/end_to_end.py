@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from ofa_bench.testing.case import Case, only, replay
 from ofa_bench.testing.short_run import answers
-from ofa_bench.testing.source_lines import asks_the_process, keeps_a_counter, suspect
 from ofa_bench.testing.verdict import Breach, clause
 
 if TYPE_CHECKING:
@@ -45,7 +44,7 @@ def state_dict_round_trips(case: Case) -> None:
             raise Breach("it answers differently after load_state_dict(state_dict())", step=index)
         if one != other:
             observed = "it depends on earlier steps, but has no state_dict and load_state_dict"
-            raise Breach(observed, step=index, where=suspect(case.cls, keeps_a_counter))
+            raise Breach(observed, step=index)
 
 
 def _part(case: Case, bus: Bus) -> Any:
@@ -81,18 +80,17 @@ def processes_match(case: Case) -> None:
     trouble, files = case.crew.elsewhere(case, "plan")
     if trouble:
         raise Breach(f"in another process: {trouble}")
-    _same(case, ours, json.loads(files[0].read_text(encoding="utf-8")), "another process")
+    _same(ours, json.loads(files[0].read_text(encoding="utf-8")), "another process")
 
 
-def _same(case: Case, ours: list[Any], theirs: list[Any], who: str) -> None:
+def _same(ours: list[Any], theirs: list[Any], who: str) -> None:
     for one, other in zip(ours, theirs, strict=True):
         if json.dumps(one) == json.dumps(other):
             continue
         step, *mine = one
         named = ("draws", "rate", "shares")
         what = next(n for n, a, b in zip(named, mine, other[1:], strict=True) if a != b)
-        where = suspect(case.cls, asks_the_process)
-        raise Breach(f"{who} answers differently: {what} differ", step=step, where=where)
+        raise Breach(f"{who} answers differently: {what} differ", step=step)
 
 
 @clause(
@@ -131,7 +129,7 @@ def ranks_match(case: Case) -> None:
 
     ranks = [torch.load(file, weights_only=True) for file in files]
     for rank, (theirs, _) in enumerate(ranks):
-        _same(case, alone.answers, theirs, f"rank {rank}")
+        _same(alone.answers, theirs, f"rank {rank}")
     for index, (one, other) in enumerate(zip(alone.gradients, ranks[0][1], strict=True)):
         if (apart := _apart(one, other)) > CLOSE:
             raise Breach(f"the gradient differs by {apart:.1e} of its largest entry", step=index)

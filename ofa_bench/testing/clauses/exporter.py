@@ -15,7 +15,7 @@ from ofa_bench.testing.verdict import Breach, DoesNotApply, clause
 
 if TYPE_CHECKING:
     from ofa_bench.data.sources.batch import MicroBatch
-    from ofa_bench.data.sources.preprocessing import Preprocessing
+    from ofa_bench.data.sources.source import Preprocessing
     from ofa_bench.deploy.export.exporter import Deployable
     from ofa_bench.deploy.export.proof import Reference
     from ofa_bench.nets.mbconv import MBConvNet
@@ -32,7 +32,6 @@ class NoiseImages:
     class_names = tuple(f"class {number}" for number in range(CLASSES))
 
     def calibration(self, resolution: int) -> Iterator[MicroBatch]:
-        """A batch that calibrates batch norm."""
         import torch
 
         from ofa_bench.data.sources.batch import MicroBatch
@@ -42,12 +41,10 @@ class NoiseImages:
         yield MicroBatch(images, torch.arange(IMAGES) % CLASSES)
 
     def evaluation(self, split: str, resolution: int, chunk: int) -> Iterator[MicroBatch]:
-        """The same images."""
         return self.calibration(resolution)
 
     def preprocessing(self, resolution: int) -> Preprocessing:
-        """No resize."""
-        from ofa_bench.data.sources.preprocessing import Preprocessing
+        from ofa_bench.data.sources.source import Preprocessing
 
         return Preprocessing(resolution, resolution, "float", GREY, GREY)
 
@@ -131,7 +128,6 @@ def files_are_named(case: Case) -> None:
     "where `exact` is False), and macs() is what the space counts",
 )
 def file_is_the_network(case: Case) -> None:
-    """As every export is proved."""
     from ofa_bench.deploy.export.proof import check_logits, check_macs
 
     with _written(case) as (exporter, folder, model, reference):

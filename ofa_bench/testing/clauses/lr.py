@@ -8,25 +8,21 @@ from typing import Any
 from ofa_bench.hooks.bus import Bus
 from ofa_bench.schedule import Step
 from ofa_bench.testing.case import Case, draws_of, no_global_random, only
-from ofa_bench.testing.clauses.shrink import suspect_counter
 from ofa_bench.testing.verdict import Breach, clause
 
 Answer = Callable[[Bus, Step], Any]
 
 
 def rate(bus: Bus, step: Step) -> float:
-    """The learning rate of a step."""
     return bus.lr_at(step)
 
 
 def shares(bus: Bus, step: Step) -> list[float]:
-    """The `lr_share` of each draw of a step."""
     return [bus.lr_share(step, draw) for draw in draws_of(bus, step)]
 
 
 @clause("lr_at is finite and not negative", "lr", hook="lr_at", expected="finite numbers >= 0")
 def lr_at_is_legal(case: Case) -> None:
-    """Checked at every step."""
     _legal(case, rate)
 
 
@@ -34,13 +30,12 @@ def lr_at_is_legal(case: Case) -> None:
     "lr_share is finite and not negative", "lr", hook="lr_share", expected="finite numbers >= 0"
 )
 def lr_share_is_legal(case: Case) -> None:
-    """Checked for every draw of every step."""
     _legal(case, shares)
 
 
 def _legal(case: Case, answer: Answer) -> None:
     for index in range(case.schedule.steps):
-        with case.step(index) as step, no_global_random(case, index):
+        with case.step(index) as step, no_global_random(index):
             answer(case.assembly.bus, step)
 
 
@@ -62,7 +57,6 @@ def lr_at_is_pure(case: Case) -> None:
     expected="a function of the step and the draw",
 )
 def lr_share_is_pure(case: Case) -> None:
-    """As for `lr_at`."""
     _pure(case, shares)
 
 
@@ -75,11 +69,8 @@ def _pure(case: Case, answer: Answer) -> None:
     again.append((middle, answer(case.again().bus, schedule.step(middle))))
     for index, value in again:
         if value != first[index]:
-            raise Breach(
-                f"it was {first[index]} at first, {value} at a later call",
-                step=index,
-                where=suspect_counter(case),
-            )
+            observed = f"it was {first[index]} at first, {value} at a later call"
+            raise Breach(observed, step=index)
 
 
 @clause("lr_at is above 0 at some step", "lr", hook="lr_at", expected="a rate above 0 at some step")

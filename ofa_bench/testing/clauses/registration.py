@@ -14,7 +14,7 @@ from ofa_bench.hooks.marks import HOOKS, misspelt
 from ofa_bench.hooks.policy import families
 from ofa_bench.schedule import Duration
 from ofa_bench.testing.case import FAMILIES, Case, only
-from ofa_bench.testing.source_lines import imports_one_of, line_of, suspect
+from ofa_bench.testing.source_lines import line_of, line_with
 from ofa_bench.testing.verdict import Breach, clause
 
 LENGTHS = ("epoch", "epochs", "steps", "iterations", "iters", "warmup", "ramp", "duration")
@@ -27,7 +27,6 @@ CHOSEN = (*FAMILIES, "extra")
     expected="the target of the entry is a class of its family",
 )
 def target_is_of_its_kind(case: Case) -> None:
-    """Load the entry and compare its family with the registered kind."""
     cls, kind = case.cls, case.entry.kind
     family = getattr(cls, "family", None)
     if kind in FAMILIES and family != kind:
@@ -136,5 +135,6 @@ def import_is_light(case: Case) -> None:
         raise Breach(f"{case.module} cannot be imported: {loaded}")
     if loaded:
         module = sys.modules.get(case.module) or inspect.getmodule(case.cls)
-        where = suspect(module, imports_one_of(loaded.split(",")))
+        pattern = rf"\s*(import|from) ({loaded.replace(',', '|')})\b"
+        where = line_with(pattern, inspect.getsourcefile(module) or "") if module else ""
         raise Breach(f"importing {case.module} imports {loaded}", where=where)

@@ -101,7 +101,7 @@ def proposals_are_new(case: Case) -> None:
 def proposals_are_deterministic(case: Case) -> None:
     """An interrupted search goes on as if it had not been interrupted."""
     for index, (problem, scored, nets) in enumerate(_rounds(case)):
-        with no_global_random(case):
+        with no_global_random():
             again = _propose(case, problem, scored, index % ROUNDS)
         if again != nets:
             raise Breach("a second call proposes other nets", where=case.where())

@@ -9,7 +9,6 @@ from ofa_bench.errors import PolicyError
 from ofa_bench.planning.compatibility import check_draws
 from ofa_bench.schedule import Budget, Phase
 from ofa_bench.testing.case import Case, describe, draws_of, no_global_random, only, probe, replay
-from ofa_bench.testing.source_lines import asks_the_process, keeps_a_counter, suspect
 from ofa_bench.testing.verdict import Breach, clause
 
 PHASES, DRAWS = "shrink_phases", "shrink_draws"
@@ -24,11 +23,11 @@ PHASES, DRAWS = "shrink_phases", "shrink_draws"
 def phases_are_deterministic(case: Case) -> None:
     """Plans and resumed runs ask for phases again."""
     space, budget = case.assembly.space, case.schedule.budget
-    with no_global_random(case):
+    with no_global_random():
         first = case.assembly.bus.phases(space, budget)
     for bus in (case.assembly.bus, case.again().bus):
         if _listed(bus.phases(space, budget)) != _listed(first):
-            raise Breach("a second call gives other phases", where=suspect_counter(case))
+            raise Breach("a second call gives other phases")
 
 
 def _listed(phases: tuple[Phase, ...]) -> list[object]:
@@ -94,7 +93,7 @@ def largest_is_first(case: Case) -> None:
 def randomness_is_addressed(case: Case) -> None:
     """Global generators differ between ranks and after a resume."""
     for index in range(case.schedule.steps):
-        with case.step(index) as step, no_global_random(case, index):
+        with case.step(index) as step, no_global_random(index):
             draws_of(case.assembly.bus, step)
 
 
@@ -121,13 +120,7 @@ def draws_are_pure(case: Case) -> None:
             raise Breach(
                 f"drew {describe(first[index])} at first, {describe(draws)} at a later call",
                 step=index,
-                where=suspect_counter(case),
             )
-
-
-def suspect_counter(case: Case) -> str:
-    """The line that most likely makes an answer depend on earlier calls."""
-    return suspect(case.cls, keeps_a_counter) or suspect(case.cls, asks_the_process)
 
 
 @clause(

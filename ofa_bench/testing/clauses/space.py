@@ -22,7 +22,6 @@ PAGE = "docs/own-network.md"
 
 @clause("the TOML table is valid", "space", "dataset", expected="a TOML table without errors")
 def table_is_valid(case: Case) -> None:
-    """A table error names file and key."""
     if case.entry.kind == "space":
         space_of(case.entry.name, case.catalogue)
     else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -122,7 +123,7 @@ def prepare(
 
     done = prepare_imagenet100(Path(source), Path(to))
     if as_json:
-        console.answer(done.to_json())
+        console.answer(asdict(done))
     else:
         console.say(f"{done.root}: {done.classes} classes, {done.links} new links")
 
@@ -150,7 +151,7 @@ def _cache(
     with listening():  # so that what is half written goes away, whoever asks to stop
         done = prepare_cache(spec, folder, home, short, agree, _progress())
     if as_json:
-        console.answer(done.to_json())
+        console.answer(asdict(done))
         return
     console.say(f"use it with {command_line('--data-dir', done.root)}")
     if done.scaled:

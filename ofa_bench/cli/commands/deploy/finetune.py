@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ofa_bench.cli import console
-from ofa_bench.cli.options import json_option, run_options, set_options, trust_option
+from ofa_bench.cli.options import options, run_options, set_options
 from ofa_bench.formatting import interval, percent
 
 if TYPE_CHECKING:
@@ -28,8 +28,7 @@ FIXED = ("method", "dataset", "space", "shrink", "init", "init_head", "budget", 
     "--epochs", type=click.FloatRange(0, min_open=True), required=True, help="How long to train."
 )
 @run_options(without=FIXED)
-@trust_option
-@json_option
+@options("trust", "json")
 def command(run: str, subnet: str, epochs: float, as_json: bool, **values: Any) -> None:
     """Train one subnet of a finished run on.
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ofa_bench.cli import console
-from ofa_bench.cli.options import cost_option, json_option, latency_table_option, results_option
+from ofa_bench.cli.options import options
 from ofa_bench.errors import UsageError
 from ofa_bench.formatting import DASH
 from ofa_bench.sanitize import command_line, command_words
@@ -37,10 +37,7 @@ if TYPE_CHECKING:
 @click.option(
     "--format", "form", type=click.Choice(["table", "md", "json"]), default="table", help="How."
 )
-@cost_option
-@latency_table_option
-@results_option
-@json_option
+@options("cost", "tables", "results", "json")
 @click.pass_context
 def command(
     ctx: click.Context,

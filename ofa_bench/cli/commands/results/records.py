@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from ofa_bench.cli import console
-from ofa_bench.cli.options import json_option, results_option
+from ofa_bench.cli.options import options
 
 
 @click.group()
@@ -18,8 +18,7 @@ def command() -> None:
 @command.command("export")
 @click.argument("file")
 @click.option("--filter", "filters", multiple=True, metavar="KEY=VALUE", help="Which records.")
-@results_option
-@json_option
+@options("results", "json")
 def export_records(file: str, filters: tuple[str, ...], results: str | None, as_json: bool) -> None:
     """Write records and their bits to FILE; --filter dataset=digits says which."""
     from ofa_bench import api
@@ -37,8 +36,7 @@ def export_records(file: str, filters: tuple[str, ...], results: str | None, as_
 
 @command.command("import")
 @click.argument("file")
-@results_option
-@json_option
+@options("results", "json")
 def import_records(file: str, results: str | None, as_json: bool) -> None:
     """Take in the records of FILE, all or none; each must hold under `validate`."""
     from ofa_bench import api

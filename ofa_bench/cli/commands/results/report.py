@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ofa_bench.cli import console
-from ofa_bench.cli.options import cost_option, json_option, latency_table_option, results_option
+from ofa_bench.cli.options import options
 
 if TYPE_CHECKING:
     from ofa_bench.leaderboard.board import Board
@@ -19,10 +19,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("which", nargs=-1, metavar="[RECORD…|DATASET]")
 @click.option("-o", "--output", required=True, metavar="FILE.html", help="Where to write the page.")
-@cost_option
-@latency_table_option
-@results_option
-@json_option
+@options("cost", "tables", "results", "json")
 def command(
     which: tuple[str, ...],
     output: str,

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from ofa_bench.cli import console
-from ofa_bench.cli.options import json_option, results_option
+from ofa_bench.cli.options import options
 from ofa_bench.formatting import DASH, count, percent
 
 
@@ -17,8 +17,7 @@ from ofa_bench.formatting import DASH, count, percent
 @click.option(
     "--filter", "filters", multiple=True, metavar="K=V", help="As method=NAME; repeatable."
 )
-@results_option
-@json_option
+@options("results", "json")
 def command(filters: tuple[str, ...], results: str | None, as_json: bool) -> None:
     """List finished, failed and begun runs.
 

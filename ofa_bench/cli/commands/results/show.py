@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from ofa_bench.cli import console
-from ofa_bench.cli.options import Name, json_option, results_option
+from ofa_bench.cli.options import Name, options
 from ofa_bench.errors import UsageError
 from ofa_bench.sanitize import command_line
 
@@ -13,8 +13,7 @@ from ofa_bench.sanitize import command_line
 @click.command()
 @click.argument("run", required=False)
 @click.option("--card", type=Name("method"), metavar="METHOD", help="Show a method's card.")
-@results_option
-@json_option
+@options("results", "json")
 def command(run: str | None, card: str | None, results: str | None, as_json: bool) -> None:
     """Show one record, or a method's card.
 

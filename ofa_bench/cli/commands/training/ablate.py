@@ -8,7 +8,7 @@ import click
 
 from ofa_bench.cli import console
 from ofa_bench.cli.commands.training.compare import conduct
-from ofa_bench.cli.comparison import Seeds, requests
+from ofa_bench.cli.comparison import requests, seeds_option
 from ofa_bench.cli.launching import Manner, many_runs_options
 from ofa_bench.cli.options import run_options
 
@@ -21,7 +21,7 @@ APART = ("method", "seed", "shrink", "lr", "distill")
 @click.command()
 @click.argument("method")
 @click.option("--grid", is_flag=True, help="Every legal mix of the named policies instead.")
-@click.option("--seeds", type=Seeds(), default="3", metavar="N|A,B,…", help="How many, or which.")
+@seeds_option
 @run_options(without=APART)
 @many_runs_options
 @click.pass_context

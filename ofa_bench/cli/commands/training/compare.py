@@ -8,9 +8,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ofa_bench.cli import console
-from ofa_bench.cli.comparison import Names, Seeds, check_code, requests, sized, take_file
+from ofa_bench.cli.comparison import (
+    check_code,
+    name_list,
+    requests,
+    seeds_option,
+    sized,
+    take_file,
+)
 from ofa_bench.cli.launching import Manner, Runs, carry_out, check_manner, many_runs_options
-from ofa_bench.cli.options import asked_of, run_options, trust_option
+from ofa_bench.cli.options import Kind, asked_of, options, run_options
 from ofa_bench.errors import BenchError
 from ofa_bench.formatting import count, duration, money
 from ofa_bench.sanitize import command_line
@@ -29,11 +36,11 @@ SLOWEST = 2e9  # MACs a second of a slow core: only to judge whether asking is d
 
 @click.command()
 @click.argument("file", required=False, is_eager=True, expose_value=False, callback=take_file)
-@click.option("--methods", type=Names(), metavar="A,B,…", help="Which methods.")
-@click.option("--seeds", type=Seeds(), default="3", metavar="N|A,B,…", help="How many, or which.")
+@click.option("--methods", type=Kind("names", name_list), metavar="A,B,…", help="Which methods.")
+@seeds_option
 @run_options(without=("method", "seed"))
 @click.option("--curve", is_flag=True, help="At a quarter, half, one and two of the budget.")
-@trust_option
+@options("trust")
 @many_runs_options
 @click.pass_context
 def command(

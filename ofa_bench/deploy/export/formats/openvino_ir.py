@@ -28,7 +28,6 @@ class OpenvinoExporter:
         self._layers: dict[str, str] = {}
 
     def require(self, model: Deployable) -> None:
-        """openvino must be installed."""
         require_library(NAME, NAME, f"the format {NAME}")
 
     def write(self, model: Deployable, folder: Path) -> None:
@@ -44,7 +43,6 @@ class OpenvinoExporter:
                 self._layers[path] = f"{node.name}:0"
 
     def read(self, folder: Path) -> OpenvinoFile:
-        """The graph as OpenVINO's CPU plugin runs it."""
         return OpenvinoFile(folder / GRAPH, self._layers)
 
 
@@ -59,16 +57,13 @@ class OpenvinoFile:
         self.net = self.core.compile_model(self.graph, "CPU", PRECISION)
 
     def logits(self, images: NDArray[numpy.float32]) -> NDArray[numpy.float32]:
-        """Logits on the CPU in single precision."""
         result: NDArray[numpy.float32] = self.net({0: images})[0].copy()
         return result
 
     def macs(self) -> int:
-        """Counted from the shapes of convolutions and products."""
         return sum(map(_operation_macs, self.graph.get_ops()))
 
     def facts(self) -> dict[str, Any]:
-        """The version that wrote it."""
         import openvino
 
         return {"openvino": openvino.__version__}
