@@ -191,6 +191,25 @@ class Cluster:
         words = ["timeout", "5", "scancel", "--batch", f"--signal={name}", task]
         subprocess.run(words, env={**os.environ, **self.env}, capture_output=True)
 
+    def tasks(self) -> dict[str, str]:
+        """What is queued or runs, by task, with its state."""
+        text = self.call("squeue", "--noheader", "--array", "--format=%F_%K|%T")
+        return dict(line.strip().split("|") for line in text.splitlines())
+
+    def over(self) -> bool:
+        """Whether nothing is queued; tasks that were requeued wait no longer."""
+        text = self.call("squeue", "--noheader", "--array", "--format=%F_%K|%r")
+        rows = [line.strip().split("|") for line in text.splitlines()]
+        for task, reason in rows:
+            if reason == "BeginTime":
+                self.call("scontrol", "update", f"JobId={task}", "StartTime=now")
+        return not rows
+
+    def restarts(self, task: str) -> int:
+        """How often a task was requeued."""
+        words = self.call("scontrol", "--oneliner", "show", "job", task).split()
+        return next(int(word.partition("=")[2]) for word in words if word.startswith("Restarts="))
+
     def until(self, met: object, what: str, guard: float = GUARD) -> None:
         """Wait for a condition, with a guard against hangs."""
         deadline = time.monotonic() + guard
