@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ofa_bench.deploy.export.pipeline import export as export
+from ofa_bench.deploy.hub import publish as publish
 from ofa_bench.deploy.latency.target import latency as latency
 from ofa_bench.deploy.search import search as search
 from ofa_bench.deploy.search import search_file as search_file
@@ -35,7 +36,6 @@ from ofa_bench.space import Space
 
 if TYPE_CHECKING:
     from ofa_bench.deploy.finetune import Finetuned
-    from ofa_bench.deploy.hub import Publication
     from ofa_bench.records.schema import Record
 
 
@@ -88,23 +88,6 @@ def finetune(
     from ofa_bench.deploy.finetune import finetune
 
     return finetune(run, subnet=subnet, epochs=epochs, **options)
-
-
-def publish(
-    folder: str | Path,
-    name: str,
-    *,
-    confirm: Callable[[Publication], bool],
-    private: bool = False,
-) -> str | None:
-    """Send an exported folder to `hf:USER/NAME`, and return the commit's address.
-
-    `confirm` is shown what would be sent before anything is; None where it refuses. Raises
-    UsageError where the folder is no export, BenchError where the hub refuses.
-    """
-    from ofa_bench.deploy.hub import publish
-
-    return publish(folder, name, confirm=confirm, private=private)
 
 
 def card(method: str, known: Catalogue | None = None) -> Path:

@@ -9,7 +9,6 @@ from pathlib import Path
 
 
 def cpu_model() -> str:
-    """The CPU's model name."""
     return _value("/proc/cpuinfo", "model name") or platform.processor() or platform.machine()
 
 

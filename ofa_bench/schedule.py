@@ -228,7 +228,6 @@ class Schedule:
 
     @property
     def steps(self) -> int:
-        """Steps of the whole run."""
         return self.edges[-1]
 
     def seen(self, index: int) -> int:

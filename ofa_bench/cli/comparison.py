@@ -14,7 +14,7 @@ from ofa_bench.cli.options import RUN_OPTIONS, Kind, listed
 from ofa_bench.errors import RecipeError, suggest
 from ofa_bench.recipe.asked import leaves
 from ofa_bench.sanitize import plain_text
-from ofa_bench.spec_files import load_toml
+from ofa_bench.spec_files import load_toml, specs_root
 from ofa_bench.strict import shown
 
 APART = ("file", "as_json", "yes", "trust", "launch", "dry_run", "retry")
@@ -103,13 +103,10 @@ def take_file(ctx: click.Context, param: click.Parameter, value: str | None) -> 
     params = [p for p in ctx.command.params if p.name not in APART]
     ctx.default_map = {param.name: setting for param, setting in _settings(table, params, value)}
     ctx.meta["rows"] = [dict(_row(ctx, row, value)) for row in rows]
-    code = [_plugins(ctx.default_map), *map(_plugins, ctx.meta["rows"])]
-    ctx.meta["code"] = (value, [str(path) for paths in code for path in paths])
+    parts = (ctx.default_map, *ctx.meta["rows"])
+    code = [str(path) for values in parts for path in values.get("plugins") or ()]
+    ctx.meta["code"] = (value, code)
     return value
-
-
-def _plugins(values: Mapping[str, Any]) -> Sequence[Any]:
-    return values.get("plugins") or ()
 
 
 def check_code(ctx: click.Context, trust: bool) -> None:
@@ -129,8 +126,6 @@ def check_code(ctx: click.Context, trust: bool) -> None:
 
 def _declared(name: str) -> Path:
     """A comparison's file: a path, or the name of one that is shipped."""
-    from ofa_bench.spec_files import specs_root
-
     shipped = specs_root() / "comparisons" / f"{name}.toml"
     return shipped if not Path(name).is_file() and shipped.is_file() else Path(name)
 
@@ -190,14 +185,14 @@ def _row(ctx: click.Context, row: Mapping[str, Any], file: str) -> Iterator[tupl
 
 def requests(
     values: Mapping[str, Any],
-    methods: tuple[str, ...] | None,
+    methods: Sequence[str] | None,
     seeds: tuple[int, ...],
     rows: list[dict[str, Any]],
 ) -> list[dict[str, Any]]:
     """The options of every run, rows within a seed. What a row says of itself goes before what is
     said of all; its `set`, `with` and `plugin` come on top."""
     if methods is None and not rows:
-        methods = default_methods()
+        methods = load_toml(specs_root() / "defaults.toml")["compare"]["methods"]
     declared = [{"method": name} for name in methods] if methods else rows
     return [{**_laid(values, row), "seed": seed} for seed in seeds for row in declared]
 
@@ -217,10 +212,3 @@ def _laid(values: Mapping[str, Any], row: Mapping[str, Any]) -> dict[str, Any]:
     for name in ("set", "extras", "plugins"):
         merged[name] = (*(values.get(name) or ()), *(row.get(name) or ()))
     return merged
-
-
-def default_methods() -> tuple[str, ...]:
-    """The methods a comparison has when nothing is said."""
-    from ofa_bench.spec_files import specs_root
-
-    return tuple(load_toml(specs_root() / "defaults.toml")["compare"]["methods"])

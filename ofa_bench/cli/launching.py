@@ -18,11 +18,11 @@ from ofa_bench.processes import several_ranks
 if TYPE_CHECKING:
     from ofa_bench.launch.handover import LaunchedRun
     from ofa_bench.launch.launcher import LaunchBatch, Launcher
-    from ofa_bench.planning.assemble import Assembly
     from ofa_bench.recipe import Request
     from ofa_bench.records.store import Store, StoredRecord
+    from ofa_bench.runs.comparison import Planned
 
-Runs = list[tuple["Request", "Assembly"]]
+Runs = list["Planned"]
 RETRY = "--retry submits again what failed"
 
 
@@ -116,7 +116,6 @@ def carry_out(
     asking. Raises BenchError where the user refuses, and what the runs raise.
     """
     from ofa_bench.cli import side
-    from ofa_bench.cli.allocator import settle
 
     if launcher is not None and not launcher.devices:
         return _hand_over(runs, store, manner, launcher, settled)
@@ -127,7 +126,6 @@ def carry_out(
     if devices:
         entries, failures = side.run_side_by_side(runs, store, devices)
         return Carried(entries, failures)
-    settle(runs[0][0].device)
     return _run_here(runs, store)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
     from ofa_bench.recipe import Request
+    from ofa_bench.records.store import Store
 
 C = TypeVar("C", bound=Callable[..., Any])
 Decorator = Callable[[C], C]
@@ -224,6 +226,14 @@ finished_run_options: Decorator[Any] = options(
 )
 """The options of a command on a finished run: its images, its device, and the code and tables that
 it was trained with."""
+
+
+def store_of(results: str | Path | None) -> Store:
+    """The records of the results folder that --results names."""
+    from ofa_bench import api
+    from ofa_bench.records.store import Store
+
+    return Store(api.results_root(results))
 
 
 def asked_of(values: dict[str, Any]) -> Request:

@@ -14,10 +14,10 @@ from ofa_bench.errors import BenchError, Interrupted
 from ofa_bench.processes import STOP_SIGNALS, stop_with_parent
 
 if TYPE_CHECKING:
-    from ofa_bench.cli.commands.training.compare import Outcomes
     from ofa_bench.planning.assemble import Assembly
     from ofa_bench.recipe import Request
     from ofa_bench.records.store import Store
+    from ofa_bench.runs.comparison import Outcomes
 
 LOOK_EVERY = 1.0  # seconds between looks at whether the processes still live
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from ofa_bench.data.discovery.datasets import DatasetSpec
+from ofa_bench.data.discovery.decoder import reading_threads
 from ofa_bench.data.discovery.file_hashes import FileHash, Progress, audit, manifest
 from ofa_bench.data.discovery.layout import DataLocation, locate
-from ofa_bench.data.discovery.threads import reading_threads
 from ofa_bench.data.discovery.tree import list_tree
 from ofa_bench.data.open import read_collection
 from ofa_bench.data.readers.images import read_image
@@ -50,7 +50,6 @@ class DataReport:
         return not self.broken
 
     def to_json(self) -> dict[str, Any]:
-        """The report as JSON values."""
         return {**asdict(self), "ok": self.ok}
 
 

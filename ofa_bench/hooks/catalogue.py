@@ -127,6 +127,10 @@ class Catalogue:
         """What hands families of runs to a cluster or to other machines, see docs/cluster.md."""
         self._add("launcher", name, target)
 
+    def proxy(self, name: str, target: Any) -> None:
+        """What ranks untrained subnets at no cost, see docs/hooks.md."""
+        self._add("proxy", name, target)
+
     def supernet(self, family: str, target: Any, *, costs: Any = None) -> None:
         """A network for tables of a family: `build(space, classes, seed=…, **options)`.
 

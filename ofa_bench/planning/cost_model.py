@@ -27,7 +27,6 @@ class ExpectedCost:
 
     @property
     def total(self) -> float:
-        """MACs of all roles."""
         return sum(self.macs.values())
 
 
@@ -85,10 +84,6 @@ def predict(
 def _probed(schedule: Schedule, index: int) -> int:
     """Images that one probe a step sees before a step: those of the first micro-batches."""
     epochs, step_in_epoch = divmod(index, schedule.steps_per_epoch)
-    full, last = (
-        stop - start
-        for _, start, stop in (
-            schedule.cuts(number)[0] for number in (0, schedule.steps_per_epoch - 1)
-        )
-    )
+    cuts = [schedule.cuts(number)[0] for number in (0, schedule.steps_per_epoch - 1)]
+    full, last = (stop - start for _, start, stop in cuts)
     return epochs * ((schedule.steps_per_epoch - 1) * full + last) + step_in_epoch * full

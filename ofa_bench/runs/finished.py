@@ -56,7 +56,6 @@ class FinishedRun:
 
     @property
     def folder(self) -> Path:
-        """The run's folder."""
         return self.begun_run.folder
 
     @property
@@ -66,7 +65,6 @@ class FinishedRun:
 
     @property
     def space(self) -> Space:
-        """The space of the run's network."""
         return self.assembly.space
 
     @cached_property
@@ -124,7 +122,7 @@ class FinishedRun:
         with shielded(), open_devices(self.assembly.recipe.execution.device) as devices:
             assembly, source = opened(asked, self.catalogue, devices)
             _check(self.begun_run, assembly, source)
-            net = build_net(assembly, self.catalogue, devices)
+            net = build_net(assembly, devices)
             load_weights(net, self.folder)
             with closing(source):
                 yield Opened(assembly, net, source, devices)

@@ -252,9 +252,7 @@ def named_again(begun: Begun, folder: Path, trust: bool, **options: Any) -> dict
                 f"{folder.name} began with a {family} policy from Python",
                 "make the same call again to resume",
             )
-    for name, value in options.items():
-        if is_set(value):
-            values[name] = value
+    values |= {name: value for name, value in options.items() if is_set(value)}
     for name, flag in (("plugins", "--plugin"), ("recipe", "--recipe"), ("space", "--space")):
         recorded = begun.request.get(name)
         if not is_set(recorded) or is_set(options.get(name)):

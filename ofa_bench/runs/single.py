@@ -41,7 +41,6 @@ class Resumption:
 
     @property
     def command(self) -> str:
-        """The command line that started the run."""
         return plain_text(self.begun.command, 10_000)
 
     def check(self, prepared: RunContext) -> None:
@@ -119,20 +118,11 @@ def run_request(
     if resumed is not None:
         _refuse_adopted(resumed)
     assembly = assemble(asked, catalogue_for(asked))  # refuse before torch is even imported
-    from ofa_bench.evaluation.exact_math import shielded
-    from ofa_bench.runs.runner import execute, prepare
-    from ofa_bench.training.devices import open_devices
-    from ofa_bench.training.interrupts import listening
+    from ofa_bench.runs.runner import execute, prepare, session
 
     watch, execution = progress or Silent(), assembly.recipe.execution
-    with (
-        shielded(execution.deterministic),
-        listening() as stop,
-        open_devices(execution.device) as devices,
-        stop.anywhere(),
-    ):
-        catalogue = catalogue_for(asked)
-        prepared = prepare(asked, catalogue, devices, leave, family)
+    with session(execution.device, execution.deterministic) as (stop, devices):
+        prepared = prepare(asked, catalogue_for(asked), devices, leave, family)
         if resumed is not None:
             resumed.check(prepared)
         done = prepared.finished
@@ -142,7 +132,7 @@ def run_request(
             return done
         prepared.check_free()
         stop.hint = f"go on with: {resume_line(prepared.identity.name, asked)}"
-        return execute(prepared, catalogue, stop, watch, command or shell_line(asked))
+        return execute(prepared, stop, watch, command or shell_line(asked))
 
 
 def _check_standing(done: Record, asked: Request) -> None:

@@ -175,15 +175,9 @@ class LatencyTable(Part):
             return "its blocks are not those of the space"
         return None
 
-    def check_fits(
-        self,
-        space: Space,
-        classes: int,
-        resolutions: Sequence[int] | None = None,
-        shortcuts: str = "identity",
-    ) -> None:
+    def check_fits(self, space: Space, classes: int, shortcuts: str = "identity") -> None:
         """Raise UsageError where the table does not hold for a space, see `misfit`."""
-        reason = self.misfit(space, classes, resolutions, shortcuts)
+        reason = self.misfit(space, classes, shortcuts=shortcuts)
         if reason is not None:
             raise UsageError(f"the latency table does not fit {space.name}: {reason}", AGAIN)
 

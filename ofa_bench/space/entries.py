@@ -1,4 +1,4 @@
-"""The TOML file of a space as pydantic models; every error names the file and the key."""
+"""Values of a space's TOML file, checked by pydantic; every error names the file and the key."""
 
 from __future__ import annotations
 
@@ -6,13 +6,10 @@ from typing import Annotated, Any, Literal, TypeVar, get_args
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
     ConfigDict,
     Field,
     TypeAdapter,
     ValidationError,
-    ValidationInfo,
-    field_validator,
 )
 from pydantic_core import PydanticCustomError
 
@@ -20,7 +17,6 @@ from ofa_bench.errors import RecipeError, suggest
 from ofa_bench.strict import shown
 
 MOST_STAGES = 64
-MOST_SIZES = 256  # resolutions
 
 
 def _distinct(values: tuple[int, ...]) -> tuple[int, ...]:
@@ -51,91 +47,12 @@ Listed = Annotated[tuple[T, ...], Field(min_length=1, max_length=MOST_STAGES)]
 Choices = Annotated[Listed[T], AfterValidator(_distinct)]
 
 
-class Entries(BaseModel):
-    """A table of the file: no unknown keys."""
-
-    model_config = ConfigDict(extra="forbid")
-
-
-class StemEntries(Entries):
-    """`[stem]`."""
-
-    width: Width
-    stride: Stride
-    act: Act
-
-
-class FirstEntries(StemEntries):
-    """`[first]`."""
-
-    shortcut: Flag
-
-
-class StageEntries(Entries):
-    """`[stages]`: columns of one entry for each stage; a single entry applies to all."""
-
-    width: Listed[Width]
-    stride: tuple[Stride, ...]
-    act: tuple[Act, ...]
-    se: tuple[Flag, ...]
-    depth: tuple[Choices[Few], ...]
-    expand: tuple[Choices[Few], ...]
-    kernel: tuple[Choices[Kernel], ...]
-
-    @field_validator("stride", "act", "se", "depth", "expand", "kernel", mode="before")
-    @classmethod
-    def _for_each_stage(cls, value: Any, info: ValidationInfo) -> Any:
-        stages = len(info.data.get("width", ()))
-        column = isinstance(value, list)
-        if column and info.field_name in ("depth", "expand", "kernel"):
-            column = any(isinstance(entry, list) for entry in value)
-        if not column:
-            return [value] * stages
-        if len(value) != stages:
-            context = {"entries": len(value), "stages": stages}
-            raise PydanticCustomError(
-                "columns", "has {entries} entries for {stages} stages", context
-            )
-        return value
-
-
-class HeadEntries(Entries):
-    """`[head]`."""
-
-    final: Width
-    mix: Annotated[int, Field(strict=True, ge=0, le=2**16)]
-    act: Act
-
-
-class SizeEntries(Entries):
-    """`resolution = {from = …, to = …, step = …, listed = […]}`."""
-
-    low: Side = Field(alias="from")
-    high: Side = Field(alias="to")
-    step: Side
-    listed: Choices[Side]
-
-
-class SpaceFile(Entries):
-    """A whole file, laid over its base."""
-
-    width_mult: Number = 1.0
-    stem: StemEntries
-    first: FirstEntries
-    head: HeadEntries
-    resolution: Any
-    family: Text
-    summary: Text
-    source: Text
-    stages: StageEntries
-    norm_eps: Number
-    transforms: Flag
-
-
+STRICT = ConfigDict(extra="forbid")
+UNKNOWN = ("extra_forbidden", "unexpected_keyword_argument")
 WRONG = {
     "missing": "is missing",
-    "extra_forbidden": "unknown key",
-    "model_type": "is {value}, not a table",
+    **dict.fromkeys(UNKNOWN, "unknown key"),
+    **dict.fromkeys(("model_type", "dataclass_type"), "is {value}, not a table"),
     "int_type": "is {value}, not a whole number",
     "float_type": "is {value}, not a number",
     "bool_type": "is {value}, not true or false",
@@ -159,7 +76,7 @@ def checked(kind: Any, value: Any, file: str, key: str = "") -> Any:
         return TypeAdapter(kind).validate_python(value)
     except ValidationError as error:
         errors = error.errors(include_url=False)
-        first = next((e for e in errors if e["type"] == "extra_forbidden"), errors[0])
+        first = next((e for e in errors if e["type"] in UNKNOWN), errors[0])
         names = [part for part in first["loc"] if isinstance(part, str)]
         reason = first["msg"]
         if first["type"] in WRONG:
@@ -178,9 +95,10 @@ def _hint(model: Any, kind: str, names: list[str], value: Any) -> str:
         return "stages.width says how many stages there are"
     if kind == "literal_error":
         return suggest(str(value), get_args(Act))
-    if kind != "extra_forbidden":
+    if kind not in UNKNOWN:
         return ""
     for name in names[:-1]:
         model = model.model_fields[name].annotation
-    known = [field.alias or name for name, field in model.model_fields.items()]
+    fields = getattr(model, "model_fields", None) or model.__dataclass_fields__
+    known = [getattr(field, "alias", None) or name for name, field in fields.items()]
     return suggest(names[-1], known, "known keys")

@@ -3,14 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import BaseModel, Field, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
 
 from ofa_bench.errors import RecipeError, UnknownName, suggest
 from ofa_bench.sanitize import printable
 from ofa_bench.space.bounds import check
-from ofa_bench.space.entries import MOST_SIZES, Side, SizeEntries, SpaceFile, Width, checked
+from ofa_bench.space.entries import (
+    STRICT,
+    Act,
+    Choices,
+    Few,
+    Flag,
+    Kernel,
+    Listed,
+    Number,
+    Side,
+    Stride,
+    Text,
+    Width,
+    checked,
+)
 from ofa_bench.spec_files import load_toml, specs_root
 from ofa_bench.strict import shown
 
@@ -22,25 +39,30 @@ Count = Callable[["Table", int | None], "Tally"]
 
 Families = Mapping[str, Count | None]
 SHIPPED: Families = {"mbconv": None}
+MOST_SIZES = 256  # resolutions
 
 
 @dataclass(frozen=True)
 class Stem:
     """The 3×3 convolution with batch norm that meets the image."""
 
-    width: int
-    stride: int
-    act: str
+    __pydantic_config__ = STRICT
+
+    width: Width
+    stride: Stride
+    act: Act
 
 
 @dataclass(frozen=True)
 class First:
     """Block 0: a depthwise 3×3 and a linear 1×1, never elastic, without expansion."""
 
-    width: int
-    stride: int
-    act: str
-    shortcut: bool
+    __pydantic_config__ = STRICT
+
+    width: Width
+    stride: Stride
+    act: Act
+    shortcut: Flag
 
 
 @dataclass(frozen=True)
@@ -60,9 +82,11 @@ class Row:
 class Head:
     """`final`: 1×1 convolution with batch norm before the pool; `mix`: a bare one after, or 0."""
 
-    final: int
-    mix: int
-    act: str
+    __pydantic_config__ = STRICT
+
+    final: Width
+    mix: Annotated[int, Field(strict=True, ge=0, le=2**16)]
+    act: Act
 
 
 @dataclass(frozen=True)
@@ -87,6 +111,65 @@ class Table:
     resolutions: tuple[int, ...]
     listed: tuple[int, ...]
     costs: Count | None = field(default=None, compare=False, repr=False)
+
+
+class StageEntries(BaseModel):
+    """Columns of one entry for each stage; a single entry applies to all."""
+
+    model_config = STRICT
+
+    width: Listed[Width]
+    stride: tuple[Stride, ...]
+    act: tuple[Act, ...]
+    se: tuple[Flag, ...]
+    depth: tuple[Choices[Few], ...]
+    expand: tuple[Choices[Few], ...]
+    kernel: tuple[Choices[Kernel], ...]
+
+    @field_validator("stride", "act", "se", "depth", "expand", "kernel", mode="before")
+    @classmethod
+    def _for_each_stage(cls, value: Any, info: ValidationInfo) -> Any:
+        stages = len(info.data.get("width", ()))
+        column = isinstance(value, list)
+        if column and info.field_name in ("depth", "expand", "kernel"):
+            column = any(isinstance(entry, list) for entry in value)
+        if not column:
+            return [value] * stages
+        if len(value) != stages:
+            context = {"entries": len(value), "stages": stages}
+            raise PydanticCustomError(
+                "columns", "has {entries} entries for {stages} stages", context
+            )
+        return value
+
+
+class SizeEntries(BaseModel):
+    """A range of resolutions."""
+
+    model_config = STRICT
+
+    low: Side = Field(alias="from")
+    high: Side = Field(alias="to")
+    step: Side
+    listed: Choices[Side]
+
+
+class SpaceFile(BaseModel):
+    """A whole file, laid over its base; widths are not multiplied yet."""
+
+    model_config = STRICT
+
+    width_mult: Number = 1.0
+    stem: Stem
+    first: First
+    head: Head
+    resolution: Any
+    family: Text
+    summary: Text
+    source: Text
+    stages: StageEntries
+    norm_eps: Number
+    transforms: Flag
 
 
 def round8(v: float) -> int:
@@ -162,12 +245,12 @@ def _parse(data: dict[str, Any], path: Path, families: Families) -> Table:
         summary=file.summary,
         source=file.source,
         family=file.family,
-        stem=Stem(width(file.stem.width), file.stem.stride, file.stem.act),
-        first=First(
-            width(file.first.width), file.first.stride, file.first.act, file.first.shortcut
-        ),
+        stem=replace(file.stem, width=width(file.stem.width)),
+        first=replace(file.first, width=width(file.first.width)),
         rows=tuple(Row(round8(wide * file.width_mult), *row) for wide, *row in rows),
-        head=Head(width(head.final), head.mix and round8(head.mix * file.width_mult), head.act),
+        head=replace(
+            head, final=width(head.final), mix=head.mix and round8(head.mix * file.width_mult)
+        ),
         norm_eps=file.norm_eps,
         transforms=file.transforms,
         resolutions=resolutions,

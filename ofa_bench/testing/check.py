@@ -18,6 +18,7 @@ from ofa_bench.testing.clauses import (
     launcher,
     lr,
     network,
+    proxy,
     registration,
     searcher,
     shrink,
@@ -39,7 +40,7 @@ from ofa_bench.testing.verdict import (
 # Importing a module adds its clauses to CLAUSES, in this order.
 CLAUSE_MODULES = (
     *(registration, shrink, lr, distill, extra, space, network, searcher, device, exporter),
-    *(launcher, end_to_end),
+    *(launcher, proxy, end_to_end),
 )
 LOADS = "register succeeds"
 WANTED = "register(catalogue) returns, and adds no name that another plugin has"

@@ -86,6 +86,7 @@ class Clause:
 
 
 CLAUSES: list[Clause] = []
+Decorator = Callable[[Callable[[Any], None]], Callable[[Any], None]]
 
 
 def clause(
@@ -95,7 +96,7 @@ def clause(
     hook: str = "",
     page: str = "",
     trains: bool = False,
-) -> Callable[[Callable[[Any], None]], Callable[[Any], None]]:
+) -> Decorator:
     """Add a function to the contract. It returns if the clause is kept, and raises Breach or
     DoesNotApply otherwise; `trains` marks clauses that train and take seconds."""
 
@@ -104,3 +105,13 @@ def clause(
         return check
 
     return add
+
+
+def clauses(*kinds: str, hook: str = "", page: str = "") -> Callable[..., Decorator]:
+    """The decorator of several clauses on the same kinds, of which `clause` tells the rest: it
+    takes a clause's name, what is expected, and whether it `trains`."""
+
+    def named(name: str, expected: str, trains: bool = False) -> Decorator:
+        return clause(name, *kinds, expected=expected, hook=hook, page=page, trains=trains)
+
+    return named

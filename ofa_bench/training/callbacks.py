@@ -46,6 +46,19 @@ class Silent(Progress):
     """Progress that is discarded."""
 
 
+def paced(show: Callable[[int, int], None], seconds: float) -> Callable[[int, int], None]:
+    """Shows how much is done of how much, at most once in so many seconds."""
+    last = time.monotonic()
+
+    def shown(done: int, of: int) -> None:
+        nonlocal last
+        if time.monotonic() - last >= seconds:
+            last = time.monotonic()
+            show(done, of)
+
+    return shown
+
+
 class EventLog:
     """`events.jsonl`: one JSON object per line, appended and flushed at every event."""
 
@@ -74,7 +87,6 @@ class EventLog:
 
     @hookimpl
     def phase_start(self, phase: Phase, step: Step) -> None:
-        """A phase begins."""
         self._write("phase", phase=phase.name, step=step.index)
 
     @hookimpl
@@ -96,7 +108,6 @@ class EventLog:
         self._write("curve", step=step.index, top1=dict(scores.top1))
 
     def close(self) -> None:
-        """Close the file."""
         if self._stream is not None:
             with suppress(OSError):  # a full disk was reported by the write
                 self._stream.close()
@@ -111,11 +122,9 @@ class Trace:
         self._began: list[float] = []
 
     def before(self, hook: str, impls: Any, values: Any) -> None:
-        """Record the start of a call."""
         self._began.append(time.perf_counter())
 
     def after(self, outcome: Any, hook: str, impls: Any, values: Any) -> None:
-        """Report the finished call."""
         spent = (time.perf_counter() - self._began.pop()) * 1e6
         self._tell(hook, ", ".join(impl.plugin_name for impl in impls), spent)
 

@@ -103,11 +103,16 @@ class Loop:
                 break
         if self.devices.any(self.stop()):
             self._abandon()
-        self._update(step, draws, shares, lr)
+        state.reduce(step, draws, shares)
+        state.unscale()
+        if (clip := state.assembly.science.optim.clip) is not None:
+            state.gradients.clip(clip)
+        state.update(lr)
         self.ledger.charge_step(draws, samples)
         self._charge_forward(step, passes, probes, samples)
         mine = sum(cuts[number][2] - cuts[number][1] for number in numbers)
-        losses = [loss * (samples / mine) for loss in passes.losses]  # means over this rank's
+        # Means over this rank's samples.
+        losses = [loss * (samples / mine) for loss in passes.losses]
         losses = losses or [state.gradients.flat.new_zeros(()) for _ in draws]
         self._outcome = Outcome(draws, losses, lr, shares, samples)
 
@@ -139,21 +144,10 @@ class Loop:
             criterion=state.criterion,
             blocks=state.blocks,
             teach=teacher.on if teacher else None,
-            scale=state.scale,
+            scale=state.scaler.scale,
             stop=self.stop,
             shared=state.shares_prefixes,
         )
-
-    def _update(
-        self, step: Step, draws: Sequence[Draw], shares: Sequence[float], lr: float
-    ) -> None:
-        """Reduce over ranks, merge, clip, and update the parameters."""
-        state = self.state
-        state.reduce(step, draws, shares)
-        state.unscale()
-        if (clip := state.assembly.science.optim.clip) is not None:
-            state.gradients.clip(clip)
-        state.update(lr)
 
     def _charge_forward(
         self, step: Step, passes: Passes, probes: Sequence[Subnet], samples: int

@@ -47,7 +47,7 @@ def memory(state: State) -> dict[str, Any]:
         "prefix": state.prefix,
         "parameters": state.net.state_dict(),
         "optimizer": state.optimizer.state_dict(),
-        "scaler": state.scaler.state_dict() if state.scaler else None,
+        "scaler": state.scaler.state_dict(),
         "teachers": {at: teacher.weights() for at, teacher in state.teachers.items()},
         "ledger": state.ledger.state_dict(),
         "at": time.time(),
@@ -147,8 +147,7 @@ def _other_world(state: State, memory: Mapping[str, Any]) -> list[str]:
 def _load_networks(state: State, memory: Mapping[str, Any], step: int) -> None:
     state.net.load_state_dict(memory["parameters"])
     state.optimizer.load_state_dict(memory["optimizer"])
-    if state.scaler is not None:
-        state.scaler.load_state_dict(memory["scaler"])
+    state.scaler.load_state_dict(memory["scaler"])
     joined = {name for cohort in state.optimizer.cohorts for name in cohort}
     number = state.assembly.schedule.phase_number(max(step - 1, 0))
     reached = state.net.reachable(state.assembly.schedule.phases[number].space)

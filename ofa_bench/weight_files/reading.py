@@ -182,7 +182,8 @@ def _chosen(content: Any, key: str, file: Path) -> Weights:
     nested = list(sets)
     if key:
         if key not in nested:
-            raise _unknown(key, nested, file)
+            hint = suggest(key, nested) if nested else f"leave ::{key} out"
+            raise UsageError(f"{file} holds no set of weights {key!r}", hint)
         return Weights(dict(sets[key]), key, ())
     known = [name for name in SETS if name in nested]
     if known:
@@ -210,11 +211,6 @@ def _sets(content: Mapping[Any, Any]) -> dict[str, State]:
         if _is_state(state)
     }
     return sets | inside
-
-
-def _unknown(key: str, nested: list[str], file: Path) -> UsageError:
-    sets = suggest(key, nested) if nested else f"leave ::{key} out"
-    return UsageError(f"{file} holds no set of weights {key!r}", sets)
 
 
 def _is_state(part: Any) -> bool:

@@ -8,7 +8,7 @@ from ofa_bench import Catalogue, hookimpl
 
 @hookimpl
 def register(catalogue: Catalogue) -> None:
-    """Searchers, devices, exporters and launchers; the card is README.md."""
+    """Searchers, devices, exporters, launchers and proxies; the card is README.md."""
     catalogue.searcher("exact", "ofa_bench.search.exact:ExactSearcher")
     catalogue.searcher("random", "ofa_bench.search.random_search:RandomSearcher")
     catalogue.searcher("nsga2", "ofa_bench.search.nsga2:Nsga2Searcher")
@@ -25,3 +25,9 @@ def register(catalogue: Catalogue) -> None:
     catalogue.launcher("local", "ofa_bench.launch.launcher:LocalLauncher")
     catalogue.launcher("slurm", "ofa_bench.launch.slurm:SlurmLauncher")
     catalogue.launcher("lines", "ofa_bench.launch.launcher:LinesLauncher")
+    proxies = "ofa_bench.evaluation.proxies"
+    catalogue.proxy("macs", f"{proxies}:MacsProxy")
+    catalogue.proxy("params", f"{proxies}:ParamsProxy")
+    catalogue.proxy("synflow", f"{proxies}:SynflowProxy")
+    catalogue.proxy("jacob_cov", f"{proxies}:JacobCovProxy")
+    catalogue.proxy("zico", f"{proxies}:ZicoProxy")

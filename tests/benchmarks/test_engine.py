@@ -34,10 +34,9 @@ def ready(name: str, folder: Path) -> Any:
     asked = api.request(
         method="bignas", space=name, results=folder, set=("evaluate.curve=0",), **RUNS[name]
     )
-    catalogue = api.catalogue_for(asked)
     with open_devices("cpu") as devices:
-        prepared = prepare(asked, catalogue, devices)
-        return state_of(prepared, catalogue, Stop(), Silent())
+        prepared = prepare(asked, api.catalogue_for(asked), devices)
+        return state_of(prepared, Stop(), Silent())
 
 
 def engine(name: str, folder: Path) -> float:

@@ -196,6 +196,16 @@ class Bar(ProgressView):
 
 
 @contextmanager
+def watched_on(device: str | None) -> Iterator[ProgressView]:
+    """As `watching`, for what computes on a device: the allocator is set before torch comes."""
+    from ofa_bench.cli.allocator import settle
+
+    settle(device)
+    with watching() as watch:
+        yield watch
+
+
+@contextmanager
 def watching() -> Iterator[ProgressView]:
     """The watch that suits stderr; processes side by side share a terminal, and write lines."""
     if not sys.stderr.isatty() or parent_process() is not None:

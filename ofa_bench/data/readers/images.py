@@ -13,9 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ofa_bench.data.discovery.decoder import decode, read_bytes
+from ofa_bench.data.discovery.decoder import decode, read_bytes, reading_threads
 from ofa_bench.data.discovery.file_hashes import check_bytes
-from ofa_bench.data.discovery.threads import reading_threads
 
 
 class Images(ABC):

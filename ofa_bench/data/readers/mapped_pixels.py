@@ -17,9 +17,9 @@ from torch import Tensor
 
 from ofa_bench.atomic_io import open_regular
 from ofa_bench.data.discovery.datasets import DatasetSpec
+from ofa_bench.data.discovery.decoder import reading_threads
 from ofa_bench.data.discovery.file_hashes import SAMPLE, content_digest
 from ofa_bench.data.discovery.pixel_index import PIXELS, REMEDY, Index, read_index
-from ofa_bench.data.discovery.threads import reading_threads
 from ofa_bench.data.readers.image_set import Collection, ImageSet
 from ofa_bench.data.readers.images import Images
 from ofa_bench.errors import DataError

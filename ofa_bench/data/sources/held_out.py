@@ -7,9 +7,8 @@ from contextlib import suppress
 from pathlib import Path
 
 from ofa_bench.atomic_io import write_whole
-from ofa_bench.data.discovery.decoder import Decoder, read_bytes
+from ofa_bench.data.discovery.decoder import Decoder, read_bytes, reading_threads
 from ofa_bench.data.discovery.file_hashes import Progress
-from ofa_bench.data.discovery.threads import reading_threads
 from ofa_bench.data.readers.image_set import ImageSplit
 from ofa_bench.data.readers.images import FileImages
 from ofa_bench.errors import BenchError, DataError
@@ -64,7 +63,6 @@ class KnownGood:
         return digest in self._digests
 
     def add(self, digest: str) -> None:
-        """Add an image by its hash."""
         self._digests.add(digest)
         self._added = True
 

@@ -12,8 +12,7 @@ import torch
 
 from ofa_bench.data.discovery.datasets import SPLIT_SEED, Channels, DatasetSpec
 from ofa_bench.data.discovery.file_hashes import Progress
-from ofa_bench.data.discovery.splits import content_hash
-from ofa_bench.data.readers.image_set import Collection, ImageSplit
+from ofa_bench.data.readers.image_set import Collection, ImageSplit, content_hash
 from ofa_bench.data.sources.batch import Address, MicroBatch, Normalise
 from ofa_bench.data.sources.held_out import check_decoding
 from ofa_bench.data.transforms.augment import epoch_order

@@ -103,14 +103,11 @@ class Streamed(BatchSource):
             starts = range(0, count, chunk)
             addresses = (Address(0, start, min(start + chunk, count)) for start in starts)
             pieces = self._stream(rendering, addresses)
-            if self._may_keep(count, rendering.side):
+            held = sum(pixels.numel() for pixels, _ in self._kept.values())
+            if held + 3 * count * rendering.side**2 <= KEPT_BYTES:
                 pieces = self._keeping((name, rendering.side), pieces)
         for pixels, labels in pieces:
             yield MicroBatch(self.normalise(pixels), labels)
-
-    def _may_keep(self, count: int, side: int) -> bool:
-        held = sum(pixels.numel() for pixels, _ in self._kept.values())
-        return held + 3 * count * side**2 <= KEPT_BYTES
 
     def _keeping(self, key: tuple[str, int], pieces: Iterable[Rendered]) -> Iterator[Rendered]:
         seen = []
@@ -147,7 +144,6 @@ class Streamed(BatchSource):
             stream.close()
 
     def close(self) -> None:
-        """Stop the workers of all streams that are not exhausted."""
         for stream in list(self._live):
             stream.close()
         self._live.clear()

@@ -135,14 +135,14 @@ class Answer:
         quality = self.done.quality
         if quality is None:
             return None
-        from ofa_bench.search.predictor import ceiling
+        from ofa_bench.search.predictor import kendall
 
         recorded = self.asked.run.record
         scores = recorded.scores if recorded is not None else ()
         select, test = ([getattr(s, f"top1_{name}") for s in scores] for name in ("select", "test"))
         return {
             **{name: getattr(quality, name) for name in ("tau", "low", "high", "tau_macs_alone")},
-            "ceiling": ceiling(select, test) if len(scores) > 1 else None,
+            "ceiling": kendall(select, test) if len(scores) > 1 else None,
             "nets": quality.nets,
         }
 

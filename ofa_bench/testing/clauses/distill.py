@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ofa_bench.draws import Draw, Role
 from ofa_bench.schedule import Step
 from ofa_bench.testing.case import Case, draws_of, no_global_random, only
-from ofa_bench.testing.verdict import Breach, clause
+from ofa_bench.testing.verdict import Breach, clause, clauses
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 TEACHER, LOSS = "distill_teacher", "distill_loss"
 IMAGES = 16
+on_losses = clauses("distill", hook=LOSS)
 
 
 @dataclass
@@ -71,7 +72,7 @@ def lessons(case: Case) -> Iterator[Lesson]:
     from ofa_bench.training.devices import Devices
 
     assembly = case.assembly
-    net = build_net(assembly, case.catalogue, Devices(torch.device("cpu")))
+    net = build_net(assembly, Devices(torch.device("cpu")))
     batch = _batch(max(assembly.space.resolutions), assembly.classes)
     criterion = Losses(assembly.science.optim.label_smoothing)
     needs = assembly.recipe.policies["distill"].needs
@@ -126,12 +127,7 @@ def teacher_is_deterministic(case: Case) -> None:
                 raise Breach(f"for phase {phase.name!r} a second call names another")
 
 
-@clause(
-    "distill_loss is finite and differentiable",
-    "distill",
-    hook=LOSS,
-    expected="a finite scalar with a gradient to logits",
-)
+@on_losses("distill_loss is finite and differentiable", "a finite scalar with a gradient to logits")
 def loss_is_differentiable(case: Case) -> None:
     """The gradient is taken with respect to the logits passed to the policy."""
     import torch
@@ -147,11 +143,9 @@ def loss_is_differentiable(case: Case) -> None:
             raise Breach(f"the gradient of {lesson.draw.role} is not finite", step=at)
 
 
-@clause(
+@on_losses(
     "distill_loss is a mean over samples",
-    "distill",
-    hook=LOSS,
-    expected="the mean over samples: every image twice gives the same loss",
+    "the mean over samples: every image twice gives the same loss",
 )
 def loss_is_a_mean(case: Case) -> None:
     """With a sum, the learning rate would depend on the size of the micro-batch."""
@@ -175,11 +169,9 @@ def loss_is_a_mean(case: Case) -> None:
             )
 
 
-@clause(
+@on_losses(
     "distill_loss modifies no tensor",
-    "distill",
-    hook=LOSS,
-    expected="logits, images, labels and weights are unchanged (no `x += y`, no `x.mul_(y)`)",
+    "logits, images, labels and weights are unchanged (no `x += y`, no `x.mul_(y)`)",
 )
 def loss_modifies_nothing(case: Case) -> None:
     """Other policies read the same tensors afterwards."""
@@ -200,12 +192,7 @@ def loss_modifies_nothing(case: Case) -> None:
                 raise Breach(f"{name} was changed", step=lesson.step.index)
 
 
-@clause(
-    "distill_loss is deterministic",
-    "distill",
-    hook=LOSS,
-    expected="the same loss for the same logits, without randomness",
-)
+@on_losses("distill_loss is deterministic", "the same loss for the same logits, without randomness")
 def loss_is_deterministic(case: Case) -> None:
     """A loss has no addressed source of randomness."""
     only(case.pure, "the policy declares `pure = False`")
@@ -220,11 +207,9 @@ def loss_is_deterministic(case: Case) -> None:
             )
 
 
-@clause(
+@on_losses(
     "labels_only roles use the label loss",
-    "distill",
-    hook=LOSS,
-    expected="the plain criterion, criterion.hard(logits, labels), for roles in `labels_only`, and "
+    "the plain criterion, criterion.hard(logits, labels), for roles in `labels_only`, and "
     "where a policy that needs a teacher has none yet",
 )
 def labels_only_uses_labels(case: Case) -> None:

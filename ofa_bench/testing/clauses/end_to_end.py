@@ -6,8 +6,8 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from ofa_bench.testing.case import Case, only, replay
-from ofa_bench.testing.short_run import answers
-from ofa_bench.testing.verdict import Breach, clause
+from ofa_bench.testing.short_run import MOVING, RESTING, answers
+from ofa_bench.testing.verdict import Breach, clause, clauses
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
 ANSWERS = ("shrink", "lr", "distill", "extra", "method")
 RUNS = (*ANSWERS, "supernet")
+HALTS = (0, 3)  # the steps after which a run is stopped and resumed
 CLOSE = 1e-6  # of a gradient's largest entry: fp32 rounding from the order of a sum
+on_runs = clauses(*RUNS)
 
 
 @clause(
@@ -93,25 +95,24 @@ def _same(ours: list[Any], theirs: list[Any], who: str) -> None:
         raise Breach(f"{who} answers differently: {what} differ", step=step)
 
 
-@clause(
+@on_runs(
     "a resumed run gives identical weights",
-    *RUNS,
-    expected="a run stopped and resumed twice has bitwise the weights of an uninterrupted run",
+    "a run stopped and resumed twice has bitwise the weights of an uninterrupted run",
     trains=True,
 )
 def resumed_run_matches(case: Case) -> None:
     """The run is stopped after the first and the fourth step."""
-    whole, cut = case.crew.whole(case).weights, case.crew.cut(case).weights
+    whole = case.crew.trial(case, MOVING).weights
+    cut = case.crew.trial(case, MOVING, HALTS).weights
     if any(not value.equal(cut[name]) for name, value in whole.items()):
         raise Breach(
             "the weights differ: its answers depend on something other than the step and its state"
         )
 
 
-@clause(
+@on_runs(
     "two ranks train like one process",
-    *RUNS,
-    expected="each of two ranks gives the answers, and both together the gradient, of one process",
+    "each of two ranks gives the answers, and both together the gradient, of one process",
     trains=True,
 )
 def ranks_match(case: Case) -> None:
@@ -121,7 +122,7 @@ def ranks_match(case: Case) -> None:
     moving weights, a rounding difference at a ReLU input near 0 would change later gradients.
     """
     _needs_import(case)
-    alone = case.crew.alone(case)
+    alone = case.crew.trial(case, RESTING)
     trouble, files = case.crew.elsewhere(case, "train")
     if trouble:
         raise Breach(f"on two ranks: {trouble}")

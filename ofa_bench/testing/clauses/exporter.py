@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ofa_bench.errors import BenchError, UsageError
 from ofa_bench.testing.case import Case
 from ofa_bench.testing.source_lines import line_of
-from ofa_bench.testing.verdict import Breach, DoesNotApply, clause
+from ofa_bench.testing.verdict import Breach, DoesNotApply, clauses
 
 if TYPE_CHECKING:
     from ofa_bench.data.sources.batch import MicroBatch
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 PAGE = "docs/deploy.md"
 CLASSES, IMAGES = 7, 64
 GREY = (0.5, 0.5, 0.5)
+on_exporters = clauses("exporter", page=PAGE)
 
 
 class NoiseImages:
@@ -104,11 +105,9 @@ def _described(net: MBConvNet, subnet: Subnet, model: Deployable) -> Any:
     )
 
 
-@clause(
+@on_exporters(
     "writes the files that it names",
-    "exporter",
-    page=PAGE,
-    expected="`files` names all files and folders that write() makes, and no others",
+    "`files` names all files and folders that write() makes, and no others",
 )
 def files_are_named(case: Case) -> None:
     """An export replaces an older one only where it knows every file."""
@@ -120,11 +119,9 @@ def files_are_named(case: Case) -> None:
         raise Breach(f"it does not write {missing[0]}", where=line_of(case.cls, "write"))
 
 
-@clause(
+@on_exporters(
     "the file computes what the supernet's subnet does",
-    "exporter",
-    page=PAGE,
-    expected="read(folder).logits equals the supernet's to 1e-4 for 1, 2 and 7 images (finite "
+    "read(folder).logits equals the supernet's to 1e-4 for 1, 2 and 7 images (finite "
     "where `exact` is False), and macs() is what the space counts",
 )
 def file_is_the_network(case: Case) -> None:

@@ -9,17 +9,14 @@ from ofa_bench.errors import PolicyError
 from ofa_bench.planning.compatibility import check_draws
 from ofa_bench.schedule import Budget, Phase
 from ofa_bench.testing.case import Case, describe, draws_of, no_global_random, only, probe, replay
-from ofa_bench.testing.verdict import Breach, clause
+from ofa_bench.testing.verdict import Breach, clauses
 
 PHASES, DRAWS = "shrink_phases", "shrink_draws"
+on_phases = clauses("shrink", hook=PHASES)
+on_draws = clauses("shrink", hook=DRAWS)
 
 
-@clause(
-    "shrink_phases is deterministic",
-    "shrink",
-    hook=PHASES,
-    expected="the same phases on every call",
-)
+@on_phases("shrink_phases is deterministic", "the same phases on every call")
 def phases_are_deterministic(case: Case) -> None:
     """Plans and resumed runs ask for phases again."""
     space, budget = case.assembly.space, case.schedule.budget
@@ -34,11 +31,9 @@ def _listed(phases: tuple[Phase, ...]) -> list[object]:
     return [(p.name, p.epochs, dict(p.passes), p.fresh, p.sort, p.peak) for p in phases]
 
 
-@clause(
+@on_phases(
     "phase lengths scale with the budget",
-    "shrink",
-    hook=PHASES,
-    expected="twice the budget gives phases of twice the length (budget.resolve, budget.scaled)",
+    "twice the budget gives phases of twice the length (budget.resolve, budget.scaled)",
 )
 def phases_scale(case: Case) -> None:
     """`--scale` and matched budgets scale all phases by one factor."""
@@ -55,11 +50,9 @@ def phases_scale(case: Case) -> None:
         raise Breach(f"{len(short)} phases in one budget, {len(long)} in twice that")
 
 
-@clause(
+@on_draws(
     "draws match the phase",
-    "shrink",
-    hook=DRAWS,
-    expected="subnets of step.phase.space, as many of each role as Phase.passes declares",
+    "subnets of step.phase.space, as many of each role as Phase.passes declares",
 )
 def draws_match_phase(case: Case) -> None:
     """Checked at every step; training checks only the first step of each phase."""
@@ -69,11 +62,9 @@ def draws_match_phase(case: Case) -> None:
             check_draws(step, draws_of(bus, step), case.assembly.science)
 
 
-@clause(
+@on_draws(
     "the largest subnet is drawn first",
-    "shrink",
-    hook=DRAWS,
-    expected="if the largest subnet is drawn, it is drawn first: others may distill from it",
+    "if the largest subnet is drawn, it is drawn first: others may distill from it",
 )
 def largest_is_first(case: Case) -> None:
     """In-place distillation reads the largest subnet's logits of the same step."""
@@ -84,11 +75,8 @@ def largest_is_first(case: Case) -> None:
                 raise Breach(f"drew {', '.join(roles)}", step=index)
 
 
-@clause(
-    "randomness comes from step.rng",
-    "shrink",
-    hook=DRAWS,
-    expected="randomness only from step.rng() or step.draw_rng(number)",
+@on_draws(
+    "randomness comes from step.rng", "randomness only from step.rng() or step.draw_rng(number)"
 )
 def randomness_is_addressed(case: Case) -> None:
     """Global generators differ between ranks and after a resume."""
@@ -97,11 +85,9 @@ def randomness_is_addressed(case: Case) -> None:
             draws_of(case.assembly.bus, step)
 
 
-@clause(
+@on_draws(
     "shrink_draws depends on the step alone",
-    "shrink",
-    hook=DRAWS,
-    expected="the same subnets for a step in any order of calls, also by a new policy object",
+    "the same subnets for a step in any order of calls, also by a new policy object",
 )
 def draws_are_pure(case: Case) -> None:
     """Resumed runs, plans and other ranks ask for steps out of order."""
@@ -123,11 +109,9 @@ def draws_are_pure(case: Case) -> None:
             )
 
 
-@clause(
+@on_draws(
     "sampled subnets vary between steps",
-    "shrink",
-    hook=DRAWS,
-    expected="sampled subnets differ between steps: step.rng(), not a generator with a fixed seed",
+    "sampled subnets differ between steps: step.rng(), not a generator with a fixed seed",
 )
 def draws_vary(case: Case) -> None:
     """A generator seeded alike at every step always draws the same subnet."""
@@ -143,12 +127,7 @@ def draws_vary(case: Case) -> None:
             raise Breach(f"all steps of phase {phase.name!r} draw the same subnets", step=first)
 
 
-@clause(
-    "a policy that probes sets pure = False",
-    "shrink",
-    hook=DRAWS,
-    expected="`pure = False` in a policy that calls `probe`",
-)
+@on_draws("a policy that probes sets pure = False", "`pure = False` in a policy that calls `probe`")
 def probing_is_declared(case: Case) -> None:
     """Plans and shared beginnings rely on the declaration."""
     only(case.assembly.recipe.policies["shrink"].pure, "the policy declares `pure = False`")
@@ -165,11 +144,9 @@ def probing_is_declared(case: Case) -> None:
         raise Breach("it probes, and declares `pure = True`", step=asked[0])
 
 
-@clause(
+@on_draws(
     "different seeds sample different subnets",
-    "shrink",
-    hook=DRAWS,
-    expected="sampled subnets differ between seeds (step.rng() depends on the seed)",
+    "sampled subnets differ between seeds (step.rng() depends on the seed)",
 )
 def seeds_differ(case: Case) -> None:
     """Runs with several seeds are not replicates if all draw the same subnets."""

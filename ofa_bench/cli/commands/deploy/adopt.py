@@ -29,16 +29,10 @@ def command(file: str, results: str | None, as_json: bool, **values: Any) -> Non
     file has the name of a checkpoint of the zoo.
     """
     from ofa_bench import api
-    from ofa_bench.cli.allocator import settle
-    from ofa_bench.cli.views.board import refresh
-    from ofa_bench.cli.views.progress import watching
-    from ofa_bench.cli.views.record import show
-    from ofa_bench.records.store import Store
+    from ofa_bench.cli.views.progress import watched_on
+    from ofa_bench.cli.views.record import conclude
 
-    settle(values["device"])
-    with watching() as watch:
+    with watched_on(values["device"]) as watch:
         options = set_options(values, results)
         record = api.adopt(file, results=results, progress=watch, **options)
-    store = Store(api.results_root(results))
-    refresh(store.results)
-    show(record, store.path(record), as_json)
+    conclude(record, api.results_root(results), as_json)

@@ -37,20 +37,14 @@ def command(run: str, subnet: str, epochs: float, as_json: bool, **values: Any) 
     optim.lr says otherwise. Its record has what RUN cost beside what this cost.
     """
     from ofa_bench import api
-    from ofa_bench.cli.allocator import settle
-    from ofa_bench.cli.views.board import refresh
-    from ofa_bench.cli.views.progress import watching
-    from ofa_bench.cli.views.record import show
-    from ofa_bench.records.store import Store
+    from ofa_bench.cli.views.progress import watched_on
+    from ofa_bench.cli.views.record import conclude
 
     options = set_options(values, values.get("results"))
-    settle(values["device"])
-    with watching() as watch:
+    with watched_on(values["device"]) as watch:
         done = api.finetune(run, subnet=subnet, epochs=epochs, progress=watch, **options)
     folder = api.find_run(run, values.get("results")).resolve().parent.parent
-    store = Store(folder)
-    refresh(folder)
-    show(done.record, store.path(done.record), as_json)
+    conclude(done.record, folder, as_json)
     if not as_json:
         console.say()
         _side_by_side(done)

@@ -49,12 +49,8 @@ def command(
     mixes = ablation.grid(asked) if grid else ablation.without(about, asked)
     whole = {family: about[family] for family in ablation.FAMILIES}
     rows = [{"method": method, **({} if mix == whole else mix)} for mix in mixes]
-    after = _effects if grid else _nothing
-    conduct(ctx, requests(values, None, seeds, rows), seeds, manner, after)
-
-
-def _nothing(entries: list[StoredRecord]) -> None:
-    """No more to show."""
+    every = requests(values, None, seeds, rows)
+    conduct(ctx, every, seeds, manner, _effects if grid else None)
 
 
 def _effects(entries: list[StoredRecord]) -> None:

@@ -16,21 +16,19 @@ from ofa_bench.cli.comparison import (
     sized,
     take_file,
 )
-from ofa_bench.cli.launching import Manner, Runs, carry_out, check_manner, many_runs_options
-from ofa_bench.cli.options import Kind, asked_of, options, run_options
-from ofa_bench.errors import BenchError
+from ofa_bench.cli.launching import Manner, carry_out, check_manner, many_runs_options
+from ofa_bench.cli.options import Kind, asked_of, options, run_options, store_of
 from ofa_bench.formatting import count, duration, money
 from ofa_bench.sanitize import command_line
 
 if TYPE_CHECKING:
     from ofa_bench.cli.launching import Carried
     from ofa_bench.planning.assemble import Assembly
-    from ofa_bench.recipe import Request
     from ofa_bench.records.schema import Record
     from ofa_bench.records.store import Store, StoredRecord
+    from ofa_bench.runs.comparison import Outcomes, Planned
 
 ASK_FROM = 600.0  # seconds
-Outcomes = tuple[list["StoredRecord"], list[tuple[str, BenchError]]]
 SLOWEST = 2e9  # MACs a second of a slow core: only to judge whether asking is due
 
 
@@ -63,10 +61,8 @@ def command(
     """
     check_code(ctx, trust)
     every = requests(values, methods, seeds, ctx.meta.get("rows", []))
-    if curve:
-        conduct(ctx, list(sized(every)), seeds, manner, _curves)
-    else:
-        conduct(ctx, every, seeds, manner)
+    every = list(sized(every)) if curve else every
+    conduct(ctx, every, seeds, manner, _curves if curve else None)
 
 
 def _curves(entries: list[StoredRecord]) -> None:
@@ -81,34 +77,34 @@ def conduct(
     every: list[dict[str, Any]],
     seeds: tuple[int, ...],
     manner: Manner,
-    after: Callable[[list[StoredRecord]], None] = lambda entries: None,
+    after: Callable[[list[StoredRecord]], None] | None = None,
 ) -> None:
     """Say what a comparison will cost, ask where that is much, run it and show its table.
 
     `after` is given the records, to show more of them. With a launcher, this comes once all are
     there.
     """
-    from ofa_bench import api
     from ofa_bench.cli.views.board import refresh
-    from ofa_bench.leaderboard.board import again
-    from ofa_bench.records.store import Store
+    from ofa_bench.leaderboard.board import again, more_seeds
+    from ofa_bench.runs.comparison import planned
 
     launcher = check_manner(manner, every)
-    runs = [_planned(item) for item in every]
-    store = Store(api.results_root(every[0]["results"]))
+    runs = [planned(asked_of(item)) for item in every]
+    store = store_of(every[0]["results"])
     carried = carry_out(runs, store, manner, launcher, settled=lambda some: _foretold(some, store))
     if launcher is None or launcher.devices:
         refresh(store.results)
     _conclude(carried, manner.as_json)
     if not manner.as_json and not carried.waiting:
-        after(carried.entries)
+        if after is not None:
+            after(carried.entries)
         words = command_line("ofa-bench", *(ctx.obj or ()))
-        if line := again(words, len(seeds), _more(len(seeds))):
+        if line := again(words, len(seeds), more_seeds(len(seeds))):
             console.say(f"more seeds: {line}")
     ctx.exit(1 if carried.failures else 0)
 
 
-def _foretold(runs: Runs, store: Store) -> bool:
+def _foretold(runs: list[Planned], store: Store) -> bool:
     """Say what the runs will cost; whether that is little enough to start without asking."""
     from ofa_bench.runs.recorded_throughput import speed_for
 
@@ -136,24 +132,16 @@ def saved(runs: list[Assembly]) -> float:
     return sum(saved_macs(item, start) for item, (start, _) in zip(runs, points, strict=True))
 
 
-def _more(seeds: int) -> int:
-    return next((number for number in (3, 5, 10, 20) if number > seeds), 2 * seeds)
-
-
-def _planned(values: dict[str, Any]) -> tuple[Request, Assembly]:
-    from ofa_bench.runs.comparison import planned
-
-    return planned(asked_of(values))
-
-
-def run_watched(runs: Runs, store: Store, run: Callable[..., Record] | None = None) -> Outcomes:
+def run_watched(
+    runs: list[Planned], store: Store, run: Callable[..., Record] | None = None
+) -> Outcomes:
     """As `runs.comparison.run_all`, watched on the terminal."""
     from ofa_bench import api
-    from ofa_bench.cli.views.progress import watching
+    from ofa_bench.cli.views.progress import watched_on
     from ofa_bench.cli.views.record import headline
     from ofa_bench.runs import comparison
 
-    with watching() as watch:
+    with watched_on(runs[0][0].device) as watch:
 
         def begin(assembly: Assembly) -> str:
             watch.follow(assembly)
@@ -165,7 +153,6 @@ def run_watched(runs: Runs, store: Store, run: Callable[..., Record] | None = No
 def _conclude(carried: Carried, as_json: bool) -> None:
     from ofa_bench import api
     from ofa_bench.cli.views import board as board_view
-    from ofa_bench.cli.views import extra_metrics as readings
     from ofa_bench.leaderboard.board import boards_of
     from ofa_bench.leaderboard.screening import screened
 
@@ -174,7 +161,10 @@ def _conclude(carried: Carried, as_json: bool) -> None:
     boards = boards_of(records)
     if as_json:
         text = [{"run": title, "error": item.message} for title, item in failures]
-        measured = readings.document(boards)
+        measured = [
+            {"quantity": quantity, "label": label, "values": values}
+            for quantity, label, values in board_view.readings(boards)
+        ]
         unranked = board_view.unranked_document(records.unranked)
         more = {**unranked, **carried.more}
         console.answer(board_view.document(boards, failures=text, readings=measured, **more))
@@ -182,7 +172,7 @@ def _conclude(carried: Carried, as_json: bool) -> None:
     for item in boards:
         board_view.show(item, item.track.name if len(boards) > 1 else "")
     board_view.list_unranked(records.unranked)
-    readings.show(boards)
+    board_view.show_readings(boards)
     shown_already = {entry.record.error for entry in entries}
     for title, error in failures:
         if error.message not in shown_already:

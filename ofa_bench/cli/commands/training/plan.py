@@ -82,7 +82,7 @@ def _speed(asked: Any, assembly: Any, calibrate: bool) -> Any:
     from ofa_bench.runs.throughput import measure
 
     console.tell("timing a few steps of each phase")
-    return calibrated(assembly, store, measure(assembly, api.catalogue_for(asked)))
+    return calibrated(assembly, store, measure(assembly))
 
 
 def _show_head(assembly: Any, document: dict[str, Any]) -> None:

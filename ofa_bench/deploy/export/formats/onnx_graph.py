@@ -11,13 +11,11 @@ from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ofa_bench.deploy.export.exporter import Deployable
+from ofa_bench.deploy.export.exporter import Deployable, Floats
 from ofa_bench.deploy.export.libraries import require_library
 
 if TYPE_CHECKING:
-    import numpy
     import onnx
-    from numpy.typing import NDArray
     from torch import Tensor
 
 FILE = "model.onnx"
@@ -100,10 +98,10 @@ class OnnxFile:
         onnx.checker.check_model(self.graph, full_check=True)
         self.session = session_of(path.read_bytes())
 
-    def logits(self, images: NDArray[numpy.float32]) -> NDArray[numpy.float32]:
+    def logits(self, images: Floats) -> Floats:
         """Logits by onnxruntime on the CPU."""
         (result,) = self.session.run([LOGITS], {IMAGES: images})
-        logits: NDArray[numpy.float32] = result
+        logits: Floats = result
         return logits
 
     def macs(self) -> int:
@@ -124,7 +122,7 @@ class OnnxFile:
             "onnxruntime": onnxruntime.__version__,
         }
 
-    def activations(self, images: NDArray[numpy.float32]) -> dict[str, NDArray[numpy.float32]]:
+    def activations(self, images: Floats) -> dict[str, Floats]:
         """The last value that a node of each layer computes, with no node rewritten."""
         import onnx
 

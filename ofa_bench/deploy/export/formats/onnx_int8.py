@@ -14,7 +14,7 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from ofa_bench.deploy.export.exporter import Deployable
+from ofa_bench.deploy.export.exporter import Deployable, Floats
 from ofa_bench.deploy.export.formats.onnx_graph import (
     IMAGES,
     OnnxExporter,
@@ -23,8 +23,6 @@ from ofa_bench.deploy.export.formats.onnx_graph import (
 )
 
 if TYPE_CHECKING:
-    import numpy
-    from numpy.typing import NDArray
     from torch import Tensor
 
 FILE = "model-int8.onnx"
@@ -91,7 +89,7 @@ class Int8File(OnnxFile):
         whole = sum("Conv" in kind and "Converter" not in kind for kind in kinds)
         return sum(kind.startswith("QLinearConv") for kind in kinds) / whole if whole else 0.0
 
-    def activations(self, images: NDArray[numpy.float32]) -> dict[str, NDArray[numpy.float32]]:
+    def activations(self, images: Floats) -> dict[str, Floats]:
         """Nothing: a quantised layer is not the layer that it was."""
         return {}
 

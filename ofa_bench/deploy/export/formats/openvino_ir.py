@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from ofa_bench.deploy.export.exporter import Deployable
+from ofa_bench.deploy.export.exporter import Deployable, Floats
 from ofa_bench.deploy.export.libraries import require_library
-
-if TYPE_CHECKING:
-    import numpy
-    from numpy.typing import NDArray
 
 NAME = "openvino"
 GRAPH, WEIGHTS = "model.xml", "model.bin"
@@ -56,8 +52,8 @@ class OpenvinoFile:
         self.graph = self.core.read_model(path)
         self.net = self.core.compile_model(self.graph, "CPU", PRECISION)
 
-    def logits(self, images: NDArray[numpy.float32]) -> NDArray[numpy.float32]:
-        result: NDArray[numpy.float32] = self.net({0: images})[0].copy()
+    def logits(self, images: Floats) -> Floats:
+        result: Floats = self.net({0: images})[0].copy()
         return result
 
     def macs(self) -> int:
@@ -68,7 +64,7 @@ class OpenvinoFile:
 
         return {"openvino": openvino.__version__}
 
-    def activations(self, images: NDArray[numpy.float32]) -> dict[str, NDArray[numpy.float32]]:
+    def activations(self, images: Floats) -> dict[str, Floats]:
         """The last value of each layer, as far as the conversion kept its name."""
         graph = self.core.read_model(self.path)
         names = {name for output in graph.get_ops() for name in _names(output)}

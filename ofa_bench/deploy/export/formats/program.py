@@ -10,11 +10,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from ofa_bench.deploy.export.exporter import Deployable
+from ofa_bench.deploy.export.exporter import Deployable, Floats
 
 if TYPE_CHECKING:
-    import numpy
-    from numpy.typing import NDArray
     from torch.export import ExportedProgram
 
 FILE = "model.pt2"
@@ -37,9 +35,9 @@ class TorchFile:
         self.net, self.shape = net, shape
 
     @torch.no_grad()
-    def logits(self, images: NDArray[numpy.float32]) -> NDArray[numpy.float32]:
+    def logits(self, images: Floats) -> Floats:
         """Logits [n, classes] by running the network."""
-        result: NDArray[numpy.float32] = self.net(torch.from_numpy(images)).numpy()
+        result: Floats = self.net(torch.from_numpy(images)).numpy()
         return result
 
     @torch.no_grad()
@@ -83,8 +81,8 @@ class ProgramFile(TorchFile):
         return {"torch": torch.__version__}
 
     @torch.no_grad()
-    def activations(self, images: NDArray[numpy.float32]) -> dict[str, NDArray[numpy.float32]]:
-        values: dict[str, NDArray[numpy.float32]] = {}
+    def activations(self, images: Floats) -> dict[str, Floats]:
+        values: dict[str, Floats] = {}
 
         class Watch(torch.fx.Interpreter):
             def run_node(self, n: torch.fx.Node) -> Any:

@@ -8,19 +8,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import nn
 
-from ofa_bench.deploy.export.exporter import Deployable
+from ofa_bench.deploy.export.exporter import Deployable, Floats
 from ofa_bench.deploy.export.formats.program import TorchFile
 from ofa_bench.deploy.export.libraries import require_library
 from ofa_bench.errors import UsageError
-
-if TYPE_CHECKING:
-    import numpy
-    from numpy.typing import NDArray
 
 NAME = "timm"
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
@@ -65,7 +61,7 @@ class TimmFile(TorchFile):
 
         return {"timm": timm.__version__, "architecture": self.net.pretrained_cfg["architecture"]}
 
-    def activations(self, images: NDArray[numpy.float32]) -> dict[str, NDArray[numpy.float32]]:
+    def activations(self, images: Floats) -> dict[str, Floats]:
         """Nothing: timm's layers have other names."""
         return {}
 

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
-from ofa_bench.deploy.export.exporter import Deployable
+from ofa_bench.deploy.export.exporter import Deployable, Floats
 from ofa_bench.deploy.export.formats.program import TorchFile
 from ofa_bench.deploy.model_folder.load import LoadedNet, load
 from ofa_bench.deploy.model_folder.schema import FOLDED, LIBRARY, UNFOLDED
 from ofa_bench.errors import BenchError
-
-if TYPE_CHECKING:
-    import numpy
-    from numpy.typing import NDArray
 
 
 class WeightsExporter:
@@ -47,7 +43,7 @@ class WeightsFile(TorchFile):
         self.unfolded = TorchFile(unfolded, self.shape)
         self.difference = 0.0
 
-    def logits(self, images: NDArray[numpy.float32]) -> NDArray[numpy.float32]:
+    def logits(self, images: Floats) -> Floats:
         """Logits of the folded form. Raises BenchError where the unfolded one computes another
         function."""
         logits = super().logits(images)
@@ -60,7 +56,7 @@ class WeightsFile(TorchFile):
     def facts(self) -> dict[str, Any]:
         return {"unfolded_difference": self.difference}
 
-    def activations(self, images: NDArray[numpy.float32]) -> dict[str, NDArray[numpy.float32]]:
+    def activations(self, images: Floats) -> dict[str, Floats]:
         from ofa_bench.deploy.export.proof import layer_outputs
 
         return layer_outputs(self.net, torch.from_numpy(images))
