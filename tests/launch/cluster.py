@@ -43,6 +43,7 @@ MailProg=/bin/true
 MpiDefault=none
 SwitchType=switch/none
 ReturnToService=2
+MinJobAge=36000
 SlurmdTimeout=300
 KillWait=30
 StateSaveLocation={folder}/state
@@ -162,7 +163,7 @@ class Cluster:
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         try:
             self.start("slurmctld", "-D", "-c", "-i")
-            self.start("slurmd", "-D", "-N", "node", "-d", _program(self.root, "slurmstepd"))
+            self.start_node()
             self.until(lambda: "idle" in self.call("sinfo", "-h", "-o", "%t"), "an idle node")
         except BaseException:
             self.close()
@@ -188,8 +189,30 @@ class Cluster:
     def signal(self, task: str, name: str = "TERM") -> None:
         """Signal a task's script alone. `scancel` itself tries again and again once the task is
         requeued, so it is not waited for."""
-        words = ["timeout", "5", "scancel", "--batch", f"--signal={name}", task]
+        words = ["timeout", "2", "scancel", "--batch", f"--signal={name}", task]
         subprocess.run(words, env={**os.environ, **self.env}, capture_output=True)
+
+    def script(self, task: str) -> int | None:
+        """The process of a running task's script."""
+        job = self.call("squeue", "--noheader", "--array", f"--jobs={task}", "--format=%A").strip()
+        for entry in Path("/proc").glob("[0-9]*/cmdline"):
+            try:
+                words = entry.read_bytes().decode(errors="replace").split("\0")
+            except OSError:
+                continue
+            if job and f"{self.folder}/spool/job{int(job):05d}/slurm_script" in words:
+                return int(entry.parent.name)
+        return None
+
+    def restart_node(self) -> None:
+        """Kill the node's daemon, which no task should notice, and start another."""
+        self.processes["slurmd"].kill()
+        self.processes["slurmd"].wait()
+        self.start_node()
+
+    def start_node(self) -> None:
+        """The node's daemon."""
+        self.start("slurmd", "-D", "-N", "node", "-d", _program(self.root, "slurmstepd"))
 
     def tasks(self) -> dict[str, str]:
         """What is queued or runs, by task, with its state."""
