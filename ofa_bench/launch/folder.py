@@ -120,7 +120,7 @@ def run_key(asked: Request, assembly: Assembly) -> str:
 
     Two runs of one key are the same run as long as those files stay what they are.
     """
-    science = assembly.science.model_dump(mode="json")
+    science = {**assembly.science.model_dump(mode="json"), "space": assembly.space.name}
     code = identify(assembly, "", {}).hashed.code
     images = ""
     if assembly.spec.layout != "embedded":

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from ofa_bench.errors import BenchError, UsageError
 from ofa_bench.launch.folder import (
@@ -58,7 +58,8 @@ def survey(
     """The runs with their states, in order. Without `ask`, no queue is asked.
 
     `missing`: never submitted; `stopped`: it was, and is no longer queued, and no answer says how
-    it ended. Raises BenchError where the queue cannot be asked.
+    it ended. Without a queue there is no telling these apart, and all are missing. Raises
+    BenchError where the queue cannot be asked.
     """
     folder, wanted = LaunchFolder(store.results), {run.key for run in runs}
     tasks = [
@@ -72,7 +73,7 @@ def survey(
     for run in runs:
         mine = [(name, number, task.key) for name, number, task in tasks if run.key in task.runs]
         texts = [answer for _, _, key in mine if (answer := answers[key]) is not None]
-        surveyed.append(_ended(run, store, texts, submitted=bool(mine)))
+        surveyed.append(_ended(run, store, texts, submitted=bool(mine) and launcher.queues))
     open_runs = {run.key for run in surveyed if run.state != "done"}
     names = {name for name, _, task in tasks if open_runs & set(task.runs)}
     queue = launcher.states(names) if ask and names else {}
@@ -135,7 +136,14 @@ def _record(run: LaunchedRun, store: Store, line: RunAnswer) -> StoredRecord | N
     except UsageError:
         return None
     fits = record.run.id == line.run and record.seed == run.assembly.recipe.seed
+    fits = fits and _comparable(record.science) == _comparable(science.model_dump(mode="json"))
     return StoredRecord(path, record) if fits and record.status == "ok" else None
+
+
+def _comparable(science: Mapping[str, Any]) -> dict[str, Any]:
+    """A recipe without what images decide (a small set's batch) and where a space's table lies."""
+    optim = {**science.get("optim", {}), "batch": None, "norm_batch": None}
+    return {**science, "optim": optim, "space": None}
 
 
 def _queued(run: LaunchedRun, queue: QueueState | None) -> LaunchedRun:

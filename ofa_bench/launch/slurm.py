@@ -179,7 +179,9 @@ def train_command(options: SlurmOptions) -> str:
     inside += ["--max-restarts=3"]
     if options.nodes == 1:
         return f'{shlex.join([*inside, "--standalone", "-m", "ofa_bench"])} "$@"'
-    step = ["srun", f"--nodes={options.nodes}", "--ntasks-per-node=1", *inside]
+    # A step does not inherit the processors of its job.
+    cpus = [f"--cpus-per-task={options.cpus}"] if options.cpus else []
+    step = ["srun", f"--nodes={options.nodes}", "--ntasks-per-node=1", *cpus, *inside]
     meet = f'--nnodes={options.nodes} --rdzv-backend=c10d --rdzv-id="$SLURM_JOB_ID"'
     # Two jobs of one host meet at different ports.
     meet += ' --rdzv-endpoint="$(hostname):$((10000 + SLURM_JOB_ID % 20000))"'

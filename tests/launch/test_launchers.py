@@ -10,6 +10,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from ofa_bench.launch.folder import LaunchFolder, run_key
 from ofa_bench.launch.handover import LaunchedRun, survey
 from ofa_bench.launch.launcher import LaunchBatch, LaunchTask, QueueState, open_launcher
 from ofa_bench.launch.slurm import SlurmLauncher, SlurmOptions, _rows
+from ofa_bench.records.schema import sealed
 from ofa_bench.records.store import Store
 from ofa_bench.testing import check_plugin
 from tests.cli.conftest import Bench
@@ -152,6 +154,7 @@ def test_a_line_trains_and_the_same_command_collects(bench: Bench, tmp_path: Pat
     (tmp_path / "recipe.toml").write_text("[optim]\nmomentum = 0.5\n")
     line = ("compare", "--methods", "deps", "--seeds", "3,", *QUICK, "--with", "noted")
     line += ("--plugin", plugin, "--recipe", tmp_path / "recipe.toml")
+    line += ("--space", os.path.relpath(ROOT / "specs" / "spaces" / "toy.toml"))
     there = ("--results", tmp_path / "there")
     text = bench(*line, *there, "--launch", "lines").out
     subprocess.run(["sh", "-c", text], check=True, cwd=tmp_path)
@@ -277,6 +280,7 @@ def test_an_end_of_its_own_is_the_tasks_end(code: int, text: str, tmp_path: Path
             {"gpus": 4, "nodes": 2},
             ["srun --nodes=2", "--nnodes=2", "--rdzv-backend=c10d", '--rdzv-id="$SLURM_JOB_ID"'],
         ),
+        ({"gpus": 4, "nodes": 2, "cpus": 8}, ["--ntasks-per-node=1 --cpus-per-task=8"]),
         ({"gpus": 1, "container": ("apptainer", "exec", "a b.sif")}, ["'a b.sif' python -m"]),
     ],
 )
@@ -370,11 +374,16 @@ def test_an_answer_is_believed_as_far_as_its_record_goes(
     store = Store(tmp_path)
     folder = submitted(runs, store)
     record, bits = make("deps", 0, 70.0)
+    science = runs[0].assembly.science.model_dump(mode="json")
+    record = sealed({**record.model_dump(by_alias=True), "science": science})
     store.write(record, bits)
     for run in runs:
         ends = {"runs": [{"key": run.key, "run": record.run.id}]}
         folder.write(run.key, "json", json.dumps(ends))
     assert states(runs, store) == ["done", "stopped", "stopped"], "a record of seed 0"
+    longer = api.plan(method="deps", space="toy", epochs=2, seed=0)
+    other = replace(runs[0], assembly=longer)
+    assert states([other], store) == ["stopped"], "a record of one epoch"
     store.path(record).unlink()
     assert states(runs, store)[0] == "stopped"
 

@@ -61,12 +61,13 @@ def test_the_weights_of_a_local_comparison(
     began = time.monotonic()
     first = bench(*line).json["launch"]
     record_property("submission, s", round(time.monotonic() - began, 1))
-    assert first["submitted"] == TASKS and len(cluster.tasks()) == TASKS
+    every = ("squeue", "--noheader", "--array", "--states=all", f"--jobs={first['job']}")
+    assert first["submitted"] == TASKS and len(cluster.call(*every).splitlines()) == TASKS
     again = bench(*line)
     assert again.json["launch"]["submitted"] == 0 and again.code == 0
-    assert len(cluster.tasks()) == TASKS
+    assert len(cluster.call("squeue", "-h", "-r", "--states=all").splitlines()) == TASKS
     assert again.json["launch"]["states"]["queued"] > 0
-    task = f"{first['job']}_{random.randrange(TASKS)}"
+    task = f"{first['job']}_{random.randrange(2, TASKS)}"
     cluster.until(lambda: cluster.tasks().get(task) == "RUNNING", "a task that runs")
     time.sleep(random.uniform(0, 4))
     cluster.signal(task)
@@ -77,10 +78,11 @@ def test_the_weights_of_a_local_comparison(
     assert done.json["launch"]["states"]["done"] == TASKS
     assert {row["n"] for row in done.json["rows"]} == {4}
     assert weights(tmp_path / "there") == weights(tmp_path / "here")
-    restarts = {
-        name: cluster.restarts(name) for name in map(f"{first['job']}_{{}}".format, range(8))
-    }
-    assert sum(count for name, count in restarts.items() if name != task) == 0, restarts
+    local = (*LINE, "--results", tmp_path / "here", "--launch", site, "--dry-run")
+    assert f"{TASKS} done" in bench(*local).out, "records that no launch made"
+    names = [f"{first['job']}_{number}" for number in range(TASKS)]
+    restarts = {name: cluster.restarts(name) for name in names}
+    assert not any(count for name, count in restarts.items() if name != task), restarts
     record_property("restarts of the signalled task", restarts[task])
 
 
