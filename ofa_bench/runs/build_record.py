@@ -39,6 +39,7 @@ def record_of(
     few records have."""
     assembly, identity = prepared.assembly, prepared.identity
     machine = describe(prepared.devices, bool(prepared.assembly.bus.merges))
+    machine["details"] |= prepared.source.loading()
     fields: dict[str, Any] = {
         "run": _run(identity.name, run_fields, state.prefix),
         "status": status,

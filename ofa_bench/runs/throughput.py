@@ -127,9 +127,7 @@ def _input_rate(assembly: Assembly, devices: Devices) -> float | None:
     try:
         source = source_of(assembly, devices)
         stream = source.batches(_addresses(assembly.schedule.norm_batch, source.sizes["train"]))
-        ahead = (
-            2 * assembly.recipe.execution.workers
-        )  # batches that workers hold ready when the clock starts
+        ahead = 2 * source.workers  # batches that workers hold ready when the clock starts
         for _ in islice(stream, 1 + ahead):
             pass
         began = time.perf_counter()

@@ -72,6 +72,9 @@ class Resident(Facts):
     def preprocessing(self, resolution: int) -> Preprocessing:
         return Preprocessing(resolution, resolution, "float", self.mean, self.std)
 
+    def loading(self) -> dict[str, object]:
+        return {}
+
     def close(self) -> None:
         """Do nothing: there are no workers."""
 

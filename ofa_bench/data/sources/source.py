@@ -53,5 +53,10 @@ class BatchSource(Protocol):
         """What `evaluation` does to an image."""
         ...
 
+    def loading(self) -> dict[str, object]:
+        """How images are loaded, for `machine.details` of a record: workers, and where colours are
+        jittered. Empty if they lie in memory."""
+        ...
+
     def close(self) -> None:
         """Stop the workers of all streams; the source can be used again."""
