@@ -221,10 +221,9 @@ def main() -> None:
         print("", *batch_jitter(files, device, options.batch), "", sep="\n", flush=True)
         for line in rates(options, Path(name), device):
             print(line, flush=True)
-        print(
-            f"\nbatches of {options.batch}, {options.rounds} rounds of {options.seconds:g} s in turns, "
-            f"medians and range; load average at the end: {os.getloadavg()[0]:.1f}"
-        )
+        each = f"n = {options.rounds} in turns, {options.seconds:g} s each, medians and range"
+        load = f"load average at the end: {os.getloadavg()[0]:.1f}"
+        print(f"\nbatches of {options.batch}, {each}; {load}")
 
 
 if __name__ == "__main__":

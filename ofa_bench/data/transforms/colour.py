@@ -135,7 +135,7 @@ def _colour(levels: tuple[int, ...], device: torch.device) -> Tensor:
 
 
 def _grey(pixels: Tensor) -> Tensor:
-    red, green, blue = pixels.split(1, -1)
+    red, green, blue = pixels.chunk(3, -1)
     return _plus(_plus(red * LUMA[0], green, LUMA[1]), blue, LUMA[2]).floor_()
 
 

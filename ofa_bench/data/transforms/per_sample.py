@@ -31,8 +31,10 @@ JITTER: dict[str, dict[str, float]] = {
 class Transform(Protocol):
     """A transform of uint8 [3, H, W] to uint8 [3, R, R]; random parts depend on the position."""
 
-    numbers: Sequence[float]
-    """After a call: what `colour.coloured` needs for the image; empty if it is done."""
+    @property
+    def numbers(self) -> Sequence[float]:
+        """After a call: what `colour.coloured` needs for the image; empty if it is done."""
+        ...
 
     def __call__(self, image: Tensor, epoch: int, position: int) -> Tensor: ...
 
