@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import stat
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -62,17 +65,26 @@ def make_folder(root: Path, folder: Path) -> None:
             try:
                 path.mkdir()
             except FileExistsError as error:
-                check_folder(path, error)
+                mode = path.lstat().st_mode
+                if not stat.S_ISDIR(mode):
+                    kind = "a link, which is not followed" if stat.S_ISLNK(mode) else "no folder"
+                    hint = "remove it; a folder is made in its stead"
+                    raise BenchError(f"{path} is {kind}", hint) from error
     except OSError as error:
         raise unwritable(folder, error) from error
 
 
-def check_folder(path: Path, error: OSError | None = None) -> None:
-    """Raise BenchError if the path is a link or a file where a folder is expected."""
-    mode = path.lstat().st_mode
-    if not stat.S_ISDIR(mode):
-        kind = "a link, which is not followed" if stat.S_ISLNK(mode) else "no folder"
-        raise BenchError(f"{path} is {kind}", "remove it; a folder is made in its stead") from error
+@contextmanager
+def new_folder(home: Path, prefix: str) -> Iterator[Path]:
+    """A folder that is filled beside `home` and takes its name where the block ends well; otherwise
+    it goes away. Raises OSError."""
+    fresh = Path(tempfile.mkdtemp(prefix=prefix, dir=home.parent))
+    try:
+        yield fresh
+        fresh.chmod(0o755)
+        fresh.rename(home)
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
 
 
 def refuse_links(folder: Path) -> None:

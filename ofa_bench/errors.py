@@ -1,24 +1,9 @@
-"""Every error a user or plugin author can meet.
-
-BenchError                     message and hint; exit 1
-├─ UsageError                  the user can fix the command; exit 2
-│  ├─ UnknownName              lists what exists, nearest first
-│  ├─ RecipeError              file, key, origin, reason
-│  ├─ DataError                file, what is wrong with it, what layout is wanted
-│  └─ MisfitError              two policies that do not go together
-├─ PluginError                 distribution, hook, argument
-│  └─ PolicyError              an answer missing or illegal, at step N of phase P
-├─ ResumeError                 foreign id, with the diff
-├─ RankFailed                  another rank failed or is gone; the first to fail says why
-├─ TrainingDiverged            step, phase, draw, lr, last good checkpoint
-└─ Interrupted                 a signal came; state is saved; exit 130
-"""
+"""Every error a user or plugin author can meet, each with its exit code."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from typing import Any
 
 
 class BenchError(Exception):
@@ -35,17 +20,13 @@ class BenchError(Exception):
         self.message = message
         self.hint = hint
 
-    def __reduce__(self) -> tuple[object, tuple[str, str], dict[str, object]]:
+    def __reduce__(self) -> tuple[object, ...]:
         # Worker processes hand errors over by pickling; subclasses have other constructors.
-        return (_rebuild, (self.message, self.hint), {"__class__": type(self)})
-
-    def __setstate__(self, state: dict[str, Any] | None) -> None:
-        if state:
-            self.__class__ = state["__class__"]
+        return (_unfilled, (type(self), self.message), vars(self))
 
 
-def _rebuild(message: str, hint: str) -> BenchError:
-    return BenchError(message, hint)
+def _unfilled(kind: type[BenchError], message: str) -> BenchError:
+    return kind.__new__(kind, message)
 
 
 class UsageError(BenchError):

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from math import prod
 from pathlib import Path
 from typing import Any
 
 from ofa_bench.data.discovery.datasets import DatasetSpec
+from ofa_bench.data.discovery.decoder import reading_threads
 from ofa_bench.data.discovery.file_hashes import FileHash, Progress, audit, manifest
 from ofa_bench.data.discovery.layout import DataLocation, locate
-from ofa_bench.data.discovery.threads import reading_threads
 from ofa_bench.data.discovery.tree import list_tree
 from ofa_bench.data.open import read_collection
-from ofa_bench.data.readers.image_set import Collection, ImageSet
 from ofa_bench.data.readers.images import read_image
 from ofa_bench.data.readers.mapped_pixels import MappedImages
 from ofa_bench.data.sources.held_out import KEPT, KnownGood
@@ -50,7 +50,6 @@ class DataReport:
         return not self.broken
 
     def to_json(self) -> dict[str, Any]:
-        """The report as JSON values."""
         return {**asdict(self), "ok": self.ok}
 
 
@@ -70,8 +69,7 @@ def check(
     """
     location = locate(spec, data_dir, cache) if spec.layout == "tree" else None
     if location is None or location.kind != "tree":
-        root = str(location.root / (spec.pickles or ".")) if location else "(embedded)"
-        return _report_of(spec, root, _prepared(spec, location, deep))
+        return _prepared(spec, location, deep)
     tree = list_tree(location.root, spec)
     files = tree.train.files + tree.test.files
     changed = audit(tree.root, files, location.hashes, progress) if deep else []
@@ -91,32 +89,26 @@ def check(
     )
 
 
-def _prepared(spec: DatasetSpec, location: DataLocation | None, deep: bool) -> Collection:
+def _prepared(spec: DatasetSpec, location: DataLocation | None, deep: bool) -> DataReport:
+    """The report on images that are embedded, or were decoded before."""
     collection = read_collection(spec, location)
-    for part in (collection.train, collection.test) if deep else ():
+    train, test = collection.train, collection.test
+    for part in (train, test) if deep else ():
         if isinstance(part.images, MappedImages):
             part.images.check(range(len(part)))
-    return collection
-
-
-def _report_of(spec: DatasetSpec, root: str, collection: Collection) -> DataReport:
-    train, test = collection.train, collection.test
     side = train.images.side
-    names = [*_names("train", train), *_names("test", test)]
+    names = [f"train[{index}]" for index in range(len(train))]
+    names += [f"test[{index}]" for index in range(len(test))]
     return DataReport(
         dataset=spec.name,
-        root=root,
+        root=str(location.root / (spec.pickles or ".")) if location else "(embedded)",
         images={"train": len(train), "test": len(test)},
         classes=_counts(collection.classes, train.labels, test.labels),
         sides={"smallest": (side, side), "largest": (side, side)} if side else {},
         broken=(),
-        copies=_copies(tuple(names), [*train.digests, *test.digests], len(train)),
+        copies=_copies(names, [*train.digests, *test.digests], len(train)),
         notes=collection.remarks(),
     )
-
-
-def _names(part: str, images: ImageSet) -> Iterator[str]:
-    return (f"{part}[{index}]" for index in range(len(images)))
 
 
 def _counts(
@@ -130,13 +122,8 @@ def _counts(
 
 def _sides(entries: list[FileHash]) -> dict[str, tuple[int, int]]:
     shapes = [(entry.width, entry.height) for entry in entries if entry.width]
-    if not shapes:
-        return {}
-
-    def area(shape: tuple[int, int]) -> int:
-        return shape[0] * shape[1]
-
-    return {"smallest": min(shapes, key=area), "largest": max(shapes, key=area)}
+    ends = {"smallest": min, "largest": max} if shapes else {}
+    return {name: end(shapes, key=prod) for name, end in ends.items()}
 
 
 def _undecodable(
@@ -169,7 +156,7 @@ def _undecodable(
 
 
 def _copies(
-    files: tuple[str, ...], digests: list[str], train: int
+    files: Sequence[str], digests: list[str], train: int
 ) -> dict[str, tuple[tuple[str, ...], ...]]:
     groups: defaultdict[str, list[int]] = defaultdict(list)
     for index, content in enumerate(digests):

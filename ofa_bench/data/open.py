@@ -19,7 +19,6 @@ from ofa_bench.data.readers.image_set import Collection, ImageSet, cut
 from ofa_bench.data.readers.images import FileImages
 from ofa_bench.data.readers.mapped_pixels import read_pixels
 from ofa_bench.data.sources.held_out import KEPT
-from ofa_bench.data.sources.metadata import facts_of
 from ofa_bench.data.sources.resident import Resident, fits
 from ofa_bench.data.sources.source import BatchSource
 from ofa_bench.limits import limit
@@ -50,12 +49,11 @@ def open_source(
     collection = read_collection(spec, location, progress)
     splits = cut(collection, spec, select)
     kept = location.hashes.with_name(KEPT) if location else None
-    facts = facts_of(spec, collection, splits, resolution, options, kept)
     if fits(collection, resolution, options):
-        return Resident(facts, splits, options, seed, device)
+        return Resident(spec, collection, splits, resolution, options, seed, device, kept)
     from ofa_bench.data.sources.streamed import Streamed  # torchvision: more than a second
 
-    return Streamed(facts, splits, options, seed, device, workers)
+    return Streamed(spec, collection, splits, resolution, options, seed, device, kept, workers)
 
 
 def read_collection(

@@ -16,29 +16,22 @@ import torch
 from torch import Tensor
 
 from ofa_bench.errors import UsageError
-from ofa_bench.evaluation.exact_math import shielded
-from ofa_bench.hooks.catalogue import Catalogue
 from ofa_bench.planning.assemble import Assembly, assemble
-from ofa_bench.planning.identity import identify
 from ofa_bench.recipe import Request
 from ofa_bench.recipe.asked import amount, request
-from ofa_bench.recipe.fingerprint import decoder_id
 from ofa_bench.records.parts import Adoption
 from ofa_bench.records.schema import Record
-from ofa_bench.records.store import Store
 from ofa_bench.runs.build_record import record_of
 from ofa_bench.runs.final_evaluation import judge
 from ofa_bench.runs.folder import write_begun
 from ofa_bench.runs.readiness import make_ready
 from ofa_bench.runs.requests import catalogue_for, shell_line
-from ofa_bench.runs.runner import RunContext, opened, state_of
+from ofa_bench.runs.runner import RunContext, prepare, session, state_of
 from ofa_bench.sanitize import command_line, plain_text
 from ofa_bench.spec_files import load_toml, specs_root
 from ofa_bench.training.callbacks import Progress, Silent
 from ofa_bench.training.checkpoint import lock
-from ofa_bench.training.devices import Devices, open_devices
-from ofa_bench.training.interrupts import Stop, listening
-from ofa_bench.training.state import State
+from ofa_bench.training.interrupts import Stop
 from ofa_bench.training.weights import (
     load_weights,
     once_for_all_layout,
@@ -112,18 +105,13 @@ def adopt(
     _check_classes(path, weights, assemble(asked, catalogue))
     source = _Source(file, weights, epsilon, start_from(file), _command(file, epsilon, asked))
     watch.note(f"batch-norm epsilon {epsilon.value:g}: {epsilon.source}")
-    with (
-        shielded(),
-        listening() as stop,
-        open_devices(asked.device or "auto") as devices,
-        stop.anywhere(),
-    ):
-        prepared = _prepared(asked, catalogue, devices, source.sha256)
+    with session(asked.device or "auto") as (stop, devices):
+        prepared = prepare(asked, catalogue, devices, adopted=source.sha256)
         with closing(prepared.source):
             if (done := prepared.finished) is not None:
                 watch.note(f"{done.run.id} was adopted already: its record stands")
                 return done
-            return _taken_in(prepared, catalogue, stop, watch, source)
+            return _taken_in(prepared, stop, watch, source)
 
 
 def _epsilon(file: Path, named: float | None) -> Epsilon:
@@ -155,7 +143,6 @@ def _request(
 
 
 def _command(file: str | Path, epsilon: Epsilon, asked: Request) -> str:
-    """The command line that adopts the same file so."""
     options = shell_line(replace(asked, set=asked.set[:-1])).removeprefix("ofa-bench run ")
     return f"{command_line('ofa-bench', 'adopt', file, '--norm-eps', epsilon.value)} {options}"
 
@@ -194,27 +181,14 @@ def _check_classes(file: Path, weights: Weights, assembly: Assembly) -> None:
     )
 
 
-def _prepared(asked: Request, catalogue: Catalogue, devices: Devices, digest: str) -> RunContext:
-    """The run before its evaluation; its identity holds the adopted file, so that no run which
-    begins with the same weights is taken for it."""
-    assembly, source = opened(asked, catalogue, devices)
-    decoder = decoder_id(*source.decoder) if source.decoder else None
-    identity = identify(assembly, source.hash, {"adopted": digest}, decoder)
-    results = Path(assembly.recipe.execution.results)
-    folder = results / "runs" / identity.name
-    return RunContext(asked, assembly, devices, source, identity, folder, Store(results))
-
-
-def _taken_in(
-    prepared: RunContext, catalogue: Catalogue, stop: Stop, watch: Progress, source: _Source
-) -> Record:
+def _taken_in(prepared: RunContext, stop: Stop, watch: Progress, source: _Source) -> Record:
     """Score the candidates, then write the folder and the record: an adoption that is stopped
     leaves no run behind."""
     started = datetime.now(UTC).isoformat(timespec="seconds")
     prepared.check_free()
     with lock(prepared.folder, watch.note):
         make_ready(prepared, stop, watch)
-        state, _ = state_of(prepared, catalogue, stop, watch)
+        state = state_of(prepared, stop, watch)
         if note := load_weights(state.net, source.file):
             watch.note(note)
         state.notes.append(NOTE)
@@ -227,22 +201,8 @@ def _taken_in(
             judgement=judgement,
             more={"adoption": source.described(state.net)},
         )
-        _write_folder(prepared, state, source.command, started)
+        write_begun(prepared, source.command, torch.get_num_threads(), started)
+        weights = prepared.folder / "weights.safetensors"
+        save_weights(state.net, weights, prepared.source.class_names)
         prepared.store.write(record, judgement.bits)
     return record
-
-
-def _write_folder(prepared: RunContext, state: State, command: str, started: str) -> None:
-    write_begun(
-        prepared.folder,
-        prepared.request,
-        prepared.assembly.science,
-        prepared.identity,
-        prepared.source.splits_hash,
-        command=command,
-        seed=prepared.assembly.recipe.seed,
-        threads=torch.get_num_threads(),
-        started=started,
-    )
-    weights = prepared.folder / "weights.safetensors"
-    save_weights(state.net, weights, prepared.source.class_names)

@@ -14,7 +14,7 @@ from typing import Any
 from safetensors.torch import save
 
 from ofa_bench.atomic_io import make_folder, sha256_file, write_whole
-from ofa_bench.deploy.one_net import name_of, table_text, weights_of
+from ofa_bench.deploy.one_net import weights_of
 from ofa_bench.errors import UsageError
 from ofa_bench.evaluation.score import score
 from ofa_bench.planning.assemble import assemble
@@ -26,6 +26,7 @@ from ofa_bench.runs.finished import FinishedRun, Opened, finished_run
 from ofa_bench.runs.requests import SUBNETS, catalogue_for
 from ofa_bench.runs.single import run_request
 from ofa_bench.space import Subnet
+from ofa_bench.space.one_net import name_of, table_text
 from ofa_bench.spec_files import load_toml, specs_root
 from ofa_bench.training.callbacks import Progress, Silent
 from ofa_bench.weight_files.ancestry import KEY, ancestor_of

@@ -25,13 +25,11 @@ def shielded(deterministic: bool = False) -> Iterator[None]:
 
     `deterministic`: only kernels that repeat to the bit; an operation without one raises.
     """
-    switches = _defaults(deterministic)
     with ExitStack() as stack:
-        workspace = os.environ.get(WORKSPACE)
-        if deterministic:
-            os.environ.setdefault(WORKSPACE, ":4096:8")
-            stack.callback(_restore_workspace, workspace)
-        _hold(switches, stack)
+        if deterministic and WORKSPACE not in os.environ:
+            os.environ[WORKSPACE] = ":4096:8"
+            stack.callback(os.environ.pop, WORKSPACE, None)
+        _hold(_defaults(deterministic), stack)
         stack.enter_context(torch.inference_mode(False))
         stack.enter_context(torch.enable_grad())
         stack.enter_context(torch.backends.nnpack.flags(enabled=True))
@@ -49,11 +47,6 @@ def _hold(switches: list[Switch], stack: ExitStack) -> None:
         if before != value:
             stack.callback(write, before)
             write(value)
-
-
-def _restore_workspace(before: str | None) -> None:
-    if before is None:
-        os.environ.pop(WORKSPACE, None)
 
 
 def _defaults(deterministic: bool) -> list[Switch]:

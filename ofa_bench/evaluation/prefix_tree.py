@@ -85,9 +85,7 @@ class PrefixTree:
         self._walk(images, run)
 
     def _observe(self, node: Node, x: Tensor) -> Tensor:
-        norms = self._norms[node.index]
-        with attached(norms):
-            return node.tally.run(self._net, node.index, x, node.subnet, norms)
+        return node.tally.run(self._net, node.index, x, node.subnet, self._norms[node.index])
 
     @torch.inference_mode()
     def _walk(self, images: Tensor, run: Callable[[Node, Tensor], Tensor]) -> None:

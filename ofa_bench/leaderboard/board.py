@@ -235,11 +235,15 @@ def _order(standing: Standing) -> tuple[float, float, str]:
 def _more(every: Sequence[BoardRow]) -> tuple[str, ...]:
     lines: dict[str, None] = {}
     for row in every:
-        wanted = next((n for n in (3, 5, 10, 20) if n > row.n), 2 * row.n)
-        line = again(row.any.run.command, row.n, wanted)
+        line = again(row.any.run.command, row.n, more_seeds(row.n))
         if line:
             lines[line] = None
     return tuple(lines)
+
+
+def more_seeds(seeds: int) -> int:
+    """How many seeds come next after so many."""
+    return next((number for number in (3, 5, 10, 20) if number > seeds), 2 * seeds)
 
 
 def again(command: str, seeds: int, wanted: int) -> str | None:
@@ -248,12 +252,7 @@ def again(command: str, seeds: int, wanted: int) -> str | None:
     None where it was no command of ours, or where the line is longer than any view shows.
     """
     words = command_words(command)
-    if (
-        words is None
-        or len(words) < 2
-        or words[0] != "ofa-bench"
-        or words[1] not in ("run", "compare")
-    ):
+    if words is None or words[:2] not in (["ofa-bench", "run"], ["ofa-bench", "compare"]):
         return None
     kept, skip = [], False
     for word in words:

@@ -7,12 +7,14 @@ from collections.abc import Iterable
 from typing import Any
 
 from ofa_bench.draws import Draw, Role
-from ofa_bench.errors import UsageError
+from ofa_bench.errors import BenchError, UsageError
 from ofa_bench.hooks.hookspecs import Snapshot
 from ofa_bench.planning.assemble import Assembly
 from ofa_bench.planning.cost_model import FORWARD_ONLY
 from ofa_bench.schedule import Phase, Step
 from ofa_bench.space import Subnet
+
+POINTS = 200  # of the rates that a record holds, beside those at turning points
 
 
 class Outlook:
@@ -137,13 +139,17 @@ class Outlook:
             "shares": self.shares(step),
         }
 
-    def rates(self, points: int = 200) -> dict[str, list[Any]]:
-        """Rate, and least share beside the largest subnet, at about `points` evenly spaced steps
-        and at all turning points: the record's field `rates`."""
+    def rates(self) -> dict[str, list[Any]] | None:
+        """Rate, and least share beside the largest subnet, at about 200 evenly spaced steps and at
+        all turning points: the record's field `rates`. None where the LR policy fails, as it may
+        have failed the run."""
         last = self.schedule.steps - 1
-        spread = {round(index * last / (points - 1)) for index in range(points)}
-        steps = sorted(spread | {index for _, index in self.turns()})
-        edges = [self.edge("", index) for index in steps]
+        spread = {round(index * last / (POINTS - 1)) for index in range(POINTS)}
+        try:
+            steps = sorted(spread | {index for _, index in self.turns()})
+            edges = [self.edge("", index) for index in steps]
+        except BenchError:
+            return None
         beside = [{**edge["shares"], Role.LARGEST.value: None}.values() for edge in edges]
         return {
             "steps": steps,

@@ -149,7 +149,6 @@ def row_id(
 
 
 def run_id(row: str, seed: int) -> str:
-    """Identity of a run: its row and its seed."""
     return sha256(canonical([row, seed]))
 
 

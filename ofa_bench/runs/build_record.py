@@ -55,7 +55,7 @@ def record_of(
         "machine": machine,
         "cost": _cost(state, machine, judgement),
         "curve": state.curve_points,
-        "rates": _rates(prepared),
+        "rates": Outlook(assembly).rates(),
         "error": f"{error.message}" if error else None,
         "weights_sha256": weights_hash(state.net),
         "ancestor": prepared.ancestor,
@@ -134,14 +134,6 @@ def _task(prepared: RunContext, state: State, judgement: Judgement | None) -> di
         "class_names": source.class_names,
         "decoder": source.decoder and source.decoder._asdict(),
     }
-
-
-def _rates(prepared: RunContext) -> dict[str, Any] | None:
-    """The planned rates; None where the LR policy fails, as it may have failed the run."""
-    try:
-        return Outlook(prepared.assembly).rates()
-    except BenchError:
-        return None
 
 
 def _gathered(state: State, value: Any, lockstep: bool) -> list[Any]:

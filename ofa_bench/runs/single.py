@@ -13,14 +13,7 @@ from ofa_bench.errors import BenchError, ResumeError, TrainingDiverged, UsageErr
 from ofa_bench.planning.assemble import Assembly, assemble
 from ofa_bench.recipe import Request
 from ofa_bench.recipe.asked import request
-from ofa_bench.runs.folder import (
-    Begun,
-    changed_since,
-    check_same,
-    named_again,
-    read_begun,
-    refuse_links,
-)
+from ofa_bench.runs.folder import Begun, check_same, named_again, read_begun, refuse_links
 from ofa_bench.runs.requests import catalogue_for, resume_line, shell_line
 from ofa_bench.sanitize import plain_text
 from ofa_bench.training.callbacks import Progress, Silent
@@ -48,22 +41,11 @@ class Resumption:
 
     @property
     def command(self) -> str:
-        """The command line that started the run."""
         return plain_text(self.begun.command, 10_000)
 
     def check(self, prepared: RunContext) -> None:
         """Raise ResumeError with the differences if the prepared run is not the one that began."""
-        assembly = prepared.assembly
-        splits = prepared.source.splits_hash
-        known = self.begun.run_id == prepared.identity.run
-        check_same(
-            self.begun,
-            self.folder,
-            assembly.science,
-            prepared.identity,
-            splits,
-            [] if known else changed_since(self.begun.started, list(self._inputs(assembly))),
-        )
+        check_same(self.begun, self.folder, prepared, self._inputs(prepared.assembly))
 
 
 def results_root(results: str | Path | None) -> Path:
@@ -134,20 +116,11 @@ def run_request(
     if resumed is not None:
         _refuse_adopted(resumed)
     assembly = assemble(asked, catalogue_for(asked))  # refuse before torch is even imported
-    from ofa_bench.evaluation.exact_math import shielded
-    from ofa_bench.runs.runner import execute, prepare
-    from ofa_bench.training.devices import open_devices
-    from ofa_bench.training.interrupts import listening
+    from ofa_bench.runs.runner import execute, prepare, session
 
     watch, execution = progress or Silent(), assembly.recipe.execution
-    with (
-        shielded(execution.deterministic),
-        listening() as stop,
-        open_devices(execution.device) as devices,
-        stop.anywhere(),
-    ):
-        catalogue = catalogue_for(asked)
-        prepared = prepare(asked, catalogue, devices, leave)
+    with session(execution.device, execution.deterministic) as (stop, devices):
+        prepared = prepare(asked, catalogue_for(asked), devices, leave)
         if resumed is not None:
             resumed.check(prepared)
         done = prepared.finished
@@ -166,7 +139,7 @@ def run_request(
             return done
         prepared.check_free()
         stop.hint = f"go on with: {resume_line(prepared.identity.name, asked)}"
-        return execute(prepared, catalogue, stop, watch, command or shell_line(asked))
+        return execute(prepared, stop, watch, command or shell_line(asked))
 
 
 def _refuse_adopted(resumed: Resumption) -> None:

@@ -13,7 +13,6 @@ import torch
 
 from ofa_bench.data.sources.batch import Address, MicroBatch
 from ofa_bench.errors import DataError
-from ofa_bench.hooks.catalogue import Catalogue
 from ofa_bench.losses import Losses
 from ofa_bench.nets.protocol import decays
 from ofa_bench.planning.assemble import Assembly
@@ -44,7 +43,7 @@ class MeasuredRate:
         return sum(self.steps[cost.name] * cost.steps for cost in assembly.cost)
 
 
-def measure(assembly: Assembly, catalogue: Catalogue) -> MeasuredRate:
+def measure(assembly: Assembly) -> MeasuredRate:
     """Time one step per phase with the run's draws, passes and optimizer.
 
     Needs no data; if the data is present, the input pipeline is timed too. A policy that probes
@@ -54,15 +53,15 @@ def measure(assembly: Assembly, catalogue: Catalogue) -> MeasuredRate:
     largest = assembly.space.macs(assembly.space.largest, assembly.classes)
     set_threads(largest * science.optim.norm_batch)
     with open_devices(assembly.recipe.execution.device) as devices:
-        bench = _Bench(assembly, catalogue, devices)
+        bench = _Bench(assembly, devices)
         steps = {phase.name: bench.step(phase) for phase in assembly.schedule.phases}
         return MeasuredRate(steps, _input_rate(assembly, devices))
 
 
 class _Bench:
-    def __init__(self, assembly: Assembly, catalogue: Catalogue, devices: Devices) -> None:
+    def __init__(self, assembly: Assembly, devices: Devices) -> None:
         self.assembly, self.devices = assembly, devices
-        self.net = build_net(assembly, catalogue, devices)
+        self.net = build_net(assembly, devices)
         self.blocks = self._over(self.net)
         named = dict(self.net.named_parameters())
         self.gradients = FlatGradients(named.items())
@@ -98,7 +97,7 @@ class _Bench:
             teach=teacher.on if teacher else None,
         )
         self.gradients.zero()
-        micro = self._timed(lambda: passes.run(self.batch, 0, 1.0, _ignore))
+        micro = self._timed(lambda: passes.run(self.batch, 0, 1.0, lambda draw: None))
         update = self._timed(lambda: self.optimizer.step(0.0))  # at rate 0, so nothing moves
         return len(schedule.cuts(step.index)) * micro + update
 
@@ -116,10 +115,6 @@ class _Bench:
     def calibration(self, resolution: int) -> Iterator[MicroBatch]:
         """Random images to calibrate a teacher with."""
         yield self.batch.at(resolution)
-
-
-def _ignore(draw: int) -> None:
-    """No callback is notified of the next draw."""
 
 
 def _input_rate(assembly: Assembly, devices: Devices) -> float | None:

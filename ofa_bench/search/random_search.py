@@ -15,5 +15,4 @@ class RandomSearcher:
     def propose(
         self, problem: Problem, scored: Mapping[Subnet, float], count: int, rng: random.Random
     ) -> list[Subnet]:
-        """See `Searcher.propose`."""
         return problem.random_nets(rng, count, scored.keys())

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -19,11 +18,9 @@ from ofa_bench.draws import Draw, Role
 from ofa_bench.hooks.bus import Bus
 from ofa_bench.hooks.hookspecs import Criterion
 from ofa_bench.losses import full_precision
+from ofa_bench.nets.protocol import Supernet
 from ofa_bench.schedule import Step
 from ofa_bench.training.cuda.graphs import Blocks
-
-if TYPE_CHECKING:
-    from ofa_bench.nets.protocol import Supernet
 
 
 class SeenLogits:

@@ -14,7 +14,9 @@ class FlatGradients:
     `rows` [draws, parameters] are separate buffers per draw, for extras that merge gradients.
     """
 
-    def __init__(self, named: Iterable[tuple[str, nn.Parameter]], rows: int = 0) -> None:
+    rows: Tensor | None = None
+
+    def __init__(self, named: Iterable[tuple[str, nn.Parameter]]) -> None:
         self.parameters = dict(named)
         self.ranges: dict[str, tuple[int, int]] = {}
         end = 0
@@ -23,7 +25,6 @@ class FlatGradients:
             end += parameter.numel()
         first = next(iter(self.parameters.values()))
         self.flat = torch.zeros(end, dtype=first.dtype, device=first.device)
-        self.rows = self.flat.new_zeros(rows, end) if rows else None
         self.attach(self.flat)
 
     def attach(self, buffer: Tensor) -> None:
@@ -48,7 +49,6 @@ class FlatGradients:
         self.attach(self.rows[draw])
 
     def zero(self) -> None:
-        """Set all gradients to zero in place."""
         self.flat.zero_()
         if self.rows is not None:
             self.rows.zero_()

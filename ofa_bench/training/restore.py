@@ -47,7 +47,7 @@ def memory(state: State) -> dict[str, Any]:
         "prefix": state.prefix,
         "parameters": state.net.state_dict(),
         "optimizer": state.optimizer.state_dict(),
-        "scaler": state.scaler.state_dict() if state.scaler else None,
+        "scaler": state.scaler.state_dict(),
         "teachers": {at: teacher.weights() for at, teacher in state.teachers.items()},
         "ledger": state.ledger.state_dict(),
         "at": time.time(),
@@ -147,8 +147,7 @@ def _other_world(state: State, memory: Mapping[str, Any]) -> list[str]:
 def _load_networks(state: State, memory: Mapping[str, Any], step: int) -> None:
     state.net.load_state_dict(memory["parameters"])
     state.optimizer.load_state_dict(memory["optimizer"])
-    if state.scaler is not None:
-        state.scaler.load_state_dict(memory["scaler"])
+    state.scaler.load_state_dict(memory["scaler"])
     joined = {name for cohort in state.optimizer.cohorts for name in cohort}
     number = state.assembly.schedule.phase_number(max(step - 1, 0))
     reached = state.net.reachable(state.assembly.schedule.phases[number].space)
@@ -217,7 +216,7 @@ def check_ledger(
 ) -> None:
     """Raise ValueError if a ledger does not match `step` completed steps."""
     wanted = [
-        (phase.name, min(step, last) - first, _images(schedule, min(step, last), first))
+        (phase.name, min(step, last) - first, schedule.seen(min(step, last)) - schedule.seen(first))
         for phase, (first, last) in zip(schedule.phases, pairwise(schedule.edges), strict=True)
         if first < step
     ]
@@ -241,17 +240,6 @@ def _check_role(row: PhaseLedger, role: Role, passes: Any, macs: tuple[int, int]
     whole = all(type(value) is int and 0 <= value < MOST for value in (passes, cost))
     if not whole or not passes * macs[0] * factor <= cost <= passes * macs[1] * factor:
         raise ValueError("its ledger has MACs that its passes cannot take")
-
-
-def _images(schedule: Schedule, stop: int, start: int) -> int:
-    """Images of the steps from `start` to `stop`."""
-    return _until(schedule, stop) - _until(schedule, start)
-
-
-def _until(schedule: Schedule, step: int) -> int:
-    epochs, rest = divmod(step, schedule.steps_per_epoch)
-    per_epoch = min(schedule.images, schedule.steps_per_epoch * schedule.batch)
-    return epochs * per_epoch + min(rest * schedule.batch, schedule.images)
 
 
 def charge_lost(state: State, memory: Mapping[str, Any]) -> None:

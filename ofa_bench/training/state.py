@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -80,16 +81,14 @@ class State:
             raise MisfitError(
                 "gradients that an extra merges cannot be scaled", "use --precision bf16 or fp32"
             )
-        self.scaler = (
-            torch.amp.GradScaler(self.devices.device.type) if science.precision == "fp16" else None
-        )
+        fp16 = science.precision == "fp16"
+        self.scaler = torch.amp.GradScaler(self.devices.device.type, enabled=fp16)
         needs = self.assembly.recipe.policies["distill"].needs
         self.shares_prefixes = not merges and needs <= {Role.LARGEST}
         self.blocks = self._over(self.net)
 
     @property
     def autocast(self) -> Callable[[], AbstractContextManager[object]]:
-        """The autocast context of the run's precision."""
         return autocast(self.assembly.science.precision, self.devices)
 
     def _over(self, net: Any) -> Blocks:
@@ -189,29 +188,19 @@ class State:
             self.gradients.view(flags, name)[slices] = True
         return flags
 
-    def scale(self, loss: Tensor) -> Tensor:
-        """The loss times the fp16 loss scale."""
-        return loss if self.scaler is None else self.scaler.scale(loss)
-
     def unscale(self) -> None:
         """Divide the reduced gradients by the fp16 loss scale."""
-        if self.scaler is not None and self.optimizer.torch is not None:
+        if self.optimizer.torch is not None:
             self.scaler.unscale_(self.optimizer.torch)
 
     def update(self, lr: float) -> None:
         """Update the parameters; a step that the fp16 scaler skips is not divergence."""
-        if self.scaler is None:
+        if not self.scaler.is_enabled():
             self._bad |= ~torch.isfinite(self.gradients.flat.sum())
-            self.optimizer.step(lr)
-            return
-        assert self.optimizer.torch is not None
         self.optimizer.rate(lr)
+        assert self.optimizer.torch is not None
         self.scaler.step(self.optimizer.torch)
         self.scaler.update()
-
-    def no_losses(self, draws: Sequence[Draw]) -> list[Tensor]:
-        """Zero losses, for a rank without a micro-batch."""
-        return [self.gradients.flat.new_zeros(()) for _ in draws]
 
     def watch(self, losses: Sequence[Tensor]) -> None:
         """Set the divergence flag, on the device, if a loss is not finite."""
@@ -252,20 +241,14 @@ class State:
 
     def _kept(self) -> dict[str, Any] | None:
         """Restore from this rank's folders; the checkpoint, or None."""
-
-        def restore_memory(memory: dict[str, Any]) -> None:
-            restore.restore_state(self, memory)
-
-        device, tell = self.devices.device, self.progress.note
-        memory = self.checkpoints.load(self.run_id, device, restore_memory, tell)
+        device, apply_memory = self.devices.device, partial(restore.restore_state, self)
+        memory = self.checkpoints.load(self.run_id, device, apply_memory, self.progress.note)
         if memory is None:
-            return self._begin_shared(restore_memory)
+            return self._begin_shared()
         restore.charge_lost(self, memory)
         return memory
 
-    def _begin_shared(
-        self, restore_memory: Callable[[dict[str, Any]], None]
-    ) -> dict[str, Any] | None:
+    def _begin_shared(self) -> dict[str, Any] | None:
         """Restore the state that a run with the same first steps saved, its cost included. A
         damaged one is ignored. Raises ResumeError if it belongs to no such run."""
         shared = self.shared
@@ -281,7 +264,7 @@ class State:
             if memory["proof"] != shared.beginning.proof(memory["step"]):
                 self.progress.note(f"{path} was trained at other rates and is ignored")
                 return None
-            restore_memory(memory)
+            restore.restore_state(self, memory)
         except DAMAGED as error:
             raise ResumeError(
                 f"{path} belongs to no run with the same first steps: {shown(error)}",

@@ -33,7 +33,6 @@ class TensorBoard(Tracker):
         self._add(step, summary=Summary(value=values))
 
     def end(self, numbers: Mapping[str, float]) -> None:
-        """The last numbers, at the last step."""
         assert self.run is not None
         self.tell(self.run.schedule.steps, numbers)
         self._writer.close()

@@ -43,7 +43,6 @@ class Tracker:
 
     @hookimpl
     def run_start(self, run: RunView) -> None:
-        """Begin."""
         self.run = run
         if not self.silent:
             self.begin(run)
@@ -69,7 +68,6 @@ class Tracker:
 
     @hookimpl
     def after_eval(self, step: Step, scores: Scores) -> None:
-        """A point of the training curve."""
         if not self.silent:
             self.tell(step.index + 1, {f"select/{name}": v for name, v in scores.top1.items()})
 

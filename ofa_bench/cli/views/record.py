@@ -6,11 +6,13 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ofa_bench.cli import console
+from ofa_bench.cli.views.board import refresh
 from ofa_bench.formatting import DASH, count, duration, money, percent
 from ofa_bench.planning.assemble import Assembly
 from ofa_bench.records.pareto import front
 from ofa_bench.records.parts import Ancestor, Cost
 from ofa_bench.records.schema import Record, Score, plain
+from ofa_bench.records.store import Store
 from ofa_bench.records.track import budget_label, table
 
 
@@ -34,6 +36,12 @@ def length(assembly: Assembly) -> str:
     if budget.rule == "matched":
         return f"matched to {budget.epochs:.4g} full-net epochs, {epochs}"
     return epochs
+
+
+def conclude(record: Record, results: Path, as_json: bool) -> None:
+    """Write a results folder's boards anew, and show the record that a run has left there."""
+    refresh(results)
+    show(record, Store(results).path(record), as_json)
 
 
 def show(record: Record, path: Path | None, as_json: bool) -> None:

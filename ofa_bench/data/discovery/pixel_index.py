@@ -13,9 +13,10 @@ import json
 import os
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
@@ -26,9 +27,6 @@ from ofa_bench.data.discovery.file_hashes import content_digest
 from ofa_bench.data.discovery.layout import INDEX, user_cache
 from ofa_bench.data.discovery.tree import ImageTree, Listing
 from ofa_bench.errors import BenchError, DataError
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 PIXELS = "images.bin"
 ARRAYS = ("shapes", "labels", "digests", "contents")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from ofa_bench.data.discovery.datasets import DatasetSpec
-from ofa_bench.data.discovery.decoder import SUFFIXES, Decoder, decoder, kind_of
+from ofa_bench.data.discovery.decoder import SUFFIXES, Decoder, decoder, kind_of, reading
 from ofa_bench.data.discovery.layout import DataLocation, sealed_part
 from ofa_bench.errors import DataError
 
@@ -73,7 +73,7 @@ def list_tree(root: Path, spec: DatasetSpec) -> ImageTree:
 
 def _class_folders(root: Path, split: str, spec: DatasetSpec) -> tuple[str, ...]:
     entries = _entries(root / split)
-    classes = sorted(e.name for e in entries if e.is_dir() and not e.name.startswith("."))
+    classes = sorted(entry.name for entry in entries if entry.is_dir())
     if len(classes) == 1:
         raise DataError(
             f"{root / split} has one class folder, {classes[0]}: a classifier tells two or more "
@@ -108,8 +108,6 @@ def _images_below(root: Path, folder: str, unread: Counter[str]) -> list[str]:
     images: list[str] = []
     for entry in _entries(root / folder):
         name = f"{folder}/{entry.name}"
-        if entry.name.startswith("."):
-            continue
         if entry.is_dir():
             images += _images_below(root, name, unread)
         elif Path(entry.name).suffix.lower() in SUFFIXES:
@@ -127,17 +125,14 @@ def _counted(unread: Mapping[str, int]) -> str:
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:
-    try:
+    """What is in a folder, hidden files and folders apart."""
+    hint = "check its permissions, and that a link in it leads somewhere"
+    with reading(f"the folder {folder}", hint):
         with os.scandir(folder) as entries:
-            listed = list(entries)
+            listed = [entry for entry in entries if not entry.name.startswith(".")]
         for entry in listed:
-            if not (entry.name.startswith(".") or _usable(entry)):
+            if not _usable(entry):
                 _refuse_entry(folder, entry)
-    except OSError as error:
-        raise DataError(
-            f"cannot read the folder {folder}: {error.strerror or error}",
-            "check its permissions, and that a link in it leads somewhere",
-        ) from error
     return listed
 
 
@@ -225,4 +220,4 @@ def _notes(
 def _loose(root: Path, splits: tuple[str, ...]) -> int:
     """The files directly in a part's folder."""
     entries = [entry for split in splits for entry in _entries(root / split)]
-    return sum(entry.is_file() and not entry.name.startswith(".") for entry in entries)
+    return sum(entry.is_file() for entry in entries)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -12,8 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ofa_bench.data.discovery.datasets import DatasetSpec
-from ofa_bench.data.discovery.splits import hold_out
-from ofa_bench.data.readers.image_set import Collection, ImageSet
+from ofa_bench.data.discovery.file_hashes import content_digest
+from ofa_bench.data.readers.image_set import Collection, ImageSet, hold_out
 from ofa_bench.data.readers.images import PixelImages
 from ofa_bench.errors import DataError
 
@@ -57,4 +56,4 @@ def _table(spec: DatasetSpec) -> NDArray[np.float64]:
 def pixel_digests(pixels: Tensor) -> list[str]:
     """The hex hash of every image of a uint8 tensor [n, H, W, 3]."""
     rows = pixels.reshape(len(pixels), -1).numpy()
-    return [hashlib.blake2b(row.tobytes(), digest_size=16).hexdigest() for row in rows]
+    return [content_digest(row.tobytes()) for row in rows]

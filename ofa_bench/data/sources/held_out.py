@@ -1,14 +1,14 @@
-"""Check that held-out images decode before training starts."""
+"""Check that images decode, and keep which do."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from ofa_bench.atomic_io import write_whole
-from ofa_bench.data.discovery.decoder import Decoder, read_bytes
+from ofa_bench.data.discovery.decoder import Decoder, read_bytes, reading_threads
 from ofa_bench.data.discovery.file_hashes import Progress
-from ofa_bench.data.discovery.threads import reading_threads
 from ofa_bench.data.readers.image_set import ImageSplit
 from ofa_bench.data.readers.images import FileImages
 from ofa_bench.errors import BenchError, DataError
@@ -16,39 +16,35 @@ from ofa_bench.errors import BenchError, DataError
 KEPT = "decoded.txt"
 
 
-class HeldOutImages:
-    """The select and test images of a data set."""
+def check_decoding(
+    splits: Sequence[ImageSplit],
+    decoder: Decoder | None,
+    kept: Path | None,
+    progress: Progress | None,
+) -> None:
+    """Decode all images not known to decode. Raises DataError for the first that fails.
 
-    def __init__(
-        self, splits: Mapping[str, ImageSplit], decoder: Decoder | None, kept: Path | None = None
-    ) -> None:
-        self._splits = [splits[name] for name in ("select", "test")]
-        self._decoder, self._kept = decoder, kept
+    Decoded images are cached by content in the file `kept`, so that the next run skips them.
+    """
+    images = {
+        split.whole.digests[row]: (split.whole.images, row)
+        for split in splits
+        for row in split.rows
+        if isinstance(split.whole.images, FileImages)
+    }
+    known = KnownGood(kept, decoder)
+    pending = [item for item in images.items() if item[0] not in known]
 
-    def check(self, progress: Progress | None = None) -> None:
-        """Decode all images not known to decode. Raises DataError for the first that fails.
+    def trial(item: tuple[str, tuple[FileImages, int]]) -> str:
+        digest, (files, row) = item
+        files.decode(row)
+        return digest
 
-        Decoded images are cached by content, so that the next run skips them.
-        """
-        images = {
-            split.whole.digests[row]: (split.whole.images, row)
-            for split in self._splits
-            for row in split.rows
-            if isinstance(split.whole.images, FileImages)
-        }
-        known = KnownGood(self._kept, self._decoder)
-        pending = [item for item in images.items() if item[0] not in known]
-
-        def trial(item: tuple[str, tuple[FileImages, int]]) -> str:
-            digest, (files, row) = item
-            files.decode(row)
-            return digest
-
-        with known, reading_threads() as pool:
-            for done, digest in enumerate(pool.imap(trial, pending, chunksize=8), start=1):
-                known.add(digest)
-                if progress:
-                    progress(done, len(pending))
+    with known, reading_threads() as pool:
+        for done, digest in enumerate(pool.imap(trial, pending, chunksize=8), start=1):
+            known.add(digest)
+            if progress:
+                progress(done, len(pending))
 
 
 class KnownGood:
@@ -67,7 +63,6 @@ class KnownGood:
         return digest in self._digests
 
     def add(self, digest: str) -> None:
-        """Add an image by its hash."""
         self._digests.add(digest)
         self._added = True
 
@@ -75,12 +70,9 @@ class KnownGood:
         return self
 
     def __exit__(self, *failure: object) -> None:
-        if self._path is None or not self._added:
-            return
-        try:
-            write_whole(self._path, "\n".join([self._title, *sorted(self._digests)]) + "\n")
-        except BenchError:
-            return  # a cache that cannot be written only costs time
+        if self._path is not None and self._added:
+            with suppress(BenchError):  # a cache that cannot be written only costs time
+                write_whole(self._path, "\n".join([self._title, *sorted(self._digests)]) + "\n")
 
     def _load(self) -> set[str]:
         if self._path is None:

@@ -11,16 +11,13 @@ from torch.utils.data import DataLoader, Dataset
 
 from ofa_bench.data.discovery.datasets import SPLIT_SEED
 from ofa_bench.data.readers.image_set import ImageSplit
-from ofa_bench.data.sources.batch import Address, MicroBatch, Normalise
-from ofa_bench.data.sources.metadata import Facts
-from ofa_bench.data.sources.preprocessing import Preprocessing
-from ofa_bench.data.sources.source import CALIBRATION_BATCH, HeldOut
+from ofa_bench.data.sources.batch import Address, MicroBatch
+from ofa_bench.data.sources.source import CALIBRATION_BATCH, BatchSource, HeldOut, Preprocessing
 from ofa_bench.data.sources.workers import initialise, loaded
 from ofa_bench.data.transforms.augment import epoch_order
 from ofa_bench.data.transforms.colour import coloured, jitters_on
-from ofa_bench.data.transforms.per_sample import Augmented, Plain, Transform
+from ofa_bench.data.transforms.per_sample import Augmented, Plain
 from ofa_bench.errors import DataError
-from ofa_bench.recipe.models import Augment
 
 # How many workers is the user's to say; the share of waiting tells what it does.
 warnings.filterwarnings("ignore", message="This DataLoader will create")
@@ -39,7 +36,7 @@ class Rendering(Dataset[Loaded | DataError]):
     """
 
     def __init__(
-        self, split: ImageSplit, transform: Transform, side: int, seed: int | None
+        self, split: ImageSplit, transform: Plain | Augmented, side: int, seed: int | None
     ) -> None:
         self.images, self.rows, self.labels = split.whole.images, split.row_index, split.labels
         self.transform, self.side, self.seed = transform, side, seed
@@ -67,53 +64,42 @@ class Rendering(Dataset[Loaded | DataError]):
         return self._order[1]
 
 
-class Streamed(Facts):
+class Streamed(BatchSource):
     """The source of large data sets and of augmentations that change colours.
 
     Held-out and calibration images are kept on the device after their first pass, as long as
     they take less than 512 MB in all.
     """
 
-    def __init__(
-        self,
-        facts: Facts,
-        splits: dict[str, ImageSplit],
-        augment: Augment,
-        seed: int,
-        device: torch.device,
-        workers: int,
-    ) -> None:
-        super().__init__(**vars(facts))
-        self._splits, self._augment, self._seed = splits, augment, seed
-        self._device, self.workers = device, workers
-        self._normalise = Normalise(self.mean, self.std, device)
+    def __post_init__(self) -> None:
+        super().__post_init__()
         self._grey = tuple(round(255 * value) for value in self.mean)
-        self._colours_left = augment.jitter != "none" and jitters_on(device)
+        self._colours_left = self.augment.jitter != "none" and jitters_on(self.device)
         self._kept: dict[tuple[str, int], Rendered] = {}
         self._live: set[Generator[Loaded | DataError]] = set()
 
     def batches(self, addresses: Iterable[Address]) -> Iterator[MicroBatch]:
         transform = Augmented(
-            self._augment, self.resolution, self._seed, self.mean, deferred=self._colours_left
+            self.augment, self.resolution, self.seed, self.mean, deferred=self._colours_left
         )
-        rendering = Rendering(self._splits["train"], transform, self.resolution, self._seed)
+        rendering = Rendering(self.splits["train"], transform, self.resolution, self.seed)
         for pixels, labels in self._stream(rendering, addresses):
-            yield MicroBatch(self._normalise(pixels), labels)
+            yield MicroBatch(self.normalise(pixels), labels)
 
     def evaluation(self, split: HeldOut, resolution: int, chunk: int) -> Iterator[MicroBatch]:
-        transform = Plain(self._augment, resolution)
-        rendering = Rendering(self._splits[split], transform, resolution, None)
+        transform = Plain(self.augment, resolution)
+        rendering = Rendering(self.splits[split], transform, resolution, None)
         return self._fixed(split, rendering, self.sizes[split], chunk)
 
     def calibration(self, resolution: int) -> Iterator[MicroBatch]:
-        transform = Augmented(self._augment.geometry(), self.resolution, SPLIT_SEED, self.mean)
-        rendering = Rendering(self._splits["train"], transform, self.resolution, SPLIT_SEED)
+        transform = Augmented(self.augment.geometry(), self.resolution, SPLIT_SEED, self.mean)
+        rendering = Rendering(self.splits["train"], transform, self.resolution, SPLIT_SEED)
         count = self.calibration_images
         for batch in self._fixed("calibration", rendering, count, CALIBRATION_BATCH):
             yield batch.at(resolution)
 
     def preprocessing(self, resolution: int) -> Preprocessing:
-        short = Plain(self._augment, resolution).short
+        short = Plain(self.augment, resolution).short
         return Preprocessing(short, resolution, "uint8", self.mean, self.std)
 
     def _fixed(
@@ -126,14 +112,11 @@ class Streamed(Facts):
             starts = range(0, count, chunk)
             addresses = (Address(0, start, min(start + chunk, count)) for start in starts)
             pieces = self._stream(rendering, addresses)
-            if self._may_keep(count, rendering.side):
+            held = sum(pixels.numel() for pixels, _ in self._kept.values())
+            if held + 3 * count * rendering.side**2 <= KEPT_BYTES:
                 pieces = self._keeping((name, rendering.side), pieces)
         for pixels, labels in pieces:
-            yield MicroBatch(self._normalise(pixels), labels)
-
-    def _may_keep(self, count: int, side: int) -> bool:
-        held = sum(pixels.numel() for pixels, _ in self._kept.values())
-        return held + 3 * count * side**2 <= KEPT_BYTES
+            yield MicroBatch(self.normalise(pixels), labels)
 
     def _keeping(self, key: tuple[str, int], pieces: Iterable[Rendered]) -> Iterator[Rendered]:
         seen = []
@@ -147,7 +130,7 @@ class Streamed(Facts):
             )
 
     def _stream(self, rendering: Rendering, addresses: Iterable[Address]) -> Iterator[Rendered]:
-        pinned = self._device.type == "cuda"
+        pinned = self.device.type == "cuda"
         loader = DataLoader(
             rendering,
             batch_size=None,
@@ -164,7 +147,7 @@ class Streamed(Facts):
                 if isinstance(rendered, DataError):
                     raise rendered
                 *parts, numbers = rendered
-                pixels, labels = (part.to(self._device, non_blocking=pinned) for part in parts)
+                pixels, labels = (part.to(self.device, non_blocking=pinned) for part in parts)
                 if numbers.numel():
                     pixels = coloured(pixels, numbers, self._grey)
                 yield pixels, labels
@@ -173,12 +156,11 @@ class Streamed(Facts):
             stream.close()
 
     def loading(self) -> dict[str, object]:
-        if self._augment.jitter == "none":
+        if self.augment.jitter == "none":
             return {"workers": self.workers}
         return {"workers": self.workers, "jitter": "device" if self._colours_left else "workers"}
 
     def close(self) -> None:
-        """Stop the workers of all streams that are not exhausted."""
         for stream in list(self._live):
             stream.close()
         self._live.clear()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -26,17 +26,6 @@ JITTER: dict[str, dict[str, float]] = {
     "torch": {"brightness": 0.4, "contrast": 0.4, "saturation": 0.4, "hue": 0.1},
 }
 """Colour jitter of the OFA code family, by its names for `distort_color`."""
-
-
-class Transform(Protocol):
-    """A transform of uint8 [3, H, W] to uint8 [3, R, R]; random parts depend on the position."""
-
-    @property
-    def numbers(self) -> Sequence[float]:
-        """After a call: what `colour.coloured` needs for the image; empty if it is done."""
-        ...
-
-    def __call__(self, image: Tensor, epoch: int, position: int) -> Tensor: ...
 
 
 class Plain:

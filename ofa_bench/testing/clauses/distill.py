@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ofa_bench.draws import Draw, Role
 from ofa_bench.schedule import Step
 from ofa_bench.testing.case import Case, draws_of, no_global_random, only
-from ofa_bench.testing.source_lines import modifies_tensor, suspect
-from ofa_bench.testing.verdict import Breach, clause
+from ofa_bench.testing.verdict import Breach, clause, clauses
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
 
 TEACHER, LOSS = "distill_teacher", "distill_loss"
 IMAGES = 16
+on_losses = clauses("distill", hook=LOSS)
 
 
 @dataclass
@@ -72,7 +72,7 @@ def lessons(case: Case) -> Iterator[Lesson]:
     from ofa_bench.training.devices import Devices
 
     assembly = case.assembly
-    net = build_net(assembly, case.catalogue, Devices(torch.device("cpu")))
+    net = build_net(assembly, Devices(torch.device("cpu")))
     batch = _batch(max(assembly.space.resolutions), assembly.classes)
     criterion = Losses(assembly.science.optim.label_smoothing)
     needs = assembly.recipe.policies["distill"].needs
@@ -121,18 +121,13 @@ def teacher_is_deterministic(case: Case) -> None:
     """Plans and resumed runs ask for teachers again."""
     phases = case.schedule.phases
     again = case.again().bus
-    with no_global_random(case):
+    with no_global_random():
         for index, phase in enumerate(phases):
             if again.teacher(phase, phases[:index]) != case.assembly.teachers[phase.name]:
                 raise Breach(f"for phase {phase.name!r} a second call names another")
 
 
-@clause(
-    "distill_loss is finite and differentiable",
-    "distill",
-    hook=LOSS,
-    expected="a finite scalar with a gradient to logits",
-)
+@on_losses("distill_loss is finite and differentiable", "a finite scalar with a gradient to logits")
 def loss_is_differentiable(case: Case) -> None:
     """The gradient is taken with respect to the logits passed to the policy."""
     import torch
@@ -148,11 +143,9 @@ def loss_is_differentiable(case: Case) -> None:
             raise Breach(f"the gradient of {lesson.draw.role} is not finite", step=at)
 
 
-@clause(
+@on_losses(
     "distill_loss is a mean over samples",
-    "distill",
-    hook=LOSS,
-    expected="the mean over samples: every image twice gives the same loss",
+    "the mean over samples: every image twice gives the same loss",
 )
 def loss_is_a_mean(case: Case) -> None:
     """With a sum, the learning rate would depend on the size of the micro-batch."""
@@ -176,11 +169,9 @@ def loss_is_a_mean(case: Case) -> None:
             )
 
 
-@clause(
+@on_losses(
     "distill_loss modifies no tensor",
-    "distill",
-    hook=LOSS,
-    expected="logits, images, labels and weights are unchanged (no `x += y`, no `x.mul_(y)`)",
+    "logits, images, labels and weights are unchanged (no `x += y`, no `x.mul_(y)`)",
 )
 def loss_modifies_nothing(case: Case) -> None:
     """Other policies read the same tensors afterwards."""
@@ -198,21 +189,15 @@ def loss_modifies_nothing(case: Case) -> None:
         for name, tensor in watched.items():
             version, value = before[name]
             if tensor._version != version or not tensor.detach().equal(value):
-                where = suspect(case.cls, modifies_tensor)
-                raise Breach(f"{name} was changed", step=lesson.step.index, where=where)
+                raise Breach(f"{name} was changed", step=lesson.step.index)
 
 
-@clause(
-    "distill_loss is deterministic",
-    "distill",
-    hook=LOSS,
-    expected="the same loss for the same logits, without randomness",
-)
+@on_losses("distill_loss is deterministic", "the same loss for the same logits, without randomness")
 def loss_is_deterministic(case: Case) -> None:
     """A loss has no addressed source of randomness."""
     only(case.pure, "the policy declares `pure = False`")
     for lesson in lessons(case):
-        with no_global_random(case, lesson.step.index):
+        with no_global_random(lesson.step.index):
             one = float(lesson.loss().detach())
         two = float(lesson.loss().detach())
         if one != two:
@@ -222,11 +207,9 @@ def loss_is_deterministic(case: Case) -> None:
             )
 
 
-@clause(
+@on_losses(
     "labels_only roles use the label loss",
-    "distill",
-    hook=LOSS,
-    expected="the plain criterion, criterion.hard(logits, labels), for roles in `labels_only`, and "
+    "the plain criterion, criterion.hard(logits, labels), for roles in `labels_only`, and "
     "where a policy that needs a teacher has none yet",
 )
 def labels_only_uses_labels(case: Case) -> None:

@@ -102,7 +102,7 @@ def scores_are_deterministic(case: Case) -> None:
     where, batches = line_of(case.cls, "score"), _batches(case)
     for subnet, net in _nets()[:2]:
         before = torch.get_default_dtype(), torch.get_num_threads()
-        with no_global_random(case):
+        with no_global_random():
             first, second = (_score(case, subnet, net, batches) for _ in range(2))
         if first != second:
             raise Breach(f"{subnet} got {first!r}, then {second!r}", where=where)

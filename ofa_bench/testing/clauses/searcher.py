@@ -11,13 +11,14 @@ from ofa_bench.search.dynamic import cheapest, dearest
 from ofa_bench.search.searcher import Problem
 from ofa_bench.space import Subnet, load_space
 from ofa_bench.testing.case import Case, no_global_random, probe
-from ofa_bench.testing.verdict import Breach, DoesNotApply, clause
+from ofa_bench.testing.verdict import Breach, DoesNotApply, clauses
 
 PAGE = "docs/deploy.md"
 CLASSES, ROUND, ROUNDS = 10, 12, 4
 SHARES = {"macs": 0.7, "latency": 0.4}
 
 Round = tuple[Problem, dict[Subnet, float], list[Subnet]]
+on_searchers = clauses("searcher", page=PAGE)
 
 
 def _problems() -> Iterator[Problem]:
@@ -55,11 +56,9 @@ def _rounds(case: Case) -> Iterator[Round]:
             scored |= {net: probe(net) for net in nets}
 
 
-@clause(
+@on_searchers(
     "proposals are inside the budget",
-    "searcher",
-    page=PAGE,
-    expected="subnets of the space, at a listed resolution, that cost at most the budget",
+    "subnets of the space, at a listed resolution, that cost at most the budget",
 )
 def proposals_are_affordable(case: Case) -> None:
     """Whoever asks for 2 ms gets no net of 2.1 ms evaluated."""
@@ -74,11 +73,8 @@ def proposals_are_affordable(case: Case) -> None:
                 raise Breach(observed, where=case.where())
 
 
-@clause(
-    "no net is proposed twice",
-    "searcher",
-    page=PAGE,
-    expected="at most `count` different subnets, none of them in `scored`",
+@on_searchers(
+    "no net is proposed twice", "at most `count` different subnets, none of them in `scored`"
 )
 def proposals_are_new(case: Case) -> None:
     """An evaluation is expensive, and its result is the same the second time."""
@@ -92,26 +88,21 @@ def proposals_are_new(case: Case) -> None:
             raise Breach(f"{known[0]} was evaluated before", where=case.where())
 
 
-@clause(
-    "proposals are deterministic",
-    "searcher",
-    page=PAGE,
-    expected="equal arguments give equal proposals; only `rng` is drawn from",
+@on_searchers(
+    "proposals are deterministic", "equal arguments give equal proposals; only `rng` is drawn from"
 )
 def proposals_are_deterministic(case: Case) -> None:
     """An interrupted search goes on as if it had not been interrupted."""
     for index, (problem, scored, nets) in enumerate(_rounds(case)):
-        with no_global_random(case):
+        with no_global_random():
             again = _propose(case, problem, scored, index % ROUNDS)
         if again != nets:
             raise Breach("a second call proposes other nets", where=case.where())
 
 
-@clause(
+@on_searchers(
     "a search comes to its end",
-    "searcher",
-    page=PAGE,
-    expected="[] when all nets inside the budget are evaluated; UsageError where there are none",
+    "[] when all nets inside the budget are evaluated; UsageError where there are none",
 )
 def search_ends(case: Case) -> None:
     """Neither a small budget nor an impossible one is waited for."""

@@ -30,12 +30,10 @@ def command(
     that the run's folder names are used only where they are named here, or with --trust.
     """
     from ofa_bench import api
-    from ofa_bench.cli.allocator import settle
-    from ofa_bench.cli.views.progress import watching
+    from ofa_bench.cli.views.progress import watched_on
     from ofa_bench.cli.views.record import score_rows
 
-    settle(values["device"])
-    with watching() as watch:
+    with watched_on(values["device"]) as watch:
         scores = api.evaluate(run, subnets, results=results, progress=watch, **values)
     if as_json:
         console.answer({"run": run, "scores": [score.model_dump(mode="json") for score in scores]})

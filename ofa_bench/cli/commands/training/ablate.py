@@ -8,9 +8,8 @@ import click
 
 from ofa_bench.cli import console
 from ofa_bench.cli.commands.training.compare import conduct
-from ofa_bench.cli.comparison import Seeds, requests
+from ofa_bench.cli.comparison import devices_option, requests, seeds_option, yes_option
 from ofa_bench.cli.options import json_option, run_options
-from ofa_bench.cli.side import DeviceList
 
 if TYPE_CHECKING:
     from ofa_bench.records.store import StoredRecord
@@ -21,10 +20,10 @@ APART = ("method", "seed", "shrink", "lr", "distill")
 @click.command()
 @click.argument("method")
 @click.option("--grid", is_flag=True, help="Every legal mix of the named policies instead.")
-@click.option("--seeds", type=Seeds(), default="3", metavar="N|A,B,…", help="How many, or which.")
+@seeds_option
 @run_options(without=APART)
-@click.option("--devices", type=DeviceList(), metavar="0,1,…", help="Runs side by side on these.")
-@click.option("--yes", is_flag=True, help="Do not ask before a long comparison.")
+@devices_option
+@yes_option
 @json_option
 @click.pass_context
 def command(
@@ -53,12 +52,8 @@ def command(
     mixes = ablation.grid(asked) if grid else ablation.without(about, asked)
     whole = {family: about[family] for family in ablation.FAMILIES}
     rows = [{"method": method, **({} if mix == whole else mix)} for mix in mixes]
-    after = _effects if grid else _nothing
-    conduct(ctx, requests(values, None, seeds, rows), seeds, yes, as_json, devices, after)
-
-
-def _nothing(entries: list[StoredRecord]) -> None:
-    """No more to show."""
+    every = requests(values, None, seeds, rows)
+    conduct(ctx, every, seeds, yes, as_json, devices, _effects if grid else None)
 
 
 def _effects(entries: list[StoredRecord]) -> None:

@@ -31,19 +31,13 @@ def run_and_show(
 ) -> None:
     """Carry a run through, or on, and print its record; `line` is the command it is recorded by."""
     from ofa_bench import api
-    from ofa_bench.cli.allocator import settle
-    from ofa_bench.cli.views.board import refresh
-    from ofa_bench.cli.views.progress import watching
-    from ofa_bench.cli.views.record import headline, show
+    from ofa_bench.cli.views.progress import watched_on
+    from ofa_bench.cli.views.record import conclude, headline
     from ofa_bench.planning.assemble import assemble
-    from ofa_bench.records.store import Store
 
     assembly = assemble(request, api.catalogue_for(request))
     console.tell(headline(assembly))
-    settle(request.device)
-    with watching() as watch:
+    with watched_on(request.device) as watch:
         watch.follow(assembly)
         record = api.run_request(request, watch, line, resumed=resumed)
-    store = Store(api.results_root(request.results))
-    refresh(store.results)
-    show(record, store.path(record), as_json)
+    conclude(record, api.results_root(request.results), as_json)
