@@ -106,7 +106,7 @@ def _cgroup_cores(proc: Path = Path("/proc/self/cgroup"), root: Path = CGROUPS) 
 
 def _quota(folder: Path) -> float:
     """A control group's own limit, in cores."""
-    with suppress(OSError, ValueError):
+    with suppress(OSError, ValueError, IndexError):
         if (folder / "cpu.max").is_file():
             quota, period = _lines(folder / "cpu.max")[0].split()
         else:

@@ -62,9 +62,9 @@ def _groups(numbers: Tensor) -> list[tuple[int, Tensor]]:
     order, factors = numbers[:, ORDER], numbers[:, FACTORS]
     wanted = factors.isnan().logical_not()
     groups = []
-    for place in range(order.shape[1]):
+    for turn in range(order.shape[1]):
         for edit in range(len(EDITS)):
-            rows = ((order[:, place] == edit) & wanted[:, edit]).nonzero().flatten()
+            rows = ((order[:, turn] == edit) & wanted[:, edit]).nonzero().flatten()
             if len(rows):
                 groups.append((edit, rows))
     return groups
