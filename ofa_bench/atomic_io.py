@@ -35,13 +35,13 @@ def write_whole(
         os.close(handle)
         beside = Path(name)
         beside.write_bytes(raw)
-        _sync(beside)
+        sync(beside)
         beside.chmod(0o644)
         if exclusive:
             os.link(beside, path)
         else:
             beside.replace(path)
-        _sync(path.parent)
+        sync(path.parent)
     except FileExistsError:
         raise
     except OSError as error:
@@ -128,7 +128,8 @@ def unwritable(path: Path, error: OSError) -> BenchError:
     )
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Wait until a file or folder is on the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -31,10 +31,8 @@ def _described(record: Record, description: Mapping[str, Any], load: Loader) -> 
     name = record.task.space.name
     if "/" in name or "\\" in name or name.endswith(".toml"):
         raise UsageError(f"{plain_text(name)!r} is no space's name", "records name spaces")
-    table = record.task.space.table
     try:
-        whole = load(name) if table is None else restored(name, table)
-        return Space.from_description(whole.table, description)
+        return Space.from_description(_loaded(record, load).table, description)
     except UsageError:
         raise
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
@@ -47,13 +45,15 @@ def _described(record: Record, description: Mapping[str, Any], load: Loader) -> 
 def installed(record: Record, load: Loader) -> bool:
     """Whether the record's space can be counted here: by its own table, or by its name."""
     try:
-        if record.task.space.table is None:
-            load(record.task.space.name)
-        else:
-            restored(record.task.space.name, record.task.space.table)
+        _loaded(record, load)
     except UsageError:
         return False
     return True
+
+
+def _loaded(record: Record, load: Loader) -> Space:
+    space = record.task.space
+    return load(space.name) if space.table is None else restored(space.name, space.table)
 
 
 def budget_range(record: Record, load: Loader = load_space) -> tuple[int, int]:

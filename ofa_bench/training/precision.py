@@ -11,8 +11,9 @@ from typing import Any
 import torch
 
 from ofa_bench.hardware import cpu_model
+from ofa_bench.recipe.models import Science
 from ofa_bench.training.cuda.depthwise import QuickerKernels
-from ofa_bench.training.cuda.graphs import replays
+from ofa_bench.training.cuda.graphs import Blocks, blocks_of, replays
 from ofa_bench.training.devices import Devices
 
 CONTAINERS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -44,6 +45,13 @@ def autocast(precision: str, devices: Devices) -> Callable[[], AbstractContextMa
             yield
 
     return half
+
+
+def executor(science: Science, devices: Devices, merges: bool) -> Callable[[Any], Blocks]:
+    """What makes the executor of a network's blocks in the run's precision, for the supernet and
+    for teachers; `merges`: whether an extra merges gradients."""
+    half = autocast(science.precision, devices)
+    return lambda net: blocks_of(net, devices.device, half, merges)
 
 
 def describe(devices: Devices, merges: bool) -> dict[str, Any]:
