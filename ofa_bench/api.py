@@ -13,6 +13,7 @@ from ofa_bench.deploy.hub import publish as publish
 from ofa_bench.deploy.latency.target import latency as latency
 from ofa_bench.deploy.search import search as search
 from ofa_bench.deploy.search import search_file as search_file
+from ofa_bench.deploy.truth.pipeline import truth as truth
 from ofa_bench.errors import UsageError
 from ofa_bench.hooks.catalogue import GROUP, Catalogue, discover
 from ofa_bench.planning.assemble import Assembly, assemble, space_of
@@ -26,11 +27,14 @@ from ofa_bench.runs.record_checks import record_checks as record_checks
 from ofa_bench.runs.requests import catalogue_for as catalogue_for
 from ofa_bench.runs.requests import compare_requests as compare_requests
 from ofa_bench.runs.requests import shell_line as shell_line
+from ofa_bench.runs.single import UnevaluatedRun as UnevaluatedRun
+from ofa_bench.runs.single import evaluate_request as evaluate_request
 from ofa_bench.runs.single import find_run as find_run
 from ofa_bench.runs.single import results_root as results_root
 from ofa_bench.runs.single import resume as resume
 from ofa_bench.runs.single import resumption as resumption
 from ofa_bench.runs.single import run_request as run_request
+from ofa_bench.runs.single import train_request as train_request
 from ofa_bench.space import Space
 
 if TYPE_CHECKING:
@@ -54,6 +58,12 @@ def run(**values: Any) -> Record:
     `fresh`. Raises BenchError or a subclass.
     """
     return run_request(request(**values))
+
+
+def train(**values: Any) -> Record | UnevaluatedRun:
+    """As `run`, without the final evaluation, which `resume` does; the record where there is one
+    already."""
+    return train_request(request(**values))
 
 
 def compare(

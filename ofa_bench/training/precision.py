@@ -66,7 +66,7 @@ def describe(devices: Devices, merges: bool) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "memory_format": "channels_last",
         "allocator": os.environ.get("OFA_BENCH_ALLOCATOR", "default"),
-        "torch": torch.__version__,
+        "torch": str(torch.__version__),  # of its own class, which no checkpoint may hold
         "python": platform.python_version(),
         "platform": platform.platform(terse=True),
         "details": {

@@ -66,6 +66,8 @@ class State:
     cursor: int = 0
     saved: int = 0
     notes: list[str] = field(default_factory=list)
+    machine: dict[str, Any] | None = None
+    """Where training ended, if it ended in an earlier process; a record names that machine."""
 
     def __post_init__(self) -> None:
         science = self.assembly.science

@@ -116,7 +116,8 @@ def test_the_first_rank_to_fail_is_named_and_its_file(tmp_path: Path) -> None:
 def test_a_killed_rank_is_named_and_the_state_is_kept(tmp_path: Path) -> None:
     port = free_port()
     line = words("run", *ENDLESS, "--method", "ofa", "--results", tmp_path)
-    with started(line, rank_environment(0, port)) as first, started(line, rank_environment(1, port)) as second:
+    one, two = (started(line, rank_environment(rank, port)) for rank in (0, 1))
+    with one as first, two as second:
         training(first, tmp_path)
         second.kill()
         _, err = first.communicate(timeout=GUARD)
@@ -129,7 +130,8 @@ def test_a_killed_rank_is_named_and_the_state_is_kept(tmp_path: Path) -> None:
 def test_the_others_end_with_the_first_rank_and_say_so(tmp_path: Path) -> None:
     port = free_port()
     line = words("run", *ENDLESS, "--method", "ofa", "--results", tmp_path)
-    with started(line, rank_environment(0, port)) as first, started(line, rank_environment(1, port)) as second:
+    one, two = (started(line, rank_environment(rank, port)) for rank in (0, 1))
+    with one as first, two as second:
         training(first, tmp_path)
         first.kill()
         _, err = second.communicate(timeout=GUARD)

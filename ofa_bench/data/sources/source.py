@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -116,8 +116,13 @@ class BatchSource(ABC):
         """Training batches in the order of the addresses. Raises DataError for a damaged image."""
 
     @abstractmethod
-    def evaluation(self, split: HeldOut, resolution: int, chunk: int) -> Iterator[MicroBatch]:
-        """A split in fixed order, in batches of `chunk` images, with the evaluation transform."""
+    def evaluation(
+        self, split: HeldOut, resolution: int, chunk: int, wanted: Sequence[int] | None = None
+    ) -> Iterator[MicroBatch]:
+        """A split in fixed order, in batches of `chunk` images, with the evaluation transform.
+
+        `wanted`: the ascending numbers of the batches to return; all of them if None.
+        """
 
     @abstractmethod
     def calibration(self, resolution: int) -> Iterator[MicroBatch]:
