@@ -9,8 +9,7 @@ from pydantic import ValidationError
 
 from ofa_bench.atomic_io import write_whole
 from ofa_bench.errors import UsageError
-from ofa_bench.records.bounds import check_bounds
-from ofa_bench.records.json_text import spell
+from ofa_bench.records.json_text import check_bounds, spell
 from ofa_bench.records.store import read_bytes, slug
 from ofa_bench.records.truths.schema import TruthRecord, truth_hash, truth_values
 from ofa_bench.sanitize import plain_text

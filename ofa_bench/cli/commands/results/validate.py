@@ -82,12 +82,12 @@ def _rerun_findings(path: Path) -> list[Finding]:
 
 
 def _truth_findings(path: Path) -> list[Finding]:
-    from ofa_bench import api
     from ofa_bench.leaderboard.truth.validate import validate_truth
     from ofa_bench.records.store import Store
+    from ofa_bench.runs.record_checks import recorded_space
 
     entries = Store(path.absolute().parents[2]).list(broken=lambda error: None)
-    return validate_truth(path, api.recorded_space, [entry.record for entry in entries])
+    return validate_truth(path, recorded_space, [entry.record for entry in entries])
 
 
 def _shown(finding: Finding) -> dict[str, str]:
