@@ -11,7 +11,6 @@ import click
 
 from ofa_bench.cli import console
 from ofa_bench.cli.comparison import devices_option, yes_option
-from ofa_bench.cli.options import json_option
 from ofa_bench.errors import BenchError, UsageError
 from ofa_bench.processes import several_ranks
 
@@ -57,12 +56,12 @@ OPTIONS = (
     click.option("--dry-run", is_flag=True, help="With --launch: print the script alone."),
     click.option("--retry", is_flag=True, help="With --launch: submit again what failed."),
     yes_option,
-    json_option,
 )
 
 
 def many_runs_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The options of a command that trains many runs; it is called with `manner`, a Manner."""
+    """The options of a command that trains many runs and has --json; it is called with `manner`, a
+    Manner."""
 
     @functools.wraps(command)
     def called(*words: Any, **values: Any) -> Any:
@@ -117,19 +116,18 @@ def carry_out(
     """
     from ofa_bench.cli import side
 
-    if launcher is not None and not launcher.devices:
+    if launcher is not None and (manner.dry_run or not launcher.devices):
         return _hand_over(runs, store, manner, launcher, settled)
     devices = manner.devices or (launcher.devices if launcher is not None else ())
-    if manner.dry_run and launcher is not None:
-        return _hand_over(runs, store, manner, launcher, settled)
-    _ask(settled(runs), manner)
+    ask(settled(runs), manner)
     if devices:
         entries, failures = side.run_side_by_side(runs, store, devices)
         return Carried(entries, failures)
     return _run_here(runs, store)
 
 
-def _ask(settled: bool, manner: Manner) -> None:
+def ask(settled: bool, manner: Manner) -> None:
+    """Raise BenchError where the user does not want what costs much to start."""
     if not settled and not (manner.yes or console.confirm("Start?")):
         raise BenchError("nothing was started", "--yes starts without asking")
 
@@ -213,7 +211,7 @@ def _submitted(
         chosen = to_submit(surveyed, manner.retry)
         if not chosen:
             return surveyed, {"submitted": 0}
-        _ask(settled([(run.asked, run.assembly) for run in chosen]), manner)
+        ask(settled([(run.asked, run.assembly) for run in chosen]), manner)
         batch = _batch(chosen, store, manner)
         job = hand_over(chosen, batch, store, manner.launch, launcher)
         if not launcher.queues:

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import time
@@ -183,6 +184,17 @@ def test_local_is_what_devices_are(
     monkeypatch.setattr("ofa_bench.cli.side.run_side_by_side", run_side_by_side)
     done = bench("compare", *QUICK, "--results", tmp_path / "r", "--launch", site)
     assert done.code == 0 and list(calls[0][2]) == ["cpu", "cpu"]
+
+
+def test_ground_truth_is_launched_too(bench: Bench, tmp_path: Path) -> None:
+    """One task a net and seed; the supernets are scored once all are there."""
+    shutil.copytree(ROOT / "results" / "toy", tmp_path / "toy")
+    line = ("truth", "deps", "--nets", "4", "--seeds", "2", "--epochs", "1")
+    line += ("--results", tmp_path / "toy", "--launch", "lines")
+    done = bench(*line)
+    assert done.code == 0 and len(done.out.splitlines()) == 8 and "8 missing" in done.err
+    document = bench(*line, "--dry-run", "--json").json
+    assert document["launch"]["states"]["missing"] == 8
 
 
 # The task script, with Slurm's commands and the interpreter replaced by small ones.

@@ -10,7 +10,7 @@ from ofa_bench.cli import console
 from ofa_bench.cli.commands.training.compare import conduct
 from ofa_bench.cli.comparison import requests, seeds_option
 from ofa_bench.cli.launching import Manner, many_runs_options
-from ofa_bench.cli.options import run_options
+from ofa_bench.cli.options import options, run_options
 
 if TYPE_CHECKING:
     from ofa_bench.records.store import StoredRecord
@@ -23,6 +23,7 @@ APART = ("method", "seed", "shrink", "lr", "distill")
 @click.option("--grid", is_flag=True, help="Every legal mix of the named policies instead.")
 @seeds_option
 @run_options(without=APART)
+@options("json")
 @many_runs_options
 @click.pass_context
 def command(

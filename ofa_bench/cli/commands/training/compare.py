@@ -38,7 +38,7 @@ SLOWEST = 2e9  # MACs a second of a slow core: only to judge whether asking is d
 @seeds_option
 @run_options(without=("method", "seed"))
 @click.option("--curve", is_flag=True, help="At a quarter, half, one and two of the budget.")
-@options("trust")
+@options("trust", "json")
 @many_runs_options
 @click.pass_context
 def command(
