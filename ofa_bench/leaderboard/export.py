@@ -111,11 +111,11 @@ def pair_json(pair: Pair) -> dict[str, Any]:
 
 def to_markdown(board: Board) -> str:
     """The board as a Markdown page; texts from records are shown, never interpreted."""
-    rows = [_table_row(_cells(standing)) for standing in board.places]
+    rows = [table_row(_cells(standing)) for standing in board.places]
     parts = [
         f"# {cell(board.track.name)}",
         _preface(board),
-        "\n".join([_table_row(HEADS), _table_row(["---"] * len(HEADS)), *rows]),
+        "\n".join([table_row(HEADS), table_row(["---"] * len(HEADS)), *rows]),
         _verdicts(board),
         _notes(board),
         _unranked(board),
@@ -150,11 +150,11 @@ def _verdicts(board: Board) -> str:
     able = [standing.row for standing in board.places if standing.row.good]
     if len(able) < 2:
         return ""
-    lines = [_table_row(["row against column", *(cell(row.label) for row in able)])]
-    lines.append(_table_row(["---"] * (len(able) + 1)))
+    lines = [table_row(["row against column", *(cell(row.label) for row in able)])]
+    lines.append(table_row(["---"] * (len(able) + 1)))
     for a in able:
         pairs = [DASH if a.id == b.id else _pair_text(board.pairs[a.id, b.id]) for b in able]
-        lines.append(_table_row([cell(a.label), *pairs]))
+        lines.append(table_row([cell(a.label), *pairs]))
     return "\n".join(lines)
 
 
@@ -183,5 +183,5 @@ def _unranked(board: Board) -> str:
     return "\n".join(["Not ranked:", "", *lines])
 
 
-def _table_row(cells: Any) -> str:
+def table_row(cells: Any) -> str:
     return f"| {' | '.join(cells)} |"
