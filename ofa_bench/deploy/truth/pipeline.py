@@ -26,7 +26,7 @@ from ofa_bench.records.tables import carried
 from ofa_bench.records.track import budget_label, table
 from ofa_bench.records.truths.schema import MOST_NETS, MOST_SEEDS, TruthRecord, sealed_truth
 from ofa_bench.records.truths.store import read_truth, truth_path, write_truth
-from ofa_bench.runs.comparison import forget_shared, run_all
+from ofa_bench.runs.comparison import run_all
 from ofa_bench.runs.finished import FinishedRun, finished_run
 from ofa_bench.runs.single import results_root
 from ofa_bench.sanitize import command_line
@@ -98,7 +98,6 @@ def truth(
     watch = progress or Silent()
     scores = supernet_scores(plan, watch)
     entries, _ = run_all([run.planned for run in plan.runs], plan.store, watch)
-    forget_shared(plan.store.results)
     return truth_records(plan, scores, entries)
 
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 )
 @click.option("--claims", metavar="PAPER", help="A paper's claims, judged on the records.")
 @click.option("--buckets", is_flag=True, help="The best net of every row by ranges of MACs.")
+@click.option("--truth", is_flag=True, help="How supernets rank nets that were trained alone.")
 @click.option(
     "--format", "form", type=click.Choice(["table", "md", "json"]), default="table", help="How."
 )
@@ -41,6 +42,7 @@ def command(
     reach: float | None,
     claims: str | None,
     buckets: bool,
+    truth: bool,
     form: str,
     cost: str,
     tables: tuple[str, ...],
@@ -60,9 +62,16 @@ def command(
     store, context = store_of(results), api.record_checks(candidates=False)
     form = "json" if as_json else form
     others = check or claims or curve or reach is not None
+    if truth and (others or buckets or published):
+        raise UsageError("--truth is a table of its own", "omit what is asked of boards")
     if buckets and others:
         raise UsageError("--buckets is a board's own", "omit --check, --claims, --curve, --reach")
-    axis = cost_axis.chosen(cost, tables, alone=not (others or buckets))
+    axis = cost_axis.chosen(cost, tables, alone=not (others or buckets or truth))
+    if truth:
+        from ofa_bench.cli.views.truth import show_kept
+
+        show_kept(store, context.load, which, form)
+        return
     if check:
         ctx.exit(1 if board_view.check(store.results, context, form) else 0)
     if claims:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ofa_bench.leaderboard.board import Board
     from ofa_bench.leaderboard.screening import Screened
     from ofa_bench.records.store import Store, StoredRecord
+    from ofa_bench.records.truths.schema import TruthRecord
 
 
 @click.command()
@@ -53,7 +54,8 @@ def command(
     pair = (named[0].record, named[1].record) if len(named) == 2 else None
     unread = [f"{item.file}: {item.reason}" for item in records.unranked]
     boards, more = showable(boards, sources)
-    text = page(boards, sources, pair, [*unread, *more])
+    truths, lines = _truths(store, boards)
+    text = page(boards, sources, pair, [*unread, *more, *lines], truths)
     _write(Path(output), text)
     names = [board.track.name for board in boards]
     console.result(as_json, {"file": output, "tracks": names, "bytes": len(text.encode())}, output)
@@ -90,6 +92,20 @@ def _boards(store: Store, records: Screened, which: tuple[str, ...]) -> list[Boa
             "make some with `ofa-bench run` or `ofa-bench compare`, or say where with --results",
         )
     return choose(boards, which[0] if which else None)
+
+
+def _truths(store: Store, boards: list[Board]) -> tuple[list[TruthRecord], list[str]]:
+    """The ground truth of the boards' data sets and spaces, and what of it does not hold."""
+    from ofa_bench.records.truths.store import FOLDER
+
+    if not (store.results / FOLDER).is_dir():
+        return [], []
+    from ofa_bench import api
+    from ofa_bench.leaderboard.truth.validate import held_truths
+
+    records, broken = held_truths(store, api.recorded_space)
+    meant = {(board.track.dataset, board.track.space) for board in boards}
+    return [one for one in records if (one.dataset, one.space) in meant], broken
 
 
 def _card(method: str) -> str | None:
