@@ -22,7 +22,7 @@ from ofa_bench.recipe.asked import amount, request
 from ofa_bench.records.parts import Adoption
 from ofa_bench.records.schema import Record
 from ofa_bench.runs.build_record import record_of
-from ofa_bench.runs.final_evaluation import judge
+from ofa_bench.runs.final_evaluation import forget_scores, judge
 from ofa_bench.runs.folder import write_begun
 from ofa_bench.runs.readiness import make_ready
 from ofa_bench.runs.requests import catalogue_for, shell_line
@@ -201,4 +201,5 @@ def _taken_in(prepared: RunContext, stop: Stop, watch: Progress, source: _Source
         weights = prepared.folder / "weights.safetensors"
         save_weights(state.net, weights, prepared.source.class_names)
         prepared.store.write(record, judgement.bits)
+        forget_scores(prepared.folder)
     return record

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from ofa_bench.recipe.fingerprint import decoder_id
-from ofa_bench.records.schema import Record, canonical
+from ofa_bench.records.schema import Record, digest
 from ofa_bench.records.store import StoredRecord, slug
 
 
@@ -32,7 +31,7 @@ def track_of(record: Record) -> Track:
     """The track a record belongs to."""
     facts = _facts(record)
     return Track(
-        id=hashlib.sha256(canonical(facts)).hexdigest(),
+        id=digest(facts),
         dataset=record.task.dataset,
         space=record.task.space.name,
         budget=budget_label(table(record.science, "budget")),
