@@ -17,6 +17,7 @@ from ofa_bench.data.open import open_source
 from ofa_bench.data.sources.source import BatchSource
 from ofa_bench.errors import DataError, PluginError, RankFailed, TrainingDiverged
 from ofa_bench.evaluation.exact_math import shielded
+from ofa_bench.hardware import usual_workers
 from ofa_bench.hooks.catalogue import Catalogue
 from ofa_bench.planning.assemble import Assembly, assemble, selected
 from ofa_bench.planning.identity import RunIdentity, alike, identify
@@ -132,6 +133,9 @@ def prepare(
 def source_of(assembly: Assembly, devices: Devices) -> BatchSource:
     """The run's images, on its device. Raises DataError."""
     execution = assembly.recipe.execution
+    workers = execution.workers
+    if workers is None:
+        workers = usual_workers(devices.device.type != "cpu")
     return open_source(
         assembly.spec,
         Path(execution.data_dir) if execution.data_dir else None,
@@ -140,7 +144,7 @@ def source_of(assembly: Assembly, devices: Devices) -> BatchSource:
         select=selected(assembly.recipe),
         seed=assembly.recipe.seed,
         device=devices.device,
-        workers=execution.workers,
+        workers=workers,
     )
 
 
