@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ofa_bench.deploy.export.pipeline import export as export
+from ofa_bench.deploy.hub import publish as publish
 from ofa_bench.deploy.latency.target import latency as latency
 from ofa_bench.deploy.search import search as search
 from ofa_bench.deploy.search import search_file as search_file
+from ofa_bench.deploy.truth.pipeline import truth as truth
 from ofa_bench.errors import UsageError
 from ofa_bench.hooks.catalogue import GROUP, Catalogue, discover
 from ofa_bench.planning.assemble import Assembly, assemble, space_of
@@ -19,23 +21,24 @@ from ofa_bench.recipe.asked import request as request
 from ofa_bench.recipe.asked import whole
 from ofa_bench.recipe.load import SEEDS
 from ofa_bench.runs.comparison import compare as _compare
+from ofa_bench.runs.finished import evaluate as evaluate
 from ofa_bench.runs.record_checks import expected_candidates as expected_candidates
 from ofa_bench.runs.record_checks import record_checks as record_checks
-from ofa_bench.runs.record_checks import recorded_space as recorded_space
 from ofa_bench.runs.requests import catalogue_for as catalogue_for
 from ofa_bench.runs.requests import compare_requests as compare_requests
 from ofa_bench.runs.requests import shell_line as shell_line
-from ofa_bench.runs.scoring import evaluate as evaluate
+from ofa_bench.runs.single import UnevaluatedRun as UnevaluatedRun
+from ofa_bench.runs.single import evaluate_request as evaluate_request
 from ofa_bench.runs.single import find_run as find_run
 from ofa_bench.runs.single import results_root as results_root
 from ofa_bench.runs.single import resume as resume
 from ofa_bench.runs.single import resumption as resumption
 from ofa_bench.runs.single import run_request as run_request
+from ofa_bench.runs.single import train_request as train_request
 from ofa_bench.space import Space
 
 if TYPE_CHECKING:
     from ofa_bench.deploy.finetune import Finetuned
-    from ofa_bench.deploy.hub import Publication
     from ofa_bench.records.schema import Record
 
 
@@ -55,6 +58,12 @@ def run(**values: Any) -> Record:
     `fresh`. Raises BenchError or a subclass.
     """
     return run_request(request(**values))
+
+
+def train(**values: Any) -> Record | UnevaluatedRun:
+    """As `run`, without the final evaluation, which `resume` does; the record where there is one
+    already."""
+    return train_request(request(**values))
 
 
 def compare(
@@ -88,23 +97,6 @@ def finetune(
     from ofa_bench.deploy.finetune import finetune
 
     return finetune(run, subnet=subnet, epochs=epochs, **options)
-
-
-def publish(
-    folder: str | Path,
-    name: str,
-    *,
-    confirm: Callable[[Publication], bool],
-    private: bool = False,
-) -> str | None:
-    """Send an exported folder to `hf:USER/NAME`, and return the commit's address.
-
-    `confirm` is shown what would be sent before anything is; None where it refuses. Raises
-    UsageError where the folder is no export, BenchError where the hub refuses.
-    """
-    from ofa_bench.deploy.hub import publish
-
-    return publish(folder, name, confirm=confirm, private=private)
 
 
 def card(method: str, known: Catalogue | None = None) -> Path:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import stat
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
@@ -13,13 +16,18 @@ from ofa_bench.errors import BenchError
 
 
 def write_whole(
-    path: Path, data: bytes | str, *, exclusive: bool = False, root: Path | None = None
+    path: Path,
+    data: bytes | str,
+    *,
+    exclusive: bool = False,
+    root: Path | None = None,
+    durable: bool = True,
 ) -> None:
     """Write a file atomically: temporary file, fsync, rename. Readers never see a partial file.
 
     With `exclusive`, an existing file is kept and FileExistsError raised. With `root`, symbolic
-    links below that folder are not followed. Raises BenchError if the disk is full or the folder is
-    not writable.
+    links below that folder are not followed. Without `durable` there is no fsync, and a power
+    failure may tear the file. Raises BenchError if the disk is full or the folder is not writable.
     """
     raw = data.encode() if isinstance(data, str) else data
     beside: Path | None = None
@@ -32,13 +40,15 @@ def write_whole(
         os.close(handle)
         beside = Path(name)
         beside.write_bytes(raw)
-        _sync(beside)
+        if durable:
+            sync(beside)
         beside.chmod(0o644)
         if exclusive:
             os.link(beside, path)
         else:
             beside.replace(path)
-        _sync(path.parent)
+        if durable:
+            sync(path.parent)
     except FileExistsError:
         raise
     except OSError as error:
@@ -62,17 +72,26 @@ def make_folder(root: Path, folder: Path) -> None:
             try:
                 path.mkdir()
             except FileExistsError as error:
-                check_folder(path, error)
+                mode = path.lstat().st_mode
+                if not stat.S_ISDIR(mode):
+                    kind = "a link, which is not followed" if stat.S_ISLNK(mode) else "no folder"
+                    hint = "remove it; a folder is made in its stead"
+                    raise BenchError(f"{path} is {kind}", hint) from error
     except OSError as error:
         raise unwritable(folder, error) from error
 
 
-def check_folder(path: Path, error: OSError | None = None) -> None:
-    """Raise BenchError if the path is a link or a file where a folder is expected."""
-    mode = path.lstat().st_mode
-    if not stat.S_ISDIR(mode):
-        kind = "a link, which is not followed" if stat.S_ISLNK(mode) else "no folder"
-        raise BenchError(f"{path} is {kind}", "remove it; a folder is made in its stead") from error
+@contextmanager
+def new_folder(home: Path, prefix: str) -> Iterator[Path]:
+    """A folder that is filled beside `home` and takes its name where the block ends well; otherwise
+    it goes away. Raises OSError."""
+    fresh = Path(tempfile.mkdtemp(prefix=prefix, dir=home.parent))
+    try:
+        yield fresh
+        fresh.chmod(0o755)
+        fresh.rename(home)
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
 
 
 def refuse_links(folder: Path) -> None:
@@ -116,7 +135,8 @@ def unwritable(path: Path, error: OSError) -> BenchError:
     )
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Wait until a file or folder is on the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

@@ -1,24 +1,9 @@
-"""Every error a user or plugin author can meet.
-
-BenchError                     message and hint; exit 1
-├─ UsageError                  the user can fix the command; exit 2
-│  ├─ UnknownName              lists what exists, nearest first
-│  ├─ RecipeError              file, key, origin, reason
-│  ├─ DataError                file, what is wrong with it, what layout is wanted
-│  └─ MisfitError              two policies that do not go together
-├─ PluginError                 distribution, hook, argument
-│  └─ PolicyError              an answer missing or illegal, at step N of phase P
-├─ ResumeError                 foreign id, with the diff
-├─ RankFailed                  another rank failed or is gone; the first to fail says why
-├─ TrainingDiverged            step, phase, draw, lr, last good checkpoint
-└─ Interrupted                 a signal came; state is saved; exit 130
-"""
+"""Every error a user or plugin author can meet, each with its exit code."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from typing import Any
 
 
 class BenchError(Exception):
@@ -35,17 +20,13 @@ class BenchError(Exception):
         self.message = message
         self.hint = hint
 
-    def __reduce__(self) -> tuple[object, tuple[str, str], dict[str, object]]:
+    def __reduce__(self) -> tuple[object, ...]:
         # Worker processes hand errors over by pickling; subclasses have other constructors.
-        return (_rebuild, (self.message, self.hint), {"__class__": type(self)})
-
-    def __setstate__(self, state: dict[str, Any] | None) -> None:
-        if state:
-            self.__class__ = state["__class__"]
+        return (_unfilled, (type(self), self.message), vars(self))
 
 
-def _rebuild(message: str, hint: str) -> BenchError:
-    return BenchError(message, hint)
+def _unfilled(kind: type[BenchError], message: str) -> BenchError:
+    return kind.__new__(kind, message)
 
 
 class UsageError(BenchError):
@@ -58,7 +39,9 @@ class UnknownName(UsageError):
     """An unknown name; the hint lists the known names, nearest first."""
 
     def __init__(self, kind: str, name: str, known: Iterable[str], hint: str = "") -> None:
-        ranked = nearest_first(name, known)
+        ranked = sorted(
+            known, key=lambda other: (-difflib.SequenceMatcher(None, name, other).ratio(), other)
+        )
         choices = suggest(name, ranked) if ranked else f"there is no {kind} at all"
         super().__init__(f"unknown {kind} {name!r}", hint or choices)
         self.kind, self.name = kind, name
@@ -74,7 +57,7 @@ class RecipeError(UsageError):
 
 
 class DataError(UsageError):
-    """A data set is absent, damaged, or in an unknown layout."""
+    """A data set is absent, damaged, or in an unknown layout; the hint says which is wanted."""
 
 
 class MisfitError(UsageError):
@@ -82,27 +65,23 @@ class MisfitError(UsageError):
 
 
 class PluginError(BenchError):
-    """A plugin does not load, or breaks a rule of the hooks."""
+    """A plugin does not load, or breaks a rule of the hooks; the message names it and the hook."""
 
 
 class PolicyError(PluginError):
-    """A policy's answer is missing or illegal."""
+    """A policy's answer is missing or illegal, at a step of a phase."""
 
 
 class ResumeError(BenchError):
-    """A checkpoint belongs to another run, or cannot be read."""
+    """A checkpoint belongs to another run, with what differs, or cannot be read."""
 
 
 class RankFailed(BenchError):
-    """Another rank failed or is gone, so that this one cannot go on."""
-
-    def __init__(self, message: str, hint: str = "", *, code: int = 1) -> None:
-        super().__init__(message, hint)
-        self.exit_code = code
+    """Another rank failed or is gone, so that this one cannot go on; the first to fail says why."""
 
 
 class TrainingDiverged(BenchError):
-    """The loss or the gradient stopped being finite."""
+    """The loss or the gradient stopped being finite: by which step, with which draws and rate."""
 
     on_all_ranks = True
 
@@ -124,12 +103,3 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     """The known name closest in spelling, or None if none is similar."""
     matches = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
     return matches[0] if matches else None
-
-
-def nearest_first(name: str, known: Iterable[str]) -> list[str]:
-    """Known names, the most similar first."""
-
-    def distance(other: str) -> tuple[float, str]:
-        return (-difflib.SequenceMatcher(None, name, other).ratio(), other)
-
-    return sorted(known, key=distance)

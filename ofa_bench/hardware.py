@@ -9,43 +9,27 @@ from pathlib import Path
 
 
 def cpu_model() -> str:
-    """The CPU's model name."""
-    if sys.platform == "linux":
-        try:
-            for line in _lines("/proc/cpuinfo"):
-                if line.startswith("model name"):
-                    return line.partition(":")[2].strip()
-        except OSError:
-            pass
-    return platform.processor() or platform.machine()
+    return _value("/proc/cpuinfo", "model name") or platform.processor() or platform.machine()
 
 
 def cpu_governor() -> str | None:
     """What sets the first core's clock (Linux cpufreq); None where the system does not tell."""
-    try:
-        return " ".join(_lines("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"))[:100]
-    except OSError:
-        return None
+    lines = _lines("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
+    return " ".join(lines)[:100] or None
 
 
 def cpu_clock() -> float | None:
     """The first core's clock in MHz at this moment (Linux); None where the system does not tell."""
     try:
-        for line in _lines("/proc/cpuinfo"):
-            if line.startswith("cpu MHz"):
-                return float(line.partition(":")[2]) or None
-    except (OSError, ValueError):
-        pass
-    return None
+        return float(_value("/proc/cpuinfo", "cpu MHz")) or None
+    except ValueError:
+        return None
 
 
 def gpu_model() -> str | None:
     """The first NVIDIA GPU's model name as its driver reports it; None without one."""
-    for path in sorted(Path("/proc/driver/nvidia/gpus").glob("*/information")):
-        for line in _lines(path):
-            if line.startswith("Model:"):
-                return line.partition(":")[2].strip()
-    return None
+    files = sorted(Path("/proc/driver/nvidia/gpus").glob("*/information"))
+    return next(filter(None, (_value(path, "Model") for path in files)), None)
 
 
 def peak_memory() -> int:
@@ -53,21 +37,28 @@ def peak_memory() -> int:
 
     On Linux read from /proc, since `getrusage` also counts the peak of the parent process.
     """
-    try:
-        for line in _lines("/proc/self/status"):
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
-    except OSError:
-        pass  # no Linux
+    if kibibytes := _value("/proc/self/status", "VmHWM").split():
+        return int(kibibytes[0]) * 1024
     import resource
 
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
+def _value(path: str | Path, name: str) -> str:
+    """What a system file says behind a name and a colon, at its first line that begins so; empty
+    where there is none."""
+    lines = (line for line in _lines(path) if line.startswith(name))
+    return next(lines, "").partition(":")[2].strip()
+
+
 def _lines(path: str | Path) -> list[str]:
-    """Lines of a system file; a truncated name may end inside a UTF-8 character."""
-    return Path(path).read_text(encoding="utf-8", errors="replace").splitlines()
+    """Lines of a system file, none where it is absent; a truncated name may end inside a UTF-8
+    character."""
+    try:
+        return Path(path).read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return []
 
 
 def on_gpu(device: str | None) -> bool:

@@ -36,17 +36,11 @@ def exclusive(
     BenchError if the file cannot be created, is a link, or is not a regular file.
     """
     subject = subject or str(path.parent)
-    handle = _opened(path)
-    _HELD.add(handle)
-    try:
+    with _released(_opened(path)) as handle:
         held = _acquire(handle, subject, wait, tell or _warn)
         if held:
             _sign(handle)
         yield held
-    finally:
-        if handle in _HELD:  # not in a process forked meanwhile, where it is closed already
-            _HELD.discard(handle)
-            _release(handle)
 
 
 def _opened(path: Path) -> int:
@@ -111,17 +105,11 @@ def attempt(handle: int) -> bool | None:
 
 
 @contextmanager
-def exclusive_folder(folder: Path, *, tell: Tell | None = None) -> Iterator[None]:
+def exclusive_folder(folder: Path) -> Iterator[None]:
     """As `exclusive`, with the folder itself as the lock: nothing is written into it."""
-    handle = os.open(folder, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))
-    _HELD.add(handle)
-    try:
-        _acquire(handle, str(folder), True, tell or _warn)
+    with _released(os.open(folder, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))) as handle:
+        _acquire(handle, str(folder), True, _warn)
         yield
-    finally:
-        if handle in _HELD:
-            _HELD.discard(handle)
-            _release(handle)
 
 
 def _sign(handle: int) -> None:
@@ -143,12 +131,21 @@ def _holder(handle: int) -> str:
     return f"process {words[0][:12]} on {words[1]}"
 
 
-def _release(handle: int) -> None:
+@contextmanager
+def _released(handle: int) -> Iterator[int]:
+    """An open file that is unlocked and closed at the end, but not in a process forked meanwhile,
+    where it is closed already."""
     from filelock import unlock_descriptor
 
-    with suppress(OSError):
-        unlock_descriptor(handle)
-    os.close(handle)
+    _HELD.add(handle)
+    try:
+        yield handle
+    finally:
+        if handle in _HELD:
+            _HELD.discard(handle)
+            with suppress(OSError):
+                unlock_descriptor(handle)
+            os.close(handle)
 
 
 def _warn(message: str) -> None:

@@ -228,8 +228,12 @@ class Schedule:
 
     @property
     def steps(self) -> int:
-        """Steps of the whole run."""
         return self.edges[-1]
+
+    def seen(self, index: int) -> int:
+        """Images trained on before a step."""
+        epochs, step_in_epoch = divmod(index, self.steps_per_epoch)
+        return epochs * (self.images - self.left_out) + step_in_epoch * self.batch
 
     def phase_number(self, index: int) -> int:
         """Which phase a step belongs to."""

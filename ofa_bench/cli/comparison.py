@@ -14,7 +14,7 @@ from ofa_bench.cli.options import RUN_OPTIONS, Kind, listed
 from ofa_bench.errors import RecipeError, suggest
 from ofa_bench.recipe.asked import leaves
 from ofa_bench.sanitize import plain_text
-from ofa_bench.spec_files import load_toml
+from ofa_bench.spec_files import load_toml, specs_root
 from ofa_bench.strict import shown
 
 APART = ("file", "as_json", "yes", "trust")
@@ -23,47 +23,55 @@ SEEDS = 2**31
 ROWS_SHARE = ("seed", "results", "fresh")
 
 
-class Seeds(Kind):
+def seed_list(value: Any) -> tuple[int, ...]:
     """A number of seeds from 0 on, or the seeds themselves between commas."""
-
-    name = "seeds"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[int, ...]:
-        """The seeds."""
-        if isinstance(value, tuple):
-            return value
-        several = isinstance(value, list) or "," in str(value)
-        words = listed(value)
-        if not words or not all(word.isascii() and word.isdecimal() for word in words):
-            self.fail(f"{shown(value)} is neither a count nor a list such as 0,1,4.", param, ctx)
-        numbers = tuple(int(word) if len(word) < 12 else SEEDS for word in words)
-        if len(words) > MOST_SEEDS or (not several and numbers[0] > MOST_SEEDS):
-            self.fail(f"{shown(value)} is more than {MOST_SEEDS:,} seeds.", param, ctx)
-        seeds = numbers if several else tuple(range(numbers[0]))
-        if max(seeds, default=0) >= SEEDS:
-            self.fail(f"{shown(value)} holds a seed over {SEEDS - 1}.", param, ctx)
-        if not seeds or len(set(seeds)) < len(seeds):
-            self.fail(f"{shown(value)} gives no seed, or one twice.", param, ctx)
-        return seeds
+    several = isinstance(value, list) or "," in str(value)
+    words = listed(value)
+    if not words or not all(word.isascii() and word.isdecimal() for word in words):
+        raise ValueError(f"{shown(value)} is neither a count nor a list such as 0,1,4")
+    numbers = tuple(int(word) if len(word) < 12 else SEEDS for word in words)
+    if len(words) > MOST_SEEDS or (not several and numbers[0] > MOST_SEEDS):
+        raise ValueError(f"{shown(value)} is more than {MOST_SEEDS:,} seeds")
+    seeds = numbers if several else tuple(range(numbers[0]))
+    if max(seeds, default=0) >= SEEDS:
+        raise ValueError(f"{shown(value)} holds a seed over {SEEDS - 1}")
+    if not seeds or len(set(seeds)) < len(seeds):
+        raise ValueError(f"{shown(value)} gives no seed, or one twice")
+    return seeds
 
 
-class Names(Kind):
+def name_list(value: Any) -> tuple[str, ...]:
     """Names between commas."""
+    names = tuple(listed(value))
+    if not names or len(set(names)) < len(names):
+        raise ValueError(f"{value!r} gives no name, or one twice")
+    return names
 
-    name = "names"
 
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[str, ...]:
-        """The names."""
-        if isinstance(value, tuple):
-            return value
-        names = tuple(listed(value))
-        if not names or len(set(names)) < len(names):
-            self.fail(f"{value!r} gives no name, or one twice.", param, ctx)
-        return names
+def device_list(value: Any) -> tuple[str, ...]:
+    """Devices between commas, as --device names them; a number is a GPU's."""
+    named = tuple(f"cuda:{name}" if name.isdecimal() else name for name in listed(value))
+    if not named or not all(
+        name == "cpu" or name.removeprefix("cuda:").isdecimal() for name in named
+    ):
+        raise ValueError(f"{value!r} is no list of devices, such as 0,1 or cpu,cpu")
+    return named
+
+
+seeds_option = click.option(
+    "--seeds",
+    type=Kind("seeds", seed_list),
+    default="3",
+    metavar="N|A,B,…",
+    help="How many, or which.",
+)
+devices_option = click.option(
+    "--devices",
+    type=Kind("devices", device_list),
+    metavar="0,1,…",
+    help="Runs side by side on these.",
+)
+yes_option = click.option("--yes", is_flag=True, help="Do not ask before a long comparison.")
 
 
 def take_file(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
@@ -95,13 +103,10 @@ def take_file(ctx: click.Context, param: click.Parameter, value: str | None) -> 
     params = [p for p in ctx.command.params if p.name not in APART]
     ctx.default_map = {param.name: setting for param, setting in _settings(table, params, value)}
     ctx.meta["rows"] = [dict(_row(ctx, row, value)) for row in rows]
-    code = [_plugins(ctx.default_map), *map(_plugins, ctx.meta["rows"])]
-    ctx.meta["code"] = (value, [str(path) for paths in code for path in paths])
+    parts = (ctx.default_map, *ctx.meta["rows"])
+    code = [str(path) for values in parts for path in values.get("plugins") or ()]
+    ctx.meta["code"] = (value, code)
     return value
-
-
-def _plugins(values: Mapping[str, Any]) -> Sequence[Any]:
-    return values.get("plugins") or ()
 
 
 def check_code(ctx: click.Context, trust: bool) -> None:
@@ -121,8 +126,6 @@ def check_code(ctx: click.Context, trust: bool) -> None:
 
 def _declared(name: str) -> Path:
     """A comparison's file: a path, or the name of one that is shipped."""
-    from ofa_bench.spec_files import specs_root
-
     shipped = specs_root() / "comparisons" / f"{name}.toml"
     return shipped if not Path(name).is_file() and shipped.is_file() else Path(name)
 
@@ -182,14 +185,14 @@ def _row(ctx: click.Context, row: Mapping[str, Any], file: str) -> Iterator[tupl
 
 def requests(
     values: Mapping[str, Any],
-    methods: tuple[str, ...] | None,
+    methods: Sequence[str] | None,
     seeds: tuple[int, ...],
     rows: list[dict[str, Any]],
 ) -> list[dict[str, Any]]:
     """The options of every run, rows within a seed. What a row says of itself goes before what is
     said of all; its `set`, `with` and `plugin` come on top."""
     if methods is None and not rows:
-        methods = default_methods()
+        methods = load_toml(specs_root() / "defaults.toml")["compare"]["methods"]
     declared = [{"method": name} for name in methods] if methods else rows
     return [{**_laid(values, row), "seed": seed} for seed in seeds for row in declared]
 
@@ -209,10 +212,3 @@ def _laid(values: Mapping[str, Any], row: Mapping[str, Any]) -> dict[str, Any]:
     for name in ("set", "extras", "plugins"):
         merged[name] = (*(values.get(name) or ()), *(row.get(name) or ()))
     return merged
-
-
-def default_methods() -> tuple[str, ...]:
-    """The methods a comparison has when nothing is said."""
-    from ofa_bench.spec_files import specs_root
-
-    return tuple(load_toml(specs_root() / "defaults.toml")["compare"]["methods"])

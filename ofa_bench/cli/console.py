@@ -77,6 +77,15 @@ def answer(document: Any) -> None:
     _voice.answered = True
 
 
+def result(as_json: bool, document: Any, *lines: str) -> None:
+    """What a command has done: as JSON the document, else the lines."""
+    if as_json:
+        answer(document)
+    else:
+        for line in lines:
+            say(line)
+
+
 def refuse(message: str, hint: str, code: int) -> int:
     """Where a JSON answer is awaited, the error as that answer; returns the exit code."""
     if _voice.as_json and not _voice.answered:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -14,13 +15,25 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
     from ofa_bench.recipe import Request
+    from ofa_bench.records.store import Store
 
 C = TypeVar("C", bound=Callable[..., Any])
 Decorator = Callable[[C], C]
+MOST = 100_000  # of an amount
 
 
 class Kind(click.ParamType):  # type: ignore[type-arg] # older clicks have no generic one
-    """A kind of value of our own."""
+    """A kind of value: its name in usage lines, and what reads it or raises ValueError."""
+
+    def __init__(self, name: str, read: Callable[[Any], Any]) -> None:
+        self.name, self.read = name, read
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """The value; a tuple has been read already."""
+        try:
+            return value if isinstance(value, tuple) else self.read(value)
+        except ValueError as error:
+            self.fail(f"{error}.", param, ctx)
 
 
 def listed(value: Any) -> list[str]:
@@ -32,16 +45,9 @@ def listed(value: Any) -> list[str]:
 class Name(Kind):
     """A name of the catalogue, which is read only when the command runs or a shell completes."""
 
-    name = "name"
-
     def __init__(self, kind: str) -> None:
+        super().__init__("name", _name)
         self.kind = kind
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """The name; whether there is such a thing is the catalogue's to say."""
-        if not str(value).strip():
-            self.fail("a name may not be empty.", param, ctx)
-        return str(value).strip()
 
     def shell_complete(
         self, ctx: click.Context, param: click.Parameter, incomplete: str
@@ -55,54 +61,39 @@ class Name(Kind):
         return [CompletionItem(name) for name in names if name.startswith(incomplete)]
 
 
-class Amount(Kind):
+def _name(value: Any) -> str:
+    if not str(value).strip():
+        raise ValueError("a name may not be empty")
+    return str(value).strip()
+
+
+def amount(value: Any) -> float:
     """A positive, finite number; "10/270" is one."""
-
-    name = "number"
-    most = 100_000
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
-        """The number."""
-        try:
-            number = ratio(shown(value) if isinstance(value, int | float) else str(value))
-        except ValueError as error:
-            self.fail(f"{error}.", param, ctx)
-        if isinstance(value, bool) or number <= 0:
-            self.fail(f"{shown(value)} is not a positive, finite number.", param, ctx)
-        if number > self.most:
-            self.fail(f"{shown(value)} is over {self.most:,}.", param, ctx)
-        return number
+    number = ratio(shown(value) if isinstance(value, int | float) else str(value))
+    if isinstance(value, bool) or number <= 0:
+        raise ValueError(f"{shown(value)} is not a positive, finite number")
+    if number > MOST:
+        raise ValueError(f"{shown(value)} is over {MOST:,}")
+    return number
 
 
-class IntervalOption(Kind):
-    """A time such as 600, 90s, 10m or 2h, or a count such as 500steps."""
+def interval(value: Any) -> str:
+    """A time such as 600, 90s, 10m or 2h, or a count such as 500steps, as it was written."""
+    from ofa_bench.errors import UsageError
+    from ofa_bench.recipe.interval import checkpoint_interval
 
-    name = "interval"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """The interval as it was written."""
-        from ofa_bench.errors import UsageError
-        from ofa_bench.recipe.interval import checkpoint_interval
-
-        try:
-            checkpoint_interval(value)
-        except UsageError as error:
-            self.fail(f"{error.message}: {error.hint}.", param, ctx)
-        return str(value)
+    try:
+        checkpoint_interval(value)
+    except UsageError as error:
+        raise ValueError(f"{error.message}: {error.hint}") from error
+    return str(value)
 
 
-class Device(Kind):
+def device(value: Any) -> str:
     """auto, cpu, cuda or cuda:N; whether this machine has it is asked later."""
-
-    name = "device"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """The device's name."""
-        if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", str(value)):
-            self.fail(f"{value!r} is none of auto, cpu, cuda, cuda:N.", param, ctx)
-        return str(value)
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", str(value)):
+        raise ValueError(f"{value!r} is none of auto, cpu, cuda, cuda:N")
+    return str(value)
 
 
 RUN_OPTIONS: dict[str, Decorator[Any]] = {
@@ -128,8 +119,12 @@ RUN_OPTIONS: dict[str, Decorator[Any]] = {
         type=click.Choice(["paper", "matched"]),
         help="The recipe's lengths, or the MACs of --epochs N full-net epochs.",
     ),
-    "scale": click.option("--scale", type=Amount(), help="Multiply the recipe's lengths."),
-    "epochs": click.option("--epochs", type=Amount(), help="Length for every method; 0.2 is one."),
+    "scale": click.option(
+        "--scale", type=Kind("number", amount), help="Multiply the recipe's lengths."
+    ),
+    "epochs": click.option(
+        "--epochs", type=Kind("number", amount), help="Length for every method; 0.2 is one."
+    ),
     "seed": click.option("--seed", type=click.IntRange(min=0), help="0 unless given."),
     "data_dir": click.option(
         "--data-dir", metavar="DIR", help="Where the images are; else $OFA_BENCH_DATA, ./data."
@@ -137,7 +132,9 @@ RUN_OPTIONS: dict[str, Decorator[Any]] = {
     "workers": click.option(
         "--workers", type=click.IntRange(0, 256), help="Processes that read images."
     ),
-    "device": click.option("--device", type=Device(), help="auto, cpu, cuda or cuda:N."),
+    "device": click.option(
+        "--device", type=Kind("device", device), help="auto, cpu, cuda or cuda:N."
+    ),
     "precision": click.option(
         "--precision",
         type=click.Choice(["fp32", "bf16", "fp16"]),
@@ -165,7 +162,7 @@ RUN_OPTIONS: dict[str, Decorator[Any]] = {
     ),
     "checkpoint_every": click.option(
         "--checkpoint-every",
-        type=IntervalOption(),
+        type=Kind("interval", interval),
         metavar="SECONDS|Nsteps",
         help="How often the state is saved: 600, 10m, 500steps.",
     ),
@@ -176,18 +173,6 @@ RUN_OPTIONS: dict[str, Decorator[Any]] = {
     ),
     "fresh": click.option("--fresh", is_flag=True, help="Run again what is finished or begun."),
 }
-
-
-def run_options(without: tuple[str, ...] = ()) -> Decorator[Any]:
-    """The RUN OPTIONS, by the names of a `Request`'s fields."""
-
-    def decorate(command: Any) -> Any:
-        for name in reversed(RUN_OPTIONS):
-            if name not in without:
-                command = RUN_OPTIONS[name](command)
-        return command
-
-    return decorate
 
 
 json_option: Decorator[Any] = click.option(
@@ -211,17 +196,44 @@ latency_table_option: Decorator[Any] = click.option(
     help="With --cost latency: what `latency measure` wrote; one for each kind of shortcuts.",
 )
 results_option = RUN_OPTIONS["results"]
-space_option = RUN_OPTIONS["space"]
+OPTIONS = {
+    **RUN_OPTIONS,
+    "cost": cost_option,
+    "tables": latency_table_option,
+    "trust": trust_option,
+    "json": json_option,
+}
 
 
-def finished_run_options(command: Any) -> Any:
-    """The options of a command on a finished run: its images, its device, and the code and tables
-    that it was trained with."""
-    names = ("data_dir", "workers", "device", "recipe", "space", "plugins")
-    options = (*(RUN_OPTIONS[name] for name in names), trust_option, results_option, json_option)
-    for option in reversed(options):
-        command = option(command)
-    return command
+def options(*names: str) -> Decorator[Any]:
+    """The OPTIONS of these names, in this order."""
+
+    def decorate(command: Any) -> Any:
+        for name in reversed(names):
+            command = OPTIONS[name](command)
+        return command
+
+    return decorate
+
+
+def run_options(without: tuple[str, ...] = ()) -> Decorator[Any]:
+    """The RUN OPTIONS, by the names of a `Request`'s fields."""
+    return options(*(name for name in RUN_OPTIONS if name not in without))
+
+
+finished_run_options: Decorator[Any] = options(
+    *("data_dir", "workers", "device", "recipe", "space", "plugins", "trust", "results", "json")
+)
+"""The options of a command on a finished run: its images, its device, and the code and tables that
+it was trained with."""
+
+
+def store_of(results: str | Path | None) -> Store:
+    """The records of the results folder that --results names."""
+    from ofa_bench import api
+    from ofa_bench.records.store import Store
+
+    return Store(api.results_root(results))
 
 
 def asked_of(values: dict[str, Any]) -> Request:

@@ -10,38 +10,16 @@ from multiprocessing import get_context
 from queue import Empty
 from typing import TYPE_CHECKING, Any
 
-import click
-
-from ofa_bench.cli.options import Kind, listed
 from ofa_bench.errors import BenchError, Interrupted
 from ofa_bench.processes import STOP_SIGNALS, stop_with_parent
 
 if TYPE_CHECKING:
-    from ofa_bench.cli.commands.training.compare import Outcomes
     from ofa_bench.planning.assemble import Assembly
     from ofa_bench.recipe import Request
     from ofa_bench.records.store import Store
+    from ofa_bench.runs.comparison import Outcomes
 
 LOOK_EVERY = 1.0  # seconds between looks at whether the processes still live
-
-
-class DeviceList(Kind):
-    """Devices between commas: a number is a GPU's."""
-
-    name = "devices"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[str, ...]:
-        """The devices, as --device names them."""
-        if isinstance(value, tuple):
-            return value
-        named = tuple(f"cuda:{name}" if name.isdecimal() else name for name in listed(value))
-        if not named or not all(
-            name == "cpu" or name.removeprefix("cuda:").isdecimal() for name in named
-        ):
-            self.fail(f"{value!r} is no list of devices, such as 0,1 or cpu,cpu.", param, ctx)
-        return named
 
 
 def check_devices(devices: Sequence[str]) -> None:

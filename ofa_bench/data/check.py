@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from math import prod
 from pathlib import Path
-from typing import Any
 
 from ofa_bench.data.discovery.datasets import DatasetSpec
+from ofa_bench.data.discovery.decoder import reading_threads
 from ofa_bench.data.discovery.file_hashes import FileHash, Progress, audit, manifest
 from ofa_bench.data.discovery.layout import DataLocation, locate
-from ofa_bench.data.discovery.threads import reading_threads
-from ofa_bench.data.discovery.tree import list_tree
+from ofa_bench.data.discovery.tree import ImageTree, list_tree
 from ofa_bench.data.open import read_collection
-from ofa_bench.data.readers.image_set import Collection, ImageSet
 from ofa_bench.data.readers.images import read_image
 from ofa_bench.data.readers.mapped_pixels import MappedImages
-from ofa_bench.data.sources.held_out import KEPT, KnownGood
+from ofa_bench.data.sources.known_good import KEPT, KnownGood
 from ofa_bench.errors import DataError
 
 CHANGED = "its bytes changed although its size and times did not; its hash is right again now"
@@ -49,10 +48,6 @@ class DataReport:
         """Whether every image decodes; copies and notes do not count."""
         return not self.broken
 
-    def to_json(self) -> dict[str, Any]:
-        """The report as JSON values."""
-        return {**asdict(self), "ok": self.ok}
-
 
 def check(
     spec: DatasetSpec,
@@ -70,15 +65,13 @@ def check(
     """
     location = locate(spec, data_dir, cache) if spec.layout == "tree" else None
     if location is None or location.kind != "tree":
-        root = str(location.root / (spec.pickles or ".")) if location else "(embedded)"
-        return _report_of(spec, root, _prepared(spec, location, deep))
+        return _prepared(spec, location, deep)
     tree = list_tree(location.root, spec)
-    files = tree.train.files + tree.test.files
-    changed = audit(tree.root, files, location.hashes, progress) if deep else []
-    entries = manifest(tree.root, files, location.hashes, progress)
+    changed = audit(tree.root, tree.files, location.hashes, progress) if deep else []
+    entries = manifest(tree.root, tree.files, location.hashes, progress)
     digests = [entry.digest for entry in entries]
     with KnownGood(location.hashes.with_name(KEPT), tree.decoder) as good:
-        broken = tuple(_undecodable(tree.root, files, digests, good, progress))
+        broken = tuple(_undecodable(tree, digests, good, progress))
     return DataReport(
         dataset=spec.name,
         root=str(tree.root),
@@ -86,37 +79,31 @@ def check(
         classes=_counts(tree.classes, tree.train.labels, tree.test.labels),
         sides=_sides(entries),
         broken=(*(Broken(name, CHANGED) for name in changed), *broken),
-        copies=_copies(files, digests, len(tree.train.files)),
+        copies=_copies(tree.files, digests, len(tree.train.files)),
         notes=tree.notes,
     )
 
 
-def _prepared(spec: DatasetSpec, location: DataLocation | None, deep: bool) -> Collection:
+def _prepared(spec: DatasetSpec, location: DataLocation | None, deep: bool) -> DataReport:
+    """The report on images that are embedded, or were decoded before."""
     collection = read_collection(spec, location)
-    for part in (collection.train, collection.test) if deep else ():
+    train, test = collection.train, collection.test
+    for part in (train, test) if deep else ():
         if isinstance(part.images, MappedImages):
             part.images.check(range(len(part)))
-    return collection
-
-
-def _report_of(spec: DatasetSpec, root: str, collection: Collection) -> DataReport:
-    train, test = collection.train, collection.test
     side = train.images.side
-    names = [*_names("train", train), *_names("test", test)]
+    names = [f"train[{index}]" for index in range(len(train))]
+    names += [f"test[{index}]" for index in range(len(test))]
     return DataReport(
         dataset=spec.name,
-        root=root,
+        root=str(location.root / (spec.pickles or ".")) if location else "(embedded)",
         images={"train": len(train), "test": len(test)},
         classes=_counts(collection.classes, train.labels, test.labels),
         sides={"smallest": (side, side), "largest": (side, side)} if side else {},
         broken=(),
-        copies=_copies(tuple(names), [*train.digests, *test.digests], len(train)),
+        copies=_copies(names, [*train.digests, *test.digests], len(train)),
         notes=collection.remarks(),
     )
-
-
-def _names(part: str, images: ImageSet) -> Iterator[str]:
-    return (f"{part}[{index}]" for index in range(len(images)))
 
 
 def _counts(
@@ -130,34 +117,25 @@ def _counts(
 
 def _sides(entries: list[FileHash]) -> dict[str, tuple[int, int]]:
     shapes = [(entry.width, entry.height) for entry in entries if entry.width]
-    if not shapes:
-        return {}
-
-    def area(shape: tuple[int, int]) -> int:
-        return shape[0] * shape[1]
-
-    return {"smallest": min(shapes, key=area), "largest": max(shapes, key=area)}
+    ends = {"smallest": min, "largest": max} if shapes else {}
+    return {name: end(shapes, key=prod) for name, end in ends.items()}
 
 
 def _undecodable(
-    root: Path,
-    files: tuple[str, ...],
-    digests: list[str],
-    good: KnownGood,
-    progress: Progress | None,
+    tree: ImageTree, digests: list[str], good: KnownGood, progress: Progress | None
 ) -> Iterator[Broken]:
     """The files that do not decode; every file is decoded, cached or not."""
 
     def trial(item: tuple[str, str]) -> Broken | None:
         name, digest = item
         try:
-            read_image(root / name, digest)
+            read_image(tree.root / name, digest)
         except DataError as error:
             raisable = f"; {error.hint}" if "--limit" in error.hint else ""
             return Broken(name, error.message + raisable)
         return None
 
-    items = zip(files, digests, strict=True)
+    items = zip(tree.files, digests, strict=True)
     with reading_threads() as pool:
         for number, broken in enumerate(pool.imap(trial, items, chunksize=32)):
             if broken:
@@ -165,11 +143,11 @@ def _undecodable(
             else:
                 good.add(digests[number])
             if progress:
-                progress(number + 1, len(files))
+                progress(number + 1, len(digests))
 
 
 def _copies(
-    files: tuple[str, ...], digests: list[str], train: int
+    files: Sequence[str], digests: list[str], train: int
 ) -> dict[str, tuple[tuple[str, ...], ...]]:
     groups: defaultdict[str, list[int]] = defaultdict(list)
     for index, content in enumerate(digests):

@@ -16,29 +16,22 @@ import torch
 from torch import Tensor
 
 from ofa_bench.errors import UsageError
-from ofa_bench.evaluation.exact_math import shielded
-from ofa_bench.hooks.catalogue import Catalogue
 from ofa_bench.planning.assemble import Assembly, assemble
-from ofa_bench.planning.identity import identify
 from ofa_bench.recipe import Request
 from ofa_bench.recipe.asked import amount, request
-from ofa_bench.recipe.fingerprint import decoder_id
 from ofa_bench.records.parts import Adoption
 from ofa_bench.records.schema import Record
-from ofa_bench.records.store import Store
 from ofa_bench.runs.build_record import record_of
-from ofa_bench.runs.final_evaluation import judge
+from ofa_bench.runs.final_evaluation import forget_scores, judge
 from ofa_bench.runs.folder import write_begun
 from ofa_bench.runs.readiness import make_ready
 from ofa_bench.runs.requests import catalogue_for, shell_line
-from ofa_bench.runs.runner import RunContext, opened, state_of
+from ofa_bench.runs.runner import RunContext, prepare, session, state_of
 from ofa_bench.sanitize import command_line, plain_text
 from ofa_bench.spec_files import load_toml, specs_root
 from ofa_bench.training.callbacks import Progress, Silent
 from ofa_bench.training.checkpoint import lock
-from ofa_bench.training.devices import Devices, open_devices
-from ofa_bench.training.interrupts import Stop, listening
-from ofa_bench.training.state import State
+from ofa_bench.training.interrupts import Stop
 from ofa_bench.training.weights import (
     load_weights,
     once_for_all_layout,
@@ -57,20 +50,14 @@ NOTE = (
 
 
 @dataclass(frozen=True)
-class Epsilon:
-    """A batch-norm epsilon, and who said that the weights were trained with it."""
-
-    value: float
-    source: str
-
-
-@dataclass(frozen=True)
 class _Source:
-    """The file that is adopted, what was read of it, and the command that adopts it."""
+    """The file that is adopted, what was read of it, the batch-norm epsilon that it was trained
+    with and who says so, and the command that adopts it."""
 
     file: str | Path
     weights: Weights
-    epsilon: Epsilon
+    epsilon: float
+    epsilon_source: str
     sha256: str
     command: str
 
@@ -82,8 +69,8 @@ class _Source:
             sha256=self.sha256,
             weights_set=plain_text(self.weights.key)[:200],
             layout="once-for-all" if once_for_all_layout(net, state) else "ofa-bench",
-            norm_eps=self.epsilon.value,
-            norm_eps_source=self.epsilon.source,
+            norm_eps=self.epsilon,
+            norm_eps_source=self.epsilon_source,
         )
 
 
@@ -106,35 +93,32 @@ def adopt(
     watch = progress or Silent()
     path, key = weights_file(file)
     weights = read_weights(path, key)
-    epsilon = _epsilon(path, norm_eps)
+    epsilon, known_by = _epsilon(path, norm_eps)
     asked = _request(path, weights, space, epsilon, options)
     catalogue = catalogue_for(asked)
     _check_classes(path, weights, assemble(asked, catalogue))
-    source = _Source(file, weights, epsilon, start_from(file), _command(file, epsilon, asked))
-    watch.note(f"batch-norm epsilon {epsilon.value:g}: {epsilon.source}")
-    with (
-        shielded(),
-        listening() as stop,
-        open_devices(asked.device or "auto") as devices,
-        stop.anywhere(),
-    ):
-        prepared = _prepared(asked, catalogue, devices, source.sha256)
+    command = _command(file, epsilon, asked)
+    source = _Source(file, weights, epsilon, known_by, start_from(file), command)
+    watch.note(f"batch-norm epsilon {epsilon:g}: {known_by}")
+    with session(asked.device or "auto") as (stop, devices):
+        prepared = prepare(asked, catalogue, devices, adopted=source.sha256)
         with closing(prepared.source):
             if (done := prepared.finished) is not None:
                 watch.note(f"{done.run.id} was adopted already: its record stands")
                 return done
-            return _taken_in(prepared, catalogue, stop, watch, source)
+            return _taken_in(prepared, stop, watch, source)
 
 
-def _epsilon(file: Path, named: float | None) -> Epsilon:
+def _epsilon(file: Path, named: float | None) -> tuple[float, str]:
+    """The batch-norm epsilon of the weights, and who says so."""
     known = known_checkpoint(file)
     if named is not None:
         value = amount("norm_eps", named)
         if value > 1:
             raise UsageError(f"norm_eps: {value:g} is over 1", "epsilons are such as 1e-5 or 1e-3")
-        return Epsilon(value, "--norm-eps")
+        return value, "--norm-eps"
     if known is not None:
-        return Epsilon(known.norm_eps, f"{known.name} in specs/zoo.toml")
+        return known.norm_eps, f"{known.name} in specs/zoo.toml"
     raise UsageError(
         f"{file}: no weights file says which batch-norm epsilon it was trained with, and another "
         "one gives wrong logits in silence",
@@ -144,20 +128,19 @@ def _epsilon(file: Path, named: float | None) -> Epsilon:
 
 
 def _request(
-    file: Path, weights: Weights, space: str | Path, epsilon: Epsilon, options: dict[str, Any]
+    file: Path, weights: Weights, space: str | Path, epsilon: float, options: dict[str, Any]
 ) -> Request:
     if options.get("dataset") is None:
         raise _no_dataset(file, _classes_of(weights.state))
     usual = load_toml(specs_root() / "defaults.toml")["adopt"]["method"]
     sets = tuple(options.pop("set", None) or ())
     chosen = {"method": usual, **{k: v for k, v in options.items() if v is not None}}
-    return request(**chosen, space=space, set=(*sets, f"net.norm_eps={epsilon.value!r}"))
+    return request(**chosen, space=space, set=(*sets, f"net.norm_eps={epsilon!r}"))
 
 
-def _command(file: str | Path, epsilon: Epsilon, asked: Request) -> str:
-    """The command line that adopts the same file so."""
+def _command(file: str | Path, epsilon: float, asked: Request) -> str:
     options = shell_line(replace(asked, set=asked.set[:-1])).removeprefix("ofa-bench run ")
-    return f"{command_line('ofa-bench', 'adopt', file, '--norm-eps', epsilon.value)} {options}"
+    return f"{command_line('ofa-bench', 'adopt', file, '--norm-eps', epsilon)} {options}"
 
 
 def _no_dataset(file: Path, classes: int | None) -> UsageError:
@@ -194,27 +177,14 @@ def _check_classes(file: Path, weights: Weights, assembly: Assembly) -> None:
     )
 
 
-def _prepared(asked: Request, catalogue: Catalogue, devices: Devices, digest: str) -> RunContext:
-    """The run before its evaluation; its identity holds the adopted file, so that no run which
-    begins with the same weights is taken for it."""
-    assembly, source = opened(asked, catalogue, devices)
-    decoder = decoder_id(*source.decoder) if source.decoder else None
-    identity = identify(assembly, source.hash, {"adopted": digest}, decoder)
-    results = Path(assembly.recipe.execution.results)
-    folder = results / "runs" / identity.name
-    return RunContext(asked, assembly, devices, source, identity, folder, Store(results))
-
-
-def _taken_in(
-    prepared: RunContext, catalogue: Catalogue, stop: Stop, watch: Progress, source: _Source
-) -> Record:
+def _taken_in(prepared: RunContext, stop: Stop, watch: Progress, source: _Source) -> Record:
     """Score the candidates, then write the folder and the record: an adoption that is stopped
     leaves no run behind."""
     started = datetime.now(UTC).isoformat(timespec="seconds")
     prepared.check_free()
     with lock(prepared.folder, watch.note):
         make_ready(prepared, stop, watch)
-        state, _ = state_of(prepared, catalogue, stop, watch)
+        state = state_of(prepared, stop, watch)
         if note := load_weights(state.net, source.file):
             watch.note(note)
         state.notes.append(NOTE)
@@ -227,22 +197,9 @@ def _taken_in(
             judgement=judgement,
             more={"adoption": source.described(state.net)},
         )
-        _write_folder(prepared, state, source.command, started)
+        write_begun(prepared, source.command, torch.get_num_threads(), started)
+        weights = prepared.folder / "weights.safetensors"
+        save_weights(state.net, weights, prepared.source.class_names)
         prepared.store.write(record, judgement.bits)
+        forget_scores(prepared.folder)
     return record
-
-
-def _write_folder(prepared: RunContext, state: State, command: str, started: str) -> None:
-    write_begun(
-        prepared.folder,
-        prepared.request,
-        prepared.assembly.science,
-        prepared.identity,
-        prepared.source.splits_hash,
-        command=command,
-        seed=prepared.assembly.recipe.seed,
-        threads=torch.get_num_threads(),
-        started=started,
-    )
-    weights = prepared.folder / "weights.safetensors"
-    save_weights(state.net, weights, prepared.source.class_names)

@@ -9,15 +9,18 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from ofa_bench.deploy.searching.answer import answer
+from ofa_bench.deploy.searching.answer import Answer
 from ofa_bench.deploy.searching.request import SearchRequest, search_request
 from ofa_bench.deploy.searching.scored_nets import ScoredNets
 from ofa_bench.deploy.searching.trials import trials
 from ofa_bench.errors import UsageError
-from ofa_bench.records.searches.schema import SearchRecord
+from ofa_bench.recipe.asked import whole
+from ofa_bench.recipe.load import SEEDS
+from ofa_bench.records.searches.schema import MOST_NETS, MOST_TOP, SearchRecord
 from ofa_bench.records.searches.store import read_search, search_path, write_search
 from ofa_bench.runs.finished import finished_run
 from ofa_bench.runs.single import find_run
+from ofa_bench.search.budget import budget
 from ofa_bench.training.callbacks import Progress, Silent
 from ofa_bench.training.interrupts import listening
 
@@ -54,20 +57,18 @@ def search(
     where the budget cannot be read or met, or the run, searcher or table is not there or does not
     fit; ResumeError where the run is not finished or its images have changed; Interrupted.
     """
-    limits = {"macs": macs, "params": params, "latency": latency, "front": front, "table": table}
-    asked = search_request(
-        lambda: finished_run(run, results, trust=trust, **options),
-        limits,
-        top=top,
-        evaluations=evaluations,
-        searcher=searcher,
-        seed=seed,
-    )
-    return answered(asked, progress or Silent())
+    limit = budget(macs, params, latency, front, table)
+    top, seed = whole("top", top, 1, MOST_TOP), whole("seed", seed, 0, SEEDS - 1)
+    if evaluations is not None:
+        evaluations = whole("evaluations", evaluations, 1, MOST_NETS)
+    finished = finished_run(run, results, trust=trust, **options)
+    file = Path(table) if table is not None else None
+    asked = search_request(finished, limit, file, searcher, top, evaluations, seed)
+    return _answered(asked, progress or Silent())
 
 
-def answered(asked: SearchRequest, watch: Progress) -> SearchRecord:
-    """The record of a search: the one that is there, or a new one. Raises as `search`."""
+def _answered(asked: SearchRequest, watch: Progress) -> SearchRecord:
+    """The record of a search: the one that is there, or a new one."""
     warning = asked.measured.poor() if asked.measured is not None else None
     if warning is not None:
         watch.note(warning)
@@ -80,7 +81,7 @@ def answered(asked: SearchRequest, watch: Progress) -> SearchRecord:
             watch.note("this search was done before: nothing is scored")
             return earlier
         stack.enter_context(scores.alone())
-        record = answer(asked, question, trials(asked, scores), scores)
+        record = Answer(asked, trials(asked, scores), scores).record(question)
         write_search(asked.run.results, record)
     return record
 

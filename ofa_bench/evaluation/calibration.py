@@ -33,16 +33,11 @@ def calibrate(net: Supernet, subnet: Subnet, batches: Iterable[MicroBatch]) -> S
     if any(norms.values()):
         with undisturbed(net):
             for batch in batches:
-                _observe(net, subnet, batch.images, norms, tally)
+                x = batch.images
+                with torch.inference_mode():
+                    for index, block_norms in norms.items():
+                        x = tally.run(net, index, x, subnet, block_norms)
     return tally.mean()
-
-
-@torch.inference_mode()
-def _observe(
-    net: Supernet, subnet: Subnet, x: Tensor, norms: Mapping[int, Norms], tally: NormAccumulator
-) -> None:
-    for index, block_norms in norms.items():
-        x = tally.run(net, index, x, subnet, block_norms)
 
 
 @contextmanager
@@ -86,11 +81,11 @@ class NormAccumulator:
         return y
 
     def _add(self, name: str, mean: Tensor, variance: Tensor, weight: int) -> None:
-        sums = self._sums.get(name)
-        total = (mean * weight, variance * weight, weight)
-        if sums is not None:
-            total = (sums[0] + total[0], sums[1] + total[1], sums[2] + weight)
-        self._sums[name] = total
+        mean, variance, count = mean * weight, variance * weight, weight
+        if name in self._sums:
+            means, variances, seen = self._sums[name]
+            mean, variance, count = means + mean, variances + variance, seen + weight
+        self._sums[name] = (mean, variance, count)
 
     def mean(self) -> Statistics:
         """The weighted means so far."""

@@ -16,6 +16,9 @@ import torch
 from ofa_bench.nets.protocol import Supernet
 
 WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"  # without it, cuBLAS does not repeat to the bit
+cudnn: Any = torch.backends.cudnn
+matmul: Any = torch.backends.cuda.matmul
+mkldnn: Any = torch.backends.mkldnn
 Switch = tuple[Callable[[], Any], Callable[[Any], None], Any]  # read, write, the value to hold
 
 
@@ -25,13 +28,11 @@ def shielded(deterministic: bool = False) -> Iterator[None]:
 
     `deterministic`: only kernels that repeat to the bit; an operation without one raises.
     """
-    switches = _defaults(deterministic)
     with ExitStack() as stack:
-        workspace = os.environ.get(WORKSPACE)
-        if deterministic:
-            os.environ.setdefault(WORKSPACE, ":4096:8")
-            stack.callback(_restore_workspace, workspace)
-        _hold(switches, stack)
+        if deterministic and WORKSPACE not in os.environ:
+            os.environ[WORKSPACE] = ":4096:8"
+            stack.callback(os.environ.pop, WORKSPACE, None)
+        _hold(_defaults(deterministic), stack)
         stack.enter_context(torch.inference_mode(False))
         stack.enter_context(torch.enable_grad())
         stack.enter_context(torch.backends.nnpack.flags(enabled=True))
@@ -51,15 +52,7 @@ def _hold(switches: list[Switch], stack: ExitStack) -> None:
             write(value)
 
 
-def _restore_workspace(before: str | None) -> None:
-    if before is None:
-        os.environ.pop(WORKSPACE, None)
-
-
 def _defaults(deterministic: bool) -> list[Switch]:
-    cudnn: Any = torch.backends.cudnn
-    matmul: Any = torch.backends.cuda.matmul
-    mkldnn: Any = torch.backends.mkldnn
     switches: list[Switch] = [
         (torch.get_default_dtype, torch.set_default_dtype, torch.float32),
         (_determinism, _determine, (deterministic, False)),
@@ -122,8 +115,6 @@ def undisturbed(net: Supernet) -> Iterator[None]:
 
 
 def _exact(deterministic: bool) -> list[Switch]:
-    cudnn: Any = torch.backends.cudnn
-    matmul: Any = torch.backends.cuda.matmul
     exact = [
         (_determinism, _determine, (deterministic, False)),
         _attribute(cudnn, "deterministic", True),

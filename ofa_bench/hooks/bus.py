@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import pluggy
 
@@ -31,8 +31,6 @@ from ofa_bench.space import Space, Subnet
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-T = TypeVar("T")
 
 
 class Bus(Announcer):
@@ -135,17 +133,17 @@ class Bus(Announcer):
         origin = self._origins.get(name)
         return f"{label} ({origin})" if origin else label
 
-    def _ask(self, hook: str, where: str, call: Callable[[], T | None], owner: str) -> T:
-        answer = self._call(hook, where, call, owner)
+    def _ask(self, hook: str, where: str, owner: str, **values: Any) -> Any:
+        answer = self._call(hook, where, owner, **values)
         if answer is None:
             raise PolicyError(
                 f"{self._who(owner)} answered {hook} with None {where}", "return a value"
             )
         return answer
 
-    def _call(self, hook: str, where: str, call: Callable[[], T], owner: str) -> T:
+    def _call(self, hook: str, where: str, owner: str, **values: Any) -> Any:
         try:
-            return call()
+            return getattr(self._hook, hook)(**values)
         except BenchError:
             raise
         except Exception as error:
@@ -168,8 +166,8 @@ class Bus(Announcer):
 
     def phases(self, space: Space, budget: Budget) -> tuple[Phase, ...]:
         """The run's phases. Raises PolicyError unless their epochs sum to the budget."""
-        call = lambda: self._hook.shrink_phases(space=space, budget=budget)  # noqa: E731
-        phases = tuple(self._ask("shrink_phases", "at assembly", call, "shrink"))
+        values = {"space": space, "budget": budget}
+        phases = tuple(self._ask("shrink_phases", "at assembly", "shrink", **values))
         for phase in phases:
             if not isinstance(phase, Phase):
                 raise PolicyError(f"{self._who('shrink')}: {phase!r} is not a Phase")
@@ -191,8 +189,7 @@ class Bus(Announcer):
 
     def draws(self, step: Step, probe: Callable[[Subnet], float]) -> list[Draw]:
         """The step's draws, in training order; `probe` returns a subnet's label loss."""
-        call = lambda: self._hook.shrink_draws(step=step, probe=probe)  # noqa: E731
-        draws = list(self._ask("shrink_draws", at(step), call, "shrink"))
+        draws = list(self._ask("shrink_draws", at(step), "shrink", step=step, probe=probe))
         if not draws or not all(isinstance(draw, Draw) for draw in draws):
             raise PolicyError(
                 f"{self._who('shrink')}: shrink_draws gave {draws!r} {at(step)}",
@@ -201,16 +198,14 @@ class Bus(Announcer):
         return draws
 
     def lr_at(self, step: Step) -> float:
-        """The step's learning rate."""
-        call = lambda: self._hook.lr_at(step=step)  # noqa: E731
-        return self._rate("lr_at", step, self._ask("lr_at", at(step), call, "lr"))
+        return self._rate("lr_at", step)
 
     def lr_share(self, step: Step, draw: Draw) -> float:
         """A draw's weight in the summed gradient."""
-        call = lambda: self._hook.lr_share(step=step, draw=draw)  # noqa: E731
-        return self._rate("lr_share", step, self._ask("lr_share", at(step), call, "lr"))
+        return self._rate("lr_share", step, draw=draw)
 
-    def _rate(self, hook: str, step: Step, value: float) -> float:
+    def _rate(self, hook: str, step: Step, **values: Any) -> float:
+        value = self._ask(hook, at(step), "lr", step=step, **values)
         if not isinstance(value, int | float) or not 0 <= value < math.inf:
             raise PolicyError(
                 f"{self._who('lr')}: {hook} is {value!r} {at(step)}",
@@ -221,8 +216,8 @@ class Bus(Announcer):
     def teacher(self, phase: Phase, earlier: Sequence[Phase]) -> Teacher | None:
         """The phase's frozen teacher, if any."""
         where = f"for phase {phase.name!r}"
-        call = lambda: self._hook.distill_teacher(phase=phase, earlier=earlier)  # noqa: E731
-        teacher: Teacher | None = self._call("distill_teacher", where, call, "distill")
+        values = {"phase": phase, "earlier": earlier}
+        teacher: Teacher | None = self._call("distill_teacher", where, "distill", **values)
         return teacher
 
     def loss(
@@ -235,10 +230,10 @@ class Bus(Announcer):
         criterion: Criterion,
     ) -> Tensor:
         """A draw's loss on one micro-batch."""
-        call = lambda: self._hook.distill_loss(  # noqa: E731
-            step=step, draw=draw, logits=logits, batch=batch, seen=seen, criterion=criterion
+        values = {"draw": draw, "logits": logits, "batch": batch, "seen": seen}
+        loss: Tensor = self._ask(
+            "distill_loss", at(step), "distill", step=step, criterion=criterion, **values
         )
-        loss: Tensor = self._ask("distill_loss", at(step), call, "distill")
         if getattr(loss, "ndim", None) != 0 or not loss.requires_grad:
             raise PolicyError(
                 f"{self._who('distill')}: the loss of {draw.role} {at(step)} is no scalar with a "
@@ -257,10 +252,8 @@ class Bus(Announcer):
     ) -> Tensor:
         """The step's gradient [parameters], merged from `grads` [draws, parameters]."""
         owner = self._relay.hook.merge_gradients.get_hookimpls()[0].plugin_name
-        call = lambda: self._hook.merge_gradients(  # noqa: E731
-            step=step, draws=draws, grads=grads, active=active, shares=shares
-        )
-        merged: Tensor = self._ask("merge_gradients", at(step), call, owner)
+        values = {"draws": draws, "grads": grads, "active": active, "shares": shares}
+        merged: Tensor = self._ask("merge_gradients", at(step), owner, step=step, **values)
         if merged.shape != grads.shape[1:]:
             raise PolicyError(
                 f"{self._who(owner)}: the merged gradient has shape {tuple(merged.shape)} "

@@ -123,6 +123,10 @@ class Catalogue:
         """What writes an extracted subnet in a file format, see docs/deploy.md."""
         self._add("exporter", name, target)
 
+    def proxy(self, name: str, target: Any) -> None:
+        """What ranks untrained subnets at no cost, see docs/hooks.md."""
+        self._add("proxy", name, target)
+
     def supernet(self, family: str, target: Any, *, costs: Any = None) -> None:
         """A network for tables of a family: `build(space, classes, seed=…, **options)`.
 

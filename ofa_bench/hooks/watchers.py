@@ -25,7 +25,6 @@ LONGEST = 300  # characters of a mistake that a record keeps
 
 
 def relay() -> pluggy.PluginManager:
-    """A new pluggy manager with the training hooks."""
     manager = pluggy.PluginManager(PROJECT)
     manager.add_hookspecs(TrainingSpec)
     return manager
@@ -57,23 +56,18 @@ class Announcer(ABC):
         """Call a hook of every observer; `where` says when, for messages."""
 
     def run_start(self, run: RunView) -> None:
-        """Tell observers that the run begins."""
         self._tell("run_start", "as the run begins", run=run)
 
     def phase_start(self, phase: Phase, step: Step) -> None:
-        """Tell observers that a phase begins."""
         self._tell("phase_start", at(step), phase=phase, step=step)
 
     def after_step(self, step: Step, outcome: Outcome) -> None:
-        """Tell observers that a step is done."""
         self._tell("after_step", at(step), step=step, outcome=outcome)
 
     def after_eval(self, step: Step, scores: Scores) -> None:
-        """Tell observers a point of the curve."""
         self._tell("after_eval", at(step), step=step, scores=scores)
 
     def run_end(self, record: Mapping[str, Any]) -> None:
-        """Tell observers that the run is over."""
         self._tell("run_end", "as the run ends", record=record)
 
 
@@ -105,7 +99,6 @@ class Watchers:
         self._relays[name] = manager
 
     def impls(self, hook: str) -> Iterator[Any]:
-        """The watchers' implementations of a hook."""
         if hook in OBSERVERS:
             for manager in self._relays.values():
                 yield from getattr(manager.hook, hook).get_hookimpls()

@@ -12,14 +12,20 @@ from typing import Any
 
 from ofa_bench.data.discovery.datasets import DatasetSpec, load_spec
 from ofa_bench.data.discovery.layout import locate
-from ofa_bench.data.discovery.tree import list_location
+from ofa_bench.data.discovery.tree import list_tree
 from ofa_bench.errors import MisfitError, PolicyError, UsageError
 from ofa_bench.hooks.bus import Bus
 from ofa_bench.hooks.catalogue import Catalogue, Entry, Origin
 from ofa_bench.hooks.hookspecs import File, Teacher
 from ofa_bench.hooks.policy import Policy
 from ofa_bench.planning.compatibility import check_fit
-from ofa_bench.planning.cost_model import ExpectedCost, macs_per_image, predict
+from ofa_bench.planning.cost_model import (
+    TRAINED_PASS,
+    ExpectedCost,
+    macs_per_image,
+    mean_macs,
+    predict,
+)
 from ofa_bench.recipe import Recipe, Request, Science, fitted, load_recipe, recorded_recipe
 from ofa_bench.schedule import Budget, Phase, Schedule
 from ofa_bench.space import Space, Table, Tally, load_space
@@ -42,7 +48,6 @@ class Assembly:
     origins: Mapping[str, Origin]
     cost: tuple[ExpectedCost, ...]
     network: Entry
-    watchers: frozenset[str] = frozenset()  # extras that change nothing, and no identity
 
     @property
     def science(self) -> Science:
@@ -66,15 +71,20 @@ def assemble(request: Request, catalogue: Catalogue, facts: Facts | None = None)
 
     `facts`: number of classes and split sizes as read from the files, if they were read.
     """
-    recipe = recipe_of(request, catalogue)
+    if request.recorded is not None:
+        recipe = recorded_recipe(request, catalogue)
+    else:
+        recipe = load_recipe(request, catalogue, lambda name: spec_of(name, catalogue).space)
     spec = spec_of(recipe.science.dataset, catalogue)
     classes, sizes = facts or count(spec, recipe)
     recipe = fitted(recipe, request, sizes["train"], spec.least_steps)
     science = recipe.science
     space = space_of(science.space, catalogue)
-    origins = _origins(request, recipe, catalogue)
-    watchers = frozenset(n for n in science.extras if not _acts(catalogue.get("extra", n)))
-    bus = Bus(recipe.policies, _extras(science, catalogue), origins, watchers)
+    origins = _origins(science, catalogue)
+    entries = {name: catalogue.get("extra", name) for name in science.extras}
+    extras = {name: entry.load()() for name, entry in entries.items()}
+    watchers = {name for name, entry in entries.items() if not entry.about["affects_training"]}
+    bus = Bus(recipe.policies, extras, origins, frozenset(watchers))
     reference = _reference(recipe, space, catalogue)
     phases, budget, teachers = _lay_out(recipe, bus, space, classes, reference)
     optim = science.optim
@@ -89,32 +99,11 @@ def assemble(request: Request, catalogue: Catalogue, facts: Facts | None = None)
         warmup=optim.warmup,
     )
     check_fit(science, recipe.policies, phases, teachers)
-    cost = predict(schedule, teachers, classes, measure_of(recipe.policies["shrink"]))
+    cost = tuple(predict(schedule, teachers, classes, measure_of(recipe.policies["shrink"])))
+    network = catalogue.get("supernet", space.table.family)
     return Assembly(
-        recipe,
-        spec,
-        sizes,
-        classes,
-        space,
-        bus,
-        schedule,
-        teachers,
-        origins,
-        tuple(cost),
-        catalogue.get("supernet", space.table.family),
-        watchers,
+        recipe, spec, sizes, classes, space, bus, schedule, teachers, origins, cost, network
     )
-
-
-def _acts(extra: Entry) -> bool:
-    return bool(extra.about["affects_training"])
-
-
-def recipe_of(request: Request, catalogue: Catalogue) -> Recipe:
-    """The recipe of a request: from a record, or from names and layers."""
-    if request.recorded is not None:
-        return recorded_recipe(request, catalogue)
-    return load_recipe(request, catalogue, lambda name: spec_of(name, catalogue).space)
 
 
 def spec_of(name: str, catalogue: Catalogue) -> DatasetSpec:
@@ -155,23 +144,24 @@ def count(spec: DatasetSpec, recipe: Recipe) -> Facts:
     if spec.classes is not None and spec.train_total is not None:
         return spec.classes, spec.sizes(selected(recipe))
     folder = recipe.execution.data_dir
-    tree = list_location(locate(spec, Path(folder) if folder else None), spec)
+    location = locate(spec, Path(folder) if folder else None)
+    if location.kind == "pixels":
+        from ofa_bench.data.discovery.pixel_index import read_index
+
+        tree = read_index(location.root, spec).tree
+    else:
+        tree = list_tree(location.root, spec)
     train, test = len(tree.train.files), len(tree.test.files)
     return len(tree.classes), spec.cut(train, test, selected(recipe))
 
 
-def _origins(request: Request, recipe: Recipe, catalogue: Catalogue) -> dict[str, Origin]:
-    science = recipe.science
+def _origins(science: Science, catalogue: Catalogue) -> dict[str, Origin]:
     origins = {}
     for family in ("shrink", "lr", "distill"):
         name = getattr(science, family).name
         known = name in catalogue.names(family)
         origins[family] = catalogue.get(family, name).origin if known else Origin("notebook")
     return origins | {name: catalogue.get("extra", name).origin for name in science.extras}
-
-
-def _extras(science: Science, catalogue: Catalogue) -> dict[str, object]:
-    return {name: catalogue.get("extra", name).load()() for name in science.extras}
 
 
 def measure_of(shrink: Policy[Any]) -> str:
@@ -209,7 +199,7 @@ def _lay_out(
         phases = bus.phases(space, trial)
         teachers = _teachers(recipe, bus, phases)
         spent = _macs(recipe, phases, teachers, classes)
-        full = 3 * _largest_macs(space, classes) * epochs
+        full = TRAINED_PASS * mean_macs(space, space.largest, classes) * epochs
         epochs = reference * full / spent
     budget = Budget(epochs, reference)
     phases = bus.phases(space, budget)
@@ -244,8 +234,3 @@ def _macs(
     if total <= 0:
         raise PolicyError("the phases declare no passes, so no budget can be matched")
     return total
-
-
-def _largest_macs(space: Space, classes: int) -> float:
-    sizes = space.resolutions
-    return sum(space.macs(space.largest.at(size), classes) for size in sizes) / len(sizes)

@@ -8,6 +8,7 @@ from typing import Any
 from ofa_bench.draws import Draw, Role
 from ofa_bench.errors import MisfitError, PolicyError
 from ofa_bench.hooks.hookspecs import Snapshot, Teacher
+from ofa_bench.planning.cost_model import FORWARD_ONLY
 from ofa_bench.recipe.models import Science
 from ofa_bench.schedule import Phase, Step
 
@@ -71,7 +72,7 @@ def check_draws(step: Step, draws: Sequence[Draw], science: Science) -> None:
     """Raise PolicyError unless a phase's first draws lie in its space and match its `passes`."""
     phase = step.phase
     counts = {role: sum(draw.role == role for draw in draws) for role in Role}
-    declared = {role: phase.passes.get(role, 0) for role in Role if role not in AUXILIARY}
+    declared = {role: phase.passes.get(role, 0) for role in Role if role not in FORWARD_ONLY}
     drawn = {role: counts[role] for role in declared}
     where = f"shrink policy {science.shrink.name!r}, phase {phase.name!r}, step {step.index}"
     if drawn != declared:
@@ -84,9 +85,6 @@ def check_draws(step: Step, draws: Sequence[Draw], science: Science) -> None:
             raise PolicyError(
                 f"{where}: {draw.subnet} is not in the phase's space", "sample from phase.space"
             )
-
-
-AUXILIARY = frozenset({Role.TEACHER, Role.PROBE})
 
 
 def _roles(counts: Mapping[Role, int]) -> str:

@@ -27,7 +27,6 @@ class ExpectedCost:
 
     @property
     def total(self) -> float:
-        """MACs of all roles."""
         return sum(self.macs.values())
 
 
@@ -40,8 +39,8 @@ def macs_per_image(
     """
     space = phase.space
     forward: dict[Role, float] = {
-        Role.LARGEST: _over_resolutions(space, space.largest, classes),
-        Role.SMALLEST: _over_resolutions(space, space.smallest, classes),
+        Role.LARGEST: mean_macs(space, space.largest, classes),
+        Role.SMALLEST: mean_macs(space, space.smallest, classes),
         Role.SAMPLED: space.mean_macs(classes, measure),
         Role.PROBE: space.mean_macs(classes, measure) * probed,
     }
@@ -51,11 +50,11 @@ def macs_per_image(
         if count
     }
     if teacher is not None:
-        costs[Role.TEACHER] = _over_resolutions(space, teacher.subnet, classes)
+        costs[Role.TEACHER] = mean_macs(space, teacher.subnet, classes)
     return costs
 
 
-def _over_resolutions(space: Space, subnet: Subnet, classes: int) -> float:
+def mean_macs(space: Space, subnet: Subnet, classes: int) -> float:
     """MACs of an architecture, averaged over the resolutions that training may draw."""
     sizes = space.resolutions
     return sum(space.macs(subnet.at(size), classes) for size in sizes) / len(sizes)
@@ -68,7 +67,7 @@ def predict(
     costs = []
     for number, phase in enumerate(schedule.phases):
         first, last = schedule.edges[number], schedule.edges[number + 1]
-        images = _images(schedule, last) - _images(schedule, first)
+        images = schedule.seen(last) - schedule.seen(first)
         teacher = teachers.get(phase.name)
         passes = {role: count * images for role, count in phase.passes.items() if count}
         probed = _probed(schedule, last) - _probed(schedule, first)
@@ -82,19 +81,9 @@ def predict(
     return costs
 
 
-def _images(schedule: Schedule, index: int) -> int:
-    """Images seen before a step."""
-    epochs, step_in_epoch = divmod(index, schedule.steps_per_epoch)
-    return epochs * (schedule.images - schedule.left_out) + step_in_epoch * schedule.batch
-
-
 def _probed(schedule: Schedule, index: int) -> int:
     """Images that one probe a step sees before a step: those of the first micro-batches."""
     epochs, step_in_epoch = divmod(index, schedule.steps_per_epoch)
-    full, last = (
-        stop - start
-        for _, start, stop in (
-            schedule.cuts(number)[0] for number in (0, schedule.steps_per_epoch - 1)
-        )
-    )
+    cuts = [schedule.cuts(number)[0] for number in (0, schedule.steps_per_epoch - 1)]
+    full, last = (stop - start for _, start, stop in cuts)
     return epochs * ((schedule.steps_per_epoch - 1) * full + last) + step_in_epoch * full

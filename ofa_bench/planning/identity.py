@@ -46,11 +46,11 @@ def identify(
     science = assembly.science
     parts = {**assembly.bus.policies, **assembly.bus.extras}
     sources = {name: source_of(part) for name, part in parts.items()}
-    acts = {name: source for name, source in sources.items() if name not in assembly.watchers}
+    acts = {name: source for name, source in sources.items() if name not in assembly.bus.watchers}
     code = [*(f"{name}:{source.hash}" for name, source in acts.items())]
     code += [f"network:{network_hash(assembly)}", f"space:{assembly.space.fingerprint()}"]
     code += [f"decoder:{decoder}"] if decoder else []
-    acting = [name for name in science.extras if name not in assembly.watchers]
+    acting = [name for name in science.extras if name not in assembly.bus.watchers]
     values = hashed_science(science.model_dump(mode="json"), assembly.space.name, acting, files)
     row = row_id(values, code, data_hash)
     run = run_id(row, assembly.recipe.seed)

@@ -76,9 +76,8 @@ class Beginning:
         assembly = self.assembly
         science = assembly.science.model_dump(mode="json")
         values = {name: value for name, value in science.items() if name not in APART}
-        acting = {
-            n: extra for n, extra in assembly.bus.extras.items() if n not in assembly.watchers
-        }
+        bus = assembly.bus
+        acting = {name: part for name, part in bus.extras.items() if name not in bus.watchers}
         extras = {name: source_of(extra).hash for name, extra in acting.items()}
         schedule = assembly.schedule
         sizes = (dict(assembly.sizes), schedule.batch, schedule.norm_batch, assembly.classes)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields
 from decimal import Decimal
 from fractions import Fraction
+from functools import partial
 from typing import Any
 
 from ofa_bench.errors import UsageError, suggest
@@ -17,8 +18,6 @@ from ofa_bench.hooks.policy import Policy
 from ofa_bench.recipe.interval import checkpoint_interval
 from ofa_bench.recipe.load import SEEDS, Request
 from ofa_bench.strict import DEEPEST, shown
-
-DEVICE = re.compile(r"auto|cpu|cuda(:\d{1,4})?")
 
 
 def request(**values: Any) -> Request:
@@ -71,14 +70,6 @@ def amount(name: str, value: Any) -> float:
     if not 0 < number < math.inf:
         raise _wrong(name, value, "is no positive, finite number", "give one such as 12 or 0.5")
     return number
-
-
-def _seed(name: str, value: Any) -> int:
-    return whole(name, value, 0, SEEDS - 1)
-
-
-def _workers(name: str, value: Any) -> int:
-    return whole(name, value, 0, 256)
 
 
 def _text(name: str, value: Any) -> str:
@@ -147,10 +138,12 @@ def _plain(value: Any) -> Any:
     return number
 
 
-def _one_of(pattern: str) -> Callable[[str, Any], str]:
+def _like(
+    pattern: str, why: str = "is none of the choices", hint: str = ""
+) -> Callable[[str, Any], str]:
     def check(name: str, value: Any) -> str:
         if not isinstance(value, str) or not re.fullmatch(pattern, value):
-            raise _wrong(name, value, "is none of the choices", pattern.replace("|", ", "))
+            raise _wrong(name, value, why, hint or pattern.replace("|", ", "))
         return value
 
     return check
@@ -167,12 +160,6 @@ def _recorded(name: str, value: Any) -> Mapping[str, Any]:
     return value
 
 
-def _device(name: str, value: Any) -> str:
-    if not isinstance(value, str) or not DEVICE.fullmatch(value):
-        raise _wrong(name, value, "is no device", "give auto, cpu, cuda or cuda:N")
-    return value
-
-
 def _wrong(name: str, value: Any, why: str, hint: str) -> UsageError:
     shown = repr(value)
     return UsageError(f"{name}: {shown if len(shown) < 80 else shown[:79] + '…'} {why}", hint)
@@ -186,13 +173,13 @@ CHECKS: dict[str, Callable[[str, Any], Any]] = {
     **dict.fromkeys(("set", "extras", "plugins"), _several),
     **dict.fromkeys(("scale", "epochs"), amount),
     **dict.fromkeys(("deterministic", "fresh"), _flag),
-    "budget": _one_of("paper|matched"),
-    "init_head": _one_of("file|fresh"),
+    "budget": _like("paper|matched"),
+    "init_head": _like("file|fresh"),
     "checkpoint_every": _interval,
-    "keep": _one_of("newest|phase"),
-    "precision": _one_of("fp32|bf16|fp16"),
-    "seed": _seed,
-    "workers": _workers,
-    "device": _device,
+    "keep": _like("newest|phase"),
+    "precision": _like("fp32|bf16|fp16"),
+    "seed": partial(whole, low=0, high=SEEDS - 1),
+    "workers": partial(whole, low=0, high=256),
+    "device": _like(r"auto|cpu|cuda(:\d{1,4})?", "is no device", "give auto, cpu, cuda or cuda:N"),
     "recorded": _recorded,
 }

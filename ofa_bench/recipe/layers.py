@@ -45,7 +45,6 @@ class Layers:
         return self.origins[path] if path in self.origins else self.origins[next(inside)]
 
     def set(self, assignment: str, origin: str) -> None:
-        """Set one `path=value`."""
         path, sign, text = assignment.partition("=")
         names = path.strip().split(".")
         if not sign or not all(names) or len(names) > DEEPEST:

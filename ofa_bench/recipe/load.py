@@ -101,9 +101,14 @@ def load_recipe(request: Request, catalogue: Catalogue, default_space: Any) -> R
         layers.set(assignment, f"--set {assignment.partition('=')[0]}")
     _lay_flags(layers, request)
     policies = _policies(request, names, layers, catalogue)
-    science = _science(request, names, layers, policies, catalogue)
-    execution = execution_of(request)
-    return Recipe(science, execution, request.seed, policies, layers.origins, names["method"])
+    return Recipe(
+        science=_science(request, names, layers, policies),
+        execution=execution_of(request),
+        seed=request.seed,
+        policies={family: policy for family, (_, policy) in policies.items()},
+        origins=layers.origins,
+        base=names["method"],
+    )
 
 
 NAMES = ("method", "dataset", "space")
@@ -150,18 +155,20 @@ def _lay_flags(layers: Layers, request: Request) -> None:
 
 def _policies(
     request: Request, names: Mapping[str, str], layers: Layers, catalogue: Catalogue
-) -> dict[str, Policy[Any]]:
+) -> dict[str, tuple[str, Policy[Any]]]:
+    """The policy of each family, and its name in records: the catalogue's, or its class's."""
     method = catalogue.get("method", names["method"]).about if "method" in names else {}
-    policies: dict[str, Policy[Any]] = {}
+    policies: dict[str, tuple[str, Policy[Any]]] = {}
     for family in FAMILIES:
         asked = getattr(request, family)
         if asked is not None and not isinstance(asked, str):
-            policies[family] = asked  # an instance, from a notebook
+            policies[family] = type(asked).__name__, asked  # an instance, from a notebook
             continue
         name = str(asked or method[family])
         cls = catalogue.get(family, name).load()
         values = _options(layers, family, name, cls, catalogue)
-        policies[family] = cls(validated(cls.Options, values, f"{family}.{name}", layers.origins))
+        options = validated(cls.Options, values, f"{family}.{name}", layers.origins)
+        policies[family] = name, cls(options)
     return policies
 
 
@@ -179,10 +186,8 @@ def _options(
     for option, value in table.items():
         if isinstance(value, dict) and (option in known or option not in cls.Options.model_fields):
             if option not in known:
-                reason, hint = (
-                    f"there is no {family} policy {option!r}",
-                    suggest(option, sorted(known)),
-                )
+                reason = f"there is no {family} policy {option!r}"
+                hint = suggest(option, sorted(known))
                 raise RecipeError(reason, key=f"{family}.{option}", hint=hint)
             continue
         values[option] = value
@@ -194,21 +199,17 @@ def _science(
     request: Request,
     names: Mapping[str, str],
     layers: Layers,
-    policies: Mapping[str, Policy[Any]],
-    catalogue: Catalogue,
+    policies: Mapping[str, tuple[str, Policy[Any]]],
 ) -> Science:
     tree = {k: v for k, v in layers.tree.items() if k not in FAMILIES}
     chosen = {
-        family: Choice(
-            name=policy_name(policy, family, request, names, catalogue),
-            options=policy.options.model_dump(mode="json"),
-        )
-        for family, policy in policies.items()
+        family: Choice(name=name, options=policy.options.model_dump(mode="json"))
+        for family, (name, policy) in policies.items()
     }
     composition = "+".join(choice.name for choice in chosen.values())
     plain = not any(getattr(request, family) is not None for family in FAMILIES)
-    tree |= chosen
     tree |= {
+        **chosen,
         "dataset": names["dataset"],
         "space": names["space"],
         "method": names["method"] if plain and "method" in names else composition,
@@ -217,39 +218,16 @@ def _science(
     return validated(Science, tree, "", layers.origins)
 
 
-def policy_name(
-    policy: Policy[Any],
-    family: str,
-    request: Request,
-    names: Mapping[str, str],
-    catalogue: Catalogue,
-) -> str:
-    """A policy's name in records: its catalogue name, or its class name."""
-    asked = getattr(request, family)
-    if isinstance(asked, str):
-        return asked
-    if asked is not None:
-        return type(policy).__name__
-    return str(catalogue.get("method", names["method"]).about[family])
-
-
 def execution_of(request: Request) -> Execution:
-    """The runtime configuration of a request."""
     import os
 
-    settings = {
-        "device": request.device,
-        "workers": request.workers,
-        "data_dir": str(request.data_dir) if request.data_dir else None,
-        "results": str(request.results or os.environ.get("OFA_BENCH_RESULTS") or "results"),
-        "deterministic": request.deterministic,
-        "init": str(request.init) if request.init else None,
-        "init_head": request.init_head,
-        "teacher": str(request.teacher) if request.teacher else None,
-        "keep": request.keep,
-        **checkpoint_interval(request.checkpoint_every),
+    values = {
+        name: str(value) if isinstance(value, os.PathLike) else value
+        for name in Execution.model_fields
+        if is_set(value := getattr(request, name, None))
     }
-    values = {k: v for k, v in settings.items() if v is not None}
+    values["results"] = str(request.results or os.environ.get("OFA_BENCH_RESULTS") or "results")
+    values |= checkpoint_interval(request.checkpoint_every)
     return validated(Execution, values, "", dict.fromkeys(values, "flags"))
 
 

@@ -11,21 +11,18 @@ from typing import Any, TypeVar
 from markupsafe import Markup
 
 from ofa_bench.errors import BenchError
-from ofa_bench.leaderboard.board import Board
+from ofa_bench.leaderboard.board import Board, separated
 from ofa_bench.leaderboard.board import board as board_of
 from ofa_bench.leaderboard.published import published
 from ofa_bench.leaderboard.rows import BoardRow
-from ofa_bench.leaderboard.screening import unranked_entry
 from ofa_bench.records.schema import Rates, Record
 from ofa_bench.records.store import StoredRecord
 from ofa_bench.records.validation.validate import UNUSABLE
 from ofa_bench.report import board_section, compared, training
-from ofa_bench.report.candidates import candidates
 from ofa_bench.report.charts import Chart, Palette
-from ofa_bench.report.extras import difference_table, readings
 from ofa_bench.report.fronts import fronts_chart, price_chart
 from ofa_bench.report.spending import spending_chart
-from ofa_bench.report.texts import LONGEST, embedded
+from ofa_bench.report.tables import LONGEST, embedded
 from ofa_bench.report.training import Metered
 from ofa_bench.sanitize import plain_text
 
@@ -59,7 +56,7 @@ def page(
         cards=_cards(boards, sources),
         records=len(entries) + len(failed),
         span=compared.span([*(entry.record for entry in entries), *failed]),
-        pair=difference_table(*pair) if pair else None,
+        pair=compared.difference_table(*pair) if pair else None,
         unread=list(unread),
     )
 
@@ -67,22 +64,20 @@ def page(
 def showable(boards: Sequence[Board], sources: Sources) -> tuple[list[Board], list[str]]:
     """The boards without the records that break a page, and a line for each of those."""
     shown: list[Board] = []
-    lines = []
+    lines: list[str] = []
     for board in boards:
         try:
             page_of_track(board, sources)
             shown.append(board)
-            continue
         except (BenchError, *UNUSABLE):
-            kept: list[StoredRecord] = []
-        for entry in [entry for standing in board.places for entry in standing.row.good]:
-            try:
-                page_of_track(_again(board, [*kept, entry]), sources)
-                kept.append(entry)
-            except (BenchError, *UNUSABLE) as error:
-                lines.append(str(unranked_entry(entry, f"cannot be shown: {error!r}")))
-        if kept:
-            shown.append(_again(board, kept))
+            entries = [entry for standing in board.places for entry in standing.row.good]
+            kept, broken = separated(
+                entries,
+                lambda kept: page_of_track(_again(board, kept), sources),  # noqa: B023
+            )
+            lines += map(str, broken)
+            if kept:
+                shown.append(_again(board, kept))
     return shown, lines
 
 
@@ -121,8 +116,8 @@ def _track(board: Board, palette: Palette, sources: Sources, key: str) -> dict[s
         "papers": [(paper, board_section.paper_table(paper)) for paper in papers],
         "charts": charts,
         "without_rates": without_rates,
-        "readings": readings(board),
-        "candidates": candidates(board),
+        "readings": compared.readings(board),
+        "candidates": board_section.candidates(board),
         "environment": compared.environment(board),
         "policies": compared.policies(board),
         "kept": compared.kept(board),

@@ -17,7 +17,7 @@ from ofa_bench.records.tables import carried
 from ofa_bench.runs.final_evaluation import Judgement
 from ofa_bench.sanitize import storable
 from ofa_bench.training.cost_ledger import PhaseLedger
-from ofa_bench.training.precision import describe
+from ofa_bench.training.restore import machine_of
 from ofa_bench.training.state import State
 from ofa_bench.training.weights import weights_hash
 
@@ -38,7 +38,7 @@ def record_of(
     """The record of an ended run; `run_fields` has "started" and "command", `more` the fields that
     few records have."""
     assembly, identity = prepared.assembly, prepared.identity
-    machine = describe(prepared.devices, bool(prepared.assembly.bus.merges))
+    machine = machine_of(state)
     fields: dict[str, Any] = {
         "run": _run(identity.name, run_fields, state.prefix),
         "status": status,
@@ -54,7 +54,7 @@ def record_of(
         "machine": machine,
         "cost": _cost(state, machine, judgement),
         "curve": state.curve_points,
-        "rates": _rates(prepared),
+        "rates": Outlook(assembly).rates(),
         "error": f"{error.message}" if error else None,
         "weights_sha256": weights_hash(state.net),
         "ancestor": prepared.ancestor,
@@ -135,14 +135,6 @@ def _task(prepared: RunContext, state: State, judgement: Judgement | None) -> di
     }
 
 
-def _rates(prepared: RunContext) -> dict[str, Any] | None:
-    """The planned rates; None where the LR policy fails, as it may have failed the run."""
-    try:
-        return Outlook(prepared.assembly).rates()
-    except BenchError:
-        return None
-
-
 def _gathered(state: State, value: Any, lockstep: bool) -> list[Any]:
     """The values of all ranks; only this rank's if `lockstep` is False, since after a failure the
     other ranks may not take part."""
@@ -156,8 +148,9 @@ def _mistakes(state: State, lockstep: bool) -> tuple[str, ...]:
 
 
 def _cost(state: State, machine: Mapping[str, Any], judgement: Judgement | None) -> dict[str, Any]:
-    world, schedule = state.devices.world, state.assembly.schedule
-    peak = max(_gathered(state, state.devices.peak_bytes, judgement is not None))
+    world, schedule = machine["details"]["world"], state.assembly.schedule
+    peaks = _gathered(state, state.devices.peak_bytes, judgement is not None)
+    peak = max(*peaks, *(row.peak_bytes for row in state.ledger.rows), 0)
     phases = [_phase(row, world, schedule.steps_per_epoch, peak) for row in state.ledger.rows]
     wall = sum(row["wall_seconds"] for row in phases)
     device = sum(row["device_seconds"] for row in phases)

@@ -1,8 +1,9 @@
-"""A finished run: what it trained, its record, and its network with the images it is scored on."""
+"""A finished run: what it trained, its record, its network with the images it is scored on, and
+the scores of its subnets."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -21,11 +22,13 @@ from ofa_bench.runs.single import Resumption, resumption
 from ofa_bench.sanitize import command_line, plain_text
 from ofa_bench.search.budget import named, spelled_amount
 from ofa_bench.space import Space, Subnet
+from ofa_bench.training.callbacks import Progress, Silent
 
 if TYPE_CHECKING:
     from ofa_bench.data.sources.source import BatchSource
+    from ofa_bench.evaluation.score import Correctness
     from ofa_bench.nets.protocol import Supernet
-    from ofa_bench.records.schema import Record
+    from ofa_bench.records.schema import Record, Score
     from ofa_bench.training.devices import Devices
 
 
@@ -53,7 +56,6 @@ class FinishedRun:
 
     @property
     def folder(self) -> Path:
-        """The run's folder."""
         return self.begun_run.folder
 
     @property
@@ -63,7 +65,6 @@ class FinishedRun:
 
     @property
     def space(self) -> Space:
-        """The space of the run's network."""
         return self.assembly.space
 
     @cached_property
@@ -121,7 +122,7 @@ class FinishedRun:
         with shielded(), open_devices(self.assembly.recipe.execution.device) as devices:
             assembly, source = opened(asked, self.catalogue, devices)
             _check(self.begun_run, assembly, source)
-            net = build_net(assembly, self.catalogue, devices)
+            net = build_net(assembly, devices)
             load_weights(net, self.folder)
             with closing(source):
                 yield Opened(assembly, net, source, devices)
@@ -179,3 +180,43 @@ def _check(begun_run: Resumption, assembly: Assembly, source: Any) -> None:
             f"{begun_run.folder.name} was trained with another {' and another '.join(changed)}",
             "bring back what it was trained with; --data-dir, --space and --plugin name it",
         )
+
+
+def evaluate(
+    name: str,
+    subnets: Sequence[str | Mapping[str, Any]],
+    *,
+    results: str | Path | None = None,
+    progress: Progress | None = None,
+    trust: bool = False,
+    **options: Any,
+) -> list[Score]:
+    """Calibrate and score subnets of a finished run, on select and on test.
+
+    `options` may override `device`, `data_dir`, `workers` and the code and table files, see
+    `resumption`. Raises UsageError if a subnet is outside the run's space; ResumeError if there is
+    no such run, it has no weights, or the images or the network have changed.
+    """
+    run = finished_run(name, results, trust=trust, **options)
+    nets = [run.subnet(spec) for spec in subnets]
+    from ofa_bench.evaluation.score import score
+
+    with run.open() as opened:
+        (progress or Silent()).note(f"scoring {len(nets)} subnets of {run.folder.name}")
+        chunk = opened.assembly.science.evaluate.chunk
+        scores = score(opened.net, nets, opened.source, chunk=chunk, devices=opened.devices)
+    return [_score(opened.assembly, correctness) for correctness in scores]
+
+
+def _score(assembly: Assembly, scored: Correctness) -> Score:
+    from ofa_bench.records.schema import Score
+
+    space, classes = assembly.space, assembly.classes
+    return Score(
+        subnet=scored.subnet.to_json(),
+        name=str(scored.subnet),
+        macs=space.macs(scored.subnet, classes),
+        params=space.params(scored.subnet, classes),
+        top1_select=scored.top1("select"),
+        top1_test=scored.top1("test"),
+    )

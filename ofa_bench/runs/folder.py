@@ -10,11 +10,11 @@ import heapq
 import json
 import os
 import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr, ValidationError
 
@@ -22,11 +22,13 @@ from ofa_bench.atomic_io import sha256_file, write_whole
 from ofa_bench.errors import ResumeError, UsageError
 from ofa_bench.hooks.policy import Policy
 from ofa_bench.limits import advice, limit
-from ofa_bench.planning.identity import RunIdentity
-from ofa_bench.recipe import Request, Science, is_set
+from ofa_bench.recipe import Request, is_set
 from ofa_bench.recipe.fingerprint import difference
 from ofa_bench.runs.requests import subnet_table
 from ofa_bench.sanitize import plain_text
+
+if TYPE_CHECKING:
+    from ofa_bench.runs.runner import RunContext
 
 NAMES = ("data_dir", "init", "teacher", "recipe")  # options that are paths
 LISTED = 3  # files that an error names, of those that changed
@@ -109,8 +111,8 @@ def _text(path: Path) -> str:
 
 def refuse_links(folder: Path) -> None:
     """Raise ResumeError if the run's folder, or a file written in it, is a symbolic link."""
-    inner = [folder / name for name in ("checkpoint", "events.jsonl", "lock", "run.json")]
-    for path in (folder, *inner, folder / "weights.safetensors"):
+    names = ("checkpoint", "evaluation", "events.jsonl", "lock", "run.json", "weights.safetensors")
+    for path in (folder, *(folder / name for name in names)):
         if path.is_symlink():
             raise ResumeError(
                 f"{path} is a link: what is written there would land elsewhere",
@@ -118,33 +120,27 @@ def refuse_links(folder: Path) -> None:
             )
 
 
-def write_begun(
-    folder: Path,
-    request: Request,
-    science: Science,
-    identity: RunIdentity,
-    splits: Mapping[str, str],
-    **facts: Any,
-) -> None:
+def write_begun(prepared: RunContext, command: str, threads: int, started: str) -> None:
     """Write `run.json` of a new run: the request, and the hashes that `resume` compares."""
-    hashed = identity.hashed
+    request, recipe, identity = prepared.request, prepared.assembly.recipe, prepared.identity
     hashes = {
         "data": identity.data,
-        "splits": dict(splits),
-        "code": list(hashed.code),
-        "files": dict(hashed.files),
-        "numerics": hashed.numerics,
+        "splits": prepared.source.splits_hash,
+        **identity.hashed.model_dump(mode="json"),
         "named": {path: sha256_file(Path(path)) for path in named_files(request)},
     }
     values = {
         "run": identity.name,
         "run_id": identity.run,
         "request": requested(request),
-        "science": science.model_dump(mode="json"),
-        **facts,
+        "science": recipe.science.model_dump(mode="json"),
+        "command": command,
+        "seed": recipe.seed,
+        "threads": threads,
+        "started": started,
         "hashes": hashes,
     }
-    write_whole(folder / "run.json", json.dumps(values, indent=1) + "\n")
+    write_whole(prepared.folder / "run.json", json.dumps(values, indent=1) + "\n")
 
 
 def named_files(request: Request) -> Iterator[str]:
@@ -177,34 +173,26 @@ def requested(request: Request) -> dict[str, Any]:
     return values
 
 
-def check_same(
-    begun: Begun,
-    folder: Path,
-    science: Science,
-    identity: RunIdentity,
-    splits: Mapping[str, str],
-    origins: Sequence[str] = (),
-) -> None:
+def check_same(begun: Begun, folder: Path, prepared: RunContext, inputs: Iterable[Path]) -> None:
     """Raise ResumeError with the differences if a run is not the one that began in a folder.
 
-    `origins`: files that changed since the run began, for the message.
+    `inputs`: its files and folders, of which the message names those that changed since.
     """
-    if begun.run_id == identity.run:
+    if begun.run_id == prepared.identity.run:
         return
-    lines = list(_differences(begun, science, identity, splits))
+    lines = list(_differences(begun, prepared))
     lines = lines or ["its data, plugin files or starting weights changed"]
-    lines += [f"changed since: {plain_text(path)}" for path in origins]
+    changed = changed_since(begun.started, inputs)
+    lines += [f"changed since: {plain_text(path)}" for path in changed]
     raise ResumeError(
         f"{folder} holds another run: {'; '.join(lines)}",
         "restore the original inputs, or start a new run with `ofa-bench run`",
     )
 
 
-def _differences(
-    begun: Begun, science: Science, identity: RunIdentity, splits: Mapping[str, str]
-) -> Iterator[str]:
-    ours = science.model_dump(mode="json")
-    theirs = dict(begun.science)
+def _differences(begun: Begun, prepared: RunContext) -> Iterator[str]:
+    identity, splits = prepared.identity, prepared.source.splits_hash
+    ours, theirs = prepared.assembly.science.model_dump(mode="json"), dict(begun.science)
     for fields in (ours, theirs):
         fields.pop("space", None)  # a table may have moved; its hash is compared below
     yield from (plain_text(line) for line in difference(ours, theirs))
@@ -227,7 +215,7 @@ def _differences(
         yield "this version of ofa-bench computes differently"
 
 
-def changed_since(started: str, paths: Sequence[Path]) -> list[str]:
+def changed_since(started: str, paths: Iterable[Path]) -> list[str]:
     """The files, at or below these paths, that were last modified after a time: the latest few."""
     since = datetime.fromisoformat(started).timestamp()
     stamps: list[tuple[float, str]] = []
@@ -264,9 +252,7 @@ def named_again(begun: Begun, folder: Path, trust: bool, **options: Any) -> dict
                 f"{folder.name} began with a {family} policy from Python",
                 "make the same call again to resume",
             )
-    for name, value in options.items():
-        if is_set(value):
-            values[name] = value
+    values |= {name: value for name, value in options.items() if is_set(value)}
     for name, flag in (("plugins", "--plugin"), ("recipe", "--recipe"), ("space", "--space")):
         recorded = begun.request.get(name)
         if not is_set(recorded) or is_set(options.get(name)):

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ofa_bench.atomic_io import make_folder, unwritable
 from ofa_bench.errors import BenchError
 from ofa_bench.records.store import slug
-from ofa_bench.training.callbacks import Progress
+from ofa_bench.training.callbacks import Progress, paced
 from ofa_bench.training.interrupts import Stop
 
 if TYPE_CHECKING:
@@ -33,6 +30,10 @@ def make_ready(prepared: RunContext, stop: Stop, progress: Progress) -> None:
     Raises DataError for a held-out image that does not decode, BenchError for a folder that cannot
     be written or too little disk space. The first rank checks; all ranks raise the same error.
     """
+
+    def decoded(done: int, of: int) -> None:
+        progress.note(f"decoding held-out images: {done:,} of {of:,}")
+
     failure: BenchError | None = None
     lacking = check_descriptors(prepared.source.workers)
     if prepared.devices.first:
@@ -43,7 +44,7 @@ def make_ready(prepared: RunContext, stop: Stop, progress: Progress) -> None:
                 raise lacking
             _check_room(prepared)
             with stop.anywhere():
-                prepared.source.held_out.check(_line(progress))
+                prepared.source.check_held_out(paced(decoded, INTERVAL))
         except BenchError as error:
             failure = error
     failure = prepared.devices.share(failure)
@@ -75,26 +76,15 @@ def check_descriptors(workers: int) -> BenchError | None:
     )
 
 
-def _line(progress: Progress) -> Callable[[int, int], None]:
-    last = time.monotonic()
-
-    def line(done: int, of: int) -> None:
-        nonlocal last
-        if time.monotonic() - last >= INTERVAL:
-            last = time.monotonic()
-            progress.note(f"decoding held-out images: {done:,} of {of:,}")
-
-    return line
-
-
 def _check_room(prepared: RunContext) -> None:
     assembly, store = prepared.assembly, prepared.store
     science, table = assembly.science, assembly.science.evaluate
     parameters = 4 * assembly.space.params(assembly.space.largest, assembly.classes)
     nets = 2 + len(assembly.space.uniform()) + table.buckets * table.per_bucket
     bits = nets * (assembly.sizes["test"] // 8 + 1)
+    kept = bits + nets * (assembly.sizes["select"] // 8 + 1)  # scores of the final evaluation
     needs = {
-        prepared.folder: WEIGHTS * parameters + SPARE,
+        prepared.folder: WEIGHTS * parameters + kept + SPARE,
         store.root / slug(science.dataset) / slug(science.method): bits + 1024 * nets + SPARE,
     }
     for folder, needed in needs.items():
@@ -111,11 +101,8 @@ def _try_writing(root: Path, folder: Path) -> None:
     """Write and remove a file, since permission bits do not show read-only disks and quotas."""
     make_folder(root, folder)
     try:
-        handle, name = tempfile.mkstemp(prefix=".trial.", suffix=".part", dir=folder)
-        try:
-            os.write(handle, bytes(4096))
-        finally:
-            os.close(handle)
-            Path(name).unlink()
+        with tempfile.NamedTemporaryFile(prefix=".trial.", suffix=".part", dir=folder) as file:
+            file.write(bytes(4096))
+            file.flush()
     except OSError as error:
         raise unwritable(folder, error) from error

@@ -15,8 +15,6 @@ from ofa_bench.records.tables import restored
 from ofa_bench.sanitize import command_line, command_words, plain_text
 from ofa_bench.spec_files import load_toml, specs_root
 
-Part = tuple[str, str, PolicyRecord | None]
-
 
 def request_for(record: Record, catalogue: Catalogue, **execution: Any) -> Request:
     """A request with the record's science configuration and seed, on the same kind of device.
@@ -27,11 +25,25 @@ def request_for(record: Record, catalogue: Catalogue, **execution: Any) -> Reque
     missing, or initial weights or a table are needed and not named. A table that the record carries
     is expected in the catalogue, see `with_table`.
     """
-    _check_repeatable(record)
+    if own_hash(record) != record.sha256:
+        raise UsageError(
+            f"the record of {record.run.id} was changed after it was written",
+            "`ofa-bench validate` names the field",
+        )
+    if record.status == "imported":
+        raise UsageError(
+            f"{record.run.id} was imported: there is no run to repeat",
+            "name a record of a run of ofa-bench",
+        )
     science = _with_table(record, execution.pop("space", None), catalogue)
     for kind, name, policy in _parts(record, science):
         if name not in catalogue.names(kind):
-            raise _missing(kind, name, policy)
+            maker = f" of {policy.distribution} {policy.version}" if policy is not None else ""
+            raise UsageError(
+                f"the record needs the {kind} {plain_text(name)!r}{plain_text(maker)}, "
+                "which is not installed here",
+                "install it from where you trust it, or name its file with --plugin FILE",
+            )
     for name in ("init", "teacher"):
         if record.execution.get(name) and not execution.get(name):
             raise UsageError(
@@ -67,19 +79,6 @@ def with_table(record: Record, catalogue: Catalogue) -> Catalogue:
     return catalogue.replacing("space", described.name, space)
 
 
-def _check_repeatable(record: Record) -> None:
-    if own_hash(record) != record.sha256:
-        raise UsageError(
-            f"the record of {record.run.id} was changed after it was written",
-            "`ofa-bench validate` names the field",
-        )
-    if record.status == "imported":
-        raise UsageError(
-            f"{record.run.id} was imported: there is no run to repeat",
-            "name a record of a run of ofa-bench",
-        )
-
-
 def _with_table(record: Record, table: str | None, catalogue: Catalogue) -> dict[str, Any]:
     """The science configuration, with a table named by the user instead of the recorded path."""
     if table is not None:
@@ -102,7 +101,9 @@ def _with_table(record: Record, table: str | None, catalogue: Catalogue) -> dict
     return record.science
 
 
-def _parts(record: Record, science: dict[str, Any]) -> Iterator[Part]:
+def _parts(
+    record: Record, science: dict[str, Any]
+) -> Iterator[tuple[str, str, PolicyRecord | None]]:
     """The catalogue entries that the run needs: kind, name, and the recorded policy if any."""
     method = record.method
     yield "dataset", str(science.get("dataset")), None
@@ -113,15 +114,6 @@ def _parts(record: Record, science: dict[str, Any]) -> Iterator[Part]:
     yield from (("extra", extra.name, extra) for extra in method.extras)
     if method.name != method.composition:
         yield "method", method.name, None
-
-
-def _missing(kind: str, name: str, policy: PolicyRecord | None) -> UsageError:
-    maker = f" of {policy.distribution} {policy.version}" if policy is not None else ""
-    return UsageError(
-        f"the record needs the {kind} {plain_text(name)!r}{plain_text(maker)}, "
-        "which is not installed here",
-        "install it from where you trust it, or name its file with --plugin FILE",
-    )
 
 
 def _lender(record: Record, catalogue: Catalogue) -> str:

@@ -5,11 +5,11 @@ Torch-free.
 
 from __future__ import annotations
 
-import json
-import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import Field, TypeAdapter
 
 from ofa_bench.atomic_io import write_whole
 from ofa_bench.hardware import cpu_model, gpu_model, on_gpu
@@ -21,15 +21,18 @@ if TYPE_CHECKING:
     from ofa_bench.runs.throughput import MeasuredRate
 
 
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
 @dataclass(frozen=True)
 class Speed:
     """Throughput of a device model: `macs` per device-second, averaged over `records` (0: from a
     calibration); `input_rate`: images per second of the input pipeline, if measured."""
 
     model: str
-    macs: float | None
+    macs: Positive | None
     records: int
-    input_rate: float | None = None
+    input_rate: Positive | None = None
 
     def seconds(self, macs: float) -> float | None:
         """Device seconds of a number of training MACs; None if the throughput is unknown."""
@@ -50,6 +53,9 @@ class Speed:
             "usd": self.usd(macs),
             "input_images_per_second": self.input_rate,
         }
+
+
+SPEEDS = TypeAdapter(dict[str, Speed])
 
 
 def speed_for(assembly: Assembly, store: Store) -> Speed:
@@ -77,8 +83,7 @@ def calibrated(assembly: Assembly, store: Store, pace: MeasuredRate) -> Speed:
     macs = sum(cost.total for cost in assembly.cost)
     speed = Speed(_model(assembly), macs / pace.seconds(assembly), 0, pace.input_rate)
     known = _kept(store) | {_key(assembly): speed}
-    rows = {key: asdict(measured) for key, measured in known.items()}
-    write_whole(_file(store), json.dumps(rows, indent=1) + "\n", root=store.results)
+    write_whole(_file(store), SPEEDS.dump_json(known, indent=1) + b"\n", root=store.results)
     return speed
 
 
@@ -97,16 +102,6 @@ def _file(store: Store) -> Path:
 
 def _kept(store: Store) -> dict[str, Speed]:
     try:
-        rows = json.loads(_file(store).read_text(encoding="utf-8"))
-        return {str(key): _speed(row) for key, row in rows.items()}
-    except (OSError, ValueError, TypeError, AttributeError):
+        return SPEEDS.validate_json(_file(store).read_bytes())
+    except (OSError, ValueError):
         return {}  # absent or damaged: treated as not calibrated
-
-
-def _speed(row: Any) -> Speed:
-    """A stored speed. Raises ValueError if a number is not finite and positive."""
-    speed = Speed(**row)
-    for number in (speed.macs, speed.input_rate):
-        if number is not None and not (math.isfinite(number) and number > 0):
-            raise ValueError(f"{number} is not a speed")
-    return speed

@@ -9,15 +9,12 @@ from pathlib import Path
 import torch
 
 from ofa_bench.errors import DataError, PluginError, TrainingDiverged
-from ofa_bench.evaluation.exact_math import shielded
 from ofa_bench.hooks.catalogue import Catalogue
 from ofa_bench.recipe import Request
 from ofa_bench.records.schema import Record
 from ofa_bench.records.store import StoredRecord
-from ofa_bench.runs.runner import RunContext, execute, prepare
+from ofa_bench.runs.runner import execute, prepare, session
 from ofa_bench.training.callbacks import Progress
-from ofa_bench.training.devices import open_devices
-from ofa_bench.training.interrupts import listening
 
 
 @dataclass(frozen=True)
@@ -28,7 +25,6 @@ class Rerun:
     folder: Path
 
     def give_up(self) -> None:
-        """Remove the rerun's folder."""
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
@@ -42,12 +38,7 @@ def rerun(
     """
     folder = Path(str(asked.results))
     shutil.rmtree(folder / "records", ignore_errors=True)
-    with (
-        shielded(asked.deterministic),
-        listening() as stop,
-        open_devices(asked.device or "auto") as devices,
-        stop.anywhere(),
-    ):
+    with session(asked.device or "auto", asked.deterministic) as (stop, devices):
         prepared = prepare(asked, catalogue, devices)
         if prepared.source.hash != record.task.dataset_hash:
             raise DataError(
@@ -57,15 +48,12 @@ def rerun(
         torch.set_num_threads(max(1, record.machine.threads))
         stop.hint = "the same command resumes it"
         try:
-            again = execute(prepared, catalogue, stop, progress, command)
-        except (TrainingDiverged, PluginError) as error:
-            again = _failure(prepared, error)
+            again = execute(prepared, stop, progress, command)
+        except (TrainingDiverged, PluginError):
+            entries = prepared.store.list(broken=lambda broken: None)
+            failed = [e.record for e in entries if e.record.run_id == prepared.identity.run]
+            if not failed:
+                raise
+            again = failed[0]
+    assert again is not None  # only training alone gives none
     return Rerun(StoredRecord(prepared.store.path(again), again), folder)
-
-
-def _failure(prepared: RunContext, error: Exception) -> Record:
-    """The record of a failed rerun; raises `error` if it wrote none."""
-    for entry in prepared.store.list(broken=lambda broken: None):
-        if entry.record.run_id == prepared.identity.run:
-            return entry.record
-    raise error

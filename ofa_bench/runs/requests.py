@@ -12,7 +12,7 @@ from ofa_bench.errors import UsageError
 from ofa_bench.hooks.catalogue import Catalogue, discover
 from ofa_bench.hooks.plugin_file import load_file
 from ofa_bench.hooks.policy import Policy
-from ofa_bench.recipe import Request
+from ofa_bench.recipe import Recipe, Request, Science
 from ofa_bench.recipe.asked import request
 from ofa_bench.sanitize import command_line
 from ofa_bench.spec_files import load_toml, specs_root
@@ -89,17 +89,35 @@ def subnet_table(run: Path, file: str, known: str | None) -> str | None:
     return str(table)
 
 
+def differing(
+    parent: Recipe, ours: Science, tables: Sequence[str] = ("net", "augment")
+) -> Iterator[tuple[str, str]]:
+    """Keys in whose value a science differs from that of a parent's recipe, each with the text
+    that `set` takes to make them equal: those of some tables, or single ones by their dotted key,
+    and the images in select."""
+    for name in tables:
+        table, _, single = name.partition(".")
+        theirs = getattr(parent.science, table).model_dump(mode="json")
+        mine = getattr(ours, table).model_dump(mode="json")
+        for key, value in theirs.items():
+            if mine.get(key) != value and single in ("", key):
+                text = str(value).lower() if isinstance(value, bool) else repr(value)
+                yield f"{table}.{key}", f"{table}.{key}={text}"
+    if "data.select" in parent.origins:
+        yield "data.select", f"data.select={parent.science.data.select!r}"
+
+
 def shell_line(asked: Request) -> str:
     """The `run` command of a request; a policy instance appears as its class name."""
     names = [field.name for field in fields(Request) if field.name != "recorded"]
     return command_line("ofa-bench", "run", *_words(asked, names))
 
 
-def resume_line(name: str, asked: Request) -> str:
-    """The `resume` command of a run, with the code and table files that it needs."""
+def resume_line(name: str, asked: Request, verb: str = "resume") -> str:
+    """The `resume` or `evaluate` command of a run, with the code and table files that it needs."""
     names = ["results", "plugins", "recipe"]
     names += ["space"] if str(asked.space).endswith(".toml") else []
-    return command_line("ofa-bench", "resume", name, *_words(asked, names))
+    return command_line("ofa-bench", verb, name, *_words(asked, names))
 
 
 def _words(asked: Request, names: Sequence[str]) -> Iterator[object]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -15,6 +16,7 @@ from ofa_bench.atomic_io import write_whole
 from ofa_bench.data.open import open_source
 from ofa_bench.data.sources.source import BatchSource
 from ofa_bench.errors import DataError, PluginError, RankFailed, TrainingDiverged
+from ofa_bench.evaluation.exact_math import shielded
 from ofa_bench.hooks.catalogue import Catalogue
 from ofa_bench.planning.assemble import Assembly, assemble, selected
 from ofa_bench.planning.identity import RunIdentity, alike, identify
@@ -32,16 +34,30 @@ from ofa_bench.space import Space
 from ofa_bench.training.callbacks import EventLog, Progress, Trace
 from ofa_bench.training.checkpoint import Checkpoints, lock
 from ofa_bench.training.cost_ledger import Ledger
-from ofa_bench.training.devices import Devices
-from ofa_bench.training.interrupts import Stop
+from ofa_bench.training.devices import Devices, open_devices
+from ofa_bench.training.interrupts import Stop, listening
 from ofa_bench.training.loop import Loop
 from ofa_bench.training.precision import set_threads
 from ofa_bench.training.state import State
-from ofa_bench.training.training_curve import TrainingCurve
 from ofa_bench.training.weights import epsilon_note, load_weights, save_weights, start_from
 from ofa_bench.weight_files.ancestry import ancestor_of
 
 ENDED = ("ok", "diverged", "imported")
+Stage = Literal["all", "train", "evaluate"]
+"""What to carry out of a run; "evaluate" refuses where training is not done."""
+
+
+@contextmanager
+def session(device: str, deterministic: bool = False) -> Iterator[tuple[Stop, Devices]]:
+    """What a run needs around it: torch's own settings, this process's device and rank, and a stop
+    flag that signals set. Inside, a signal may cut off anywhere, and raises Interrupted."""
+    with (
+        shielded(deterministic),
+        listening() as stop,
+        open_devices(device) as devices,
+        stop.anywhere(),
+    ):
+        yield stop, devices
 
 
 @dataclass
@@ -57,6 +73,7 @@ class RunContext:
     store: Store
     shared: Shared | None = None
     ancestor: Ancestor | None = None
+    stage: Stage = "all"
 
     @property
     def finished(self) -> Record | None:
@@ -87,13 +104,17 @@ def prepare(
     catalogue: Catalogue,
     devices: Devices,
     leave: frozenset[int] | None = None,
+    adopted: str | None = None,
 ) -> RunContext:
     """Assemble, open the data, assemble again with its counts, and identify the run.
 
     `leave`: steps at which the state is saved for runs with the same first steps; None: no sharing.
+    `adopted`: the hash of weights that were trained elsewhere. It is part of the identity, so that
+    no run which begins with the same weights is taken for this one.
     """
     assembly, source = opened(request, catalogue, devices)
     files = {name: start_from(path, head) for name, path, head in _starts(request)}
+    files |= {"adopted": adopted} if adopted else {}
     decoder = decoder_id(*source.decoder) if source.decoder else None
     identity = identify(assembly, source.hash, files, decoder)
     results = Path(assembly.recipe.execution.results)
@@ -146,10 +167,8 @@ def _starts(request: Request) -> list[tuple[str, str | Path, str]]:
     return [(name, path, head or "file") for name, path, head in starts if path]
 
 
-def execute(
-    prepared: RunContext, catalogue: Catalogue, stop: Stop, progress: Progress, command: str
-) -> Record:
-    """Train from the last checkpoint, evaluate, and store one record.
+def execute(prepared: RunContext, stop: Stop, progress: Progress, command: str) -> Record | None:
+    """Train from the last checkpoint, evaluate, and store one record; None after training alone.
 
     Raises Interrupted (state saved), TrainingDiverged or PluginError (a record of the failure is
     stored), ResumeError.
@@ -159,19 +178,18 @@ def execute(
             held.enter_context(lock(prepared.folder, progress.note))
         held.callback(prepared.source.close)
         try:
-            return _locked(prepared, catalogue, stop, progress, command)
+            return _locked(prepared, stop, progress, command)
         except (DataError, RankFailed) as error:  # checkpoints stay, so that the run can be resumed
             error.hint = "; ".join(filter(None, (error.hint, stop.hint)))
             raise
 
 
-def _locked(
-    prepared: RunContext, catalogue: Catalogue, stop: Stop, progress: Progress, command: str
-) -> Record:
+def _locked(prepared: RunContext, stop: Stop, progress: Progress, command: str) -> Record | None:
     started = _describe_run(prepared, command)
     make_ready(prepared, stop, progress)
-    state, curve = state_of(prepared, catalogue, stop, progress)
-    log = EventLog(prepared.folder / "events.jsonl", draws=not _pure(prepared))
+    state = state_of(prepared, stop, progress)
+    pure = all(policy.pure for policy in prepared.assembly.recipe.policies.values())
+    log = EventLog(prepared.folder / "events.jsonl", draws=not pure)
     if prepared.devices.first:
         prepared.assembly.bus.observe("event log", log)
     if os.environ.get("OFA_BENCH_TRACE", "") not in ("", "0"):
@@ -180,25 +198,22 @@ def _locked(
     prepared.assembly.bus.watchers.tell = progress.note
     run_fields = {"started": started, "command": command}
     try:
-        Loop(state, curve).run()
-    except TrainingDiverged as error:
-        _store(prepared, record_of(prepared, state, run_fields, "diverged", error=error), None)
-        raise
-    except PluginError as error:
-        _store(prepared, record_of(prepared, state, run_fields, "failed", error=error), None)
+        Loop(state).run(train=prepared.stage != "evaluate")
+    except (TrainingDiverged, PluginError) as error:
+        status = "diverged" if isinstance(error, TrainingDiverged) else "failed"
+        _store(prepared, record_of(prepared, state, run_fields, status, error=error), None)
         raise
     finally:
         log.close()
-    return _finish(prepared, state, run_fields)
+    if prepared.devices.first:
+        weights = prepared.folder / "weights.safetensors"
+        save_weights(state.net, weights, prepared.source.class_names)
+    return None if prepared.stage == "train" else _finish(prepared, state, run_fields)
 
 
 def _finish(prepared: RunContext, state: State, run_fields: dict[str, str]) -> Record:
-    from ofa_bench.runs.final_evaluation import judge
+    from ofa_bench.runs.final_evaluation import forget_scores, judge
 
-    if prepared.devices.first:
-        save_weights(
-            state.net, prepared.folder / "weights.safetensors", prepared.source.class_names
-        )
     judgement = judge(state)
     record = record_of(prepared, state, run_fields, "ok", judgement=judgement)
     _store(prepared, record, judgement.bits)
@@ -207,6 +222,7 @@ def _finish(prepared: RunContext, state: State, run_fields: dict[str, str]) -> R
         if readings := gathered(prepared.folder):
             write_whole(beside(prepared.store.path(record)), readings)
         state.checkpoints.clear()
+        forget_scores(prepared.folder)
     return record
 
 
@@ -215,16 +231,12 @@ def _store(prepared: RunContext, record: Record, bits: bytes | None) -> None:
         prepared.store.write(record, bits)
 
 
-def _pure(prepared: RunContext) -> bool:
-    return all(policy.pure for policy in prepared.assembly.recipe.policies.values())
-
-
 def _describe_run(prepared: RunContext, command: str) -> str:
     """Write `run.json`, or read the thread count from it; return the start time of the run.
 
     Results depend on the thread count, so a resumed run keeps it.
     """
-    folder, assembly = prepared.folder, prepared.assembly
+    folder = prepared.folder
     if (folder / "run.json").exists() and not prepared.request.fresh:
         begun = read_begun(folder)
         if begun.run_id == prepared.identity.run:
@@ -237,32 +249,19 @@ def _describe_run(prepared: RunContext, command: str) -> str:
         return started
     if prepared.request.fresh:
         Checkpoints(folder / "checkpoint", 0).clear()
-    write_begun(
-        folder,
-        prepared.request,
-        assembly.science,
-        prepared.identity,
-        prepared.source.splits_hash,
-        command=command,
-        seed=assembly.recipe.seed,
-        threads=torch.get_num_threads(),
-        started=started,
-    )
+    write_begun(prepared, command, torch.get_num_threads(), started)
     return started
 
 
-def state_of(
-    prepared: RunContext, catalogue: Catalogue, stop: Stop, progress: Progress
-) -> tuple[State, TrainingCurve]:
-    """The initial training state of a prepared run, and its empty training curve."""
+def state_of(prepared: RunContext, stop: Stop, progress: Progress) -> State:
+    """The initial training state of a prepared run."""
     assembly, devices = prepared.assembly, prepared.devices
     execution = assembly.recipe.execution
-    net = build_net(assembly, catalogue, devices)
+    net = build_net(assembly, devices)
     if execution.init and (note := load_weights(net, execution.init, execution.init_head)):
         progress.note(note)
     if execution.init and (note := epsilon_note(net, execution.init)):
         progress.note(note)
-    curve = TrainingCurve(assembly, net, prepared.source, devices)
     state = State(
         assembly=assembly,
         devices=devices,
@@ -278,20 +277,18 @@ def state_of(
         ledger=Ledger(assembly.space, assembly.classes),
         stop=stop,
         progress=progress,
-        curve_points=curve.points,
         shared=prepared.shared,
     )
     if execution.teacher:
-        state.give_teacher(build_net(assembly, catalogue, devices), execution.teacher)
-    return state, curve
+        state.give_teacher(build_net(assembly, devices), execution.teacher)
+    return state
 
 
-def build_net(assembly: Assembly, catalogue: Catalogue, devices: Devices) -> Any:
+def build_net(assembly: Assembly, devices: Devices) -> Any:
     """The supernet of the space, initialised with the run's seed, on the device."""
     space, options = assembly.space, assembly.science.net.model_dump()
-    build = catalogue.get("supernet", space.table.family).load()
     if (eps := options.pop("norm_eps", None)) is not None:
         table = replace(space.table, norm_eps=eps)
         space = Space(table, space.options, space.resolutions)
-    net = build(space, assembly.classes, seed=assembly.recipe.seed, **options)
-    return net.to(devices.device)
+    build = assembly.network.load()
+    return build(space, assembly.classes, seed=assembly.recipe.seed, **options).to(devices.device)

@@ -13,21 +13,23 @@ from ofa_bench.errors import BenchError, ResumeError, TrainingDiverged, UsageErr
 from ofa_bench.planning.assemble import Assembly, assemble
 from ofa_bench.recipe import Request
 from ofa_bench.recipe.asked import request
-from ofa_bench.runs.folder import (
-    Begun,
-    changed_since,
-    check_same,
-    named_again,
-    read_begun,
-    refuse_links,
-)
+from ofa_bench.runs.folder import Begun, check_same, named_again, read_begun, refuse_links
 from ofa_bench.runs.requests import catalogue_for, resume_line, shell_line
 from ofa_bench.sanitize import plain_text
 from ofa_bench.training.callbacks import Progress, Silent
 
 if TYPE_CHECKING:
     from ofa_bench.records.schema import Record
-    from ofa_bench.runs.runner import RunContext
+    from ofa_bench.runs.runner import RunContext, Stage
+
+
+@dataclass(frozen=True)
+class UnevaluatedRun:
+    """A run whose final evaluation is left for later; `evaluate` is the line that does it."""
+
+    run: str
+    folder: Path
+    evaluate: str
 
 
 @dataclass(frozen=True)
@@ -48,22 +50,11 @@ class Resumption:
 
     @property
     def command(self) -> str:
-        """The command line that started the run."""
         return plain_text(self.begun.command, 10_000)
 
     def check(self, prepared: RunContext) -> None:
         """Raise ResumeError with the differences if the prepared run is not the one that began."""
-        assembly = prepared.assembly
-        splits = prepared.source.splits_hash
-        known = self.begun.run_id == prepared.identity.run
-        check_same(
-            self.begun,
-            self.folder,
-            assembly.science,
-            prepared.identity,
-            splits,
-            [] if known else changed_since(self.begun.started, list(self._inputs(assembly))),
-        )
+        check_same(self.begun, self.folder, prepared, self._inputs(prepared.assembly))
 
 
 def results_root(results: str | Path | None) -> Path:
@@ -131,42 +122,71 @@ def run_request(
 ) -> Record:
     """Train, evaluate and store one run, watched by `progress`; `resumed`, where it goes on with a
     certain one and must be that one. `leave`: see `runs.runner.prepare`. Raises BenchError."""
+    record = _carried_out(asked, progress, command, leave, resumed)
+    assert not isinstance(record, UnevaluatedRun)
+    return record
+
+
+def evaluate_request(resumed: Resumption, progress: Progress | None = None) -> Record:
+    """The final evaluation of a trained run, which is never trained on. Raises ResumeError where
+    its training is not done."""
+    line = resumed.command
+    record = _carried_out(resumed.asked, progress, line, resumed=resumed, stage="evaluate")
+    assert not isinstance(record, UnevaluatedRun)
+    return record
+
+
+def train_request(
+    asked: Request, progress: Progress | None = None, command: str | None = None
+) -> Record | UnevaluatedRun:
+    """As `run_request`, without the final evaluation; the record where there is one already."""
+    return _carried_out(asked, progress, command, stage="train")
+
+
+def _carried_out(
+    asked: Request,
+    progress: Progress | None = None,
+    command: str | None = None,
+    leave: frozenset[int] | None = None,
+    resumed: Resumption | None = None,
+    stage: Stage = "all",
+) -> Record | UnevaluatedRun:
     if resumed is not None:
         _refuse_adopted(resumed)
     assembly = assemble(asked, catalogue_for(asked))  # refuse before torch is even imported
-    from ofa_bench.evaluation.exact_math import shielded
-    from ofa_bench.runs.runner import execute, prepare
-    from ofa_bench.training.devices import open_devices
-    from ofa_bench.training.interrupts import listening
+    from ofa_bench.runs.runner import execute, prepare, session
 
     watch, execution = progress or Silent(), assembly.recipe.execution
-    with (
-        shielded(execution.deterministic),
-        listening() as stop,
-        open_devices(execution.device) as devices,
-        stop.anywhere(),
-    ):
-        catalogue = catalogue_for(asked)
-        prepared = prepare(asked, catalogue, devices, leave)
+    with session(execution.device, execution.deterministic) as (stop, devices):
+        prepared = prepare(asked, catalogue_for(asked), devices, leave)
         if resumed is not None:
             resumed.check(prepared)
         done = prepared.finished
-        if done is not None and asked.fresh:
-            raise BenchError(
-                f"{done.run.id} is recorded already, and records are never overwritten",
-                "run it afresh into another folder with --results DIR",
-            )
-        if done is not None and done.status == "diverged":
-            raise TrainingDiverged(
-                f"{done.run.id} diverged, and its record stands: {done.error}",
-                "lower optim.lr, or set optim.clip: that is another run",
-            )
         if done is not None:
+            _check_standing(done, asked)
             watch.note(f"{done.run.id} is finished already: its record stands")
             return done
         prepared.check_free()
-        stop.hint = f"go on with: {resume_line(prepared.identity.name, asked)}"
-        return execute(prepared, catalogue, stop, watch, command or shell_line(asked))
+        name = prepared.identity.name
+        stop.hint = f"go on with: {resume_line(name, asked)}"
+        line = command or shell_line(asked)
+        prepared.stage = stage
+        record = execute(prepared, stop, watch, line)
+        return record or UnevaluatedRun(name, prepared.folder, resume_line(name, asked, "evaluate"))
+
+
+def _check_standing(done: Record, asked: Request) -> None:
+    """Raise BenchError where a run is recorded already and asked for anew, or diverged."""
+    if asked.fresh:
+        raise BenchError(
+            f"{done.run.id} is recorded already, and records are never overwritten",
+            "run it afresh into another folder with --results DIR",
+        )
+    if done.status == "diverged":
+        raise TrainingDiverged(
+            f"{done.run.id} diverged, and its record stands: {done.error}",
+            "lower optim.lr, or set optim.clip: that is another run",
+        )
 
 
 def _refuse_adopted(resumed: Resumption) -> None:

@@ -40,7 +40,6 @@ class ExactSearcher:
     def propose(
         self, problem: Problem, scored: Mapping[Subnet, float], count: int, rng: random.Random
     ) -> list[Subnet]:
-        """See `Searcher.propose`."""
         left = problem.inside.left(scored)
         if left is not None and len(left) <= count:
             self.note = "all nets inside the budget are evaluated"

@@ -139,20 +139,7 @@ class LatencyTable(Part):
 
     def cost(self) -> AdditiveCost:
         """The table as a cost of subnets, in ms a batch."""
-        scale, overhead = self.calibration.scale, self.calibration.overhead
-
-        def net(timing: Timing) -> float:
-            return scale * max(timing.ms - overhead, 0.0)
-
-        fixed = {
-            part.resolution: self.calibration.offset + net(part.trunk) + net(part.head)
-            for part in self.parts
-        }
-        blocks = {
-            part.resolution: {(b.slot, b.kernel, b.expand): net(b) for b in part.blocks}
-            for part in self.parts
-        }
-        return AdditiveCost("latency", self.unit, fixed, blocks)
+        return parts_cost(self.parts, self.calibration)
 
     def poor(self) -> str | None:
         """A warning where the table predicts badly by its own check; None where it does well."""
@@ -188,17 +175,25 @@ class LatencyTable(Part):
             return "its blocks are not those of the space"
         return None
 
-    def check_fits(
-        self,
-        space: Space,
-        classes: int,
-        resolutions: Sequence[int] | None = None,
-        shortcuts: str = "identity",
-    ) -> None:
+    def check_fits(self, space: Space, classes: int, shortcuts: str = "identity") -> None:
         """Raise UsageError where the table does not hold for a space, see `misfit`."""
-        reason = self.misfit(space, classes, resolutions, shortcuts)
+        reason = self.misfit(space, classes, shortcuts=shortcuts)
         if reason is not None:
             raise UsageError(f"the latency table does not fit {space.name}: {reason}", AGAIN)
+
+
+def parts_cost(parts: Sequence[PartTimings], calibration: Calibration) -> AdditiveCost:
+    """The times of parts as a cost of subnets, in ms a batch."""
+
+    def net(timing: Timing) -> float:
+        return calibration.scale * max(timing.ms - calibration.overhead, 0.0)
+
+    fixed = {p.resolution: calibration.offset + net(p.trunk) + net(p.head) for p in parts}
+    blocks = {
+        part.resolution: {(b.slot, b.kernel, b.expand): net(b) for b in part.blocks}
+        for part in parts
+    }
+    return AdditiveCost("latency", UNIT, fixed, blocks)
 
 
 def load_latency_table(path: str | Path) -> LatencyTable:

@@ -27,7 +27,6 @@ class Nsga2Searcher:
     def propose(
         self, problem: Problem, scored: Mapping[Subnet, float], count: int, rng: random.Random
     ) -> list[Subnet]:
-        """See `Searcher.propose`."""
         _pymoo()
         left = problem.inside.left(scored)
         if left is not None and len(left) <= count:

@@ -5,7 +5,7 @@ Functions of plain arrays. A prediction is judged on nets that it was not fitted
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -80,23 +80,18 @@ def resampled_kendall(first: ArrayLike, second: ArrayLike, weights: ArrayLike) -
     )
 
 
-def folds(count: int, seed: int) -> Iterator[tuple[Any, Any]]:
-    """(training, held-out) indices of a shuffled cross-validation, FOLDS of them or `count`."""
-    from sklearn.model_selection import KFold
-
-    yield from KFold(min(FOLDS, count), shuffle=True, random_state=seed).split(range(count))
-
-
 def held_out(features: ArrayLike, truth: ArrayLike, fit: Fit, seed: int = 0) -> Values:
-    """Cross-validated predictions [nets]: each by a fit that has not seen the net.
+    """Cross-validated predictions [nets], in FOLDS: each by a fit that has not seen the net.
 
     `fit(features, truth, others)` returns predictions for the rows of `others`.
     """
     import numpy as np
+    from sklearn.model_selection import KFold
 
     rows, values = np.asarray(features, np.float64), np.asarray(truth, np.float64)
     predicted = np.empty(len(values))
-    for seen, unseen in folds(len(values), seed):
+    folds = KFold(min(FOLDS, len(values)), shuffle=True, random_state=seed)
+    for seen, unseen in folds.split(rows):
         predicted[unseen] = fit(rows[seen], values[seen], rows[unseen])
     return predicted
 
@@ -121,27 +116,3 @@ def quality(
         float(gain_low),
         float(gain_high),
     )
-
-
-def ceiling(select: ArrayLike, test: ArrayLike) -> float:
-    """τ between two measurements of the same nets: what a perfect predictor of one could reach."""
-    return kendall(select, test)
-
-
-def split_half_ceiling(
-    correct: Sequence[ArrayLike] | ArrayLike, repeats: int = 20, seed: int = 0
-) -> float:
-    """The mean τ between accuracies on random halves of the images; `correct` is [nets, images].
-
-    A half is noisier than the whole, so this is a lower bound of the ceiling.
-    """
-    import numpy as np
-
-    bits = np.asarray(correct, bool)
-    rng = np.random.default_rng(seed)
-    taus = []
-    for _ in range(repeats):
-        order = rng.permutation(bits.shape[1])
-        half = len(order) // 2
-        taus.append(kendall(bits[:, order[:half]].mean(1), bits[:, order[half : 2 * half]].mean(1)))
-    return float(np.mean(taus))

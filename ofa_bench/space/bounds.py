@@ -11,17 +11,6 @@ from ofa_bench.limits import advice, limit
 if TYPE_CHECKING:
     from ofa_bench.space.table import Table
 
-MOST = {
-    **dict.fromkeys(("width", "final", "mix"), 2**16),
-    **dict.fromkeys(("resolution", "from", "to", "step", "listed"), 4096),
-    "stride": 16,
-    "kernel": 31,
-    "expand": 64,
-    "depth": 64,
-}
-MOST_NUMBER = 64.0  # of a width's multiplier
-MOST_STAGES = 64
-MOST_SIZES = 256  # resolutions
 MACS = 2**53  # counts are exact as floats up to here
 
 

@@ -1,148 +1,104 @@
-"""Typed reading of TOML entries; every error names the file and the key."""
+"""Values of a space's TOML file, checked by pydantic; every error names the file and the key."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args
+
+from pydantic import (
+    AfterValidator,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+)
+from pydantic_core import PydanticCustomError
 
 from ofa_bench.errors import RecipeError, suggest
-from ofa_bench.space.bounds import MOST, MOST_NUMBER, MOST_SIZES, MOST_STAGES
 from ofa_bench.strict import shown
 
-ACTS = ("relu", "relu6", "h_swish")
+MOST_STAGES = 64
+
+
+def _distinct(values: tuple[int, ...]) -> tuple[int, ...]:
+    """A stage's choices, sorted."""
+    if len(set(values)) != len(values):
+        context = {"value": shown(list(values))}
+        raise PydanticCustomError("choices", "is {value}, which says a choice twice", context)
+    return tuple(sorted(values))
+
+
+def _odd(kernel: int) -> int:
+    if kernel % 2 == 0:
+        raise PydanticCustomError("even", "holds {kernel}, but kernels are odd", {"kernel": kernel})
+    return kernel
+
+
 T = TypeVar("T")
+Act = Literal["relu", "relu6", "h_swish"]
+Text = Annotated[str, Field(strict=True, pattern=r"\S")]
+Flag = Annotated[bool, Field(strict=True)]
+Number = Annotated[float, Field(strict=True, gt=0, le=64, allow_inf_nan=False)]
+Width = Annotated[int, Field(strict=True, ge=1, le=2**16)]
+Stride = Annotated[int, Field(strict=True, ge=1, le=16)]
+Side = Annotated[int, Field(strict=True, ge=1, le=4096)]
+Few = Annotated[int, Field(strict=True, ge=1, le=64)]
+Kernel = Annotated[int, Field(strict=True, ge=1, le=31), AfterValidator(_odd)]
+Listed = Annotated[tuple[T, ...], Field(min_length=1, max_length=MOST_STAGES)]
+Choices = Annotated[Listed[T], AfterValidator(_distinct)]
 
 
-class Entries:
-    """One TOML table, read key by key."""
+STRICT = ConfigDict(extra="forbid")
+UNKNOWN = ("extra_forbidden", "unexpected_keyword_argument")
+WRONG = {
+    "missing": "is missing",
+    **dict.fromkeys(UNKNOWN, "unknown key"),
+    **dict.fromkeys(("model_type", "dataclass_type"), "is {value}, not a table"),
+    "int_type": "is {value}, not a whole number",
+    "float_type": "is {value}, not a number",
+    "bool_type": "is {value}, not true or false",
+    "string_type": "is {value}, not a text",
+    "string_pattern_mismatch": "is {value}, not a text",
+    "literal_error": "is {value}",
+    "greater_than": "is {value}, but must be positive",
+    "finite_number": "is {value}, but must be positive",
+    "greater_than_equal": "is {value}, but must be at least {ge}",
+    "less_than_equal": "is {value}, but at most {le:,g} has a use",
+    "tuple_type": "is {value}, not a list of one or more whole numbers",
+    "too_short": "is {value}, not a list of one or more whole numbers",
+    "too_long": "has {actual_length:,} entries, over {max_length}",
+}
+"""What is said of a value, by pydantic's name of the error."""
 
-    def __init__(self, data: dict[str, Any], file: str, prefix: str = "") -> None:
-        self._data, self._file, self._prefix = data, file, prefix
 
-    def section(self, key: str) -> Entries:
-        """A table inside this one."""
-        return Entries(self._take(key), self._file, f"{key}.")
+def checked(kind: Any, value: Any, file: str, key: str = "") -> Any:
+    """A value of a file as an instance of a model or annotated type. Raises RecipeError."""
+    try:
+        return TypeAdapter(kind).validate_python(value)
+    except ValidationError as error:
+        errors = error.errors(include_url=False)
+        first = next((e for e in errors if e["type"] in UNKNOWN), errors[0])
+        names = [part for part in first["loc"] if isinstance(part, str)]
+        reason = first["msg"]
+        if first["type"] in WRONG:
+            context = first.get("ctx", {})
+            reason = WRONG[first["type"]].format(value=shown(first["input"]), **context)
+        raise RecipeError(
+            reason,
+            file=file,
+            key=".".join(filter(None, (key, *names))),
+            hint=_hint(kind, first["type"], names, first["input"]),
+        ) from error
 
-    def integer(self, key: str, least: int = 1) -> int:
-        """An integer of at least `least`."""
-        return self.integer_in(key, self._take(key), least)
 
-    def integers(self, key: str) -> tuple[int, ...]:
-        """A non-empty list of positive integers, in the file's order."""
-        return self._integers_in(key, self._take(key))
-
-    def number(self, key: str, default: float | None = None) -> float:
-        """A positive number."""
-        value = self._data.get(key, default)
-        if value is None:
-            value = self._take(key)
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise self._wrong(key, f"is {shown(value)}, not a number")
-        if not 0 < value < float("inf"):
-            raise self._wrong(key, f"is {shown(value)}, but must be positive")
-        if value > MOST_NUMBER:
-            raise self._wrong(key, f"is {shown(value)}, but at most {MOST_NUMBER:g} has a use")
-        return float(value)
-
-    def flag(self, key: str) -> bool:
-        """True or false."""
-        return self.flag_in(key, self._take(key))
-
-    def text(self, key: str, among: Sequence[str] = ()) -> str:
-        """A non-empty string; one of `among`, if specified."""
-        return self._text_in(key, self._take(key), among)
-
-    def column(self, key: str, count: int, read: Callable[[Entries, str, Any], T]) -> tuple[T, ...]:
-        """One entry for each of `count` stages; a single value applies to all."""
-        value = self._take(key)
-        entries = value if isinstance(value, list) else [value] * count
-        self._expect(key, entries, count)
-        return tuple(read(self, key, entry) for entry in entries)
-
-    def choices(self, key: str, count: int, *, odd: bool = False) -> tuple[tuple[int, ...], ...]:
-        """The sorted choices of each stage; a flat list applies to all stages."""
-        value = self._take(key)
-        nested = isinstance(value, list) and any(isinstance(entry, list) for entry in value)
-        entries = value if nested else [value] * count
-        self._expect(key, entries, count)
-        stages = tuple(self._choices_in(key, entry) for entry in entries)
-        even = [value for choices in stages for value in choices if odd and value % 2 == 0]
-        if even:
-            raise self._wrong(key, f"holds {even[0]}, but kernels are odd")
-        return stages
-
-    def resolutions(self, key: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """Those of training, and the listed: one number, or {from, to, step, listed}."""
-        value = self._take(key)
-        if not isinstance(value, dict):
-            fixed = (self.integer_in(key, value),)
-            return fixed, fixed
-        inner = Entries(value, self._file, f"{self._prefix}{key}.")
-        stray = [name for name in value if name not in ("from", "to", "step", "listed")]
-        if stray:
-            hint = suggest(stray[0], ("from", "to", "step", "listed"))
-            raise inner._wrong(stray[0], "unknown key", hint)
-        low, high, step = inner.integer("from"), inner.integer("to"), inner.integer("step")
-        if low > high:
-            raise inner._wrong("from", f"is {low}, over to = {high}")
-        drawn = tuple(range(low, high + 1, step))
-        if len(drawn) > MOST_SIZES:
-            raise inner._wrong("step", f"makes {len(drawn):,} resolutions, over {MOST_SIZES}")
-        listed = inner._choices_in("listed", inner._take("listed"))
-        outside = [size for size in listed if size not in drawn]
-        if outside:
-            raise inner._wrong("listed", f"holds {outside[0]}, which training never draws")
-        return drawn, listed
-
-    def integer_in(self, key: str, value: Any, least: int = 1) -> int:
-        """`value` as a whole number."""
-        if type(value) is not int:
-            raise self._wrong(key, f"is {shown(value)}, not a whole number")
-        if value < least:
-            raise self._wrong(key, f"is {value}, but must be at least {least}")
-        if value > MOST[key]:
-            raise self._wrong(key, f"is {value:,}, but at most {MOST[key]:,} has a use")
-        return value
-
-    def flag_in(self, key: str, value: Any) -> bool:
-        """`value` as true or false."""
-        if not isinstance(value, bool):
-            raise self._wrong(key, f"is {shown(value)}, not true or false")
-        return value
-
-    def act_in(self, key: str, value: Any) -> str:
-        """`value` as the name of an activation."""
-        return self._text_in(key, value, ACTS)
-
-    def _text_in(self, key: str, value: Any, among: Sequence[str]) -> str:
-        if not isinstance(value, str) or not value.strip():
-            raise self._wrong(key, f"is {shown(value)}, not a text")
-        if among and value not in among:
-            raise self._wrong(key, f"is {shown(value)}", suggest(value, among))
-        return value
-
-    def _integers_in(self, key: str, value: Any) -> tuple[int, ...]:
-        if not isinstance(value, list) or not value:
-            raise self._wrong(key, f"is {shown(value)}, not a list of one or more whole numbers")
-        if len(value) > MOST_STAGES:
-            raise self._wrong(key, f"has {len(value):,} entries, over {MOST_STAGES}")
-        return tuple(self.integer_in(key, entry) for entry in value)
-
-    def _choices_in(self, key: str, value: Any) -> tuple[int, ...]:
-        values = self._integers_in(key, value)
-        if len(set(values)) != len(values):
-            raise self._wrong(key, f"is {shown(value)}, which says a choice twice")
-        return tuple(sorted(values))
-
-    def _expect(self, key: str, entries: list[Any], count: int) -> None:
-        if len(entries) != count:
-            reason = f"has {len(entries)} entries for {count} stages"
-            raise self._wrong(key, reason, "stages.width says how many stages there are")
-
-    def _take(self, key: str) -> Any:
-        if key not in self._data:
-            raise self._wrong(key, "is missing")
-        return self._data[key]
-
-    def _wrong(self, key: str, reason: str, hint: str = "") -> RecipeError:
-        return RecipeError(reason, file=self._file, key=f"{self._prefix}{key}", hint=hint)
+def _hint(model: Any, kind: str, names: list[str], value: Any) -> str:
+    if kind == "columns":
+        return "stages.width says how many stages there are"
+    if kind == "literal_error":
+        return suggest(str(value), get_args(Act))
+    if kind not in UNKNOWN:
+        return ""
+    for name in names[:-1]:
+        model = model.model_fields[name].annotation
+    fields = getattr(model, "model_fields", None) or model.__dataclass_fields__
+    known = [getattr(field, "alias", None) or name for name, field in fields.items()]
+    return suggest(names[-1], known, "known keys")

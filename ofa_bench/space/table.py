@@ -3,14 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import BaseModel, Field, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
 
 from ofa_bench.errors import RecipeError, UnknownName, suggest
 from ofa_bench.sanitize import printable
 from ofa_bench.space.bounds import check
-from ofa_bench.space.entries import ACTS, Entries
+from ofa_bench.space.entries import (
+    STRICT,
+    Act,
+    Choices,
+    Few,
+    Flag,
+    Kernel,
+    Listed,
+    Number,
+    Side,
+    Stride,
+    Text,
+    Width,
+    checked,
+)
 from ofa_bench.spec_files import load_toml, specs_root
 from ofa_bench.strict import shown
 
@@ -22,25 +39,30 @@ Count = Callable[["Table", int | None], "Tally"]
 
 Families = Mapping[str, Count | None]
 SHIPPED: Families = {"mbconv": None}
+MOST_SIZES = 256  # resolutions
 
 
 @dataclass(frozen=True)
 class Stem:
     """The 3×3 convolution with batch norm that meets the image."""
 
-    width: int
-    stride: int
-    act: str
+    __pydantic_config__ = STRICT
+
+    width: Width
+    stride: Stride
+    act: Act
 
 
 @dataclass(frozen=True)
 class First:
     """Block 0: a depthwise 3×3 and a linear 1×1, never elastic, without expansion."""
 
-    width: int
-    stride: int
-    act: str
-    shortcut: bool
+    __pydantic_config__ = STRICT
+
+    width: Width
+    stride: Stride
+    act: Act
+    shortcut: Flag
 
 
 @dataclass(frozen=True)
@@ -60,9 +82,11 @@ class Row:
 class Head:
     """`final`: 1×1 convolution with batch norm before the pool; `mix`: a bare one after, or 0."""
 
-    final: int
-    mix: int
-    act: str
+    __pydantic_config__ = STRICT
+
+    final: Width
+    mix: Annotated[int, Field(strict=True, ge=0, le=2**16)]
+    act: Act
 
 
 @dataclass(frozen=True)
@@ -87,6 +111,65 @@ class Table:
     resolutions: tuple[int, ...]
     listed: tuple[int, ...]
     costs: Count | None = field(default=None, compare=False, repr=False)
+
+
+class StageEntries(BaseModel):
+    """Columns of one entry for each stage; a single entry applies to all."""
+
+    model_config = STRICT
+
+    width: Listed[Width]
+    stride: tuple[Stride, ...]
+    act: tuple[Act, ...]
+    se: tuple[Flag, ...]
+    depth: tuple[Choices[Few], ...]
+    expand: tuple[Choices[Few], ...]
+    kernel: tuple[Choices[Kernel], ...]
+
+    @field_validator("stride", "act", "se", "depth", "expand", "kernel", mode="before")
+    @classmethod
+    def _for_each_stage(cls, value: Any, info: ValidationInfo) -> Any:
+        stages = len(info.data.get("width", ()))
+        column = isinstance(value, list)
+        if column and info.field_name in ("depth", "expand", "kernel"):
+            column = any(isinstance(entry, list) for entry in value)
+        if not column:
+            return [value] * stages
+        if len(value) != stages:
+            context = {"entries": len(value), "stages": stages}
+            raise PydanticCustomError(
+                "columns", "has {entries} entries for {stages} stages", context
+            )
+        return value
+
+
+class SizeEntries(BaseModel):
+    """A range of resolutions."""
+
+    model_config = STRICT
+
+    low: Side = Field(alias="from")
+    high: Side = Field(alias="to")
+    step: Side
+    listed: Choices[Side]
+
+
+class SpaceFile(BaseModel):
+    """A whole file, laid over its base; widths are not multiplied yet."""
+
+    model_config = STRICT
+
+    width_mult: Number = 1.0
+    stem: Stem
+    first: First
+    head: Head
+    resolution: Any
+    family: Text
+    summary: Text
+    source: Text
+    stages: StageEntries
+    norm_eps: Number
+    transforms: Flag
 
 
 def round8(v: float) -> int:
@@ -121,22 +204,9 @@ def _find(name: str, folders: Iterable[Path]) -> Path:
     raise UnknownName("space", name, [known for folder in folders for known in table_names(folder)])
 
 
-_KEYS: dict[str, tuple[str, ...]] = {
-    "": (
-        *("base", "summary", "source", "family", "width_mult", "norm_eps", "transforms"),
-        *("resolution", "stem", "first", "stages", "head"),
-    ),
-    "stem": ("width", "stride", "act"),
-    "first": ("width", "stride", "act", "shortcut"),
-    "stages": ("width", "stride", "act", "se", "depth", "expand", "kernel"),
-    "head": ("final", "mix", "act"),
-}
-
-
 def _layered(path: Path, above: tuple[Path, ...], families: Families) -> dict[str, Any]:
     """The file's entries laid over those of its base; summary and source are never inherited."""
     data = load_toml(path)
-    _refuse_unknown(data, path)
     base = data.pop("base", None)
     if base is None:
         return data
@@ -152,70 +222,57 @@ def _layered(path: Path, above: tuple[Path, ...], families: Families) -> dict[st
     _parse(under, below, families)
     del under["summary"], under["source"]
     for key, value in data.items():
-        deep = isinstance(value, dict) and key in _KEYS
-        under[key] = {**under.get(key, {}), **value} if deep else value
+        deep = isinstance(value, dict) and key in ("stem", "first", "stages", "head")
+        under[key] = {**under[key], **value} if deep else value
     return under
 
 
-def _refuse_unknown(data: dict[str, Any], path: Path) -> None:
-    for section, known in _KEYS.items():
-        part = data.get(section, {}) if section else data
-        if not isinstance(part, dict):
-            raise RecipeError(f"is {shown(part)}, not a table", file=str(path), key=section)
-        for key in part:
-            if key not in known:
-                hint = suggest(key, known, "known keys")
-                where = f"{section}.{key}" if section else key
-                raise RecipeError("unknown key", file=str(path), key=where, hint=hint)
-
-
 def _parse(data: dict[str, Any], path: Path, families: Families) -> Table:
-    top = Entries(data, str(path))
-    mult = top.number("width_mult", default=1.0)
+    file: SpaceFile = checked(SpaceFile, data, str(path))
+    if file.family not in families:
+        hint = suggest(file.family, families)
+        raise RecipeError(f"is {shown(file.family)}", file=str(path), key="family", hint=hint)
+    resolutions, listed = _resolutions(file.resolution, str(path))
 
-    def width(entries: Entries, key: str) -> int:
-        return top.integer_in("width", round8(entries.integer(key) * mult))
+    def width(value: int) -> int:
+        return int(checked(Width, round8(value * file.width_mult), str(path), "width"))
 
-    stem, first, head = top.section("stem"), top.section("first"), top.section("head")
-    mix = head.integer("mix", least=0)
-    resolutions, listed = top.resolutions("resolution")
-    family = top.text("family", among=tuple(families))
+    stages, head = file.stages, file.head
+    columns = (stages.stride, stages.act, stages.se, stages.depth, stages.expand, stages.kernel)
+    rows = zip(stages.width, *columns, strict=True)
     return Table(
         name=printable(path.name.removesuffix(".toml")),
-        summary=top.text("summary"),
-        source=top.text("source"),
-        family=family,
-        stem=Stem(width(stem, "width"), stem.integer("stride"), stem.text("act", among=ACTS)),
-        first=First(
-            width(first, "width"),
-            first.integer("stride"),
-            first.text("act", among=ACTS),
-            first.flag("shortcut"),
+        summary=file.summary,
+        source=file.source,
+        family=file.family,
+        stem=replace(file.stem, width=width(file.stem.width)),
+        first=replace(file.first, width=width(file.first.width)),
+        rows=tuple(Row(round8(wide * file.width_mult), *row) for wide, *row in rows),
+        head=replace(
+            head, final=width(head.final), mix=head.mix and round8(head.mix * file.width_mult)
         ),
-        rows=_rows(top.section("stages"), mult),
-        head=Head(width(head, "final"), mix and round8(mix * mult), head.text("act", among=ACTS)),
-        norm_eps=top.number("norm_eps"),
-        transforms=top.flag("transforms"),
+        norm_eps=file.norm_eps,
+        transforms=file.transforms,
         resolutions=resolutions,
         listed=listed,
-        costs=families[family],
+        costs=families[file.family],
     )
 
 
-def _rows(stages: Entries, mult: float) -> tuple[Row, ...]:
-    widths = stages.integers("width")
-    count = len(widths)
-    columns = zip(
-        widths,
-        stages.column("stride", count, Entries.integer_in),
-        stages.column("act", count, Entries.act_in),
-        stages.column("se", count, Entries.flag_in),
-        stages.choices("depth", count),
-        stages.choices("expand", count),
-        stages.choices("kernel", count, odd=True),
-        strict=True,
-    )
-    return tuple(
-        Row(round8(width * mult), stride, act, se, depth, expand, kernel)
-        for width, stride, act, se, depth, expand, kernel in columns
-    )
+def _resolutions(value: Any, file: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Those of training, and the listed: one number, or {from, to, step, listed}."""
+    if not isinstance(value, dict):
+        fixed = (checked(Side, value, file, "resolution"),)
+        return fixed, fixed
+    sizes: SizeEntries = checked(SizeEntries, value, file, "resolution")
+    drawn = tuple(range(sizes.low, sizes.high + 1, sizes.step))
+    outside = [size for size in sizes.listed if size not in drawn]
+    if sizes.low > sizes.high:
+        key, reason = "from", f"is {sizes.low}, over to = {sizes.high}"
+    elif len(drawn) > MOST_SIZES:
+        key, reason = "step", f"makes {len(drawn):,} resolutions, over {MOST_SIZES}"
+    elif outside:
+        key, reason = "listed", f"holds {outside[0]}, which training never draws"
+    else:
+        return drawn, sizes.listed
+    raise RecipeError(reason, file=file, key=f"resolution.{key}")

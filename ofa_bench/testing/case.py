@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ofa_bench import api, seeding
 from ofa_bench.draws import Draw
-from ofa_bench.errors import MisfitError, PolicyError
+from ofa_bench.errors import MisfitError
 from ofa_bench.hooks.bus import Bus
 from ofa_bench.hooks.catalogue import GROUP, Catalogue, Entry
 from ofa_bench.hooks.hookspecs import Outcome
@@ -20,14 +20,14 @@ from ofa_bench.planning.assemble import Assembly, assemble, space_of
 from ofa_bench.recipe import Request
 from ofa_bench.schedule import Schedule, Step
 from ofa_bench.space import Subnet
-from ofa_bench.testing.source_lines import draws_unaddressed, line_of, suspect
+from ofa_bench.testing.source_lines import line_of
 from ofa_bench.testing.target import Subject
 from ofa_bench.testing.verdict import Breach, DoesNotApply
 
 if TYPE_CHECKING:
     from ofa_bench.testing.shared_trials import Crew
 
-TOOLS = ("searcher", "device", "exporter")
+TOOLS = ("searcher", "device", "exporter", "proxy")
 FAMILIES = ("shrink", "lr", "distill")
 QUICK = ("evaluate.per_bucket=1", "evaluate.buckets=1", "evaluate.curve=0")
 EPOCHS = 2.0
@@ -40,18 +40,17 @@ class Case:
     subject: Subject
     entry: Entry
     crew: Crew = field(repr=False, compare=False)
+    at: int | None = field(default=None, init=False, repr=False, compare=False)
 
     def __str__(self) -> str:
         return f"{self.entry.kind} {self.entry.name}"
 
     @property
     def catalogue(self) -> Catalogue:
-        """The catalogue, including the plugin."""
         return self.subject.catalogue
 
     @cached_property
     def cls(self) -> Any:
-        """The entry's class."""
         return self.entry.load()
 
     def where(self, hook: str = "") -> str:
@@ -163,7 +162,6 @@ class Case:
 
     @property
     def schedule(self) -> Schedule:
-        """The schedule of the assembled run."""
         return self.assembly.schedule
 
     @property
@@ -188,13 +186,12 @@ class Case:
         """Whether another process can import it, unlike a class from a notebook."""
         return bool(self.subject.file or self.entry.origin.distribution)
 
-    @contextmanager
-    def step(self, index: int) -> Iterator[Step]:
-        """A step; a PolicyError in the block becomes a Breach at that step."""
-        try:
+    def steps(self, indices: Iterable[int] | None = None) -> Iterator[Step]:
+        """Steps of the run, by default all; `at` is the one that is checked, for verdicts."""
+        for index in range(self.schedule.steps) if indices is None else indices:
+            self.at = index
             yield self.schedule.step(index)
-        except PolicyError as error:
-            raise Breach(error.message, step=index) from error
+        self.at = None
 
 
 def probe(subnet: Subnet) -> float:
@@ -225,17 +222,13 @@ def replay(bus: Bus, schedule: Schedule, first: int, last: int) -> list[tuple[li
 
 
 @contextmanager
-def no_global_random(case: Case, step: int | None = None) -> Iterator[None]:
+def no_global_random() -> Iterator[None]:
     """Raise Breach if the block uses a global random generator."""
     before = _random_states()
     yield
     touched = [name for name, state in _random_states().items() if state != before[name]]
     if touched:
-        raise Breach(
-            f"it used the shared generator of {touched[0]}",
-            step=step,
-            where=suspect(case.cls, draws_unaddressed),
-        )
+        raise Breach(f"it used the shared generator of {touched[0]}")
 
 
 def _random_states() -> Mapping[str, Any]:
@@ -253,11 +246,9 @@ def _random_states() -> Mapping[str, Any]:
 
 
 def describe(draws: list[Draw]) -> str:
-    """The roles and subnets of draws as text."""
     return ", ".join(f"{draw.role} {draw.subnet}" for draw in draws) or "nothing"
 
 
 def only(applies: bool, why: str) -> None:
-    """Raise DoesNotApply unless the clause applies."""
     if not applies:
         raise DoesNotApply(why)

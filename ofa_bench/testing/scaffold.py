@@ -64,13 +64,9 @@ def _package(name: str, kind: str) -> dict[str, str]:
     package, parts = f"ofa_bench_{_module(name)}", PARTS.get(kind, (kind,))
     options = [FIRST_OPTION[part] for part in parts if part in FIRST_OPTION] or [("–", "–")]
     values = {
-        "name": name,
-        "kind": kind,
-        "title": _title(name),
-        "module": _module(name),
+        **_values(name, kind),
         "package": package,
         "cls": _class(name),
-        "command": _command(name, kind),
         "options": [(option.format(name=name), value) for option, value in options],
         "targets": {p: f'"{package}.{p}:{_class(name)}"' for p in parts if p in USED},
         "single": False,
@@ -93,11 +89,7 @@ def _single(name: str, kind: str) -> str:
     parts = PARTS.get(kind, (kind,))
     imports = {"Catalogue", "hookimpl", *" ".join(USED[part] for part in parts).split()}
     values = {
-        "name": name,
-        "kind": kind,
-        "title": _title(name),
-        "module": _module(name),
-        "command": _command(name, kind),
+        **_values(name, kind),
         "targets": {p: f"{_class(name)}{p.title() if parts[1:] else ''}" for p in parts},
         "imports": sorted(imports),
         "tensors": bool({"distill", "extra"} & set(parts)),
@@ -106,17 +98,16 @@ def _single(name: str, kind: str) -> str:
     return _filled("single.py", values)
 
 
-def _command(name: str, kind: str) -> str:
+def _values(name: str, kind: str) -> dict[str, object]:
+    """What every template of a plugin may name."""
+    choice = f"--{'with' if kind == 'extra' else kind} {name} {PARTNERS.get(kind, '')}".strip()
+    command = f"ofa-bench run {choice} --space toy --epochs 2"
     if kind == "space":
-        return f"ofa-bench run --space {name} --epochs 2"
+        command = f"ofa-bench run --space {name} --epochs 2"
     if kind == "dataset":
-        return f"ofa-bench data check {name} --data-dir DIR"
-    return f"ofa-bench run {_choice(name, kind)} --space toy --epochs 2"
-
-
-def _choice(name: str, kind: str) -> str:
-    flag = "with" if kind == "extra" else kind
-    return f"--{flag} {name} {PARTNERS.get(kind, '')}".strip()
+        command = f"ofa-bench data check {name} --data-dir DIR"
+    title, module = name.replace("-", " ").capitalize(), _module(name)
+    return {"name": name, "kind": kind, "title": title, "module": module, "command": command}
 
 
 def _filled(template: str, values: Mapping[str, object]) -> str:
@@ -138,7 +129,3 @@ def _module(name: str) -> str:
 
 def _class(name: str) -> str:
     return "".join(word.title() for word in _module(name).split("_"))
-
-
-def _title(name: str) -> str:
-    return name.replace("-", " ").capitalize()

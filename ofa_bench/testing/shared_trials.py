@@ -14,13 +14,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from ofa_bench.testing.short_run import MOVING, RESTING, Trial, attempt, short
+from ofa_bench.testing.short_run import Trial, attempt, short
 
 if TYPE_CHECKING:
     from ofa_bench.testing.case import Case
 
 LISTED = ("shrink", "lr", "distill", "extra", "supernet")
-HALTS = (0, 3)  # the steps after which a run is stopped and resumed
 
 
 class Crew:
@@ -35,7 +34,7 @@ class Crew:
         self.modules: list[str] = []
         self._folder = tempfile.TemporaryDirectory()
         self._results: dict[str, str] = {}
-        self._trials: dict[tuple[str, str], Trial] = {}
+        self._trials: dict[tuple[Any, ...], Trial] = {}
 
     def join(self, case: Case, trains: bool) -> None:
         """Add a case of the plugin; `trains`: whether clauses that train apply to it."""
@@ -46,35 +45,22 @@ class Crew:
             if trains:
                 self.training.append(case)
 
-    def whole(self, case: Case) -> Trial:
-        """An uninterrupted run."""
-        return self._trial(case, "whole", MOVING)
-
-    def cut(self, case: Case) -> Trial:
-        """The same run, stopped and resumed twice."""
-        return self._trial(case, "cut", MOVING, HALTS)
-
-    def alone(self, case: Case) -> Trial:
-        """A run in this process alone, at a rate too small to move weights."""
-        return self._trial(case, "alone", RESTING)
-
-    def _trial(self, case: Case, kind: str, rate: float, halts: tuple[int, ...] = ()) -> Trial:
-        key = (str(case), kind)
+    def trial(self, case: Case, rate: float, halts: tuple[int, ...] = ()) -> Trial:
+        """A run in this process alone at a learning rate, stopped and resumed after `halts`."""
+        key = (str(case), rate, halts)
         if key not in self._trials:
-            folder = self.folder / f"{case.entry.kind}-{case.entry.name}" / kind
+            folder = self.folder / f"{case.entry.kind}-{case.entry.name}" / str(len(self._trials))
             asked = short(case.asked(), case.schedule, folder, rate)
             self._trials[key] = attempt(asked, case.catalogue, halts)
         return self._trials[key]
 
     @property
     def folder(self) -> Path:
-        """The temporary folder of all runs."""
         return Path(self._folder.name)
 
     def elsewhere(self, case: Case, kind: str) -> tuple[str, list[Path]]:
         """The error of a case's "plan" or "train" in the second process ("" if none), and the files
         that it wrote."""
-        self.start()
         number = self._numbers[str(case)]
         trouble = self._hear(f"{kind} {number}")
         files = sorted(self.folder.glob(f"{number}.json" if kind == "plan" else f"{number}-*.pt"))
@@ -83,7 +69,6 @@ class Crew:
     def imported(self, module: str) -> str:
         """The heavy libraries that importing a module or file loads in the second process,
         separated by commas; "failed: …" if the import failed."""
-        self.start()
         return self._hear(f"import {module}")
 
     def start(self) -> None:

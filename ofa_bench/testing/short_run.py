@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ofa_bench.draws import Draw
 from ofa_bench.errors import Interrupted
 from ofa_bench.hooks.bus import Bus
 from ofa_bench.hooks.hookspecs import Outcome, hookimpl
@@ -54,10 +56,10 @@ def attempt(asked: Request, catalogue: Catalogue, halts: tuple[int, ...] = ()) -
     with open_devices("cpu") as devices:
         for halt in (*halts, None):
             prepared, stop = prepare(asked, catalogue, devices), Stop()
-            state, curve = state_of(prepared, catalogue, stop, Halting(stop, halt))
+            state = state_of(prepared, stop, Halting(stop, halt))
             prepared.assembly.bus.observe("the contract", Watch(state, trial))
             with suppress(Interrupted):
-                Loop(state, curve).run()
+                Loop(state).run()
     trial.weights = {name: value.detach() for name, value in state.net.named_parameters()}
     return trial
 
@@ -69,7 +71,6 @@ class Halting(Silent):
         self.stop, self.at = stop, at
 
     def step(self, step: Step, outcome: Outcome) -> None:
-        """Request the stop after step `at`."""
         self.stop.requested = step.index == self.at
 
 
@@ -82,9 +83,14 @@ class Watch:
     @hookimpl
     def after_step(self, step: Step, outcome: Outcome) -> None:
         """Store after the update; the gradient is valid until the next step clears it."""
-        nets = [[draw.role.value, draw.subnet.to_json()] for draw in outcome.draws]
-        self.trial.answers.append([step.index, nets, outcome.lr, list(outcome.shares)])
+        self.trial.answers.append(row(step, outcome.draws, outcome.lr, outcome.shares))
         self.trial.gradients.append(self.state.gradients.flat.detach().clone())
+
+
+def row(step: Step, draws: Iterable[Draw], rate: float, shares: Iterable[float]) -> list[Any]:
+    """A step's answers as JSON values."""
+    nets = [[draw.role.value, draw.subnet.to_json()] for draw in draws]
+    return [step.index, nets, rate, list(shares)]
 
 
 def answers(bus: Bus, schedule: Schedule) -> list[list[Any]]:
@@ -93,7 +99,6 @@ def answers(bus: Bus, schedule: Schedule) -> list[list[Any]]:
     for index in range(schedule.steps):
         step = schedule.step(index)
         draws = draws_of(bus, step)
-        nets = [[draw.role.value, draw.subnet.to_json()] for draw in draws]
         shares = [bus.lr_share(step, draw) for draw in draws]
-        rows.append([index, nets, bus.lr_at(step), shares])
+        rows.append(row(step, draws, bus.lr_at(step), shares))
     return rows

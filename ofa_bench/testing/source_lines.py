@@ -1,19 +1,13 @@
-"""Source lines for verdicts: where a hook is defined, and which line is the likely cause."""
+"""Source lines for verdicts: where a class, a hook or a statement of a plugin stands."""
 
 from __future__ import annotations
 
-import ast
 import inspect
-import textwrap
-from collections.abc import Callable, Sequence
+import re
 from pathlib import Path
 from typing import Any
 
 from ofa_bench.hooks.catalogue import API
-
-Suspicion = Callable[[ast.AST], bool]
-UNADDRESSED = ("random.", "np.random.", "numpy.random.", "torch.rand", "torch.normal", "os.urandom")
-PROCESS = ("hash(", "id(", "os.getpid", "os.environ", "time.", "uuid.", "secrets.", "socket.")
 
 
 def line_of(thing: Any, name: str = "") -> str:
@@ -37,66 +31,11 @@ def line_of_function(function: Any) -> str:
         return ""
 
 
-def suspect(cls: Any, looks_guilty: Suspicion) -> str:
-    """The first line of a class, or else of its module, that `looks_guilty` accepts; "" if none."""
-    for scope in (cls, cls if inspect.ismodule(cls) else inspect.getmodule(cls)):
-        try:
-            lines, first = inspect.getsourcelines(scope)  # type: ignore[arg-type]
-            tree = ast.parse(textwrap.dedent("".join(lines)))
-            file = Path(str(inspect.getsourcefile(scope))).name  # type: ignore[arg-type]
-        except (OSError, TypeError, SyntaxError):
-            continue
-        for node in ast.walk(tree):
-            if looks_guilty(node):
-                return f"{file}:{max(first, 1) + getattr(node, 'lineno', 1) - 1}"
-    return ""
-
-
-def draws_unaddressed(node: ast.AST) -> bool:
-    """A call of a global random generator."""
-    return isinstance(node, ast.Call) and ast.unparse(node).startswith(UNADDRESSED)
-
-
-def asks_the_process(node: ast.AST) -> bool:
-    """A call whose value differs between processes or over time."""
-    if isinstance(node, ast.Call | ast.Subscript):
-        return ast.unparse(node).startswith(PROCESS)
-    return False
-
-
-def keeps_a_counter(node: ast.AST) -> bool:
-    """An assignment to an attribute of self, or a change of a collection in one."""
-    targets: list[ast.expr] = []
-    if isinstance(node, ast.AugAssign):
-        targets = [node.target]
-    elif isinstance(node, ast.Assign):
-        targets = node.targets
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-        owner = ast.unparse(node.func.value)
-        return owner.startswith("self.") and node.func.attr in ("append", "add", "update", "pop")
-    return any(ast.unparse(target).startswith("self.") for target in targets)
-
-
-def modifies_tensor(node: ast.AST) -> bool:
-    """An in-place tensor method (`add_`), or an augmented assignment (`+=`)."""
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-        name = node.func.attr
-        return name.endswith("_") and not name.endswith("__")
-    if isinstance(node, ast.AugAssign):
-        return not ast.unparse(node.target).startswith("self.")
-    return False
-
-
-def imports_one_of(names: Sequence[str]) -> Suspicion:
-    """An import of one of these libraries, or of a part of it."""
-
-    def looks_guilty(node: ast.AST) -> bool:
-        modules = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-        if isinstance(node, ast.ImportFrom):
-            modules = [node.module or ""]
-        return any(module.partition(".")[0] in names for module in modules)
-
-    return looks_guilty
+def line_with(pattern: str, file: str) -> str:
+    """ "file.py:12" of the first line of a file that begins so, else of its first line."""
+    lines = Path(file).read_text(encoding="utf-8", errors="replace").splitlines()
+    number = next((n for n, text in enumerate(lines, 1) if re.match(pattern, text)), 1)
+    return f"{Path(file).name}:{number}"
 
 
 def syntax_error_line(error: BaseException | None) -> str:
@@ -109,14 +48,8 @@ def syntax_error_line(error: BaseException | None) -> str:
 def register_line(module: Any, file: str) -> str:
     """The line of a module's wrong `ofa_bench_api`, else of its `register`, else its first."""
     register = getattr(module, "register", None)
-    if getattr(module, "ofa_bench_api", API) != API:
-        return suspect(module, assigns_api)
-    if inspect.isfunction(register):
-        return f"{Path(inspect.getfile(register)).name}:{inspect.getsourcelines(register)[1]}"
-    name = file or str(getattr(module, "__file__", None) or "")
-    return f"{Path(name).name}:1" if name else ""
-
-
-def assigns_api(node: ast.AST) -> bool:
-    """The assignment of a module's `ofa_bench_api`."""
-    return isinstance(node, ast.Name) and node.id == "ofa_bench_api"
+    wrong_api = getattr(module, "ofa_bench_api", API) != API
+    if not wrong_api and inspect.isfunction(register):
+        return line_of_function(register)
+    path = file or str(getattr(module, "__file__", None) or "")
+    return line_with("ofa_bench_api" if wrong_api else "", path) if path else ""

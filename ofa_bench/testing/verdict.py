@@ -40,16 +40,13 @@ class ContractReport:
 
     @property
     def ok(self) -> bool:
-        """Whether no clause is broken."""
         return not self.broken
 
     @property
     def broken(self) -> tuple[Verdict, ...]:
-        """The verdicts of broken clauses."""
         return tuple(verdict for verdict in self.verdicts if verdict.ok is False)
 
     def to_json(self) -> dict[str, Any]:
-        """The report as JSON values."""
         return {
             "plugin": self.plugin,
             "origin": self.origin,
@@ -89,6 +86,7 @@ class Clause:
 
 
 CLAUSES: list[Clause] = []
+Decorator = Callable[[Callable[[Any], None]], Callable[[Any], None]]
 
 
 def clause(
@@ -98,7 +96,7 @@ def clause(
     hook: str = "",
     page: str = "",
     trains: bool = False,
-) -> Callable[[Callable[[Any], None]], Callable[[Any], None]]:
+) -> Decorator:
     """Add a function to the contract. It returns if the clause is kept, and raises Breach or
     DoesNotApply otherwise; `trains` marks clauses that train and take seconds."""
 
@@ -107,3 +105,13 @@ def clause(
         return check
 
     return add
+
+
+def clauses(*kinds: str, hook: str = "", page: str = "") -> Callable[..., Decorator]:
+    """The decorator of several clauses on the same kinds, of which `clause` tells the rest: it
+    takes a clause's name, what is expected, and whether it `trains`."""
+
+    def named(name: str, expected: str, trains: bool = False) -> Decorator:
+        return clause(name, *kinds, expected=expected, hook=hook, page=page, trains=trains)
+
+    return named

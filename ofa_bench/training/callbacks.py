@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import IO, Any
 
 from ofa_bench.atomic_io import unwritable
 from ofa_bench.hooks.hookspecs import Outcome, RunView, Scores, hookimpl
@@ -20,8 +20,8 @@ from ofa_bench.schedule import Phase, Step
 HEARTBEAT = 2.0  # seconds between progress lines in the event log
 
 
-class Progress(Protocol):
-    """The interface that a run reports its progress to."""
+class Progress:
+    """What a run reports its progress to; whatever a subclass does not take up is discarded."""
 
     def begin(self, total_steps: int, done: int) -> None:
         """Training starts or resumes after `done` of `total_steps` steps."""
@@ -42,26 +42,21 @@ class Progress(Protocol):
         """An evaluation has scored `done` of `of` chunks of images, or other units."""
 
 
-class Silent:
+class Silent(Progress):
     """Progress that is discarded."""
 
-    def begin(self, total_steps: int, done: int) -> None:
-        """Ignored."""
 
-    def micro(self, step: Step, done: int, of: int) -> None:
-        """Ignored."""
+def paced(show: Callable[[int, int], None], seconds: float) -> Callable[[int, int], None]:
+    """Shows how much is done of how much, at most once in so many seconds."""
+    last = time.monotonic()
 
-    def step(self, step: Step, outcome: Outcome) -> None:
-        """Ignored."""
+    def shown(done: int, of: int) -> None:
+        nonlocal last
+        if time.monotonic() - last >= seconds:
+            last = time.monotonic()
+            show(done, of)
 
-    def waited(self, seconds: float) -> None:
-        """Ignored."""
-
-    def note(self, text: str) -> None:
-        """Ignored."""
-
-    def evaluating(self, done: int, of: int, unit: str = "chunks") -> None:
-        """Ignored."""
+    return shown
 
 
 class EventLog:
@@ -92,7 +87,6 @@ class EventLog:
 
     @hookimpl
     def phase_start(self, phase: Phase, step: Step) -> None:
-        """A phase begins."""
         self._write("phase", phase=phase.name, step=step.index)
 
     @hookimpl
@@ -114,7 +108,6 @@ class EventLog:
         self._write("curve", step=step.index, top1=dict(scores.top1))
 
     def close(self) -> None:
-        """Close the file."""
         if self._stream is not None:
             with suppress(OSError):  # a full disk was reported by the write
                 self._stream.close()
@@ -129,11 +122,9 @@ class Trace:
         self._began: list[float] = []
 
     def before(self, hook: str, impls: Any, values: Any) -> None:
-        """Record the start of a call."""
         self._began.append(time.perf_counter())
 
     def after(self, outcome: Any, hook: str, impls: Any, values: Any) -> None:
-        """Report the finished call."""
         spent = (time.perf_counter() - self._began.pop()) * 1e6
         self._tell(hook, ", ".join(impl.plugin_name for impl in impls), spent)
 

@@ -117,7 +117,6 @@ class Checkpoints:
         write_whole(path, self._files()[-1].read_bytes())
 
     def clear(self) -> None:
-        """Remove all checkpoints."""
         for path in self._files():
             path.unlink(missing_ok=True)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from functools import lru_cache, partial
 from typing import Any
 
 from ofa_bench.draws import Draw, Role
@@ -26,25 +27,17 @@ class PhaseLedger:
     waiting_seconds: float = 0.0
     peak_bytes: int = 0
 
-    def add(self, role: Role, images: int, macs: int) -> None:
-        """Add `images` passes of a subnet with `macs` per image."""
-        cost = images * macs * (1 if role in FORWARD_ONLY else TRAINED_PASS)
-        self.passes[role.value] = self.passes.get(role.value, 0) + images
-        self.macs[role.value] = self.macs.get(role.value, 0) + cost
-
 
 class Ledger:
     """The rows of all phases, and a clock of the training time."""
 
     def __init__(self, space: Space, classes: int) -> None:
-        self._space, self._classes = space, classes
-        self._macs: dict[Subnet, int] = {}
+        self._macs = lru_cache(maxsize=4096)(partial(space.macs, classes=classes))
         self._since: float | None = None
         self.rows: list[PhaseLedger] = []
 
     @property
     def row(self) -> PhaseLedger:
-        """The current phase's row."""
         return self.rows[-1]
 
     def enter(self, phase: str) -> None:
@@ -66,32 +59,24 @@ class Ledger:
         self._since = None
 
     def go_on(self) -> None:
-        """Start the clock again."""
         self._since = time.perf_counter()
 
-    def charge(self, draws: Sequence[Draw], images: int) -> None:
+    def charge_step(self, draws: Sequence[Draw], images: int) -> None:
         """Add the passes of a completed step."""
         self.row.steps += 1
         self.row.images += images
         for draw in draws:
-            self.row.add(draw.role, images, self.cost(draw.subnet))
+            self.charge(draw.role, draw.subnet, images)
 
-    def charge_forward(self, role: Role, subnet: Subnet, images: int) -> None:
-        """Add forward passes of a teacher or a probe."""
-        self.row.add(role, images, self.cost(subnet))
-
-    def cost(self, subnet: Subnet) -> int:
-        """MACs per image of a subnet, cached."""
-        if subnet not in self._macs:
-            if len(self._macs) > 4096:
-                self._macs.clear()
-            self._macs[subnet] = self._space.macs(subnet, self._classes)
-        return self._macs[subnet]
+    def charge(self, role: Role, subnet: Subnet, images: int) -> None:
+        """Add a subnet's passes, which are only forward for a teacher or a probe."""
+        row, factor = self.row, 1 if role in FORWARD_ONLY else TRAINED_PASS
+        row.passes[role.value] = row.passes.get(role.value, 0) + images
+        row.macs[role.value] = row.macs.get(role.value, 0) + images * self._macs(subnet) * factor
 
     def state_dict(self) -> list[dict[str, Any]]:
         """The rows as JSON values, with the clock brought up to date."""
-        running = self._since is not None
-        self.pause()
-        if running:
+        if self._since is not None:
+            self.pause()
             self.go_on()
         return [asdict(row) for row in self.rows]

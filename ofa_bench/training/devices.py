@@ -156,12 +156,11 @@ def _number(variable: str, usual: int | None = None) -> int:
     """An integer environment variable. Raises UsageError if it is absent or not a number."""
     value = os.environ.get(variable, "" if usual is None else str(usual))
     if not value.isdecimal():
-        wrong = (
-            f"{variable} is {value!r}, which is not a number" if value else f"{variable} is absent"
-        )
+        wrong = f"is {value!r}, which is not a number" if value else "is absent"
         world = os.environ.get("WORLD_SIZE", "")
+        but = "" if variable == "WORLD_SIZE" else f"WORLD_SIZE is {world}, but "
         raise UsageError(
-            wrong if variable == "WORLD_SIZE" else f"WORLD_SIZE is {world}, but {wrong}",
+            f"{but}{variable} {wrong}",
             "torchrun sets both; start ranks by torchrun, or unset WORLD_SIZE",
         )
     return int(value)
@@ -220,7 +219,8 @@ def rendezvous(rank: int, world: int) -> Any:
             waiting.go_on("rank 0", f"at {os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}")
     store.set(f"here/{rank}", "1")
     while missing := [n for n in range(world) if not store.check([f"here/{n}"])]:
-        waiting.go_on(f"rank{'s' * (len(missing) > 1)} {listed(missing)}", f"of {world}")
+        first = ", ".join(map(str, missing[:8])) + ", …" * (len(missing) > 8)
+        waiting.go_on(f"rank{'s' * (len(missing) > 1)} {first}", f"of {world}")
     return store
 
 
@@ -288,8 +288,3 @@ class _Waiting:
                 sys.__stderr__.write(text)  # type: ignore[union-attr]
                 sys.__stderr__.flush()  # type: ignore[union-attr]
         time.sleep(POLL)
-
-
-def listed(numbers: list[int]) -> str:
-    """Up to eight numbers as text."""
-    return ", ".join(map(str, numbers[:8])) + (", …" if len(numbers) > 8 else "")

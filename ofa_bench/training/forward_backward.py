@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -19,11 +18,9 @@ from ofa_bench.draws import Draw, Role
 from ofa_bench.hooks.bus import Bus
 from ofa_bench.hooks.hookspecs import Criterion
 from ofa_bench.losses import full_precision
+from ofa_bench.nets.protocol import Supernet
 from ofa_bench.schedule import Step
 from ofa_bench.training.cuda.graphs import Blocks
-
-if TYPE_CHECKING:
-    from ofa_bench.nets.protocol import Supernet
 
 
 class SeenLogits:
@@ -32,7 +29,7 @@ class SeenLogits:
     def __init__(self, teach: Callable[[int], Tensor] | None) -> None:
         self._teach = teach
         self._by_role: dict[Role, Tensor] = {}
-        self._by_resolution: dict[int, Tensor] = {}
+        self.taught: dict[int, Tensor] = {}  # the teacher's, by the resolutions at which it ran
         self.resolution = 0
 
     @property
@@ -41,14 +38,9 @@ class SeenLogits:
         per resolution; None without a teacher."""
         if self._teach is None:
             return None
-        if self.resolution not in self._by_resolution:
-            self._by_resolution[self.resolution] = self._teach(self.resolution)
-        return self._by_resolution[self.resolution]
-
-    @property
-    def taught(self) -> list[int]:
-        """Resolutions at which the teacher ran."""
-        return list(self._by_resolution)
+        if self.resolution not in self.taught:
+            self.taught[self.resolution] = self._teach(self.resolution)
+        return self.taught[self.resolution]
 
     def add(self, role: Role, logits: Tensor) -> None:
         """Keep the latest logits of a role."""

@@ -14,7 +14,7 @@ class FlatGradients:
     `rows` [draws, parameters] are separate buffers per draw, for extras that merge gradients.
     """
 
-    def __init__(self, named: Iterable[tuple[str, nn.Parameter]], rows: int = 0) -> None:
+    def __init__(self, named: Iterable[tuple[str, nn.Parameter]]) -> None:
         self.parameters = dict(named)
         self.ranges: dict[str, tuple[int, int]] = {}
         end = 0
@@ -23,7 +23,7 @@ class FlatGradients:
             end += parameter.numel()
         first = next(iter(self.parameters.values()))
         self.flat = torch.zeros(end, dtype=first.dtype, device=first.device)
-        self.rows = self.flat.new_zeros(rows, end) if rows else None
+        self.rows = self.flat.new_zeros(0, end)
         self.attach(self.flat)
 
     def attach(self, buffer: Tensor) -> None:
@@ -40,17 +40,14 @@ class FlatGradients:
 
     def row(self, draw: int) -> None:
         """Make backward passes accumulate into the row of a draw; rows are added as needed."""
-        if self.rows is None or len(self.rows) <= draw:
-            grown = self.flat.new_zeros(draw + 1, len(self.flat))
-            if self.rows is not None:
-                grown[: len(self.rows)] = self.rows
-            self.rows = grown
+        if len(self.rows) <= draw:
+            more = self.flat.new_zeros(draw + 1 - len(self.rows), len(self.flat))
+            self.rows = torch.cat([self.rows, more])
         self.attach(self.rows[draw])
 
     def zero(self) -> None:
-        """Set all gradients to zero in place."""
         self.flat.zero_()
-        if self.rows is not None:
+        if len(self.rows):
             self.rows.zero_()
 
     def clip(self, norm: float) -> None:

@@ -13,15 +13,15 @@ from functools import partial
 
 from ofa_bench.data.sources.batch import Address, MicroBatch
 from ofa_bench.draws import Draw, Role
-from ofa_bench.errors import DataError, Interrupted, TrainingDiverged
-from ofa_bench.hooks.hookspecs import Outcome
+from ofa_bench.errors import DataError, Interrupted, ResumeError, TrainingDiverged
+from ofa_bench.evaluation.score import top1
+from ofa_bench.hooks.hookspecs import Outcome, Scores
 from ofa_bench.planning.compatibility import check_draws
 from ofa_bench.planning.identity import safe
 from ofa_bench.schedule import Phase, Step
 from ofa_bench.space import Subnet
 from ofa_bench.training.forward_backward import Passes
 from ofa_bench.training.state import State
-from ofa_bench.training.training_curve import TrainingCurve
 from ofa_bench.training.weights import save_weights
 
 LOOK_EVERY = 16  # steps between reads of the divergence flag, each of which synchronizes
@@ -30,21 +30,24 @@ LOOK_EVERY = 16  # steps between reads of the divergence flag, each of which syn
 class Loop:
     """Trains a `State` from its cursor to the end of its schedule."""
 
-    def __init__(self, state: State, curve: TrainingCurve) -> None:
+    def __init__(self, state: State) -> None:
         self.state = state
-        self.curve = curve
         self.bus, self.schedule = state.assembly.bus, state.assembly.schedule
         self.devices, self.ledger, self.stop = state.devices, state.ledger, state.stop
 
-    def run(self) -> None:
+    def run(self, train: bool = True) -> None:
         """Run all remaining steps; data workers are stopped in every case.
 
-        Raises Interrupted on a signal, after discarding the current step and saving;
-        TrainingDiverged on every rank if a loss is not finite; DataError, after saving, if an image
-        or a worker is lost.
+        Without `train`, raises ResumeError if there are any left. Raises Interrupted on a signal,
+        after discarding the current step and saving; TrainingDiverged on every rank if a loss is
+        not finite; DataError, after saving, if an image or a worker is lost.
         """
         state = self.state
         cursor = state.restore()
+        if not train and cursor < self.schedule.steps:
+            raise ResumeError(
+                f"the training is at step {cursor:,} of {self.schedule.steps:,}", self.stop.hint
+            )
         with self.stop.gently():
             try:
                 self._stream = state.source.batches(self._addresses(cursor))
@@ -104,14 +107,18 @@ class Loop:
                 break
         if self.devices.any(self.stop()):
             self._abandon()
-        self._update(step, draws, shares, lr)
-        self.ledger.charge(draws, samples)
+        state.reduce(step, draws, shares)
+        state.unscale()
+        if (clip := state.assembly.science.optim.clip) is not None:
+            state.gradients.clip(clip)
+        state.update(lr)
+        self.ledger.charge_step(draws, samples)
         self._charge_forward(step, passes, probes, samples)
         mine = sum(cuts[number][2] - cuts[number][1] for number in numbers)
-        losses = [
-            loss * (samples / mine) for loss in passes.losses
-        ]  # means over this rank's samples
-        self._outcome = Outcome(draws, losses or state.no_losses(draws), lr, shares, samples)
+        # Means over this rank's samples.
+        losses = [loss * (samples / mine) for loss in passes.losses]
+        losses = losses or [state.gradients.flat.new_zeros(()) for _ in draws]
+        self._outcome = Outcome(draws, losses, lr, shares, samples)
 
     def _next(self) -> MicroBatch:
         began = time.perf_counter()
@@ -141,39 +148,28 @@ class Loop:
             criterion=state.criterion,
             blocks=state.blocks,
             teach=teacher.on if teacher else None,
-            scale=state.scale,
+            scale=state.scaler.scale,
             stop=self.stop,
             shared=state.shares_prefixes,
         )
-
-    def _update(
-        self, step: Step, draws: Sequence[Draw], shares: Sequence[float], lr: float
-    ) -> None:
-        """Reduce over ranks, merge, clip, and update the parameters."""
-        state = self.state
-        state.reduce(step, draws, shares)
-        state.unscale()
-        if (clip := state.assembly.science.optim.clip) is not None:
-            state.gradients.clip(clip)
-        state.update(lr)
 
     def _charge_forward(
         self, step: Step, passes: Passes, probes: Sequence[Subnet], samples: int
     ) -> None:
         teacher = self.state.assembly.teachers.get(step.phase.name)
-        if teacher is not None and passes.taught:
+        if teacher is not None:
             for size in sorted(passes.taught):
-                self.ledger.charge_forward(Role.TEACHER, teacher.subnet.at(size), samples)
+                self.ledger.charge(Role.TEACHER, teacher.subnet.at(size), samples)
         first = self.schedule.cuts(step.index)[0]
         for subnet in probes:
-            self.ledger.charge_forward(Role.PROBE, subnet, first[2] - first[1])
+            self.ledger.charge(Role.PROBE, subnet, first[2] - first[1])
 
     def _after(self, step: Step) -> None:
         """After a step: callbacks, divergence check, training curve, checkpoint."""
         state = self.state
         last = step.phase_step == step.phase_steps - 1
         state.watch(self._outcome.losses)
-        on_curve = self.curve.due(step, last)
+        on_curve = self._on_curve(step, last)
         due = self._due(step)
         if step.index % LOOK_EVERY == LOOK_EVERY - 1 or last or on_curve or due:
             self._look(step)
@@ -207,19 +203,38 @@ class Loop:
     def _catch_up(self, cursor: int) -> None:
         """Measure the curve point that an interruption prevented."""
         step = self.schedule.step(max(0, cursor - 1))
-        due = self.curve.due(step, step.phase_step == step.phase_steps - 1)
-        if cursor and due and all(point["step"] != cursor for point in self.curve.points):
+        due = self._on_curve(step, step.phase_step == step.phase_steps - 1)
+        if cursor and due and all(point["step"] != cursor for point in self.state.curve_points):
             self.ledger.enter(step.phase.name)
             self._measure(step)
 
+    def _on_curve(self, step: Step, last: bool) -> bool:
+        """Whether a point of the training curve is due: at the end of each phase, and
+        `evaluate.curve` times per run."""
+        count, total = self.state.assembly.science.evaluate.curve, self.schedule.steps
+        done = step.index + 1
+        return bool(count) and (last or done * count // total > step.index * count // total)
+
     def _measure(self, step: Step) -> None:
+        """Add a point to the training curve; its time is not part of the training cost."""
         self.ledger.pause()
         try:
             with self.stop.anywhere():
-                self.bus.after_eval(step, self.curve.measure(step))
+                self.bus.after_eval(step, self.curve_point(step))
         except Interrupted:
             self._abandon()
         self.ledger.go_on()
+
+    def curve_point(self, step: Step) -> Scores:
+        """Score the largest and the smallest subnet (percent top-1 on select); add the point."""
+        state, assembly = self.state, self.state.assembly
+        nets = {"largest": step.phase.space.largest, "smallest": assembly.trained.smallest}
+        subnets, chunk = list(nets.values()), assembly.science.evaluate.chunk
+        values = top1(state.net, subnets, state.source, "select", state.devices, chunk=chunk)
+        scores = dict(zip(nets, values, strict=True))
+        point = {"step": step.index + 1, "epoch": round((step.index + 1) / step.steps_per_epoch, 6)}
+        state.curve_points.append({**point, "phase": step.phase.name, **scores})
+        return Scores(scores)
 
     def _look(self, step: Step) -> None:
         if not self.state.diverged:

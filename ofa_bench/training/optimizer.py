@@ -77,7 +77,6 @@ class Optimizer:
             group["lr"] = lr
 
     def step(self, lr: float) -> None:
-        """Update once with this learning rate."""
         self.rate(lr)
         assert self.torch is not None
         self.torch.step()

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,12 +35,11 @@ from ofa_bench.training.checkpoint import (
     shown,
 )
 from ofa_bench.training.cost_ledger import Ledger
-from ofa_bench.training.cuda.graphs import Blocks, blocks_of
 from ofa_bench.training.devices import Devices
 from ofa_bench.training.gradients import FlatGradients
 from ofa_bench.training.interrupts import Stop
 from ofa_bench.training.optimizer import Optimizer
-from ofa_bench.training.precision import autocast
+from ofa_bench.training.precision import autocast, executor
 from ofa_bench.training.teacher import FrozenTeacher
 from ofa_bench.training.weights import load_weights
 
@@ -66,6 +65,8 @@ class State:
     cursor: int = 0
     saved: int = 0
     notes: list[str] = field(default_factory=list)
+    machine: dict[str, Any] | None = None
+    """Where training ended, if it ended in an earlier process; a record names that machine."""
 
     def __post_init__(self) -> None:
         science = self.assembly.science
@@ -80,22 +81,12 @@ class State:
             raise MisfitError(
                 "gradients that an extra merges cannot be scaled", "use --precision bf16 or fp32"
             )
-        self.scaler = (
-            torch.amp.GradScaler(self.devices.device.type) if science.precision == "fp16" else None
-        )
+        fp16 = science.precision == "fp16"
+        self.scaler = torch.amp.GradScaler(self.devices.device.type, enabled=fp16)
         needs = self.assembly.recipe.policies["distill"].needs
         self.shares_prefixes = not merges and needs <= {Role.LARGEST}
+        self._over = executor(science, self.devices, bool(merges))
         self.blocks = self._over(self.net)
-
-    @property
-    def autocast(self) -> Callable[[], AbstractContextManager[object]]:
-        """The autocast context of the run's precision."""
-        return autocast(self.assembly.science.precision, self.devices)
-
-    def _over(self, net: Any) -> Blocks:
-        """The executor of a network's blocks, for the supernet and for teachers."""
-        merges = bool(self.assembly.bus.merges)
-        return blocks_of(net, self.devices.device, self.autocast, merges)
 
     def view(self) -> RunView:
         """The view of the run that `run_start` hooks get."""
@@ -162,7 +153,7 @@ class State:
         loss = 0.0
         if self.devices.first:
             assert batch is not None
-            with torch.no_grad(), self.autocast():
+            with torch.no_grad(), autocast(self.assembly.science.precision, self.devices)():
                 self.net.activate(subnet)
                 logits = self.net(batch.at(subnet.resolution).images)
             loss = float(self.criterion.hard(logits.float(), batch.labels))
@@ -175,7 +166,6 @@ class State:
             self.devices.sum(gradients.flat)
             return
         gradients.row(len(draws) - 1)
-        assert gradients.rows is not None
         rows = gradients.rows[: len(draws)]
         self.devices.sum(rows)
         active = torch.stack([self._active(draw.subnet) for draw in draws])
@@ -189,29 +179,19 @@ class State:
             self.gradients.view(flags, name)[slices] = True
         return flags
 
-    def scale(self, loss: Tensor) -> Tensor:
-        """The loss times the fp16 loss scale."""
-        return loss if self.scaler is None else self.scaler.scale(loss)
-
     def unscale(self) -> None:
         """Divide the reduced gradients by the fp16 loss scale."""
-        if self.scaler is not None and self.optimizer.torch is not None:
+        if self.optimizer.torch is not None:
             self.scaler.unscale_(self.optimizer.torch)
 
     def update(self, lr: float) -> None:
         """Update the parameters; a step that the fp16 scaler skips is not divergence."""
-        if self.scaler is None:
+        if not self.scaler.is_enabled():
             self._bad |= ~torch.isfinite(self.gradients.flat.sum())
-            self.optimizer.step(lr)
-            return
-        assert self.optimizer.torch is not None
         self.optimizer.rate(lr)
+        assert self.optimizer.torch is not None
         self.scaler.step(self.optimizer.torch)
         self.scaler.update()
-
-    def no_losses(self, draws: Sequence[Draw]) -> list[Tensor]:
-        """Zero losses, for a rank without a micro-batch."""
-        return [self.gradients.flat.new_zeros(()) for _ in draws]
 
     def watch(self, losses: Sequence[Tensor]) -> None:
         """Set the divergence flag, on the device, if a loss is not finite."""
@@ -252,20 +232,14 @@ class State:
 
     def _kept(self) -> dict[str, Any] | None:
         """Restore from this rank's folders; the checkpoint, or None."""
-
-        def restore_memory(memory: dict[str, Any]) -> None:
-            restore.restore_state(self, memory)
-
-        device, tell = self.devices.device, self.progress.note
-        memory = self.checkpoints.load(self.run_id, device, restore_memory, tell)
+        device, apply_memory = self.devices.device, partial(restore.restore_state, self)
+        memory = self.checkpoints.load(self.run_id, device, apply_memory, self.progress.note)
         if memory is None:
-            return self._begin_shared(restore_memory)
+            return self._begin_shared()
         restore.charge_lost(self, memory)
         return memory
 
-    def _begin_shared(
-        self, restore_memory: Callable[[dict[str, Any]], None]
-    ) -> dict[str, Any] | None:
+    def _begin_shared(self) -> dict[str, Any] | None:
         """Restore the state that a run with the same first steps saved, its cost included. A
         damaged one is ignored. Raises ResumeError if it belongs to no such run."""
         shared = self.shared
@@ -281,7 +255,7 @@ class State:
             if memory["proof"] != shared.beginning.proof(memory["step"]):
                 self.progress.note(f"{path} was trained at other rates and is ignored")
                 return None
-            restore_memory(memory)
+            restore.restore_state(self, memory)
         except DAMAGED as error:
             raise ResumeError(
                 f"{path} belongs to no run with the same first steps: {shown(error)}",

@@ -74,7 +74,6 @@ class FrozenTeacher:
         return dict(self._net.state_dict())
 
     def load(self, weights: Mapping[str, Tensor]) -> None:
-        """Load the parameters of a checkpoint."""
         self._net.load_state_dict(weights)
         self._statistics.clear()
         self._blocks.clear()

@@ -13,12 +13,11 @@ from torch import nn
 
 from ofa_bench.atomic_io import sha256_file, write_whole
 from ofa_bench.errors import UsageError
-from ofa_bench.limits import advice, limit
 from ofa_bench.nets.mbconv import MBConvNet
 from ofa_bench.recipe.starts import split_set
 from ofa_bench.weight_files import official
 from ofa_bench.weight_files.filling import check_kinds, fill, head_of, refuse_misfit
-from ofa_bench.weight_files.reading import State, read_weights, stripped
+from ofa_bench.weight_files.reading import State, check_size, read_weights, stripped
 from ofa_bench.weight_files.zoo import known_checkpoint
 
 
@@ -49,9 +48,7 @@ def weights_file(path: str | Path) -> tuple[Path, str]:
             f"there are no weights at {where}",
             "give a weights file, or the folder of a finished run",
         )
-    size = file.stat().st_size
-    if size > limit("weights-bytes"):
-        raise UsageError(f"{file}: {size:,} bytes of weights", advice("weights-bytes", size))
+    check_size(file)
     return file, key
 
 
@@ -68,14 +65,13 @@ def load_weights(net: Any, path: str | Path, head: str = "file") -> str | None:
     buffers = {name for name, _ in net.named_buffers()}
     state = {n: v for n, v in stripped(weights.state, parameters).items() if n not in buffers}
     fresh = head_of(net) if head == "fresh" else []
-    wanted = {name for name in parameters if name not in fresh}
     if once_for_all_layout(net, state):
-        values, names = official.translated(net, state, fresh)
+        official.load_state_dict(net, state, fresh)
     else:
         check_kinds(state)
-        values, names = {name: v for name, v in state.items() if name not in fresh}, {}
-        refuse_misfit(values, wanted)
-    fill(net, values, names)
+        values = {name: value for name, value in state.items() if name not in fresh}
+        refuse_misfit(values, {name for name in parameters if name not in fresh})
+        fill(net, values)
     return weights.note(file)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -12,7 +11,7 @@ from torch import Tensor
 from ofa_bench.errors import UsageError
 from ofa_bench.nets.mbconv import MBConvNet
 from ofa_bench.weight_files.filling import check_kinds, fill, refuse_misfit
-from ofa_bench.weight_files.reading import State, read_weights
+from ofa_bench.weight_files.reading import State
 
 _IGNORED = ("running_mean", "running_var", "num_batches_tracked")
 _LAYERS = {
@@ -39,32 +38,13 @@ _HEAD_WITHOUT_MIX = {
 }
 
 
-def read(path: str | Path) -> dict[str, Tensor]:
-    """The tensors of a checkpoint file by name, on the CPU; nothing in the file is executed.
-
-    Raises UsageError, with the reason, for a file that is absent, truncated, foreign, or holds
-    anything but tensors.
-    """
-    return read_weights(Path(path)).state
-
-
-def load_state_dict(net: MBConvNet, state: State) -> None:
+def load_state_dict(net: MBConvNet, state: State, without: Collection[str] = ()) -> None:
     """Load the weights of a once-for-all network, elastic or static, into a supernet.
 
     Either key layout will do. Kernel matrices that the state lacks altogether become the
-    identity; those of a net that has a single kernel size are never used and left out. Nothing is
-    changed unless everything fits. Raises UsageError naming the missing, surplus or misshapen keys.
-    """
-    values, names = translated(net, state)
-    fill(net, values, names)
-
-
-def translated(
-    net: MBConvNet, state: State, without: Collection[str] = ()
-) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """A state's tensors by this network's names, and what the state calls them.
-
-    `without`: parameters that keep their values, in the state or not. Raises UsageError.
+    identity; those of a net that has a single kernel size are never used and left out. `without`:
+    parameters that keep their values, in the state or not. Nothing is changed unless everything
+    fits. Raises UsageError naming the missing, surplus or misshapen keys.
     """
     state = _plain(state)
     wanted = {official_name(net, name): name for name, _ in net.named_parameters()}
@@ -80,7 +60,7 @@ def translated(
     for name, parameter in net.named_parameters():
         if "matrix_" in name and name not in values:
             values[name] = torch.eye(len(parameter))
-    return values, {ours: name for name, ours in wanted.items()}
+    fill(net, values, {ours: name for name, ours in wanted.items()})
 
 
 def official_name(net: MBConvNet, name: str) -> str:

@@ -6,7 +6,7 @@ import pickle
 import re
 import warnings
 import zipfile
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -54,14 +54,7 @@ def read_weights(file: Path, key: str = "", parameters: int | None = None) -> We
     """
     if not file.is_file():
         raise UsageError(f"{file}: no such file", "give the path of a .pth or .safetensors file")
-    _bound(file, parameters)
-    try:
-        content = _safetensors(file) if _is_safetensors(file) else _pickled(file)
-    except UsageError:
-        raise
-    except Exception as error:  # what foreign bytes raise has no bound
-        raise UsageError(f"{file}: {_reason(file, error)}", HINT) from error
-    return _chosen(content, key, file)
+    return _chosen(_content(file, parameters, _any_format, HINT), key, file)
 
 
 def read_safetensors(file: Path, parameters: int | None = None) -> dict[str, Tensor]:
@@ -69,16 +62,19 @@ def read_safetensors(file: Path, parameters: int | None = None) -> dict[str, Ten
 
     Raises UsageError as `read_weights`.
     """
-    _bound(file, parameters)
+    hint = "the file must be safetensors"
+    state: dict[str, Tensor] = _content(file, parameters, _safetensors, hint)
+    return state
+
+
+def _content(file: Path, parameters: int | None, read: Callable[[Path], Any], hint: str) -> Any:
+    check_size(file, parameters)
     try:
-        state: dict[str, Tensor] = _safetensors(file)
+        return read(file)
     except UsageError:
         raise
     except Exception as error:  # what foreign bytes raise has no bound
-        raise UsageError(
-            f"{file}: {_reason(file, error)}", "the file must be safetensors"
-        ) from error
-    return state
+        raise UsageError(f"{file}: {_reason(file, error)}", hint) from error
 
 
 def stripped(state: State, names: Collection[str] = ()) -> dict[str, Tensor]:
@@ -103,7 +99,9 @@ def some(items: list[str], shown: int = 4) -> str:
     return ", ".join(items[:shown]) + (f" and {rest} more" if rest > 0 else "")
 
 
-def _bound(file: Path, parameters: int | None) -> None:
+def check_size(file: Path, parameters: int | None = None) -> None:
+    """Raise UsageError where a weights file exceeds the limits, for a network of so many
+    `parameters` where that is known."""
     size = file.stat().st_size
     if size > limit("weights-bytes"):
         raise UsageError(f"{file}: {size:,} bytes of weights", advice("weights-bytes", size))
@@ -117,13 +115,12 @@ def _bound(file: Path, parameters: int | None) -> None:
         )
 
 
-def _is_safetensors(file: Path) -> bool:
+def _any_format(file: Path) -> Any:
     """Told by what the file begins with: downloads are often called otherwise."""
     with file.open("rb") as stream:
         begin = stream.read(9)
-    if begin.startswith((ZIP, pickle.PROTO)) and begin[8:] != b"{":
-        return False
-    return file.suffix == ".safetensors" or begin[8:] == b"{"
+    foreign = begin.startswith((ZIP, pickle.PROTO)) or file.suffix != ".safetensors"
+    return _pickled(file) if foreign and begin[8:] != b"{" else _safetensors(file)
 
 
 def _safetensors(file: Path) -> Any:
@@ -185,7 +182,8 @@ def _chosen(content: Any, key: str, file: Path) -> Weights:
     nested = list(sets)
     if key:
         if key not in nested:
-            raise _unknown(key, nested, file)
+            hint = suggest(key, nested) if nested else f"leave ::{key} out"
+            raise UsageError(f"{file} holds no set of weights {key!r}", hint)
         return Weights(dict(sets[key]), key, ())
     known = [name for name in SETS if name in nested]
     if known:
@@ -213,11 +211,6 @@ def _sets(content: Mapping[Any, Any]) -> dict[str, State]:
         if _is_state(state)
     }
     return sets | inside
-
-
-def _unknown(key: str, nested: list[str], file: Path) -> UsageError:
-    sets = suggest(key, nested) if nested else f"leave ::{key} out"
-    return UsageError(f"{file} holds no set of weights {key!r}", sets)
 
 
 def _is_state(part: Any) -> bool:

@@ -7,9 +7,9 @@ from ofa_bench import Catalogue, hookimpl
 
 @hookimpl
 def register(catalogue: Catalogue) -> None:
-    """Searchers, devices and exporters; the card is README.md."""
+    """Searchers, devices, exporters and proxies; the card is README.md."""
     catalogue.searcher("exact", "ofa_bench.search.exact:ExactSearcher")
-    catalogue.searcher("random", "ofa_bench.search.random_search:RandomSearcher")
+    catalogue.searcher("random", "ofa_bench.search.searcher:RandomSearcher")
     catalogue.searcher("nsga2", "ofa_bench.search.nsga2:Nsga2Searcher")
     formats = "ofa_bench.deploy.export.formats"
     catalogue.exporter("safetensors", f"{formats}.weights:WeightsExporter")
@@ -21,3 +21,9 @@ def register(catalogue: Catalogue) -> None:
     catalogue.device("torch-cpu", "ofa_bench.deploy.latency.devices:TorchCpu")
     catalogue.device("onnx-cpu", "ofa_bench.deploy.latency.onnx_cpu:OnnxCpu")
     catalogue.device("cuda", "ofa_bench.deploy.latency.devices:Cuda")
+    proxies = "ofa_bench.evaluation.proxies"
+    catalogue.proxy("macs", f"{proxies}:MacsProxy")
+    catalogue.proxy("params", f"{proxies}:ParamsProxy")
+    catalogue.proxy("synflow", f"{proxies}:SynflowProxy")
+    catalogue.proxy("jacob_cov", f"{proxies}:JacobCovProxy")
+    catalogue.proxy("zico", f"{proxies}:ZicoProxy")

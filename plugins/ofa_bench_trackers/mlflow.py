@@ -40,14 +40,10 @@ class MLflow(Tracker):
             self._client.log_param(self._id, key, str(value)[:LONGEST])
 
     def tell(self, step: int, numbers: Mapping[str, float]) -> None:
-        """Metrics by step."""
         for name, value in numbers.items():
             self._client.log_metric(self._id, name, value, step=step)
 
-    def end(self, numbers: Mapping[str, float]) -> None:
-        """The last numbers; the MLflow run is finished."""
-        assert self.run is not None
-        self.tell(self.run.schedule.steps, numbers)
+    def end(self) -> None:
         self._client.set_terminated(self._id)
 
 

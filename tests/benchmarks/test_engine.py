@@ -30,27 +30,26 @@ RUNS: dict[str, dict[str, Any]] = {
 
 
 def ready(name: str, folder: Path) -> Any:
-    """A run's state before its first step, and its curve."""
+    """A run's state before its first step."""
     asked = api.request(
         method="bignas", space=name, results=folder, set=("evaluate.curve=0",), **RUNS[name]
     )
-    catalogue = api.catalogue_for(asked)
     with open_devices("cpu") as devices:
-        prepared = prepare(asked, catalogue, devices)
-        return state_of(prepared, catalogue, Stop(), Silent())
+        prepared = prepare(asked, api.catalogue_for(asked), devices)
+        return state_of(prepared, Stop(), Silent())
 
 
 def engine(name: str, folder: Path) -> float:
     """Seconds of the engine's loop."""
-    state, curve = ready(name, folder)
+    state = ready(name, folder)
     began = time.perf_counter()
-    Loop(state, curve).run()
+    Loop(state).run()
     return time.perf_counter() - began
 
 
 def bare(name: str, folder: Path) -> float:
     """Seconds of the same steps with draws and rates made beforehand, and nothing around them."""
-    state, _ = ready(name, folder)
+    state = ready(name, folder)
     schedule, bus = state.assembly.schedule, state.assembly.bus
     steps = [schedule.step(index) for index in range(schedule.steps)]
     plans = [(step, bus.draws(step, lambda net: 0.0), bus.lr_at(step)) for step in steps]

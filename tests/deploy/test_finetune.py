@@ -12,7 +12,7 @@ import torch
 from ofa_bench import api, seeding
 from ofa_bench.cli.main import main
 from ofa_bench.deploy.finetune import Finetuned
-from ofa_bench.deploy.one_net import table_text, weights_of
+from ofa_bench.deploy.one_net import weights_of
 from ofa_bench.errors import ResumeError, UsageError
 from ofa_bench.nets.mbconv import build
 from ofa_bench.records.schema import Record, plain
@@ -20,6 +20,7 @@ from ofa_bench.records.store import Store
 from ofa_bench.records.validation.validate import validate
 from ofa_bench.runs.record_checks import record_checks
 from ofa_bench.space import load_space
+from ofa_bench.space.one_net import table_text
 
 
 @pytest.fixture(scope="module")

@@ -15,9 +15,9 @@ from torch import nn
 from ofa_bench import api
 from ofa_bench.cli.main import main
 from ofa_bench.deploy.latency.devices import TorchCpu, open_device
+from ofa_bench.deploy.latency.measure import measure_whole
 from ofa_bench.deploy.latency.onnx_cpu import OnnxCpu
 from ofa_bench.deploy.latency.parts import deployed, parts
-from ofa_bench.deploy.latency.whole import measure_whole
 from ofa_bench.errors import BenchError, UnknownName, UsageError
 from ofa_bench.recipe.asked import request
 from ofa_bench.runs.requests import catalogue_for

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from ofa_bench.data.sources.batch import MicroBatch
-from ofa_bench.data.sources.preprocessing import Preprocessing
+from ofa_bench.data.sources.source import Preprocessing
 from ofa_bench.deploy.export import proof
 from ofa_bench.deploy.export.describe import versions
 from ofa_bench.deploy.export.exporter import Deployable

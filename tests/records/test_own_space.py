@@ -12,7 +12,7 @@ import torch
 
 from ofa_bench.cli.main import main
 from ofa_bench.records.store import read
-from ofa_bench.runs.recorded_plan import plan_of
+from ofa_bench.runs.record_checks import plan_of
 from ofa_bench.spec_files import specs_root
 from tests.records.forgery import sealed_text
 

@@ -17,7 +17,7 @@ from ofa_bench.recipe.fingerprint import source_of
 from ofa_bench.records.schema import Record, sealed
 from ofa_bench.records.store import read, read_bits
 from ofa_bench.records.validation.validate import findings_of
-from ofa_bench.runs.recorded_plan import plan_of
+from ofa_bench.runs.record_checks import plan_of
 from tests.records.factory import fields
 
 TOY = Path(__file__).resolve().parents[2] / "results" / "toy"
@@ -102,7 +102,7 @@ def test_an_installed_policy_of_others_is_not_imported_either(
     catalogue = Catalogue(Origin("other", "ofa-bench-other"))
     catalogue.lr("strange", "evil_policy:Strange")
     catalogue.merge(discover().catalogue)
-    monkeypatch.setattr("ofa_bench.runs.recorded_plan.trusted", lambda: catalogue)
+    monkeypatch.setattr("ofa_bench.runs.record_checks.trusted", lambda: catalogue)
     values = ran(plan).model_dump(mode="json", by_alias=True)
     values["science"]["lr"]["name"] = values["method"]["lr"]["name"] = "strange"
     assert "strange" in str(plan_of(sealed(values)))

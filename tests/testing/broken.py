@@ -120,7 +120,7 @@ BROKEN = [
         "at a later call",
         DRAWS,
         COUNTING,
-        "count += 1",
+        "def shrink_draws",
     ),
     Broken(
         "dice",
@@ -129,7 +129,7 @@ BROKEN = [
         "shared generator of random",
         SAMPLE,
         "space.sample(random.Random(random.random()))",
-        "random.random()",
+        "def shrink_draws",
     ),
     Broken(
         "fixed",
@@ -307,7 +307,7 @@ BROKEN = [
         "at a later call",
         "        return 1.0 - clock / step.clock_steps",
         "        self.n = getattr(self, 'n', 0) + 1\n        return 1.0 / self.n",
-        "self.n =",
+        "class Mine",
     ),
     Broken(
         "dead",
@@ -352,7 +352,7 @@ BROKEN = [
         "logits was changed",
         HARD,
         "logits.mul_(2.0)\n        return criterion.hard(logits, batch.labels)",
-        "mul_",
+        "def distill_loss",
     ),
     Broken(
         "relabel",
@@ -361,7 +361,7 @@ BROKEN = [
         "labels was changed",
         HARD,
         "batch.labels.clamp_(max=3)\n        return criterion.hard(logits, batch.labels)",
-        "clamp_",
+        "def distill_loss",
     ),
     Broken(
         "untrue",

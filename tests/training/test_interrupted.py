@@ -16,7 +16,7 @@ from ofa_bench.data.discovery import decoder
 from ofa_bench.errors import Interrupted
 from ofa_bench.hooks.bus import Bus
 from ofa_bench.runs import final_evaluation
-from ofa_bench.training.training_curve import TrainingCurve
+from ofa_bench.training.loop import Loop
 from tests import preloaded
 from tests.running import pictures
 
@@ -73,15 +73,15 @@ def test_stopped_while_the_curve_is_measured(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = api.run(method="deps", results=tmp_path / "whole", **SMALL)
-    measure, stopped = TrainingCurve.measure, set()
+    measure, stopped = Loop.curve_point, set()
 
-    def once(curve: TrainingCurve, step: Any) -> Any:
+    def once(loop: Loop, step: Any) -> Any:
         if step.index not in stopped:
             stopped.add(step.index)
             stop()
-        return measure(curve, step)
+        return measure(loop, step)
 
-    monkeypatch.setattr(TrainingCurve, "measure", once)
+    monkeypatch.setattr(Loop, "curve_point", once)
     with pytest.raises(Interrupted):
         api.run(method="deps", results=tmp_path / "cut", **SMALL)
     again = went_on("deps", tmp_path / "cut")

@@ -16,6 +16,7 @@ from ofa_bench.errors import UsageError
 from ofa_bench.nets.mbconv import MBConvNet, build
 from ofa_bench.space import Space, load_table
 from ofa_bench.weight_files import official
+from ofa_bench.weight_files.reading import read_weights
 
 State = dict[str, Tensor]
 
@@ -175,7 +176,7 @@ def test_loading_forgets_calibrated_statistics(net: MBConvNet) -> None:
 def test_files_come_back_as_saved(net: MBConvNet, tmp_path: Path, wrapped: bool) -> None:
     state = static(net)
     torch.save({"state_dict": state, "epoch": 3} if wrapped else state, tmp_path / "net.pth")
-    found = official.read(tmp_path / "net.pth")
+    found = read_weights(tmp_path / "net.pth").state
     assert found.keys() == state.keys()
     assert all(torch.equal(found[name], state[name]) for name in state)
 
@@ -185,7 +186,7 @@ def test_files_of_the_old_kind_and_safetensors_are_read(net: MBConvNet, tmp_path
     torch.save(state, tmp_path / "old.pth", _use_new_zipfile_serialization=False)
     save_file(state, tmp_path / "net.safetensors")
     for name in ("old.pth", "net.safetensors"):
-        assert official.read(tmp_path / name).keys() == state.keys()
+        assert read_weights(tmp_path / name).state.keys() == state.keys()
 
 
 class Payload:
@@ -204,7 +205,7 @@ def test_pickled_code_is_told_and_not_executed(tmp_path: Path, protocol: int | N
     else:
         file.write_bytes(pickle.dumps({"weight": Payload(mark)}, protocol))
     with pytest.raises(UsageError, match=r"pickle.* not executed"):
-        official.read(file)
+        read_weights(file)
     assert not mark.exists()
 
 
@@ -218,14 +219,14 @@ def test_truncated_files_are_refused(
     whole = file.read_bytes()
     file.write_bytes(whole[: int(len(whole) * share)])
     with pytest.raises(UsageError, match=r"empty|truncated"):
-        official.read(file)
+        read_weights(file)
 
 
 @pytest.mark.parametrize("content", [b"hello\n" * 99, bytes(range(256)) * 9, b"\x89PNG\r\n", b"PK"])
 def test_foreign_bytes_are_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "net.pth").write_bytes(content)
     with pytest.raises(UsageError, match="not a checkpoint"):
-        official.read(tmp_path / "net.pth")
+        read_weights(tmp_path / "net.pth")
 
 
 @pytest.mark.parametrize(
@@ -234,10 +235,10 @@ def test_foreign_bytes_are_refused(tmp_path: Path, content: bytes) -> None:
 def test_files_without_named_tensors_are_refused(tmp_path: Path, content: object) -> None:
     torch.save(content, tmp_path / "net.pth")
     with pytest.raises(UsageError):
-        official.read(tmp_path / "net.pth")
+        read_weights(tmp_path / "net.pth")
 
 
 def test_absent_files_and_folders_are_refused(tmp_path: Path) -> None:
     for path in (tmp_path / "none.pth", tmp_path):
         with pytest.raises(UsageError, match="no such file"):
-            official.read(path)
+            read_weights(path)

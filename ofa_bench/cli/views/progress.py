@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from ofa_bench.cli import console
 from ofa_bench.formatting import duration
+from ofa_bench.training.callbacks import Progress
 
 if TYPE_CHECKING:
     from ofa_bench.hooks.hookspecs import Outcome
@@ -61,7 +62,7 @@ class ProgressRate:
         return self._speed(3) or 0.0
 
 
-class ProgressView:
+class ProgressView(Progress):
     """What is known of a run under way. `share` is by MACs, since phases differ in cost."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -192,6 +193,16 @@ class Bar(ProgressView):
     def note(self, text: str) -> None:
         """A line above the bar."""
         self._above(text)
+
+
+@contextmanager
+def watched_on(device: str | None) -> Iterator[ProgressView]:
+    """As `watching`, for what computes on a device: the allocator is set before torch comes."""
+    from ofa_bench.cli.allocator import settle
+
+    settle(device)
+    with watching() as watch:
+        yield watch
 
 
 @contextmanager

@@ -6,12 +6,15 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ofa_bench.cli import console
+from ofa_bench.cli.views.board import refresh
 from ofa_bench.formatting import DASH, count, duration, money, percent
 from ofa_bench.planning.assemble import Assembly
 from ofa_bench.records.pareto import front
 from ofa_bench.records.parts import Ancestor, Cost
 from ofa_bench.records.schema import Record, Score, plain
+from ofa_bench.records.store import Store
 from ofa_bench.records.track import budget_label, table
+from ofa_bench.runs.single import UnevaluatedRun
 
 
 def headline(assembly: Assembly) -> str:
@@ -36,12 +39,28 @@ def length(assembly: Assembly) -> str:
     return epochs
 
 
+def conclude(record: Record, results: Path, as_json: bool) -> None:
+    """Write a results folder's boards anew, and show the record that a run has left there."""
+    refresh(results)
+    show(record, Store(results).path(record), as_json)
+
+
 def show(record: Record, path: Path | None, as_json: bool) -> None:
     """A finished run: as JSON the whole record, else what a person wants to know of it."""
     if as_json:
         console.answer(plain(record))
         return
     console.facts(_facts(record, path))
+
+
+def show_trained(trained: UnevaluatedRun, as_json: bool) -> None:
+    """A run that is trained and not evaluated yet: what to type."""
+    if as_json:
+        values = {"run": trained.run, "status": "trained", "folder": str(trained.folder)}
+        console.answer({**values, "evaluate": trained.evaluate})
+        return
+    console.say(f"{trained.run} is trained, and not evaluated yet. Its record is written by:")
+    console.say(trained.evaluate)
 
 
 def show_fully(record: Record, path: Path | None, as_json: bool) -> None:

@@ -6,14 +6,14 @@ import itertools
 import os
 import re
 import shutil
-import stat
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TypeVar
 
-from ofa_bench.atomic_io import make_folder
+from ofa_bench.atomic_io import make_folder, new_folder
 from ofa_bench.data.discovery.datasets import DatasetSpec
+from ofa_bench.data.discovery.decoder import reading
 from ofa_bench.data.discovery.inflate import Enough, Unpacked
 from ofa_bench.data.discovery.tar import DAMAGE, Tar, TarMember
 from ofa_bench.errors import BenchError, DataError
@@ -34,7 +34,9 @@ def archives_in(folder: Path, spec: DatasetSpec) -> tuple[Path, ...]:
     If some have the data set's name, others are ignored. Raises DataError if the only candidates
     are not regular files.
     """
-    paths = [path for path in _named(folder, SUFFIXES) if not path.is_dir()]
+    with reading(f"the folder {folder}", "check its permissions"):
+        named = sorted(path for path in folder.iterdir() if path.name.endswith(SUFFIXES))
+    paths = [path for path in named if not path.is_dir()]
     regular = [path for path in paths if path.is_file()]
     if paths and not regular:
         raise DataError(
@@ -46,9 +48,7 @@ def archives_in(folder: Path, spec: DatasetSpec) -> tuple[Path, ...]:
     return tuple([path for path in fitting if name.search(path.name)] or fitting)
 
 
-def unpacked(
-    archives: Sequence[Path], cache: Path, tell: Callable[[str], None] | None = None
-) -> Path:
+def unpacked(archives: Sequence[Path], cache: Path) -> Path:
     """The folder with the archives' members, unpacked on first use.
 
     Archives are unpacked into a temporary folder that is renamed at the end, so that an interrupted
@@ -60,10 +60,10 @@ def unpacked(
         return home
     try:
         make_folder(cache.parent, cache)
-        with exclusive(cache / "unpack.lock", subject=str(cache), tell=tell) as alone:
+        with exclusive(cache / "unpack.lock", subject=str(cache)) as alone:
             if not _made(home):
-                if alone:
-                    _discard_leftovers(cache)
+                for leftover in cache.glob(f"{UNFINISHED}*") if alone else ():
+                    shutil.rmtree(leftover, ignore_errors=True)
                 _unpack(archives, home)
     except BenchError as error:
         if isinstance(error, DataError):
@@ -76,25 +76,13 @@ def unpacked(
 
 
 def _made(home: Path) -> bool:
-    try:
-        return stat.S_ISDIR(home.lstat().st_mode)  # a link is none of ours
-    except OSError:
-        return False
-
-
-def _named(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
-    try:
-        return sorted(path for path in folder.iterdir() if path.name.endswith(suffixes))
-    except OSError as error:
-        raise DataError(
-            f"cannot read the folder {folder}: {error.strerror or error}", "check its permissions"
-        ) from error
+    return home.is_dir() and not home.is_symlink()  # a link is none of ours
 
 
 def _fits(path: Path, spec: DatasetSpec) -> bool:
     wanted = {*SPLITS, spec.pickles} - {""}
     try:
-        with Unpacked(path, most=PEEK) as source:
+        with closing(Unpacked(path, most=PEEK)) as source:
             members = itertools.islice(Tar(source).members(), 4)
             return any(wanted & set(member.parts[:2]) for member in members)
     except Enough:
@@ -104,17 +92,14 @@ def _fits(path: Path, spec: DatasetSpec) -> bool:
 
 
 def _unpack(archives: Sequence[Path], home: Path) -> None:
-    beside: Path | None = None
     try:
-        beside = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=home.parent))
-        target = _Target(beside)
-        for path in archives:
-            with Unpacked(path) as source:
-                tar = Tar(source)
-                for member in _sound(path, tar.members()):
-                    target.take(path, member, _sound(path, tar.content()))
-        beside.chmod(0o755)
-        beside.rename(home)
+        with new_folder(home, UNFINISHED) as folder:
+            target = _Target(folder)
+            for path in archives:
+                with closing(Unpacked(path)) as source:
+                    tar = Tar(source)
+                    for member in _sound(path, tar.members()):
+                        target.take(path, member, _sound(path, tar.content()))
     except OSError as error:
         if _made(home):  # by another process, where the file system has no locks
             return
@@ -123,9 +108,6 @@ def _unpack(archives: Sequence[Path], home: Path) -> None:
             "free some space, or set XDG_CACHE_HOME to a folder that you may write, on a "
             "larger disk",
         ) from error
-    finally:
-        if beside is not None:
-            shutil.rmtree(beside, ignore_errors=True)
 
 
 def _sound(path: Path, items: Iterator[Item]) -> Iterator[Item]:
@@ -181,8 +163,3 @@ def _write(path: Path, content: Iterator[memoryview]) -> None:
 def _same(path: Path, content: Iterator[memoryview]) -> bool:
     with open(path, "rb") as file:
         return all(file.read(len(piece)) == piece for piece in content) and not file.read(1)
-
-
-def _discard_leftovers(cache: Path) -> None:
-    for leftover in cache.glob(f"{UNFINISHED}*"):
-        shutil.rmtree(leftover, ignore_errors=True)

@@ -57,8 +57,16 @@ class DatasetSpec(BaseModel):
         return self.cut(self.train_total, self.test, select)
 
     def cut(self, train_total: int, test: int, select: Select = None) -> dict[str, int]:
-        """Counts of train, select and test after the hold-out. Raises DataError if one is 0."""
-        held = self.held_out(train_total, select)
+        """Counts of train, select and test after the hold-out, of which `select` is the count or a
+        fraction below 1. Raises DataError if one is 0."""
+        asked = self.select if select is None else select
+        if asked < 0 or asked != asked or (asked >= 1 and asked != int(asked)):
+            raise DataError(
+                f"data.select is {asked}", "give a number of images, or a fraction below 1"
+            )
+        held = round(asked * train_total) if asked < 1 else int(asked)
+        if select is None and self.select_most:
+            held = min(held, self.select_most)
         if held >= train_total:
             raise DataError(
                 f"data.select holds out {held} of the {train_total} training images of {self.name}",
@@ -66,20 +74,8 @@ class DatasetSpec(BaseModel):
             )
         return {"train": train_total - held, "select": held, "test": test}
 
-    def held_out(self, train_total: int, select: Select = None) -> int:
-        """The number of images held out for `select`, from a count or a fraction below 1."""
-        asked = self.select if select is None else select
-        if asked < 0 or asked != asked or (asked >= 1 and asked != int(asked)):
-            raise DataError(
-                f"data.select is {asked}", "give a number of images, or a fraction below 1"
-            )
-        count = round(asked * train_total) if asked < 1 else int(asked)
-        capped = select is None and self.select_most is not None
-        return min(count, self.select_most) if capped and self.select_most else count
-
 
 def dataset_names(folder: Path | None = None) -> list[str]:
-    """The names of the bundled data sets."""
     return sorted(path.stem for path in (folder or specs_root() / "datasets").glob("*.toml"))
 
 

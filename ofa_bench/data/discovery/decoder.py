@@ -1,4 +1,4 @@
-"""Decode image files with Pillow, for `run` and `data check`. Torch-free.
+"""Read and decode image files with Pillow, for `run` and `data check`. Torch-free.
 
 EXIF orientation is not applied, transparency is dropped, the first of several frames is read, and
 16-bit images are reduced to their upper eight bits.
@@ -12,15 +12,19 @@ import re
 import stat
 import threading
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ofa_bench.data.discovery.image_structure import Excess, excess
+from ofa_bench.data.discovery.image_structure import excess
 from ofa_bench.errors import DataError
 from ofa_bench.limits import advice, limit
 
 if TYPE_CHECKING:
+    from multiprocessing.pool import ThreadPool
+
     from numpy.typing import NDArray
     from PIL import Image
 
@@ -31,6 +35,7 @@ SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff"}
     | {".ppm", ".pgm", ".pbm", ".pnm"}
 )
+MOST_THREADS = 8
 REMEDY = "replace or remove the file; `ofa-bench data check` finds all such files"
 
 # Of odd metadata, which the pixels do not depend on.
@@ -48,7 +53,6 @@ class Decoder(NamedTuple):
 
 @lru_cache(maxsize=1)
 def decoder() -> Decoder:
-    """The installed decoder."""
     import PIL
     from PIL import features
 
@@ -73,17 +77,40 @@ def read_bytes(path: Path) -> bytes:
     The file type is checked before and after opening, since a pipe or a device could block.
     """
     try:
-        _check_kind(path, path.stat())
-        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        with open(handle, "rb") as file:
-            size = _check_kind(path, os.fstat(file.fileno()))
-            return file.read(size)
-    except OSError as error:
-        raise DataError(
-            f"cannot read {path}: {error.strerror or error}", "check that the file is there"
-        ) from error
+        with reading(path, "check that the file is there"):
+            _check_kind(path, path.stat())
+            handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            with open(handle, "rb") as file:
+                size = _check_kind(path, os.fstat(file.fileno()))
+                return file.read(size)
     except MemoryError as error:
         raise _short_of_memory(path) from error
+
+
+@contextmanager
+def reading_threads() -> Iterator[ThreadPool]:
+    """A thread pool whose threads are joined when the block ends, also by an exception.
+
+    `ThreadPool` itself leaves them running. At process exit they would be killed inside a library,
+    which aborts the process with exit code 134 instead of the one for an interruption.
+    """
+    from multiprocessing.pool import ThreadPool
+
+    pool = ThreadPool(min(MOST_THREADS, os.cpu_count() or 1))
+    try:
+        yield pool
+    finally:
+        pool.terminate()
+        pool.join()
+
+
+@contextmanager
+def reading(subject: object, hint: str) -> Iterator[None]:
+    """Raise DataError where the system does not let a file or a folder be read."""
+    try:
+        yield
+    except OSError as error:
+        raise DataError(f"cannot read {subject}: {error.strerror or error}", hint) from error
 
 
 def _check_kind(path: Path, status: os.stat_result) -> int:
@@ -130,10 +157,11 @@ def decode(raw: bytes, path: Path) -> NDArray[Any]:
     from PIL import Image, UnidentifiedImageError
 
     if over := excess(raw):
-        raise _excessive(path, over)
+        raise DataError(f"{path} is too large: {over.what}", advice(over.limit, over.needed))
     try:
         with _opened(raw) as image:
-            _check_pixels(path, image.width * image.height)
+            if (count := image.width * image.height) > limit("image-pixels"):
+                raise _too_large(path, count)
             return pixels_of(image)
     except DataError:
         raise
@@ -167,20 +195,11 @@ def _opened(raw: bytes) -> Image.Image:
             Image.MAX_IMAGE_PIXELS = before
 
 
-def _check_pixels(path: Path, count: int) -> None:
-    if count > limit("image-pixels"):
-        raise _too_large(path, count)
-
-
 def _too_large(path: Path, count: int) -> DataError:
     return DataError(
         f"{path} is too large: {count:,} pixels, the limit is {limit('image-pixels'):,}",
         advice("image-pixels", count),
     )
-
-
-def _excessive(path: Path, over: Excess) -> DataError:
-    return DataError(f"{path} is too large: {over.what}", advice(over.limit, over.needed))
 
 
 def _short_of_memory(path: Path) -> DataError:

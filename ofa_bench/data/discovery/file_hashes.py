@@ -17,8 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ofa_bench.atomic_io import append, open_regular, write_whole
-from ofa_bench.data.discovery.decoder import read_bytes, size_of
-from ofa_bench.data.discovery.threads import reading_threads
+from ofa_bench.data.discovery.decoder import read_bytes, reading, reading_threads, size_of
 from ofa_bench.errors import BenchError, DataError
 
 VERSION = 2
@@ -122,29 +121,21 @@ def _in_threads(root: Path, names: Sequence[str]) -> Iterator[tuple[str, FileHas
 def _current(root: Path, name: str, entry: FileHash | None) -> bool:
     if entry is None:
         return False
-    return _stamp(_stat(root / name)) == entry[:4]
-
-
-def _stamp(status: os.stat_result) -> tuple[int, int, int, int]:
-    return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
+    return _stamp(root / name) == entry[:4]
 
 
 def _measure(path: Path) -> FileHash:
-    before = _stamp(_stat(path))
+    before = _stamp(path)
     raw = read_bytes(path)
-    if _stamp(_stat(path)) != before or len(raw) != before[0]:
+    if _stamp(path) != before or len(raw) != before[0]:
         raise DataError(f"{path} changes while it is read", "wait until it is written")
     return FileHash(*before, content_digest(raw), *size_of(raw))
 
 
-def _stat(path: Path) -> os.stat_result:
-    try:
-        return path.stat()
-    except OSError as error:
-        raise DataError(
-            f"cannot read {path}: {error.strerror or error}",
-            "check that the file is there, and yours",
-        ) from error
+def _stamp(path: Path) -> tuple[int, int, int, int]:
+    with reading(path, "check that the file is there, and yours"):
+        status = path.stat()
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
 
 
 def _load(kept: Path, root: Path) -> dict[str, FileHash]:

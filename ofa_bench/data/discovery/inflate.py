@@ -8,7 +8,7 @@ import os
 import zlib
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO
 
 from ofa_bench.atomic_io import open_regular
 from ofa_bench.errors import DataError
@@ -19,23 +19,8 @@ INTAKE = 1 << 16  # bytes into it
 FREE = 64 << 20  # bytes that any file may unpack to, however small it is
 
 
-class Inflater(Protocol):
-    """The common interface of the standard library's decompressors."""
-
-    @property
-    def eof(self) -> bool: ...
-
-    @property
-    def needs_input(self) -> bool: ...
-
-    @property
-    def unused_data(self) -> bytes: ...
-
-    def decompress(self, data: bytes, max_length: int) -> bytes: ...
-
-
 class Gzip:
-    """zlib's decompressor with that interface."""
+    """zlib's decompressor with the interface of the other two."""
 
     def __init__(self) -> None:
         self._decoder = zlib.decompressobj(wbits=31)
@@ -55,14 +40,11 @@ class Gzip:
         return piece
 
 
-def _xz() -> lzma.LZMADecompressor:
-    return lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=limit("archive-memory"))
-
-
+Inflater = Gzip | bz2.BZ2Decompressor | lzma.LZMADecompressor
 DECODERS: dict[bytes, Callable[[], Inflater]] = {
     b"\x1f\x8b": Gzip,
     b"BZh": bz2.BZ2Decompressor,
-    b"\xfd7zXZ\0": _xz,
+    b"\xfd7zXZ\0": lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ, limit("archive-memory")),
 }
 
 
@@ -91,10 +73,7 @@ class Unpacked:
         self._piece = memoryview(b"")
         self._count = 0
 
-    def __enter__(self) -> Unpacked:
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
         self._file.close()
 
     def some(self, most: int) -> memoryview:

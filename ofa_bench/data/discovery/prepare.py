@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ofa_bench.data.discovery.datasets import load_spec
 from ofa_bench.errors import BenchError, DataError
@@ -19,18 +18,14 @@ class LinkedSubset:
     classes: int
     links: int
 
-    def to_json(self) -> dict[str, Any]:
-        """The report as JSON values."""
-        return asdict(self)
 
-
-def prepare_imagenet100(source: Path, to: Path, classes: tuple[str, ...] = ()) -> LinkedSubset:
-    """Link the class folders of ImageNet-100's usual list (or of another) below a new root.
+def prepare_imagenet100(source: Path, to: Path) -> LinkedSubset:
+    """Link the class folders of ImageNet-100's usual list below a new root.
 
     Nothing is copied, and existing links are kept. Raises DataError if the source lacks class
     folders or files are in the way; BenchError if links cannot be made.
     """
-    names = classes or load_spec("imagenet100").usual_classes
+    names = load_spec("imagenet100").usual_classes
     wanted = [(part, name) for part in ("train", "val") for name in names]
     absent = [f"{part}/{name}" for part, name in wanted if not (source / part / name).is_dir()]
     if absent:

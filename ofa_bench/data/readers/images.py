@@ -3,44 +3,53 @@
 from __future__ import annotations
 
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from ofa_bench.data.discovery.decoder import decode, read_bytes
+from ofa_bench.data.discovery.decoder import decode, read_bytes, reading_threads
 from ofa_bench.data.discovery.file_hashes import check_bytes
-from ofa_bench.data.discovery.threads import reading_threads
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 
-class Images(Protocol):
+class Images(ABC):
     """A list of RGB images; `side`: their common height and width, None if they differ."""
 
     side: int | None
 
+    @abstractmethod
     def __len__(self) -> int: ...
 
+    @abstractmethod
     def decode(self, index: int) -> Tensor:
         """One image, uint8 [3, H, W]. Raises DataError if it cannot be decoded."""
 
-    @property
+    @cached_property
     def pixels(self) -> Tensor:
-        """All of them, uint8 [n, side, side, 3]."""
+        """All of them, uint8 [n, side, side, 3], decoded once and kept."""
+        assert self.side is not None, "only images of one size fit into one tensor"
+        whole = torch.empty((len(self), self.side, self.side, 3), dtype=torch.uint8)
+
+        def fill(index: int) -> None:
+            whole[index] = self.decode(index).permute(1, 2, 0)
+
+        with reading_threads() as pool:
+            for _ in pool.imap_unordered(fill, range(len(self)), chunksize=64):
+                pass
+        return whole
 
 
-class PixelImages:
+class PixelImages(Images):
     """Decoded square images in memory, uint8 [n, side, side, 3]."""
 
     def __init__(self, pixels: Tensor) -> None:
         self.pixels = pixels
-        self.side: int | None = pixels.shape[1]
+        self.side = pixels.shape[1]
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -49,7 +58,7 @@ class PixelImages:
         return self.pixels[index].permute(2, 0, 1)
 
 
-class FileImages:
+class FileImages(Images):
     """Images in files below a root; their bytes are compared with recorded hashes."""
 
     def __init__(
@@ -65,26 +74,9 @@ class FileImages:
     def __len__(self) -> int:
         return len(self.paths)
 
-    def path(self, index: int) -> Path:
-        """The path of an image."""
-        return self.root / os.fsdecode(self.paths[index])
-
     def decode(self, index: int) -> Tensor:
-        return read_image(self.path(index), self.digests[index].decode())
-
-    @cached_property
-    def pixels(self) -> Tensor:
-        """All images, decoded once and kept."""
-        assert self.side is not None, "only images of one size fit into one tensor"
-        whole = torch.empty((len(self), self.side, self.side, 3), dtype=torch.uint8)
-
-        def fill(index: int) -> None:
-            whole[index] = self.decode(index).permute(1, 2, 0)
-
-        with reading_threads() as pool:
-            for _ in pool.imap_unordered(fill, range(len(self)), chunksize=64):
-                pass
-        return whole
+        path = self.root / os.fsdecode(self.paths[index])
+        return read_image(path, self.digests[index].decode())
 
 
 def read_image(path: Path, digest: str | None = None) -> Tensor:

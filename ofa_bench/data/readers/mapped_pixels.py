@@ -8,27 +8,26 @@ import random
 from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ofa_bench.atomic_io import open_regular
 from ofa_bench.data.discovery.datasets import DatasetSpec
+from ofa_bench.data.discovery.decoder import reading_threads
 from ofa_bench.data.discovery.file_hashes import SAMPLE, content_digest
 from ofa_bench.data.discovery.pixel_index import PIXELS, REMEDY, Index, read_index
-from ofa_bench.data.discovery.threads import reading_threads
 from ofa_bench.data.readers.image_set import Collection, ImageSet
+from ofa_bench.data.readers.images import Images
 from ofa_bench.errors import DataError
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 CHECKED_WHOLE = 64 << 20  # bytes of pixels up to which all are compared with their hashes at once
 
 
-class MappedImages:
+class MappedImages(Images):
     """Images in a file of pixels. An image is compared with its hash at its first read in this
     process or one forked from it."""
 
@@ -42,7 +41,7 @@ class MappedImages:
         self.starts = first + np.concatenate([[0], np.cumsum(3 * shapes.prod(1))])
         self.contents = contents
         sides = np.unique(shapes)
-        self.side: int | None = int(sides[0]) if len(sides) == 1 else None
+        self.side = int(sides[0]) if len(sides) == 1 else None
         assert len(self._checked) >= len(self)  # made here, to be shared by what is forked later
 
     def __len__(self) -> int:
@@ -83,12 +82,6 @@ class MappedImages:
         if int(self.starts[-1] - self.starts[0]) > CHECKED_WHOLE:
             rows = random.SystemRandom().sample(range(len(self)), min(SAMPLE, len(self)))
         self.check(rows)
-
-    @property
-    def pixels(self) -> Tensor:
-        """All images, if they have one size."""
-        assert self.side is not None, "only images of one size fit into one tensor"
-        return torch.stack([self.decode(row).permute(1, 2, 0) for row in range(len(self))])
 
 
 def read_pixels(root: Path, spec: DatasetSpec) -> Collection:

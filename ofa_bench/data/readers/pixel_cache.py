@@ -4,29 +4,28 @@ from __future__ import annotations
 
 import os
 import shutil
-import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import BinaryIO
 
 import numpy as np
-from torch import Tensor
+from numpy.typing import NDArray
 
-from ofa_bench.atomic_io import make_folder
+from ofa_bench.atomic_io import make_folder, new_folder
 from ofa_bench.data.discovery.datasets import DatasetSpec
+from ofa_bench.data.discovery.decoder import reading_threads
 from ofa_bench.data.discovery.file_hashes import FileHash, Progress, content_digest, manifest
 from ofa_bench.data.discovery.layout import INDEX, locate
 from ofa_bench.data.discovery.pixel_index import LONGEST, PIXELS, index_of
-from ofa_bench.data.discovery.threads import reading_threads
-from ofa_bench.data.discovery.tree import list_tree
+from ofa_bench.data.discovery.tree import ImageTree, list_tree
 from ofa_bench.data.readers.images import read_image
 from ofa_bench.errors import BenchError, DataError
 
 UNFINISHED = ".caching-"
 AT_ONCE = 512  # images in memory between decoding and writing
-Decoded = tuple[Tensor, str, str]  # uint8 [3, H, W]; hashes: what it is known by, its pixels'
+Decoded = tuple[NDArray[np.uint8], str, str]  # [H, W, 3]; hashes: known by, of the pixels
 
 
 @dataclass(frozen=True)
@@ -37,10 +36,6 @@ class Cached:
     images: int
     scaled: int
     bytes: int
-
-    def to_json(self) -> dict[str, Any]:
-        """The report as JSON values."""
-        return asdict(self)
 
 
 def prepare_cache(
@@ -62,36 +57,31 @@ def prepare_cache(
     if location is None or location.kind != "tree":
         raise DataError(f"{spec.name} is not a folder of image files", "it needs no cache")
     tree = list_tree(location.root, spec)
-    files = tree.train.files + tree.test.files
-    entries = manifest(tree.root, files, location.hashes, progress)
+    entries = manifest(tree.root, tree.files, location.hashes, progress)
     home = to or location.cache / f"pixels-{short}"
     shapes = [_fitted(entry.height, entry.width, short) for entry in entries]
-    _check_sides(files, shapes)
+    _check_sides(tree.files, shapes)
     scaled = sum(min(entry.height, entry.width) > short for entry in entries)
-    planned = Cached(str(home), len(files), scaled, sum(3 * h * w for h, w in shapes))
+    planned = Cached(str(home), len(entries), scaled, sum(3 * h * w for h, w in shapes))
     _check_room(home, planned.bytes)
     if not agree(planned):
         raise BenchError("nothing was written", "--yes writes without asking")
-    notes = [*tree.notes, *([_note(scaled, short)] if scaled else [])]
-    decoded = _decoded(tree.root, files, entries, short, progress)
+    note = f"{scaled} images were scaled down beforehand, to a shorter side of {short} pixels"
+    tree = replace(tree, notes=(*tree.notes, *([note] if scaled else ())))
+    decoded = _decoded(tree, entries, short, progress)
     try:
-        with _beside(home, location.cache.parent if to is None else home.parent) as fresh:
-            sizes, digests, contents = _write(fresh / PIXELS, decoded)
-            shapes_kept = np.array(sizes, dtype=np.int64)
-            index = index_of(tree, shapes_kept, digests, contents, notes)
-            _write_through(fresh / INDEX, [index])
-            fresh.chmod(0o755)
-            fresh.rename(home)
+        make_folder(location.cache.parent if to is None else home.parent, home.parent)
+        with new_folder(home, UNFINISHED) as fresh:
+            with _written(fresh / PIXELS) as file:
+                sizes, digests, contents = _write(file, decoded)
+            with _written(fresh / INDEX) as file:
+                file.write(index_of(tree, sizes, digests, contents))
     except OSError as error:
         raise BenchError(
             f"cannot write {home}: {error.strerror or error}",
             "give --to a folder that you may write, on a disk with room",
         ) from error
     return planned
-
-
-def _note(scaled: int, short: int) -> str:
-    return f"{scaled} images were scaled down beforehand, to a shorter side of {short} pixels"
 
 
 def _fitted(height: int, width: int, short: int) -> tuple[int, int]:
@@ -125,16 +115,13 @@ def _check_room(home: Path, needed: int) -> None:
 
 
 def _decoded(
-    root: Path,
-    files: Sequence[str],
-    entries: Sequence[FileHash],
-    short: int,
-    progress: Progress | None,
+    tree: ImageTree, entries: Sequence[FileHash], short: int, progress: Progress | None
 ) -> Iterator[Decoded]:
+    files = tree.files
     with reading_threads() as pool:
         for start in range(0, len(files), AT_ONCE):
             part = slice(start, start + AT_ONCE)
-            paths = [root / name for name in files[part]]
+            paths = [tree.root / name for name in files[part]]
             known = [entry.digest for entry in entries[part]]
             yield from pool.starmap(_scaled, zip(paths, known, [short] * len(paths), strict=True))
             if progress:
@@ -149,45 +136,27 @@ def _scaled(path: Path, known: str, short: int) -> Decoded:
     small = min(height, width) <= short
     if not small:
         image = resize(image, list(_fitted(height, width, short)), antialias=True)
-    content = content_digest(image.permute(1, 2, 0).contiguous().numpy().data)
-    return image, known if small else content, content
+    pixels = image.permute(1, 2, 0).contiguous().numpy()
+    content = content_digest(pixels.data)
+    return pixels, known if small else content, content
 
 
 def _write(
-    path: Path, images: Iterator[Decoded]
-) -> tuple[list[tuple[int, int]], list[str], list[str]]:
-    sizes: list[tuple[int, int]] = []
-    digests: list[str] = []
-    contents: list[str] = []
-
-    def pixels() -> Iterator[memoryview]:
-        for image, known, content in images:
-            sizes.append((image.shape[1], image.shape[2]))
-            digests.append(known)
-            contents.append(content)
-            yield image.permute(1, 2, 0).contiguous().numpy().data
-
-    _write_through(path, pixels())
-    return sizes, digests, contents
-
-
-def _write_through(path: Path, parts: Iterable[bytes | memoryview]) -> None:
-    """Flush the file to disk, with the read permissions of the folder."""
-    with open(path, "wb") as file:
-        for part in parts:
-            file.write(part)
-        file.flush()
-        os.fsync(file.fileno())
-    path.chmod(0o644)
+    file: BinaryIO, images: Iterator[Decoded]
+) -> tuple[NDArray[np.int64], list[str], list[str]]:
+    rows = []
+    for pixels, known, content in images:
+        file.write(pixels.data)
+        rows.append((pixels.shape[:2], known, content))
+    sizes, digests, contents = zip(*rows, strict=True)
+    return np.array(sizes, dtype=np.int64), list(digests), list(contents)
 
 
 @contextmanager
-def _beside(home: Path, root: Path) -> Iterator[Path]:
-    """A folder that is filled next to its place and goes away unless it was renamed; between that
-    and `root`, no link is followed."""
-    make_folder(root, home.parent)
-    fresh = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=home.parent))
-    try:
-        yield fresh
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
+def _written(path: Path) -> Iterator[BinaryIO]:
+    """A new file that is flushed to disk, with the read permissions of the folder."""
+    with open(path, "wb") as file:
+        yield file
+        file.flush()
+        os.fsync(file.fileno())
+    path.chmod(0o644)

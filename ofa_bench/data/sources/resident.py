@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 
 import torch
 from torch import Tensor
 
 from ofa_bench.data.discovery.datasets import SPLIT_SEED
-from ofa_bench.data.readers.image_set import Collection, ImageSplit
-from ofa_bench.data.sources.batch import Address, MicroBatch, Normalise, resized
-from ofa_bench.data.sources.metadata import Facts
-from ofa_bench.data.sources.preprocessing import Preprocessing
-from ofa_bench.data.sources.source import CALIBRATION_BATCH, HeldOut
+from ofa_bench.data.readers.image_set import Collection
+from ofa_bench.data.sources.batch import Address, MicroBatch, resized
+from ofa_bench.data.sources.source import CALIBRATION_BATCH, BatchSource, HeldOut, Preprocessing
 from ofa_bench.data.transforms.augment import Draws, crop_and_flip
 from ofa_bench.recipe.models import Augment
 
@@ -30,39 +28,34 @@ def fits(collection: Collection, resolution: int, augment: Augment) -> bool:
     return augment.geometric and 3 * count * max(side, resolution) ** 2 <= LARGEST_BYTES
 
 
-class Resident(Facts):
+class Resident(BatchSource):
     """The source of small data sets: images of one size, resized once if needed.
 
     Evaluation resizes and does nothing else.
     """
 
-    def __init__(
-        self,
-        facts: Facts,
-        splits: dict[str, ImageSplit],
-        augment: Augment,
-        seed: int,
-        device: torch.device,
-    ) -> None:
-        super().__init__(**vars(facts))
-        self._splits, self._device = splits, device
-        self._labels = {name: split.labels.to(device) for name, split in splits.items()}
-        self._rows = splits["train"].row_index.to(device)
-        self._pool = at_side(splits["train"].whole.images.pixels, self.resolution).to(device)
-        self._normalise = Normalise(self.mean, self.std, device)
-        self._draws = Draws(seed, len(self._rows), augment, device)
-        self._fixed = Draws(SPLIT_SEED, len(self._rows), augment.geometry(), device)
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        train, device, count = self.splits["train"], self.device, self.sizes["train"]
+        self._labels = {name: split.labels.to(device) for name, split in self.splits.items()}
+        self._rows = train.row_index.to(device)
+        self._pool = at_side(train.whole.images.pixels, self.resolution).to(device)
+        self._draws = Draws(self.seed, count, self.augment, device)
+        self._fixed = Draws(SPLIT_SEED, count, self.augment.geometry(), device)
         self._held_out = lru_cache(maxsize=8)(self._pixels_of)
 
     def batches(self, addresses: Iterable[Address]) -> Iterator[MicroBatch]:
         for address in addresses:
             yield self._gather(self._draws, address)
 
-    def evaluation(self, split: HeldOut, resolution: int, chunk: int) -> Iterator[MicroBatch]:
+    def evaluation(
+        self, split: HeldOut, resolution: int, chunk: int, wanted: Sequence[int] | None = None
+    ) -> Iterator[MicroBatch]:
         pixels, labels = self._held_out(split, resolution), self._labels[split]
-        pieces = zip(torch.split(pixels, chunk), torch.split(labels, chunk), strict=True)
-        for piece, truth in pieces:
-            yield MicroBatch(self._normalise(piece), truth)
+        pieces = list(zip(torch.split(pixels, chunk), torch.split(labels, chunk), strict=True))
+        for number in range(len(pieces)) if wanted is None else wanted:
+            piece, truth = pieces[number]
+            yield MicroBatch(self.normalise(piece), truth)
 
     def calibration(self, resolution: int) -> Iterator[MicroBatch]:
         for start in range(0, self.calibration_images, CALIBRATION_BATCH):
@@ -72,17 +65,14 @@ class Resident(Facts):
     def preprocessing(self, resolution: int) -> Preprocessing:
         return Preprocessing(resolution, resolution, "float", self.mean, self.std)
 
-    def close(self) -> None:
-        """Do nothing: there are no workers."""
-
     def _gather(self, draws: Draws, address: Address) -> MicroBatch:
         chosen = draws.rows(address)
         pixels = crop_and_flip(self._pool, self._rows[chosen], draws.moves(address))
-        return MicroBatch(self._normalise(pixels), self._labels["train"][chosen])
+        return MicroBatch(self.normalise(pixels), self._labels["train"][chosen])
 
     def _pixels_of(self, split: HeldOut, resolution: int) -> Tensor:
-        part = self._splits[split]
-        return at_side(part.whole.images.pixels[part.row_index], resolution).to(self._device)
+        part = self.splits[split]
+        return at_side(part.whole.images.pixels[part.row_index], resolution).to(self.device)
 
 
 def at_side(pixels: Tensor, side: int) -> Tensor:

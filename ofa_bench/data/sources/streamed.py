@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -11,15 +11,12 @@ from torch.utils.data import DataLoader, Dataset
 
 from ofa_bench.data.discovery.datasets import SPLIT_SEED
 from ofa_bench.data.readers.image_set import ImageSplit
-from ofa_bench.data.sources.batch import Address, MicroBatch, Normalise
-from ofa_bench.data.sources.metadata import Facts
-from ofa_bench.data.sources.preprocessing import Preprocessing
-from ofa_bench.data.sources.source import CALIBRATION_BATCH, HeldOut
+from ofa_bench.data.sources.batch import Address, MicroBatch
+from ofa_bench.data.sources.source import CALIBRATION_BATCH, BatchSource, HeldOut, Preprocessing
 from ofa_bench.data.sources.workers import initialise, loaded
 from ofa_bench.data.transforms.augment import epoch_order
 from ofa_bench.data.transforms.per_sample import Augmented, Plain, Transform
 from ofa_bench.errors import DataError
-from ofa_bench.recipe.models import Augment
 
 # How many workers is the user's to say; the share of waiting tells what it does.
 warnings.filterwarnings("ignore", message="This DataLoader will create")
@@ -62,69 +59,65 @@ class Rendering(Dataset[Rendered | DataError]):
         return self._order[1]
 
 
-class Streamed(Facts):
+class Streamed(BatchSource):
     """The source of large data sets and of augmentations that change colours.
 
     Held-out and calibration images are kept on the device after their first pass, as long as
     they take less than 512 MB in all.
     """
 
-    def __init__(
-        self,
-        facts: Facts,
-        splits: dict[str, ImageSplit],
-        augment: Augment,
-        seed: int,
-        device: torch.device,
-        workers: int,
-    ) -> None:
-        super().__init__(**vars(facts))
-        self._splits, self._augment, self._seed = splits, augment, seed
-        self._device, self.workers = device, workers
-        self._normalise = Normalise(self.mean, self.std, device)
+    def __post_init__(self) -> None:
+        super().__post_init__()
         self._kept: dict[tuple[str, int], Rendered] = {}
         self._live: set[Generator[Rendered | DataError]] = set()
 
     def batches(self, addresses: Iterable[Address]) -> Iterator[MicroBatch]:
-        transform = Augmented(self._augment, self.resolution, self._seed, self.mean)
-        rendering = Rendering(self._splits["train"], transform, self.resolution, self._seed)
+        transform = Augmented(self.augment, self.resolution, self.seed, self.mean)
+        rendering = Rendering(self.splits["train"], transform, self.resolution, self.seed)
         for pixels, labels in self._stream(rendering, addresses):
-            yield MicroBatch(self._normalise(pixels), labels)
+            yield MicroBatch(self.normalise(pixels), labels)
 
-    def evaluation(self, split: HeldOut, resolution: int, chunk: int) -> Iterator[MicroBatch]:
-        transform = Plain(self._augment, resolution)
-        rendering = Rendering(self._splits[split], transform, resolution, None)
-        return self._fixed(split, rendering, self.sizes[split], chunk)
+    def evaluation(
+        self, split: HeldOut, resolution: int, chunk: int, wanted: Sequence[int] | None = None
+    ) -> Iterator[MicroBatch]:
+        transform = Plain(self.augment, resolution)
+        rendering = Rendering(self.splits[split], transform, resolution, None)
+        return self._fixed(split, rendering, self.sizes[split], chunk, wanted)
 
     def calibration(self, resolution: int) -> Iterator[MicroBatch]:
-        transform = Augmented(self._augment.geometry(), self.resolution, SPLIT_SEED, self.mean)
-        rendering = Rendering(self._splits["train"], transform, self.resolution, SPLIT_SEED)
+        transform = Augmented(self.augment.geometry(), self.resolution, SPLIT_SEED, self.mean)
+        rendering = Rendering(self.splits["train"], transform, self.resolution, SPLIT_SEED)
         count = self.calibration_images
         for batch in self._fixed("calibration", rendering, count, CALIBRATION_BATCH):
             yield batch.at(resolution)
 
     def preprocessing(self, resolution: int) -> Preprocessing:
-        short = Plain(self._augment, resolution).short
+        short = Plain(self.augment, resolution).short
         return Preprocessing(short, resolution, "uint8", self.mean, self.std)
 
     def _fixed(
-        self, name: str, rendering: Rendering, count: int, chunk: int
+        self,
+        name: str,
+        rendering: Rendering,
+        count: int,
+        chunk: int,
+        wanted: Sequence[int] | None = None,
     ) -> Iterator[MicroBatch]:
+        numbers = range(-(-count // chunk)) if wanted is None else wanted
         kept = self._kept.get((name, rendering.side))
         if kept:
-            pieces: Iterable[Rendered] = zip(*(torch.split(p, chunk) for p in kept), strict=True)
+            whole = list(zip(*(torch.split(part, chunk) for part in kept), strict=True))
+            pieces: Iterable[Rendered] = (whole[number] for number in numbers)
         else:
-            starts = range(0, count, chunk)
+            starts = (number * chunk for number in numbers)
             addresses = (Address(0, start, min(start + chunk, count)) for start in starts)
             pieces = self._stream(rendering, addresses)
-            if self._may_keep(count, rendering.side):
+            held = sum(pixels.numel() for pixels, _ in self._kept.values())
+            room = held + 3 * count * rendering.side**2 <= KEPT_BYTES
+            if wanted is None and room:
                 pieces = self._keeping((name, rendering.side), pieces)
         for pixels, labels in pieces:
-            yield MicroBatch(self._normalise(pixels), labels)
-
-    def _may_keep(self, count: int, side: int) -> bool:
-        held = sum(pixels.numel() for pixels, _ in self._kept.values())
-        return held + 3 * count * side**2 <= KEPT_BYTES
+            yield MicroBatch(self.normalise(pixels), labels)
 
     def _keeping(self, key: tuple[str, int], pieces: Iterable[Rendered]) -> Iterator[Rendered]:
         seen = []
@@ -138,7 +131,7 @@ class Streamed(Facts):
             )
 
     def _stream(self, rendering: Rendering, addresses: Iterable[Address]) -> Iterator[Rendered]:
-        pinned = self._device.type == "cuda"
+        pinned = self.device.type == "cuda"
         loader = DataLoader(
             rendering,
             batch_size=None,
@@ -154,14 +147,13 @@ class Streamed(Facts):
             for rendered in stream:
                 if isinstance(rendered, DataError):
                     raise rendered
-                pixels, labels = (part.to(self._device, non_blocking=pinned) for part in rendered)
+                pixels, labels = (part.to(self.device, non_blocking=pinned) for part in rendered)
                 yield pixels, labels
         finally:
             self._live.discard(stream)
             stream.close()
 
     def close(self) -> None:
-        """Stop the workers of all streams that are not exhausted."""
         for stream in list(self._live):
             stream.close()
         self._live.clear()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -27,10 +27,9 @@ JITTER: dict[str, dict[str, float]] = {
 """Colour jitter of the OFA code family, by its names for `distort_color`."""
 
 
-class Transform(Protocol):
-    """A transform of uint8 [3, H, W] to uint8 [3, R, R]; random parts depend on the position."""
-
-    def __call__(self, image: Tensor, epoch: int, position: int) -> Tensor: ...
+Transform = Callable[[Tensor, int, int], Tensor]
+"""Of an image uint8 [3, H, W], an epoch and a position, which random parts depend on, to uint8
+[3, R, R]."""
 
 
 class Plain:

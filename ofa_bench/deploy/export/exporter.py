@@ -8,13 +8,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ofa_bench.deploy.model_folder.schema import BlockTable, InputImages
 
 if TYPE_CHECKING:
-    import numpy
-    from numpy.typing import NDArray
     from torch import Tensor, nn
     from torch.export import ExportedProgram
+
+Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -42,11 +45,18 @@ class Deployable:
 
         return traced(self.folded, self.example)
 
+    @cached_property
+    def graph(self) -> bytes:
+        """The program as an ONNX graph."""
+        from ofa_bench.deploy.export.formats.onnx_graph import graph_of
+
+        return graph_of(self)
+
 
 class ExportedFile(Protocol):
     """A written format, read back: the proof computes with it alone."""
 
-    def logits(self, images: NDArray[numpy.float32]) -> NDArray[numpy.float32]:
+    def logits(self, images: Floats) -> Floats:
         """Logits [n, classes] of images [n, 3, r, r], for any n."""
         ...
 
@@ -58,7 +68,7 @@ class ExportedFile(Protocol):
         """What parity.json keeps of it, such as the opset; JSON values."""
         ...
 
-    def activations(self, images: NDArray[numpy.float32]) -> dict[str, NDArray[numpy.float32]]:
+    def activations(self, images: Floats) -> dict[str, Floats]:
         """Outputs of layers by their names in the folded network, as far as the format knows
         them; asked for only where logits differ."""
         ...

@@ -11,7 +11,7 @@ from ofa_bench.atomic_io import sha256_file
 from ofa_bench.deploy.export.card import card
 from ofa_bench.deploy.export.staging_folder import check_target, staged
 from ofa_bench.deploy.model_folder.schema import CARD, MODEL, PARITY, ModelFile
-from ofa_bench.errors import UsageError
+from ofa_bench.errors import PluginError, UsageError
 from ofa_bench.records.json_text import spell
 from ofa_bench.runs.finished import FinishedRun, finished_run
 from ofa_bench.training.callbacks import Progress, Silent
@@ -72,8 +72,6 @@ def chosen(run: FinishedRun, formats: Sequence[str]) -> dict[str, Exporter]:
 
 def known_files(run: FinishedRun) -> set[str]:
     """The names of all files that an export may hold."""
-    from ofa_bench.errors import PluginError
-
     names = {MODEL, PARITY, CARD}
     for name in run.catalogue.names(KIND):
         try:
@@ -94,6 +92,7 @@ class _Export:
 
     def written(self, target: Path, known: set[str]) -> ExportedModel:
         """Write, prove, rename into place."""
+        from ofa_bench.deploy.export.describe import described
         from ofa_bench.deploy.export.prepare import ImageBatches, prepared
         from ofa_bench.deploy.export.proof import check_extraction, predictions
 
@@ -110,20 +109,13 @@ class _Export:
                 for split in ("select", "test")
                 if opened.source.sizes[split]
             }
-            model = self._described(opened, deployable, answers)
+            model = described(self.run, self.subnet, opened, deployable, answers, self.exporters)
             with staged(target, known) as folder:
                 (folder / MODEL).write_text(spell(model.model_dump(mode="json")), encoding="utf-8")
                 parity = self._proved(folder, deployable, reference, answers, images)
                 (folder / PARITY).write_text(spell(parity), encoding="utf-8")
                 (folder / CARD).write_text(card(model, parity), encoding="utf-8")
         return ExportedModel(target, model, parity)
-
-    def _described(
-        self, opened: Any, deployable: Deployable, answers: Mapping[str, Predictions]
-    ) -> ModelFile:
-        from ofa_bench.deploy.export.describe import described
-
-        return described(self.run, self.subnet, opened, deployable, answers, self.exporters)
 
     def _proved(
         self,

@@ -46,7 +46,6 @@ class ImageBatches:
             yield plain_images(batch.images), batch.labels.cpu()
 
     def select(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """The images that choices are made on."""
         return self.held_out("select")
 
     def example(self) -> Tensor:
@@ -56,7 +55,6 @@ class ImageBatches:
 
 
 def plain_images(images: Tensor) -> Tensor:
-    """Images on the CPU, contiguous."""
     return images.cpu().contiguous()
 
 

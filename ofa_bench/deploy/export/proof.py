@@ -10,15 +10,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from ofa_bench.deploy.export.exporter import ExportedFile
+from ofa_bench.deploy.export.exporter import ExportedFile, Floats
 from ofa_bench.errors import BenchError
 from ofa_bench.evaluation.calibration import Statistics, calibrated
 from ofa_bench.evaluation.exact_math import undisturbed
 
 if TYPE_CHECKING:
-    import numpy
-    from numpy.typing import NDArray
-
     from ofa_bench.nets.mbconv import MBConvNet
     from ofa_bench.space import Subnet
 
@@ -26,7 +23,7 @@ BATCHES = (1, 2, 7)
 TOLERANCE = 1e-4  # of logits, in absolute terms
 ROUNDING = 1e-5  # two classes whose logits are closer than this are a tie, and counted as one
 
-LayerValues = Mapping[str, "NDArray[numpy.float32]"]
+LayerValues = Mapping[str, Floats]
 
 
 class FormatFailed(BenchError):
@@ -76,7 +73,6 @@ class Predictions:
 
 
 def predictions(reference: Reference, batches: Iterable[tuple[Tensor, Tensor]]) -> Predictions:
-    """The reference's answers on all batches."""
     best, margin, truth = [], [], []
     for images, labels in batches:
         logits = reference.logits(images)
@@ -188,9 +184,9 @@ def check_macs(name: str, file: ExportedFile, wanted: int) -> int:
 
 
 @torch.no_grad()
-def layer_outputs(net: nn.Module, images: Tensor) -> dict[str, NDArray[numpy.float32]]:
+def layer_outputs(net: nn.Module, images: Tensor) -> dict[str, Floats]:
     """The output of each layer by its name, inner layers before those that hold them."""
-    outputs: dict[str, NDArray[numpy.float32]] = {}
+    outputs: dict[str, Floats] = {}
     handles = [
         layer.register_forward_hook(
             lambda _, __, value, name=name: outputs.__setitem__(name, value.numpy().copy())
@@ -216,5 +212,5 @@ def first_parting(wanted: LayerValues, actual: LayerValues) -> str:
     return ""
 
 
-def _apart(one: NDArray[numpy.float32], other: NDArray[numpy.float32]) -> float:
+def _apart(one: Floats, other: Floats) -> float:
     return float(abs(one - other).max())

@@ -74,20 +74,14 @@ class TorchCpu:
     """torch on the CPU, without compilation."""
 
     def __init__(self, threads: int) -> None:
+        self.processor = cpu_model()
         self._before = torch.get_num_threads()
         torch.set_num_threads(threads)
 
-    @property
-    def processor(self) -> str:
-        """The CPU's model."""
-        return cpu_model()
-
     def versions(self) -> Mapping[str, str]:
-        """torch's."""
         return {"torch": torch.__version__}
 
     def prepare(self, module: nn.Module, shape: tuple[int, ...]) -> Call:
-        """A call of the module in inference mode."""
         module, x = module.eval(), noise(shape)
 
         def call() -> float:
@@ -99,7 +93,6 @@ class TorchCpu:
         return call
 
     def close(self) -> None:
-        """Give torch its threads back."""
         torch.set_num_threads(self._before)
 
 
@@ -113,16 +106,11 @@ class Cuda:
                 "there is no CUDA device here that torch can use",
                 "measure with --device torch-cpu or onnx-cpu, or on a machine that has one",
             )
+        self.processor = torch.cuda.get_device_name()
         self._before = torch.get_num_threads()
         torch.set_num_threads(threads)
 
-    @property
-    def processor(self) -> str:
-        """The GPU's model."""
-        return torch.cuda.get_device_name()
-
     def versions(self) -> Mapping[str, str]:
-        """Those of torch, CUDA and cuDNN."""
         cudnn = torch.backends.cudnn.version()  # type: ignore[no-untyped-call]
         return {
             "torch": torch.__version__,
@@ -147,6 +135,5 @@ class Cuda:
         return call
 
     def close(self) -> None:
-        """Give torch its threads back, and the GPU its memory."""
         torch.set_num_threads(self._before)
         torch.cuda.empty_cache()

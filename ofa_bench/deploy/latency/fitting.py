@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from statistics import median
 
-from ofa_bench.deploy.latency.rounds import fine, quantile
+import numpy as np
+from sklearn.linear_model import LinearRegression
+
+from ofa_bench.deploy.latency.rounds import fine
 from ofa_bench.errors import BenchError
 from ofa_bench.search.latency_table import Calibration, LatencyCheck
 from ofa_bench.search.predictor import kendall
@@ -27,13 +30,8 @@ def fitted_line(costs: Sequence[float], times: Sequence[float]) -> tuple[float, 
     """Scale and offset from costs to times, by least squares of the relative error; scale 0 where
     all costs are equal."""
     weights = [time**-2 for time in times]
-    total = sum(weights)
-    x = sum(w * s for w, s in zip(weights, costs, strict=True)) / total
-    y = sum(w * t for w, t in zip(weights, times, strict=True)) / total
-    spread = sum(w * (s - x) ** 2 for w, s in zip(weights, costs, strict=True))
-    shared = sum(w * (s - x) * (t - y) for w, s, t in zip(weights, costs, times, strict=True))
-    scale = shared / spread if spread > 0 else 0.0
-    return scale, y - scale * x
+    line = LinearRegression().fit([[cost] for cost in costs], times, sample_weight=weights)
+    return float(line.coef_[0]), float(line.intercept_)
 
 
 def checked(
@@ -49,7 +47,7 @@ def checked(
     return LatencyCheck(
         nets=len(times),
         median_error=fine(median(errors)),
-        p90_error=fine(quantile(errors, 0.9)),
+        p90_error=fine(float(np.quantile(errors, 0.9))),
         tau=fine(kendall(predicted, times)),
         macs_error=fine(median(relative_errors(by_macs, times))),
         macs_tau=fine(kendall(by_macs, times)),
@@ -59,5 +57,5 @@ def checked(
 
 
 def relative_errors(predicted: Sequence[float], times: Sequence[float]) -> list[float]:
-    """|predicted / measured - 1| of each net, sorted."""
-    return sorted(abs(p / t - 1) for p, t in zip(predicted, times, strict=True))
+    """|predicted / measured - 1| of each net."""
+    return [abs(p / t - 1) for p, t in zip(predicted, times, strict=True)]

@@ -12,6 +12,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from os import cpu_count
+from typing import Any
 
 from torch import nn
 
@@ -20,10 +21,10 @@ from ofa_bench.deploy.latency.devices import Call, LatencyDevice, open_device
 from ofa_bench.deploy.latency.fitting import calibrated, checked, fitted_line
 from ofa_bench.deploy.latency.parts import HEAD, TRUNK, PartKey, Shaped, parts, whole
 from ofa_bench.deploy.latency.rounds import Sample, sampled
-from ofa_bench.deploy.latency.target import ROUNDS, Watch
+from ofa_bench.deploy.latency.target import ROUNDS, MeasuringPlan, Watch
 from ofa_bench.errors import UsageError
 from ofa_bench.hardware import cpu_clock, cpu_governor
-from ofa_bench.hooks.catalogue import Catalogue, discover
+from ofa_bench.hooks.catalogue import Catalogue
 from ofa_bench.sanitize import plain_text
 from ofa_bench.search.latency_table import (
     BlockTiming,
@@ -34,6 +35,7 @@ from ofa_bench.search.latency_table import (
     PartTimings,
     SpaceMeasured,
     Timing,
+    parts_cost,
 )
 from ofa_bench.space import Space, Subnet
 
@@ -41,49 +43,58 @@ FITTED, UNSEEN = 22, 30  # whole nets: for the calibration, the extremes among t
 FEWEST = 8  # nets, below which there is no table
 
 
-@dataclass(frozen=True)
-class MeasuringPlan:
-    """What is measured: on which device, for which inputs, and how often."""
+def measure(plan: MeasuringPlan, watch: Watch | None = None) -> LatencyTable:
+    """Measure a table of all that the space's architecture table offers.
 
-    space: Space
-    classes: int
-    device: str
-    batch: int = 1
-    threads: int = 1
-    resolutions: tuple[int, ...] = ()
-    shortcuts: str = "identity"
-    rounds: int = ROUNDS
-
-    def __post_init__(self) -> None:
-        if self.rounds < 2:
-            raise UsageError("one round has nothing to be repeated by", "measure 2 rounds or more")
-        sizes = self.resolutions or self.space.listed
-        object.__setattr__(self, "space", Space(self.space.table))
-        object.__setattr__(self, "resolutions", tuple(sorted(set(sizes))))
-        for size in self.resolutions:
-            self.space.subnet({**self.space.largest.to_json(), "resolution": size})
-
-
-def measure(
-    plan: MeasuringPlan, catalogue: Catalogue | None = None, watch: Watch | None = None
-) -> LatencyTable:
-    """Measure a table. Raises UsageError where the device or the space does not allow it."""
-    known = catalogue or discover().catalogue
-    nets = chosen_nets(plan.space, plan.resolutions)
-    with open_device(plan.device, plan.threads, known) as device:
-        build = known.get("supernet", plan.space.table.family).load()
-        net = build(plan.space, plan.classes, seed=0, shortcuts=plan.shortcuts)
+    Raises UsageError where the device or the space does not allow it.
+    """
+    target, sizes = plan.target, plan.resolutions
+    space = Space(target.space.table)
+    for size in sizes:
+        space.subnet({**space.largest.to_json(), "resolution": size})
+    nets = chosen_nets(space, sizes)
+    with open_device(plan.device, plan.threads, target.catalogue) as device:
+        build = target.catalogue.get("supernet", space.table.family).load()
+        net = build(space, target.classes, seed=0, shortcuts=target.shortcuts)
         subjects = Subjects(device, watch)
         empty = subjects.add(Shaped(nn.ReLU(), (plan.batch, 1, 1, 1)))
         keys = {
             size: {key: subjects.add(part) for key, part in parts(net, size, plan.batch)}
-            for size in plan.resolutions
+            for size in sizes
         }
         wholes = {subnet: subjects.add(whole(net, subnet, plan.batch)) for subnet in nets}
-        rng = seeding.rng("latency", plan.space.name)
-        samples = sampled(subjects.calls, plan.rounds, rng, watch)
-        draft = _draft(plan, device, samples[empty].timing.ms, keys, samples)
-        return _fitted(draft, plan.space, {net: samples[key] for net, key in wholes.items()})
+        samples = sampled(subjects.calls, plan.rounds, seeding.rng("latency", space.name), watch)
+        timings = tuple(_part(size, keys[size], samples) for size in sizes)
+        calibration, check = _fitted(
+            space,
+            target.classes,
+            timings,
+            samples[empty].timing.ms,
+            {net: samples[key] for net, key in wholes.items()},
+        )
+        return _table(plan, space, device, calibration, check, timings)
+
+
+def measure_whole(
+    net: Any,
+    subnets: Sequence[Subnet],
+    table: LatencyTable,
+    *,
+    rounds: int = ROUNDS,
+    catalogue: Catalogue | None = None,
+    watch: Watch | None = None,
+) -> list[Timing]:
+    """The times of whole subnets of a supernet, in their order, measured together: on the table's
+    device, with its batch and threads.
+
+    `net` stays as it is: each subnet is taken out with copies of its weights. Raises UsageError if
+    this machine lacks the device, or the subnets cannot be taken out.
+    """
+    with open_device(table.device, table.threads, catalogue) as device:
+        subjects = Subjects(device, watch)
+        keys = [subjects.add(whole(net, subnet, table.batch)) for subnet in subnets]
+        samples = sampled(subjects.calls, rounds, seeding.rng("latency whole"), watch)
+        return [samples[key].timing for key in keys]
 
 
 @dataclass
@@ -121,89 +132,41 @@ def chosen_nets(space: Space, resolutions: Sequence[int]) -> list[Subnet]:
     return list(nets)
 
 
-def _draft(
-    plan: MeasuringPlan,
-    device: LatencyDevice,
-    overhead: float,
-    keys: Mapping[int, Mapping[PartKey, Hashable]],
-    samples: Mapping[Hashable, Sample],
-) -> LatencyTable:
-    """The table before it is fitted."""
-    timings = {
-        size: {key: samples[module].timing for key, module in mine.items()}
-        for size, mine in keys.items()
-    }
-    return LatencyTable(
-        device=plan.device,
-        batch=plan.batch,
-        threads=plan.threads,
-        classes=plan.classes,
-        rounds=plan.rounds,
-        measured=datetime.now(UTC).isoformat(timespec="seconds"),
-        space=SpaceMeasured(
-            name=plain_text(plan.space.name),
-            fingerprint=plan.space.fingerprint(),
-            shortcuts=plan.shortcuts,
-        ),
-        machine=_machine(device),
-        versions={"ofa-bench": __version__, "python": platform.python_version()}
-        | {plain_text(name): plain_text(text) for name, text in device.versions().items()},
-        calibration=Calibration(overhead=overhead, scale=1.0, offset=0.0, nets=1),
-        check=LatencyCheck(
-            nets=1,
-            median_error=0,
-            p90_error=0,
-            tau=0,
-            macs_error=0,
-            macs_tau=0,
-            repeat_error=0,
-            repeat_tau=0,
-        ),
-        parts=tuple(_part(size, mine) for size, mine in timings.items()),
-    )
-
-
-def _machine(device: LatencyDevice) -> MeasuringMachine:
-    return MeasuringMachine(
-        processor=plain_text(device.processor),
-        cores=cpu_count() or 1,
-        system=plain_text(platform.platform()),
-        governor=cpu_governor(),
-        clock_mhz=cpu_clock(),
-    )
-
-
-def _part(resolution: int, timings: Mapping[PartKey, Timing]) -> PartTimings:
-    blocks = sorted(
-        ((key, timing) for key, timing in timings.items() if not isinstance(key, str)),
-        key=lambda pair: pair[0],
-    )
+def _part(
+    resolution: int, keys: Mapping[PartKey, Hashable], samples: Mapping[Hashable, Sample]
+) -> PartTimings:
+    timings = {key: samples[module].timing for key, module in keys.items()}
+    blocks = sorted(key for key in timings if not isinstance(key, str))
     return PartTimings(
         resolution=resolution,
         trunk=timings[TRUNK],
         head=timings[HEAD],
         blocks=tuple(
-            BlockTiming(slot=slot, kernel=kernel, expand=expand, **dict(timing))
-            for (slot, kernel, expand), timing in blocks
+            BlockTiming(slot=key[0], kernel=key[1], expand=key[2], **dict(timings[key]))
+            for key in blocks
         ),
     )
 
 
-def _fitted(draft: LatencyTable, space: Space, nets: Mapping[Subnet, Sample]) -> LatencyTable:
-    """The table with scale and offset, and its error on the nets that these were not fitted to."""
+def _fitted(
+    space: Space,
+    classes: int,
+    timings: Sequence[PartTimings],
+    overhead: float,
+    nets: Mapping[Subnet, Sample],
+) -> tuple[Calibration, LatencyCheck]:
+    """Scale and offset, and the error on the nets that these were not fitted to."""
     times = {net: sample.timing.ms for net, sample in nets.items()}
     order = list(nets)
     number = min(FITTED, len(order) // 2)
     seen, unseen = order[:number], order[number:]
-    sums = draft.cost()
+    plain = Calibration(overhead=overhead, scale=1.0, offset=0.0, nets=1)
+    sums = parts_cost(timings, plain)
     calibration = calibrated(
-        [sums.of(space, net) for net in seen],
-        [times[net] for net in seen],
-        draft.calibration.overhead,
+        [sums.of(space, net) for net in seen], [times[net] for net in seen], overhead
     )
-    table = draft.model_copy(update={"calibration": calibration})
-    cost = table.cost()
-    macs = {net: space.macs(net, draft.classes) for net in order}
+    cost = parts_cost(timings, calibration)
+    macs = {net: space.macs(net, classes) for net in order}
     slope, start = fitted_line([macs[net] for net in seen], [times[net] for net in seen])
     check = checked(
         [cost.of(space, net) for net in unseen],
@@ -211,4 +174,40 @@ def _fitted(draft: LatencyTable, space: Space, nets: Mapping[Subnet, Sample]) ->
         [times[net] for net in unseen],
         [(nets[net].half(False), nets[net].half(True)) for net in unseen],
     )
-    return table.model_copy(update={"check": check})
+    return calibration, check
+
+
+def _table(
+    plan: MeasuringPlan,
+    space: Space,
+    device: LatencyDevice,
+    calibration: Calibration,
+    check: LatencyCheck,
+    timings: tuple[PartTimings, ...],
+) -> LatencyTable:
+    """The table, with what was measured where."""
+    libraries = {plain_text(name): plain_text(text) for name, text in device.versions().items()}
+    return LatencyTable(
+        device=plan.device,
+        batch=plan.batch,
+        threads=plan.threads,
+        classes=plan.target.classes,
+        rounds=plan.rounds,
+        measured=datetime.now(UTC).isoformat(timespec="seconds"),
+        space=SpaceMeasured(
+            name=plain_text(space.name),
+            fingerprint=space.fingerprint(),
+            shortcuts=plan.target.shortcuts,
+        ),
+        machine=MeasuringMachine(
+            processor=plain_text(device.processor),
+            cores=cpu_count() or 1,
+            system=plain_text(platform.platform()),
+            governor=cpu_governor(),
+            clock_mhz=cpu_clock(),
+        ),
+        versions={"ofa-bench": __version__, "python": platform.python_version(), **libraries},
+        calibration=calibration,
+        check=check,
+        parts=timings,
+    )

@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib
-import io
-import logging
 import time
-import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import nn
 
+from ofa_bench.deploy.export.formats.onnx_graph import EXTRA, LIBRARIES, exported, session_of
+from ofa_bench.deploy.export.libraries import require_library
 from ofa_bench.deploy.latency.devices import Call, noise
-from ofa_bench.errors import UsageError
 from ofa_bench.hardware import cpu_model
 from ofa_bench.nets import extract
-
-LIBRARIES = ("onnx", "onnxscript", "onnxruntime")
-INPUT, OUTPUT = "input", "output"
-QUIET = 3  # onnxruntime's log level: errors
 
 
 class OnnxCpu:
@@ -30,19 +23,9 @@ class OnnxCpu:
 
     def __init__(self, threads: int) -> None:
         for name in LIBRARIES:
-            try:
-                importlib.import_module(name)
-            except ImportError as error:
-                raise UsageError(
-                    f"the device onnx-cpu needs {name}", "pip install 'ofa-bench[export]'"
-                ) from error
-        self.threads = threads
+            require_library(name, EXTRA, "the device onnx-cpu")
+        self.processor, self.threads = cpu_model(), threads
         self._graphs: dict[object, Any] = {}
-
-    @property
-    def processor(self) -> str:
-        """The CPU's model."""
-        return cpu_model()
 
     def versions(self) -> Mapping[str, str]:
         """Those of torch, whose exporter it is, and of the ONNX libraries."""
@@ -63,13 +46,7 @@ class OnnxCpu:
 
     def session(self, module: nn.Module, shape: tuple[int, ...]) -> Any:
         """An onnxruntime.InferenceSession of the module."""
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads, options.inter_op_num_threads = self.threads, 1
-        options.log_severity_level = QUIET
-        raw = self.graph(module, shape).SerializeToString()
-        return onnxruntime.InferenceSession(raw, options, providers=["CPUExecutionProvider"])
+        return session_of(self.graph(module, shape).SerializeToString(), threads=self.threads)
 
     def graph(self, module: nn.Module, shape: tuple[int, ...]) -> Any:
         """The module's onnx.ModelProto.
@@ -79,12 +56,12 @@ class OnnxCpu:
         """
         module = module.eval()
         if not ordinary(module):
-            return exported(module, shape)
+            return exported(module, (torch.zeros(shape),))
         key = (repr(module), shape)
         if key not in self._graphs:
             if isinstance(module, nn.Sequential) and all(any(b.children()) for b in module):
                 return self._chained(module, shape)
-            self._graphs[key] = exported(module, shape)
+            self._graphs[key] = exported(module, (torch.zeros(shape),))
         return self._graphs[key]
 
     def _chained(self, blocks: nn.Sequential, shape: tuple[int, ...]) -> Any:
@@ -103,7 +80,6 @@ class OnnxCpu:
         return whole
 
     def close(self) -> None:
-        """Forget the graphs."""
         self._graphs.clear()
 
 
@@ -113,32 +89,3 @@ def ordinary(module: nn.Module) -> bool:
     return all(
         isinstance(m, ours) or type(m).__module__.startswith("torch.nn.") for m in module.modules()
     )
-
-
-def exported(module: nn.Module, shape: tuple[int, ...]) -> Any:
-    """The onnx.ModelProto of a module for inputs of exactly this shape, by torch.export."""
-    with _quiet():
-        program = torch.onnx.export(
-            module,
-            (torch.zeros(shape),),
-            dynamo=True,
-            verbose=False,
-            optimize=True,
-            input_names=[INPUT],
-            output_names=[OUTPUT],
-        )
-    assert program is not None
-    return program.model_proto
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """The exporter tells of each module what it does; its errors still come through."""
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(before)

@@ -10,7 +10,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from ofa_bench.data.sources.batch import MicroBatch
 from ofa_bench.errors import UsageError
+from ofa_bench.evaluation.calibration import calibrate
 from ofa_bench.nets.extract import extract
 from ofa_bench.nets.mbconv import MBConvNet
 from ofa_bench.space import Space, Subnet
@@ -34,7 +36,6 @@ class Shaped:
 
     @property
     def key(self) -> Hashable:
-        """The layers with their sizes, and the shape."""
         return repr(self.module), self.shape
 
 
@@ -48,25 +49,14 @@ def deployed(net: Any, subnet: Subnet) -> nn.Sequential:
             f"{type(net).__name__} is not made of the bundled blocks, which alone can be taken out",
             "measure a space of the family mbconv",
         )
-    plain = extract(net, subnet).cpu()
-    for norm in plain.modules():
-        if isinstance(norm, nn.BatchNorm2d):
-            norm.track_running_stats, norm.momentum = True, 1.0
-            norm.running_mean = torch.zeros(norm.num_features)
-            norm.running_var = torch.ones(norm.num_features)
-            norm.num_batches_tracked = torch.ones((), dtype=torch.long)
-    generator = torch.Generator().manual_seed(0)
-    images = torch.randn(STATISTICS, 3, *(subnet.resolution,) * 2, generator=generator)
-    with torch.inference_mode():
-        plain.train()(images)
-    for norm in plain.modules():
-        if isinstance(norm, nn.BatchNorm2d):
-            norm.momentum = 0.1
-    return plain.eval()
+    size = subnet.resolution
+    images = torch.randn(STATISTICS, 3, size, size, generator=torch.Generator().manual_seed(0))
+    labels = torch.zeros(STATISTICS, dtype=torch.long)
+    batch = MicroBatch(images.to(next(net.parameters()).device), labels)
+    return extract(net, subnet, calibrate(net, subnet, [batch])).cpu()
 
 
 def whole(net: Any, subnet: Subnet, batch: int) -> Shaped:
-    """A whole net and the shape of its images."""
     return Shaped(deployed(net, subnet), (batch, 3, subnet.resolution, subnet.resolution))
 
 

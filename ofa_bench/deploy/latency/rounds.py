@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from statistics import median
 from typing import TypeVar
 
+import numpy as np
+
 from ofa_bench.deploy.latency.devices import Call
 from ofa_bench.deploy.latency.target import Watch
 from ofa_bench.errors import BenchError
@@ -34,15 +36,14 @@ class Sample:
     @property
     def timing(self) -> Timing:
         """The sample in a table's figures. Raises BenchError if a device gave no positive time."""
-        calls = sorted(time for turn in self.rounds for time in turn)
-        if not calls[0] > 0 or not calls[-1] < 1e7:
-            raise BenchError(
-                f"the device measured {calls[0]} to {calls[-1]} ms", "its clock is too coarse"
-            )
+        calls = [time for turn in self.rounds for time in turn]
+        low, high = min(calls), max(calls)
+        if not low > 0 or not high < 1e7:
+            raise BenchError(f"the device measured {low} to {high} ms", "its clock is too coarse")
         return Timing(
             ms=fine(min(map(median, self.rounds))),
             p50=fine(median(calls)),
-            p90=fine(quantile(calls, 0.9)),
+            p90=fine(float(np.quantile(calls, 0.9))),
             n=len(calls),
         )
 
@@ -70,14 +71,6 @@ def sampled(
 def _turn(warm: Sequence[float]) -> int:
     last = warm[-1]
     return MOST if last <= 0 else min(max(round(TURN / last), FEWEST), MOST)
-
-
-def quantile(ordered: Sequence[float], share: float) -> float:
-    """A quantile of sorted values, linear between neighbours."""
-    position = share * (len(ordered) - 1)
-    below = int(position)
-    above = min(below + 1, len(ordered) - 1)
-    return ordered[below] + (position - below) * (ordered[above] - ordered[below])
 
 
 def fine(value: float) -> float:

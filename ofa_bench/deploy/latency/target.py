@@ -41,6 +41,18 @@ class LatencyTarget:
     catalogue: Catalogue
 
 
+@dataclass(frozen=True)
+class MeasuringPlan:
+    """What is measured: which nets, on which device, for which inputs, and how often."""
+
+    target: LatencyTarget
+    device: str
+    batch: int
+    threads: int
+    rounds: int
+    resolutions: tuple[int, ...]
+
+
 def latency_target(
     name: str | Space,
     results: str | Path | None = None,
@@ -108,44 +120,24 @@ def latency(
     options: dict[str, Any] = {"classes": classes, "shortcuts": shortcuts, "plugins": plugins}
     wanted = latency_target(target, results, **options, trust=trust)
     wanted.catalogue.get("device", device)
-    amounts = (
-        whole("batch", batch, 1, MOST_BATCH),
-        whole("threads", threads, 1, MOST_THREADS),
-        whole("rounds", rounds, 2, MOST_ROUNDS),
-    )
-    if output is None:
-        return _measured(wanted, device, amounts, tuple(resolutions), watch)
-    path = Path(output)
-    _check_output(path)
-    table = _measured(wanted, device, amounts, tuple(resolutions), watch)
-    try:
-        write_whole(path, to_toml(table))
-    except BenchError as error:
-        raise BenchError(error.message, "name another file with -o") from error
-    return table
-
-
-def _measured(
-    target: LatencyTarget,
-    device: str,
-    amounts: tuple[int, int, int],
-    resolutions: tuple[int, ...],
-    watch: Watch | None,
-) -> LatencyTable:
-    from ofa_bench.deploy.latency.measure import MeasuringPlan, measure
-
-    batch, threads, rounds = amounts
     plan = MeasuringPlan(
-        target.space,
-        target.classes,
+        wanted,
         device,
-        batch=batch,
-        threads=threads,
-        resolutions=resolutions,
-        shortcuts=target.shortcuts,
-        rounds=rounds,
+        batch=whole("batch", batch, 1, MOST_BATCH),
+        threads=whole("threads", threads, 1, MOST_THREADS),
+        rounds=whole("rounds", rounds, 2, MOST_ROUNDS),
+        resolutions=tuple(sorted(set(resolutions or wanted.space.listed))),
     )
-    return measure(plan, target.catalogue, watch)
+    path = None if output is None else _writable(Path(output))
+    from ofa_bench.deploy.latency.measure import measure
+
+    table = measure(plan, watch)
+    if path is not None:
+        try:
+            write_whole(path, to_toml(table))
+        except BenchError as error:
+            raise BenchError(error.message, "name another file with -o") from error
+    return table
 
 
 def check_table(
@@ -163,8 +155,9 @@ def check_table(
     return table
 
 
-def _check_output(path: Path) -> None:
-    """Raise BenchError where a file cannot be written, before anything is measured."""
+def _writable(path: Path) -> Path:
+    """The path; BenchError where it cannot be written, before anything is measured."""
     folder = next(parent for parent in (*path.absolute().parents,) if parent.exists())
     if path.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
         raise BenchError(f"{path} cannot be written", "name another file with -o")
+    return path

@@ -28,7 +28,6 @@ class AddedShortcut(nn.Module):
         self.body, self.shortcut = body, shortcut
 
     def forward(self, x: Tensor) -> Tensor:
-        """The sum, of the body's shape."""
         y: Tensor = self.body(x) + self.shortcut(x)
         return y
 
@@ -41,7 +40,6 @@ class GatedFeatures(nn.Module):
         self.gate = gate
 
     def forward(self, x: Tensor) -> Tensor:
-        """Gated features, of the input's shape."""
         y: Tensor = x * self.gate(x)
         return y
 
@@ -56,8 +54,6 @@ def built(table: BlockTable, classes: int, *, folded: bool) -> nn.Sequential:
 
 
 class _Builder:
-    """Builds the blocks of one table."""
-
     def __init__(self, table: BlockTable, folded: bool) -> None:
         self.table, self.folded = table, folded
 

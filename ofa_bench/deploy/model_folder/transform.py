@@ -52,7 +52,6 @@ class ImageTransform:
         return real[0].round_().clamp_(0, 255).to(torch.uint8)
 
     def centre(self, pixels: Tensor) -> Tensor:
-        """The middle square."""
         side = self.images.resolution
         if pixels.shape[1:] == (side, side):
             return pixels

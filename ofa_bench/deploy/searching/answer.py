@@ -2,37 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 
 from ofa_bench import __version__
-from ofa_bench.deploy.searching.finalists import measured_again
 from ofa_bench.deploy.searching.request import SearchRequest
 from ofa_bench.deploy.searching.scored_nets import ScoredNets
 from ofa_bench.deploy.searching.trials import Trials
+from ofa_bench.errors import UsageError
 from ofa_bench.records.per_image import wilson
 from ofa_bench.records.searches.schema import (
     SearchRecord,
     order,
     sealed_search,
 )
-from ofa_bench.sanitize import command_line
+from ofa_bench.sanitize import command_line, plain_text
 from ofa_bench.search.budget import spelled_amount
 from ofa_bench.space import Subnet
 
 WAYS = ("searcher", "random", "macs_alone")
 
 
-def answer(
-    asked: SearchRequest, question: Mapping[str, Any], done: Trials, scores: ScoredNets
-) -> SearchRecord:
-    """The record of a search: its winners, which are scored on test now, and all its scores."""
-    return _Answer(asked, done, scores).record(question)
+class Answer:
+    """What comes of a search's trials."""
 
-
-class _Answer:
     def __init__(self, asked: SearchRequest, done: Trials, scores: ScoredNets) -> None:
         self.asked, self.done, self.scores = asked, done, scores
         self.ways: dict[str, tuple[Subnet, ...]] = {way: getattr(done, way) for way in WAYS}
@@ -44,6 +39,7 @@ class _Answer:
         self.measured: dict[Subnet, float] = {}
 
     def record(self, question: Mapping[str, Any]) -> SearchRecord:
+        """The record of the search: its winners, which are scored on test now, and all scores."""
         winners = [self.winner(budget) for budget in self.asked.budgets]
         count = len(dict.fromkeys(winners))
         self.scores.note = lambda missing: f"scoring {missing} of {count} winners on test, once"
@@ -139,14 +135,14 @@ class _Answer:
         quality = self.done.quality
         if quality is None:
             return None
-        from ofa_bench.search.predictor import ceiling
+        from ofa_bench.search.predictor import kendall
 
         recorded = self.asked.run.record
         scores = recorded.scores if recorded is not None else ()
         select, test = ([getattr(s, f"top1_{name}") for s in scores] for name in ("select", "test"))
         return {
             **{name: getattr(quality, name) for name in ("tau", "low", "high", "tau_macs_alone")},
-            "ceiling": ceiling(select, test) if len(scores) > 1 else None,
+            "ceiling": kendall(select, test) if len(scores) > 1 else None,
             "nets": quality.nets,
         }
 
@@ -162,3 +158,30 @@ class _Answer:
         words += ["--table", asked.table] if asked.table is not None else []
         words += ["--top", asked.top, "--evaluations", asked.evaluations]
         return command_line(*words, "--searcher", asked.entry.name)
+
+
+def measured_again(
+    asked: SearchRequest, scores: ScoredNets, nets: Sequence[Subnet]
+) -> dict[Subnet, float]:
+    """Milliseconds of whole subnets on the table's device; nothing where this is another machine.
+
+    The table adds up blocks that were measured alone, and so may be off for a net as a whole.
+    """
+    table = asked.measured
+    if table is None:
+        return {}
+    from ofa_bench.deploy.latency.devices import open_device
+    from ofa_bench.deploy.latency.measure import measure_whole
+
+    catalogue = asked.run.catalogue
+    try:
+        with open_device(table.device, table.threads, catalogue) as device:
+            processor = plain_text(device.processor)
+        if processor != table.machine.processor:
+            raise UsageError(f"the table is of {table.machine.processor}, this is {processor}")
+        scores.progress.note(f"measuring {len(nets)} finalists on {plain_text(table.device)}")
+        timings = measure_whole(scores.network(), nets, table, catalogue=catalogue)
+    except UsageError as error:
+        scores.progress.note(f"finalists are not measured again: {error.message}")
+        return {}
+    return {net: timing.ms for net, timing in zip(nets, timings, strict=True)}

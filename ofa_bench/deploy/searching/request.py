@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -11,13 +10,11 @@ from typing import Any
 from ofa_bench import __version__
 from ofa_bench.atomic_io import sha256_file
 from ofa_bench.hooks.catalogue import Entry
-from ofa_bench.recipe.asked import whole
 from ofa_bench.recipe.fingerprint import source_of
-from ofa_bench.records.searches.schema import MOST_NETS, MOST_TOP, question_hash
+from ofa_bench.records.searches.schema import question_hash
 from ofa_bench.records.tables import carried
 from ofa_bench.runs.finished import FinishedRun
 from ofa_bench.search.budget import CostBudget
-from ofa_bench.search.budget import budget as read_budget
 from ofa_bench.search.costs import COUNTS, AdditiveCost, counted
 from ofa_bench.search.dynamic import cheapest, dearest, infeasible
 from ofa_bench.search.latency_table import LatencyTable, load_latency_table
@@ -51,12 +48,10 @@ class SearchRequest:
 
     @property
     def classes(self) -> int:
-        """How many classes the network tells apart."""
         return self.run.assembly.classes
 
     @cached_property
     def macs(self) -> AdditiveCost:
-        """The MACs of the same subnets."""
         return counted(self.space, "macs", self.classes)
 
     @property
@@ -114,45 +109,27 @@ class SearchRequest:
 
 
 def search_request(
-    opened: Callable[[], FinishedRun],
-    limits: Mapping[str, Any],
-    *,
+    run: FinishedRun,
+    budget: CostBudget,
+    table: Path | None,
+    searcher: str,
     top: int,
     evaluations: int | None,
-    searcher: str,
     seed: int,
 ) -> SearchRequest:
-    """The search of a run that `opened` gives, within one of the `limits`.
-
-    Raises UsageError or ResumeError, see `deploy.search.search`.
-    """
-    wanted = read_budget(**limits)
-    top = whole("top", top, 1, MOST_TOP)
-    seed = whole("seed", seed, 0, 2**31 - 1)
-    if evaluations is not None:
-        evaluations = whole("evaluations", evaluations, 1, MOST_NETS)
-    run = opened()
-    entry = run.catalogue.get("searcher", searcher)
-    space = run.assembly.trained
-    table = Path(limits["table"]) if limits["table"] is not None else None
-    measured = latencies(table, run) if table is not None else None
-    if measured is None:
-        cost = counted(space, wanted.kind, run.assembly.classes)
-    else:
-        cost = measured.cost()
-    if wanted.value is not None and cheapest(space, cost) > wanted.value:
-        raise infeasible(space, cost, wanted.value)
+    """The search of a run. Raises UsageError where the searcher is unknown, the table of another
+    space, or no subnet inside the budget."""
+    entry, space = run.catalogue.get("searcher", searcher), run.assembly.trained
+    classes, shortcuts = run.assembly.classes, run.assembly.science.net.shortcuts
+    measured = None
+    if table is not None:
+        measured = load_latency_table(table)
+        measured.check_fits(space, classes, shortcuts=shortcuts)
+    cost = measured.cost() if measured else counted(space, budget.kind, classes)
+    if budget.value is not None and cheapest(space, cost) > budget.value:
+        raise infeasible(space, cost, budget.value)
     if evaluations is None:
         nets = space.count * len(space.listed)
-        evaluations = EVALUATIONS if wanted.value is not None else FRONT_EVALUATIONS
+        evaluations = EVALUATIONS if budget.value is not None else FRONT_EVALUATIONS
         evaluations = nets if nets <= WHOLE else evaluations
-    return SearchRequest(run, wanted, cost, table, entry, top, evaluations, seed, measured)
-
-
-def latencies(file: Path, run: FinishedRun) -> LatencyTable:
-    """The latency table of a file. Raises UsageError where it is none, or of another space."""
-    table = load_latency_table(file)
-    assembly = run.assembly
-    shortcuts = assembly.science.net.shortcuts
-    table.check_fits(assembly.trained, assembly.classes, shortcuts=shortcuts)
-    return table
+    return SearchRequest(run, budget, cost, table, entry, top, evaluations, seed, measured)

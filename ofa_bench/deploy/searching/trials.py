@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import ceil
 
@@ -15,7 +15,7 @@ from ofa_bench.sanitize import plain_text
 from ofa_bench.search.exact import largest_inside
 from ofa_bench.search.predictor import PredictorQuality
 from ofa_bench.search.searcher import Problem, Searcher
-from ofa_bench.space import Space, Subnet
+from ofa_bench.space import Subnet
 
 ROUNDS = 8  # in which a searcher is asked, each time with the scores so far
 LEAST_ROUND, LARGEST_ROUND = 8, 64
@@ -36,11 +36,12 @@ class Trials:
 def trials(asked: SearchRequest, scores: ScoredNets) -> Trials:
     """Score what the search may look at. Raises PluginError where a searcher breaks its rules."""
     if asked.exhaustive:
-        nets = tuple(every_net(asked.space))
+        space = asked.space
+        nets = tuple(net.at(size) for size in space.listed for net in space)
         scores.note = lambda count: f"scoring {count} of all {len(nets)} subnets of the space"
         hits = scores.select(nets)
-        macs = {net: asked.macs.of(asked.space, net) for net in hits}
-        cost = {net: asked.cost.of(asked.space, net) for net in hits}
+        macs = {net: asked.macs.of(space, net) for net in hits}
+        cost = {net: asked.cost.of(space, net) for net in hits}
         alone = [
             max((net for net in nets if cost[net] <= budget), key=lambda net: macs[net])
             for budget in asked.budgets
@@ -55,13 +56,6 @@ def trials(asked: SearchRequest, scores: ScoredNets) -> Trials:
     scores.select(alone)
     quality = getattr(searcher, "quality", None)
     return Trials(chosen, drawn, tuple(dict.fromkeys(alone)), quality)
-
-
-def every_net(space: Space) -> Iterator[Subnet]:
-    """All subnets at all listed resolutions."""
-    for resolution in space.listed:
-        for net in space:
-            yield net.at(resolution)
 
 
 def proposals(

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 from ofa_bench.errors import UsageError
 from ofa_bench.testing.case import Case
 from ofa_bench.testing.source_lines import line_of
-from ofa_bench.testing.verdict import Breach, DoesNotApply, clause
+from ofa_bench.testing.verdict import Breach, DoesNotApply, clauses
 
 if TYPE_CHECKING:
     from ofa_bench.deploy.latency.devices import Call, LatencyDevice
 
 PAGE = "docs/deploy.md"
 SHAPE, CALLS = (2, 3, 8, 8), 4
+on_devices = clauses("device", page=PAGE)
 
 
 @contextmanager
@@ -40,14 +41,11 @@ def _prepared(device: LatencyDevice) -> Call:
     return device.prepare(layers.eval(), SHAPE)
 
 
-@clause(
+@on_devices(
     "times are positive and finite",
-    "device",
-    page=PAGE,
-    expected="each call of what prepare(module, shape) returns gives milliseconds as a float",
+    "each call of what prepare(module, shape) returns gives milliseconds as a float",
 )
 def times_are_positive(case: Case) -> None:
-    """Of a convolution on a batch of two images."""
     with _opened(case) as device:
         call = _prepared(device)
         for _ in range(CALLS):
@@ -56,27 +54,23 @@ def times_are_positive(case: Case) -> None:
                 raise Breach(f"a call gave {time!r}", where=line_of(case.cls, "prepare"))
 
 
-@clause(
+@on_devices(
     "processor and versions are told",
-    "device",
-    page=PAGE,
-    expected="`processor` is a text, versions() a mapping of texts: both stand in every table",
+    "`processor` is a text, versions() a mapping of texts: both stand in every table",
 )
 def processor_is_told(case: Case) -> None:
     """Without them nobody knows what a time is of."""
     with _opened(case) as device:
         if not isinstance(device.processor, str) or not device.processor:
-            raise Breach(f"processor is {device.processor!r}", where=case.where())
+            raise Breach(f"processor is {device.processor!r}")
         for name, text in dict(device.versions()).items():
             if not isinstance(name, str) or not isinstance(text, str):
-                raise Breach(f"versions() has {name!r}: {text!r}", where=case.where())
+                raise Breach(f"versions() has {name!r}: {text!r}")
 
 
-@clause(
+@on_devices(
     "close() undoes settings of the process",
-    "device",
-    page=PAGE,
-    expected="torch has its threads and its random state as before the device",
+    "torch has its threads and its random state as before the device",
 )
 def close_undoes(case: Case) -> None:
     """A search measures its finalists between two evaluations."""

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ofa_bench.draws import Draw, Role
 from ofa_bench.schedule import Step
 from ofa_bench.testing.case import Case, draws_of, no_global_random, only
-from ofa_bench.testing.source_lines import modifies_tensor, suspect
-from ofa_bench.testing.verdict import Breach, clause
+from ofa_bench.testing.verdict import Breach, clause, clauses
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
 
 TEACHER, LOSS = "distill_teacher", "distill_loss"
 IMAGES = 16
+on_losses = clauses("distill", hook=LOSS)
 
 
 @dataclass
@@ -56,11 +56,10 @@ class Lesson:
     net: Any
 
     def loss(self) -> Tensor:
-        """The policy's loss, checked as in training; Breach if it is illegal."""
-        with self.case.step(self.step.index):
-            return self.case.assembly.bus.loss(
-                self.step, self.draw, self.logits, self.batch, self.seen, self.criterion
-            )
+        """The policy's loss, checked as in training; PolicyError if it is illegal."""
+        return self.case.assembly.bus.loss(
+            self.step, self.draw, self.logits, self.batch, self.seen, self.criterion
+        )
 
 
 def lessons(case: Case) -> Iterator[Lesson]:
@@ -72,12 +71,11 @@ def lessons(case: Case) -> Iterator[Lesson]:
     from ofa_bench.training.devices import Devices
 
     assembly = case.assembly
-    net = build_net(assembly, case.catalogue, Devices(torch.device("cpu")))
+    net = build_net(assembly, Devices(torch.device("cpu")))
     batch = _batch(max(assembly.space.resolutions), assembly.classes)
     criterion = Losses(assembly.science.optim.label_smoothing)
     needs = assembly.recipe.policies["distill"].needs
-    for first in case.schedule.edges[:-1]:
-        step = case.schedule.step(first)
+    for step in case.steps(case.schedule.edges[:-1]):
         teacher = assembly.teachers.get(step.phase.name)
         earlier: dict[Role, Tensor] = {}
         for draw in draws_of(assembly.bus, step):
@@ -121,38 +119,31 @@ def teacher_is_deterministic(case: Case) -> None:
     """Plans and resumed runs ask for teachers again."""
     phases = case.schedule.phases
     again = case.again().bus
-    with no_global_random(case):
+    with no_global_random():
         for index, phase in enumerate(phases):
             if again.teacher(phase, phases[:index]) != case.assembly.teachers[phase.name]:
                 raise Breach(f"for phase {phase.name!r} a second call names another")
 
 
-@clause(
-    "distill_loss is finite and differentiable",
-    "distill",
-    hook=LOSS,
-    expected="a finite scalar with a gradient to logits",
-)
+@on_losses("distill_loss is finite and differentiable", "a finite scalar with a gradient to logits")
 def loss_is_differentiable(case: Case) -> None:
     """The gradient is taken with respect to the logits passed to the policy."""
     import torch
 
     for lesson in lessons(case):
-        loss, at = lesson.loss(), lesson.step.index
+        loss = lesson.loss()
         if not torch.isfinite(loss):
-            raise Breach(f"the loss of {lesson.draw.role} is {float(loss.detach())}", step=at)
+            raise Breach(f"the loss of {lesson.draw.role} is {float(loss.detach())}")
         (gradient,) = torch.autograd.grad(loss, lesson.logits, allow_unused=True)
         if gradient is None or not gradient.any():
-            raise Breach(f"the loss of {lesson.draw.role} sends no gradient to logits", step=at)
+            raise Breach(f"the loss of {lesson.draw.role} sends no gradient to logits")
         if not torch.isfinite(gradient).all():
-            raise Breach(f"the gradient of {lesson.draw.role} is not finite", step=at)
+            raise Breach(f"the gradient of {lesson.draw.role} is not finite")
 
 
-@clause(
+@on_losses(
     "distill_loss is a mean over samples",
-    "distill",
-    hook=LOSS,
-    expected="the mean over samples: every image twice gives the same loss",
+    "the mean over samples: every image twice gives the same loss",
 )
 def loss_is_a_mean(case: Case) -> None:
     """With a sum, the learning rate would depend on the size of the micro-batch."""
@@ -171,16 +162,13 @@ def loss_is_a_mean(case: Case) -> None:
         if not torch.isclose(one, two, rtol=1e-4, atol=1e-6):
             raise Breach(
                 f"the loss of {lesson.draw.role} is {float(one.detach()):.6g} on {IMAGES} images, "
-                f"{float(two.detach()):.6g} with each of them twice",
-                step=lesson.step.index,
+                f"{float(two.detach()):.6g} with each of them twice"
             )
 
 
-@clause(
+@on_losses(
     "distill_loss modifies no tensor",
-    "distill",
-    hook=LOSS,
-    expected="logits, images, labels and weights are unchanged (no `x += y`, no `x.mul_(y)`)",
+    "logits, images, labels and weights are unchanged (no `x += y`, no `x.mul_(y)`)",
 )
 def loss_modifies_nothing(case: Case) -> None:
     """Other policies read the same tensors afterwards."""
@@ -198,35 +186,26 @@ def loss_modifies_nothing(case: Case) -> None:
         for name, tensor in watched.items():
             version, value = before[name]
             if tensor._version != version or not tensor.detach().equal(value):
-                where = suspect(case.cls, modifies_tensor)
-                raise Breach(f"{name} was changed", step=lesson.step.index, where=where)
+                raise Breach(f"{name} was changed")
 
 
-@clause(
-    "distill_loss is deterministic",
-    "distill",
-    hook=LOSS,
-    expected="the same loss for the same logits, without randomness",
-)
+@on_losses("distill_loss is deterministic", "the same loss for the same logits, without randomness")
 def loss_is_deterministic(case: Case) -> None:
     """A loss has no addressed source of randomness."""
     only(case.pure, "the policy declares `pure = False`")
     for lesson in lessons(case):
-        with no_global_random(case, lesson.step.index):
+        with no_global_random():
             one = float(lesson.loss().detach())
         two = float(lesson.loss().detach())
         if one != two:
             raise Breach(
-                f"the loss of {lesson.draw.role} was {one:.6g} at first, {two:.6g} the next time",
-                step=lesson.step.index,
+                f"the loss of {lesson.draw.role} was {one:.6g} at first, {two:.6g} the next time"
             )
 
 
-@clause(
+@on_losses(
     "labels_only roles use the label loss",
-    "distill",
-    hook=LOSS,
-    expected="the plain criterion, criterion.hard(logits, labels), for roles in `labels_only`, and "
+    "the plain criterion, criterion.hard(logits, labels), for roles in `labels_only`, and "
     "where a policy that needs a teacher has none yet",
 )
 def labels_only_uses_labels(case: Case) -> None:
@@ -244,5 +223,4 @@ def labels_only_uses_labels(case: Case) -> None:
                 raise Breach(
                     f"the loss of {lesson.draw.role} is {float(loss.detach()):.6g}, the criterion "
                     f"{float(plain.detach()):.6g}",
-                    step=lesson.step.index,
                 )

@@ -6,9 +6,8 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from ofa_bench.testing.case import Case, only, replay
-from ofa_bench.testing.short_run import answers
-from ofa_bench.testing.source_lines import asks_the_process, keeps_a_counter, suspect
-from ofa_bench.testing.verdict import Breach, clause
+from ofa_bench.testing.short_run import MOVING, RESTING, answers
+from ofa_bench.testing.verdict import Breach, clause, clauses
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -17,7 +16,9 @@ if TYPE_CHECKING:
 
 ANSWERS = ("shrink", "lr", "distill", "extra", "method")
 RUNS = (*ANSWERS, "supernet")
+HALTS = (0, 3)  # the steps after which a run is stopped and resumed
 CLOSE = 1e-6  # of a gradient's largest entry: fp32 rounding from the order of a sum
+on_runs = clauses(*RUNS)
 
 
 @clause(
@@ -45,7 +46,7 @@ def state_dict_round_trips(case: Case) -> None:
             raise Breach("it answers differently after load_state_dict(state_dict())", step=index)
         if one != other:
             observed = "it depends on earlier steps, but has no state_dict and load_state_dict"
-            raise Breach(observed, step=index, where=suspect(case.cls, keeps_a_counter))
+            raise Breach(observed, step=index)
 
 
 def _part(case: Case, bus: Bus) -> Any:
@@ -81,39 +82,37 @@ def processes_match(case: Case) -> None:
     trouble, files = case.crew.elsewhere(case, "plan")
     if trouble:
         raise Breach(f"in another process: {trouble}")
-    _same(case, ours, json.loads(files[0].read_text(encoding="utf-8")), "another process")
+    _same(ours, json.loads(files[0].read_text(encoding="utf-8")), "another process")
 
 
-def _same(case: Case, ours: list[Any], theirs: list[Any], who: str) -> None:
+def _same(ours: list[Any], theirs: list[Any], who: str) -> None:
     for one, other in zip(ours, theirs, strict=True):
         if json.dumps(one) == json.dumps(other):
             continue
         step, *mine = one
         named = ("draws", "rate", "shares")
         what = next(n for n, a, b in zip(named, mine, other[1:], strict=True) if a != b)
-        where = suspect(case.cls, asks_the_process)
-        raise Breach(f"{who} answers differently: {what} differ", step=step, where=where)
+        raise Breach(f"{who} answers differently: {what} differ", step=step)
 
 
-@clause(
+@on_runs(
     "a resumed run gives identical weights",
-    *RUNS,
-    expected="a run stopped and resumed twice has bitwise the weights of an uninterrupted run",
+    "a run stopped and resumed twice has bitwise the weights of an uninterrupted run",
     trains=True,
 )
 def resumed_run_matches(case: Case) -> None:
     """The run is stopped after the first and the fourth step."""
-    whole, cut = case.crew.whole(case).weights, case.crew.cut(case).weights
+    whole = case.crew.trial(case, MOVING).weights
+    cut = case.crew.trial(case, MOVING, HALTS).weights
     if any(not value.equal(cut[name]) for name, value in whole.items()):
         raise Breach(
             "the weights differ: its answers depend on something other than the step and its state"
         )
 
 
-@clause(
+@on_runs(
     "two ranks train like one process",
-    *RUNS,
-    expected="each of two ranks gives the answers, and both together the gradient, of one process",
+    "each of two ranks gives the answers, and both together the gradient, of one process",
     trains=True,
 )
 def ranks_match(case: Case) -> None:
@@ -123,7 +122,7 @@ def ranks_match(case: Case) -> None:
     moving weights, a rounding difference at a ReLU input near 0 would change later gradients.
     """
     _needs_import(case)
-    alone = case.crew.alone(case)
+    alone = case.crew.trial(case, RESTING)
     trouble, files = case.crew.elsewhere(case, "train")
     if trouble:
         raise Breach(f"on two ranks: {trouble}")
@@ -131,7 +130,7 @@ def ranks_match(case: Case) -> None:
 
     ranks = [torch.load(file, weights_only=True) for file in files]
     for rank, (theirs, _) in enumerate(ranks):
-        _same(case, alone.answers, theirs, f"rank {rank}")
+        _same(alone.answers, theirs, f"rank {rank}")
     for index, (one, other) in enumerate(zip(alone.gradients, ranks[0][1], strict=True)):
         if (apart := _apart(one, other)) > CLOSE:
             raise Breach(f"the gradient differs by {apart:.1e} of its largest entry", step=index)

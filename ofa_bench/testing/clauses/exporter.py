@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 from ofa_bench.errors import BenchError, UsageError
 from ofa_bench.testing.case import Case
 from ofa_bench.testing.source_lines import line_of
-from ofa_bench.testing.verdict import Breach, DoesNotApply, clause
+from ofa_bench.testing.verdict import Breach, DoesNotApply, clauses
 
 if TYPE_CHECKING:
     from ofa_bench.data.sources.batch import MicroBatch
-    from ofa_bench.data.sources.preprocessing import Preprocessing
+    from ofa_bench.data.sources.source import Preprocessing
     from ofa_bench.deploy.export.exporter import Deployable
     from ofa_bench.deploy.export.proof import Reference
     from ofa_bench.nets.mbconv import MBConvNet
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 PAGE = "docs/deploy.md"
 CLASSES, IMAGES = 7, 64
 GREY = (0.5, 0.5, 0.5)
+on_exporters = clauses("exporter", page=PAGE)
 
 
 class NoiseImages:
@@ -32,7 +33,6 @@ class NoiseImages:
     class_names = tuple(f"class {number}" for number in range(CLASSES))
 
     def calibration(self, resolution: int) -> Iterator[MicroBatch]:
-        """A batch that calibrates batch norm."""
         import torch
 
         from ofa_bench.data.sources.batch import MicroBatch
@@ -42,12 +42,10 @@ class NoiseImages:
         yield MicroBatch(images, torch.arange(IMAGES) % CLASSES)
 
     def evaluation(self, split: str, resolution: int, chunk: int) -> Iterator[MicroBatch]:
-        """The same images."""
         return self.calibration(resolution)
 
     def preprocessing(self, resolution: int) -> Preprocessing:
-        """No resize."""
-        from ofa_bench.data.sources.preprocessing import Preprocessing
+        from ofa_bench.data.sources.source import Preprocessing
 
         return Preprocessing(resolution, resolution, "float", GREY, GREY)
 
@@ -107,11 +105,9 @@ def _described(net: MBConvNet, subnet: Subnet, model: Deployable) -> Any:
     )
 
 
-@clause(
+@on_exporters(
     "writes the files that it names",
-    "exporter",
-    page=PAGE,
-    expected="`files` names all files and folders that write() makes, and no others",
+    "`files` names all files and folders that write() makes, and no others",
 )
 def files_are_named(case: Case) -> None:
     """An export replaces an older one only where it knows every file."""
@@ -123,15 +119,12 @@ def files_are_named(case: Case) -> None:
         raise Breach(f"it does not write {missing[0]}", where=line_of(case.cls, "write"))
 
 
-@clause(
+@on_exporters(
     "the file computes what the supernet's subnet does",
-    "exporter",
-    page=PAGE,
-    expected="read(folder).logits equals the supernet's to 1e-4 for 1, 2 and 7 images (finite "
+    "read(folder).logits equals the supernet's to 1e-4 for 1, 2 and 7 images (finite "
     "where `exact` is False), and macs() is what the space counts",
 )
 def file_is_the_network(case: Case) -> None:
-    """As every export is proved."""
     from ofa_bench.deploy.export.proof import check_logits, check_macs
 
     with _written(case) as (exporter, folder, model, reference):

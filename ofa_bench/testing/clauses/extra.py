@@ -9,25 +9,23 @@ from ofa_bench.hooks.marks import HOOKS
 from ofa_bench.hooks.policy import families
 from ofa_bench.schedule import Step
 from ofa_bench.testing.case import Case, draws_of, no_global_random, only
-from ofa_bench.testing.source_lines import modifies_tensor, suspect
-from ofa_bench.testing.verdict import Breach, clause
+from ofa_bench.testing.verdict import Breach, clause, clauses
 
 MERGE = "merge_gradients"
 PARAMETERS = 64
+on_merging = clauses("extra", hook=MERGE)
 
 
 @clause("defines at least one hook", "extra", expected="an extra defines at least one hook")
 def defines_a_hook(case: Case) -> None:
     """An extra without hooks does nothing."""
     if not any(hasattr(case.cls, hook) for hook in HOOKS):
-        raise Breach("it defines none", where=case.where())
+        raise Breach("it defines none")
 
 
-@clause(
+@on_merging(
     "affects_training is declared",
-    "extra",
-    hook=MERGE,
-    expected="an extra that can change results is registered with affects_training=True",
+    "an extra that can change results is registered with affects_training=True",
 )
 def affects_training_is_declared(case: Case) -> None:
     """Whatever affects training is part of a run's identity."""
@@ -50,45 +48,36 @@ def _merged(case: Case, step: Step, draws: list[Draw]) -> tuple[Any, Any, Any]:
     return grads, active, bus.merge(step, draws, grads, active, shares)
 
 
-@clause(
+@on_merging(
     "merge_gradients returns legal gradients",
-    "extra",
-    hook=MERGE,
-    expected="finite, of shape [parameters], 0 where no draw is active",
+    "finite, of shape [parameters], 0 where no draw is active",
 )
 def merge_is_legal(case: Case) -> None:
-    """Checked at every step of the run."""
     import torch
 
     only(hasattr(case.cls, MERGE), "it has no merge_gradients")
-    for index in range(case.schedule.steps):
-        with case.step(index) as step, no_global_random(case, index):
+    for step in case.steps():
+        with no_global_random():
             _, active, merged = _merged(case, step, draws_of(case.assembly.bus, step))
         if not torch.isfinite(merged).all():
-            raise Breach("the merged gradient is not finite", step=index)
+            raise Breach("the merged gradient is not finite")
         if merged[~active.any(0)].any():
-            raise Breach(
-                "the merged gradient is not 0 for parameters that no draw uses", step=index
-            )
+            raise Breach("the merged gradient is not 0 for parameters that no draw uses")
 
 
-@clause(
+@on_merging(
     "merge_gradients is deterministic",
-    "extra",
-    hook=MERGE,
-    expected="the same gradient for the same draws; the arguments are unchanged",
+    "the same gradient for the same draws; the arguments are unchanged",
 )
 def merge_is_deterministic(case: Case) -> None:
     """Every rank merges by itself, and all must get the same gradient."""
     only(hasattr(case.cls, MERGE), "it has no merge_gradients")
-    for index in (0, case.schedule.steps - 1):
-        with case.step(index) as step:
-            draws = draws_of(case.assembly.bus, step)
-            grads, active, first = _merged(case, step, draws)
-            kept = first.clone()
-            again, _, second = _merged(case, step, draws)
+    for step in case.steps((0, case.schedule.steps - 1)):
+        draws = draws_of(case.assembly.bus, step)
+        grads, active, first = _merged(case, step, draws)
+        kept = first.clone()
+        again, _, second = _merged(case, step, draws)
         if not kept.equal(second):
-            raise Breach("a second call gives another gradient", step=index)
+            raise Breach("a second call gives another gradient")
         if (grads != grads * active).any() or not again.equal(grads):
-            where = suspect(case.cls, modifies_tensor)
-            raise Breach("the `grads` argument was changed", step=index, where=where)
+            raise Breach("the `grads` argument was changed")

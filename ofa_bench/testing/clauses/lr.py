@@ -8,61 +8,48 @@ from typing import Any
 from ofa_bench.hooks.bus import Bus
 from ofa_bench.schedule import Step
 from ofa_bench.testing.case import Case, draws_of, no_global_random, only
-from ofa_bench.testing.clauses.shrink import suspect_counter
-from ofa_bench.testing.verdict import Breach, clause
+from ofa_bench.testing.verdict import Breach, clauses
 
 Answer = Callable[[Bus, Step], Any]
+on_rates = clauses("lr", hook="lr_at")
+on_shares = clauses("lr", hook="lr_share")
 
 
 def rate(bus: Bus, step: Step) -> float:
-    """The learning rate of a step."""
     return bus.lr_at(step)
 
 
 def shares(bus: Bus, step: Step) -> list[float]:
-    """The `lr_share` of each draw of a step."""
     return [bus.lr_share(step, draw) for draw in draws_of(bus, step)]
 
 
-@clause("lr_at is finite and not negative", "lr", hook="lr_at", expected="finite numbers >= 0")
+@on_rates("lr_at is finite and not negative", "finite numbers >= 0")
 def lr_at_is_legal(case: Case) -> None:
-    """Checked at every step."""
     _legal(case, rate)
 
 
-@clause(
-    "lr_share is finite and not negative", "lr", hook="lr_share", expected="finite numbers >= 0"
-)
+@on_shares("lr_share is finite and not negative", "finite numbers >= 0")
 def lr_share_is_legal(case: Case) -> None:
-    """Checked for every draw of every step."""
     _legal(case, shares)
 
 
 def _legal(case: Case, answer: Answer) -> None:
-    for index in range(case.schedule.steps):
-        with case.step(index) as step, no_global_random(case, index):
+    for step in case.steps():
+        with no_global_random():
             answer(case.assembly.bus, step)
 
 
-@clause(
+@on_rates(
     "lr_at depends on the step alone",
-    "lr",
-    hook="lr_at",
-    expected="a function of the step (step.clock, step.epoch), not of earlier calls",
+    "a function of the step (step.clock, step.epoch), not of earlier calls",
 )
 def lr_at_is_pure(case: Case) -> None:
     """Plans, curves and resumed runs ask for steps out of order."""
     _pure(case, rate)
 
 
-@clause(
-    "lr_share depends on step and draw alone",
-    "lr",
-    hook="lr_share",
-    expected="a function of the step and the draw",
-)
+@on_shares("lr_share depends on step and draw alone", "a function of the step and the draw")
 def lr_share_is_pure(case: Case) -> None:
-    """As for `lr_at`."""
     _pure(case, shares)
 
 
@@ -75,14 +62,11 @@ def _pure(case: Case, answer: Answer) -> None:
     again.append((middle, answer(case.again().bus, schedule.step(middle))))
     for index, value in again:
         if value != first[index]:
-            raise Breach(
-                f"it was {first[index]} at first, {value} at a later call",
-                step=index,
-                where=suspect_counter(case),
-            )
+            observed = f"it was {first[index]} at first, {value} at a later call"
+            raise Breach(observed, step=index)
 
 
-@clause("lr_at is above 0 at some step", "lr", hook="lr_at", expected="a rate above 0 at some step")
+@on_rates("lr_at is above 0 at some step", "a rate above 0 at some step")
 def lr_at_is_above_zero(case: Case) -> None:
     """A rate of 0 throughout trains nothing."""
     rates = [rate(case.assembly.bus, case.schedule.step(i)) for i in range(case.schedule.steps)]

@@ -8,17 +8,17 @@ from ofa_bench.planning.assemble import space_of
 from ofa_bench.testing.case import Case, only
 from ofa_bench.testing.clauses.space import CLASSES, PAGE, images, nets_of, network
 from ofa_bench.testing.source_lines import line_of
-from ofa_bench.testing.verdict import Breach, clause
+from ofa_bench.testing.verdict import Breach, clauses
+
+on_networks = clauses("supernet", page=PAGE)
 
 if TYPE_CHECKING:
     from ofa_bench.space import Space, Subnet
 
 
-@clause(
+@on_networks(
     "run over all blocks equals forward",
-    "supernet",
-    page=PAGE,
-    expected="logits [n, classes], equal by `forward` and by `run` block after block",
+    "logits [n, classes], equal by `forward` and by `run` block after block",
 )
 def run_equals_forward(case: Case) -> None:
     """Training runs blocks; an exported network runs `forward`."""
@@ -47,11 +47,9 @@ def _run(net: Any, subnet: Subnet) -> list[Any]:
     return seen
 
 
-@clause(
+@on_networks(
     "equal keys give equal activations",
-    "supernet",
-    page=PAGE,
-    expected="equal keys at blocks 0 to i mean equal activations after block i",
+    "equal keys at blocks 0 to i mean equal activations after block i",
 )
 def equal_keys_equal_activations(case: Case) -> None:
     """Subnets with equal keys share computation."""
@@ -72,11 +70,9 @@ def equal_keys_equal_activations(case: Case) -> None:
                     raise Breach(message, where=line_of(type(net), "key"))
 
 
-@clause(
+@on_networks(
     "a key determines its block's output",
-    "supernet",
-    page=PAGE,
-    expected="blocks with equal keys give equal outputs for equal inputs, in any subnet",
+    "blocks with equal keys give equal outputs for equal inputs, in any subnet",
 )
 def key_determines_output(case: Case) -> None:
     """On a GPU, CUDA graphs of blocks are recorded and replayed by key."""
@@ -99,11 +95,9 @@ def key_determines_output(case: Case) -> None:
                     raise Breach(message, where=line_of(type(net), "key"))
 
 
-@clause(
+@on_networks(
     "reachable names the trained parameters",
-    "supernet",
-    page=PAGE,
-    expected="exactly the parameters that get a gradient in some subnet of the space",
+    "exactly the parameters that get a gradient in some subnet of the space",
 )
 def reachable_matches_gradients(case: Case) -> None:
     """Weight decay must not act on parameters that a phase does not train."""
@@ -133,11 +127,9 @@ def _alone(space: Space, subnet: Subnet) -> Space:
     )
 
 
-@clause(
+@on_networks(
     "norms names every batch norm",
-    "supernet",
-    page=PAGE,
-    expected="norms(index) names every batch norm: calibrated on one batch, the logits of that "
+    "norms(index) names every batch norm: calibrated on one batch, the logits of that "
     "batch equal those of training mode",
 )
 def norms_are_complete(case: Case) -> None:
@@ -165,11 +157,9 @@ def norms_are_complete(case: Case) -> None:
             )
 
 
-@clause(
+@on_networks(
     "the seed determines the weights",
-    "supernet",
-    page=PAGE,
-    expected="equal weights for equal seeds, others for other seeds; no global generator used",
+    "equal weights for equal seeds, others for other seeds; no global generator used",
 )
 def seed_determines_weights(case: Case) -> None:
     """A run is a function of its seed."""

@@ -14,20 +14,17 @@ from ofa_bench.hooks.marks import HOOKS, misspelt
 from ofa_bench.hooks.policy import families
 from ofa_bench.schedule import Duration
 from ofa_bench.testing.case import FAMILIES, Case, only
-from ofa_bench.testing.source_lines import imports_one_of, line_of, suspect
-from ofa_bench.testing.verdict import Breach, clause
+from ofa_bench.testing.source_lines import line_of, line_with
+from ofa_bench.testing.verdict import Breach, clause, clauses
 
 LENGTHS = ("epoch", "epochs", "steps", "iterations", "iters", "warmup", "ramp", "duration")
 CHOSEN = (*FAMILIES, "extra")
+on_classes = clauses(*CHOSEN)
+on_policies = clauses(*FAMILIES)
 
 
-@clause(
-    "target is a class of its kind",
-    *CHOSEN,
-    expected="the target of the entry is a class of its family",
-)
+@on_classes("target is a class of its kind", "the target of the entry is a class of its family")
 def target_is_of_its_kind(case: Case) -> None:
-    """Load the entry and compare its family with the registered kind."""
     cls, kind = case.cls, case.entry.kind
     family = getattr(cls, "family", None)
     if kind in FAMILIES and family != kind:
@@ -35,10 +32,8 @@ def target_is_of_its_kind(case: Case) -> None:
         raise Breach(f"{getattr(cls, '__name__', cls)} {actual}", where=line_of(cls))
 
 
-@clause(
-    "hooks exist and belong to the family",
-    *CHOSEN,
-    expected="every hook it defines is one of its own family's",
+@on_classes(
+    "hooks exist and belong to the family", "every hook it defines is one of its own family's"
 )
 def hooks_belong_to_family(case: Case) -> None:
     """No misspelt hook, none of another family, none without @hookimpl."""
@@ -57,9 +52,7 @@ def hooks_belong_to_family(case: Case) -> None:
             raise Breach(f"{hook} belongs to {owner} policies", where=case.where(hook))
 
 
-@clause(
-    "every option has a default", *FAMILIES, expected="the policy can be made without any option"
-)
+@on_policies("every option has a default", "the policy can be made without any option")
 def options_have_defaults(case: Case) -> None:
     """A policy can be selected by its name alone."""
     try:
@@ -69,11 +62,7 @@ def options_have_defaults(case: Case) -> None:
         raise Breach(" ".join(lines[:3]), where=line_of(case.cls.Options)) from error
 
 
-@clause(
-    "options round-trip through JSON",
-    *FAMILIES,
-    expected="options written as JSON read back the same",
-)
+@on_policies("options round-trip through JSON", "options written as JSON read back the same")
 def options_round_trip(case: Case) -> None:
     """Records and checkpoints hold options as JSON."""
     options = case.cls().options
@@ -88,11 +77,7 @@ def options_round_trip(case: Case) -> None:
         raise Breach(f"{options!r} was read back as {again!r}", where=where)
 
 
-@clause(
-    "unknown options are refused",
-    *FAMILIES,
-    expected="an unknown option is refused (derive Options)",
-)
+@on_policies("unknown options are refused", "an unknown option is refused (derive Options)")
 def options_are_strict(case: Case) -> None:
     """Misspelt options must not be ignored, and options must be immutable."""
     config = case.cls.Options.model_config
@@ -102,10 +87,8 @@ def options_are_strict(case: Case) -> None:
         )
 
 
-@clause(
-    "lengths are Durations",
-    *FAMILIES,
-    expected="a length is a Duration, which --scale can scale: `start: Duration`",
+@on_policies(
+    "lengths are Durations", "a length is a Duration, which --scale can scale: `start: Duration`"
 )
 def lengths_are_durations(case: Case) -> None:
     """A plain number of epochs or steps does not scale with the budget."""
@@ -136,5 +119,6 @@ def import_is_light(case: Case) -> None:
         raise Breach(f"{case.module} cannot be imported: {loaded}")
     if loaded:
         module = sys.modules.get(case.module) or inspect.getmodule(case.cls)
-        where = suspect(module, imports_one_of(loaded.split(",")))
+        pattern = rf"\s*(import|from) ({loaded.replace(',', '|')})\b"
+        where = line_with(pattern, inspect.getsourcefile(module) or "") if module else ""
         raise Breach(f"importing {case.module} imports {loaded}", where=where)

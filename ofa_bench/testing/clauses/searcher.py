@@ -11,13 +11,14 @@ from ofa_bench.search.dynamic import cheapest, dearest
 from ofa_bench.search.searcher import Problem
 from ofa_bench.space import Subnet, load_space
 from ofa_bench.testing.case import Case, no_global_random, probe
-from ofa_bench.testing.verdict import Breach, DoesNotApply, clause
+from ofa_bench.testing.verdict import Breach, DoesNotApply, clauses
 
 PAGE = "docs/deploy.md"
 CLASSES, ROUND, ROUNDS = 10, 12, 4
 SHARES = {"macs": 0.7, "latency": 0.4}
 
 Round = tuple[Problem, dict[Subnet, float], list[Subnet]]
+on_searchers = clauses("searcher", page=PAGE)
 
 
 def _problems() -> Iterator[Problem]:
@@ -55,63 +56,53 @@ def _rounds(case: Case) -> Iterator[Round]:
             scored |= {net: probe(net) for net in nets}
 
 
-@clause(
+@on_searchers(
     "proposals are inside the budget",
-    "searcher",
-    page=PAGE,
-    expected="subnets of the space, at a listed resolution, that cost at most the budget",
+    "subnets of the space, at a listed resolution, that cost at most the budget",
 )
 def proposals_are_affordable(case: Case) -> None:
     """Whoever asks for 2 ms gets no net of 2.1 ms evaluated."""
     for problem, _, nets in _rounds(case):
         for net in nets:
             if net not in problem.space or net.resolution not in problem.space.listed:
-                raise Breach(f"it proposed {net}, which is not in the space", where=case.where())
+                raise Breach(f"it proposed {net}, which is not in the space")
             cost = problem.cost.of(problem.space, net)
             if cost > problem.budget:
                 spent, budget = problem.cost.text(cost), problem.cost.text(problem.budget)
                 observed = f"it proposed {net} of {spent}, over the budget of {budget}"
-                raise Breach(observed, where=case.where())
+                raise Breach(observed)
 
 
-@clause(
-    "no net is proposed twice",
-    "searcher",
-    page=PAGE,
-    expected="at most `count` different subnets, none of them in `scored`",
+@on_searchers(
+    "no net is proposed twice", "at most `count` different subnets, none of them in `scored`"
 )
 def proposals_are_new(case: Case) -> None:
     """An evaluation is expensive, and its result is the same the second time."""
     for _, scored, nets in _rounds(case):
         if len(nets) > ROUND:
-            raise Breach(f"{ROUND} were wanted, {len(nets)} came", where=case.where())
+            raise Breach(f"{ROUND} were wanted, {len(nets)} came")
         if len(set(nets)) < len(nets):
-            raise Breach("one net is proposed twice in a round", where=case.where())
+            raise Breach("one net is proposed twice in a round")
         known = [net for net in nets if net in scored]
         if known:
-            raise Breach(f"{known[0]} was evaluated before", where=case.where())
+            raise Breach(f"{known[0]} was evaluated before")
 
 
-@clause(
-    "proposals are deterministic",
-    "searcher",
-    page=PAGE,
-    expected="equal arguments give equal proposals; only `rng` is drawn from",
+@on_searchers(
+    "proposals are deterministic", "equal arguments give equal proposals; only `rng` is drawn from"
 )
 def proposals_are_deterministic(case: Case) -> None:
     """An interrupted search goes on as if it had not been interrupted."""
     for index, (problem, scored, nets) in enumerate(_rounds(case)):
-        with no_global_random(case):
+        with no_global_random():
             again = _propose(case, problem, scored, index % ROUNDS)
         if again != nets:
-            raise Breach("a second call proposes other nets", where=case.where())
+            raise Breach("a second call proposes other nets")
 
 
-@clause(
+@on_searchers(
     "a search comes to its end",
-    "searcher",
-    page=PAGE,
-    expected="[] when all nets inside the budget are evaluated; UsageError where there are none",
+    "[] when all nets inside the budget are evaluated; UsageError where there are none",
 )
 def search_ends(case: Case) -> None:
     """Neither a small budget nor an impossible one is waited for."""
@@ -120,10 +111,10 @@ def search_ends(case: Case) -> None:
         scored = {net: probe(net) for net in space if cost.of(space, net) <= problem.budget}
         nets = _propose(case, problem, scored, 0)
         if nets:
-            raise Breach(f"nothing was left, it proposed {nets[0]}", where=case.where())
+            raise Breach(f"nothing was left, it proposed {nets[0]}")
         low = cheapest(space, cost) / 2
         try:
             _propose(case, Problem(space, cost, low, CLASSES, problem.macs), {}, 0)
         except UsageError:
             continue
-        raise Breach(f"no UsageError for a budget of {cost.text(low)}", where=case.where())
+        raise Breach(f"no UsageError for a budget of {cost.text(low)}")

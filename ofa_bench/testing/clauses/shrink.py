@@ -8,38 +8,33 @@ from ofa_bench.draws import Role
 from ofa_bench.errors import PolicyError
 from ofa_bench.planning.compatibility import check_draws
 from ofa_bench.schedule import Budget, Phase
+from ofa_bench.space import Subnet
 from ofa_bench.testing.case import Case, describe, draws_of, no_global_random, only, probe, replay
-from ofa_bench.testing.source_lines import asks_the_process, keeps_a_counter, suspect
-from ofa_bench.testing.verdict import Breach, clause
+from ofa_bench.testing.verdict import Breach, clauses
 
 PHASES, DRAWS = "shrink_phases", "shrink_draws"
+on_phases = clauses("shrink", hook=PHASES)
+on_draws = clauses("shrink", hook=DRAWS)
 
 
-@clause(
-    "shrink_phases is deterministic",
-    "shrink",
-    hook=PHASES,
-    expected="the same phases on every call",
-)
+@on_phases("shrink_phases is deterministic", "the same phases on every call")
 def phases_are_deterministic(case: Case) -> None:
     """Plans and resumed runs ask for phases again."""
     space, budget = case.assembly.space, case.schedule.budget
-    with no_global_random(case):
+    with no_global_random():
         first = case.assembly.bus.phases(space, budget)
     for bus in (case.assembly.bus, case.again().bus):
         if _listed(bus.phases(space, budget)) != _listed(first):
-            raise Breach("a second call gives other phases", where=suspect_counter(case))
+            raise Breach("a second call gives other phases")
 
 
 def _listed(phases: tuple[Phase, ...]) -> list[object]:
     return [(p.name, p.epochs, dict(p.passes), p.fresh, p.sort, p.peak) for p in phases]
 
 
-@clause(
+@on_phases(
     "phase lengths scale with the budget",
-    "shrink",
-    hook=PHASES,
-    expected="twice the budget gives phases of twice the length (budget.resolve, budget.scaled)",
+    "twice the budget gives phases of twice the length (budget.resolve, budget.scaled)",
 )
 def phases_scale(case: Case) -> None:
     """`--scale` and matched budgets scale all phases by one factor."""
@@ -56,53 +51,42 @@ def phases_scale(case: Case) -> None:
         raise Breach(f"{len(short)} phases in one budget, {len(long)} in twice that")
 
 
-@clause(
+@on_draws(
     "draws match the phase",
-    "shrink",
-    hook=DRAWS,
-    expected="subnets of step.phase.space, as many of each role as Phase.passes declares",
+    "subnets of step.phase.space, as many of each role as Phase.passes declares",
 )
 def draws_match_phase(case: Case) -> None:
     """Checked at every step; training checks only the first step of each phase."""
     bus = case.assembly.bus
-    for index in range(case.schedule.steps):
-        with case.step(index) as step:
-            check_draws(step, draws_of(bus, step), case.assembly.science)
+    for step in case.steps():
+        check_draws(step, draws_of(bus, step), case.assembly.science)
 
 
-@clause(
+@on_draws(
     "the largest subnet is drawn first",
-    "shrink",
-    hook=DRAWS,
-    expected="if the largest subnet is drawn, it is drawn first: others may distill from it",
+    "if the largest subnet is drawn, it is drawn first: others may distill from it",
 )
 def largest_is_first(case: Case) -> None:
     """In-place distillation reads the largest subnet's logits of the same step."""
-    for index in range(case.schedule.steps):
-        with case.step(index) as step:
-            roles = [draw.role for draw in draws_of(case.assembly.bus, step)]
-            if Role.LARGEST in roles[1:]:
-                raise Breach(f"drew {', '.join(roles)}", step=index)
+    for step in case.steps():
+        roles = [draw.role for draw in draws_of(case.assembly.bus, step)]
+        if Role.LARGEST in roles[1:]:
+            raise Breach(f"drew {', '.join(roles)}")
 
 
-@clause(
-    "randomness comes from step.rng",
-    "shrink",
-    hook=DRAWS,
-    expected="randomness only from step.rng() or step.draw_rng(number)",
+@on_draws(
+    "randomness comes from step.rng", "randomness only from step.rng() or step.draw_rng(number)"
 )
 def randomness_is_addressed(case: Case) -> None:
     """Global generators differ between ranks and after a resume."""
-    for index in range(case.schedule.steps):
-        with case.step(index) as step, no_global_random(case, index):
+    for step in case.steps():
+        with no_global_random():
             draws_of(case.assembly.bus, step)
 
 
-@clause(
+@on_draws(
     "shrink_draws depends on the step alone",
-    "shrink",
-    hook=DRAWS,
-    expected="the same subnets for a step in any order of calls, also by a new policy object",
+    "the same subnets for a step in any order of calls, also by a new policy object",
 )
 def draws_are_pure(case: Case) -> None:
     """Resumed runs, plans and other ranks ask for steps out of order."""
@@ -121,20 +105,12 @@ def draws_are_pure(case: Case) -> None:
             raise Breach(
                 f"drew {describe(first[index])} at first, {describe(draws)} at a later call",
                 step=index,
-                where=suspect_counter(case),
             )
 
 
-def suspect_counter(case: Case) -> str:
-    """The line that most likely makes an answer depend on earlier calls."""
-    return suspect(case.cls, keeps_a_counter) or suspect(case.cls, asks_the_process)
-
-
-@clause(
+@on_draws(
     "sampled subnets vary between steps",
-    "shrink",
-    hook=DRAWS,
-    expected="sampled subnets differ between steps: step.rng(), not a generator with a fixed seed",
+    "sampled subnets differ between steps: step.rng(), not a generator with a fixed seed",
 )
 def draws_vary(case: Case) -> None:
     """A generator seeded alike at every step always draws the same subnet."""
@@ -150,33 +126,25 @@ def draws_vary(case: Case) -> None:
             raise Breach(f"all steps of phase {phase.name!r} draw the same subnets", step=first)
 
 
-@clause(
-    "a policy that probes sets pure = False",
-    "shrink",
-    hook=DRAWS,
-    expected="`pure = False` in a policy that calls `probe`",
-)
+@on_draws("a policy that probes sets pure = False", "`pure = False` in a policy that calls `probe`")
 def probing_is_declared(case: Case) -> None:
     """Plans and shared beginnings rely on the declaration."""
     only(case.assembly.recipe.policies["shrink"].pure, "the policy declares `pure = False`")
-    asked: list[int] = []
-    for index in range(case.schedule.steps):
-        with case.step(index) as step:
+    probed: list[Subnet] = []
 
-            def watched(subnet: object, index: int = index) -> float:
-                asked.append(index)
-                return probe(subnet)  # type: ignore[arg-type]
+    def watched(subnet: Subnet) -> float:
+        probed.append(subnet)
+        return probe(subnet)
 
-            draws_of(case.assembly.bus, step, watched)
-    if asked:
-        raise Breach("it probes, and declares `pure = True`", step=asked[0])
+    for step in case.steps():
+        draws_of(case.assembly.bus, step, watched)
+        if probed:
+            raise Breach("it probes, and declares `pure = True`")
 
 
-@clause(
+@on_draws(
     "different seeds sample different subnets",
-    "shrink",
-    hook=DRAWS,
-    expected="sampled subnets differ between seeds (step.rng() depends on the seed)",
+    "sampled subnets differ between seeds (step.rng() depends on the seed)",
 )
 def seeds_differ(case: Case) -> None:
     """Runs with several seeds are not replicates if all draw the same subnets."""

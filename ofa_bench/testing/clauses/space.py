@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ofa_bench.planning.assemble import space_of, spec_of
 from ofa_bench.testing.case import Case, only
 from ofa_bench.testing.source_lines import line_of
-from ofa_bench.testing.verdict import Breach, clause
+from ofa_bench.testing.verdict import Breach, clause, clauses
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 
 CLASSES, IMAGES = 7, 4
 PAGE = "docs/own-network.md"
+on_networks = clauses("space", "supernet", page=PAGE)
 
 
 @clause("the TOML table is valid", "space", "dataset", expected="a TOML table without errors")
 def table_is_valid(case: Case) -> None:
-    """A table error names file and key."""
     if case.entry.kind == "space":
         space_of(case.entry.name, case.catalogue)
     else:
@@ -48,12 +48,9 @@ def samples_lie_in_space(case: Case) -> None:
             raise Breach(f"{net} has fewer MACs than the smallest, or more than the largest")
 
 
-@clause(
+@on_networks(
     "MACs and parameters match torch's counts",
-    "space",
-    "supernet",
-    page=PAGE,
-    expected="a subnet's computed MACs and parameters equal those that torch counts",
+    "a subnet's computed MACs and parameters equal those that torch counts",
 )
 def macs_match_torch(case: Case) -> None:
     """Counted on the extracted subnet; one MAC is two FLOPs."""
@@ -80,12 +77,9 @@ def macs_match_torch(case: Case) -> None:
             )
 
 
-@clause(
+@on_networks(
     "extracted subnets match the supernet",
-    "space",
-    "supernet",
-    page=PAGE,
-    expected="an extracted subnet gives the same logits as in the supernet",
+    "an extracted subnet gives the same logits as in the supernet",
 )
 def subnets_match_supernet(case: Case) -> None:
     """Deployment uses the extracted subnet."""

@@ -11,16 +11,14 @@ import os
 from collections import Counter
 from collections.abc import Callable, Hashable
 from contextlib import AbstractContextManager, nullcontext, suppress
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any
 
 import torch
 from torch import Generator, Tensor
 from torch.autograd.function import once_differentiable
 
 from ofa_bench.nets.protocol import Supernet
-
-if TYPE_CHECKING:
-    from ofa_bench.space import Subnet
+from ofa_bench.space import Subnet
 
 VARIABLE = "OFA_BENCH_GRAPHS"
 PAYS = 4  # runs of a block in one shape before it is recorded, which costs about as much
@@ -28,17 +26,6 @@ FULL = 0.8  # share of the device's memory in use, beyond which nothing more is 
 
 Autocast = Callable[[], AbstractContextManager[object]]
 Work = Callable[[], None]
-
-
-class GraphRecorder(Protocol):
-    """Records the work of a block without running it; the returned function runs it.
-
-    Raises RuntimeError if the work cannot be recorded. `full`: whether memory for more is lacking.
-    """
-
-    full: bool
-
-    def __call__(self, index: int, work: Work) -> Work: ...
 
 
 class Blocks:
@@ -66,12 +53,11 @@ class Replays(Blocks):
     warm = PAYS + 1
 
     def __init__(
-        self, net: Any, autocast: Autocast = nullcontext, record: GraphRecorder | None = None
+        self, net: Any, autocast: Autocast = nullcontext, record: OnCuda | None = None
     ) -> None:
         super().__init__(net, autocast)
         # A block may use parameters of any module.
         self._parameters = [value for value in net.parameters() if value.requires_grad]
-        self._plain = Blocks(net, autocast)
         self._record = record or OnCuda()
         self._counts: Counter[Hashable] = Counter()
         self._replays: dict[Hashable, Replay | None] = {}
@@ -82,7 +68,7 @@ class Replays(Blocks):
         """The output of one block, valid until the same block runs again; that of the last block
         stays valid."""
         if generator is not None and index in self.net.stochastic:
-            return self._plain.run(index, x, subnet, generator)
+            return super().run(index, x, subnet, generator)
         shape = (x.shape, x.stride(), x.dtype, x.requires_grad, torch.is_grad_enabled())
         key = (index, shape, self.net.key(subnet, index))
         replay = self._replays.get(key)
@@ -91,7 +77,7 @@ class Replays(Blocks):
             if self._counts[key] >= PAYS and index not in self._refused and not self._record.full:
                 replay = self._replays[key] = self._recorded(index, x, subnet, key[:2])
         if replay is None:
-            return self._plain.run(index, x, subnet, None)
+            return super().run(index, x, subnet, None)
         y = replay(x)
         return y.clone() if self._ends(index, subnet) else y
 
@@ -101,18 +87,18 @@ class Replays(Blocks):
 
     def _recorded(self, index: int, x: Tensor, subnet: Subnet, shape: Hashable) -> Replay | None:
         """The recorded block; None, permanently, if that fails or its output differs."""
-        plain = self._plain
+        plain = super().run
         if shape not in self._inputs:
             self._inputs[shape] = torch.empty_like(x).requires_grad_(x.requires_grad)
         try:
             replay = Replay(
-                lambda value: plain.run(index, value, subnet, None),
+                lambda value: plain(index, value, subnet, None),
                 self._inputs[shape],
                 self._parameters,
                 lambda work: self._record(index, work),
             )
             with torch.no_grad():
-                if torch.equal(replay.forward(x), plain.run(index, x.clone(), subnet, None)):
+                if torch.equal(replay.forward(x), plain(index, x.clone(), subnet, None)):
                     return replay
         except RuntimeError:
             pass  # it synchronizes, uses something that cannot be recorded, or is too large
@@ -212,7 +198,8 @@ class OnCuda:
         return torch.cuda.memory_reserved() > FULL * torch.cuda.get_device_properties().total_memory
 
     def __call__(self, index: int, work: Work) -> Work:
-        """Record the kernels of `work` as one graph. Raises RuntimeError if that fails."""
+        """Record the kernels of `work` as one graph without running it; the returned function runs
+        it. Raises RuntimeError if that fails."""
         pool = self._pools.setdefault(index, torch.cuda.graph_pool_handle())
         try:
             return self._captured(work, pool)

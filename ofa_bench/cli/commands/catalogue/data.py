@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +44,7 @@ def check(
         stop.hint = "the same line goes on with what was hashed"
         report = examine(spec, folder, progress=_progress(), deep=deep)
     if as_json:
-        console.answer(report.to_json())
+        console.answer({**asdict(report), "ok": report.ok})
     else:
         _show(report)
     ctx.exit(0 if report.ok else 1)
@@ -52,15 +52,10 @@ def check(
 
 def _progress() -> Callable[[int, int], None]:
     """A line on stderr every few seconds."""
-    last = time.monotonic()
+    from ofa_bench.training.callbacks import paced
 
-    def progress(done: int, of: int) -> None:
-        nonlocal last
-        if time.monotonic() - last >= (1.0 if sys.stderr.isatty() else 10.0):
-            last = time.monotonic()
-            console.tell(f"{done:,} of {of:,} files")
-
-    return progress
+    seconds = 1.0 if sys.stderr.isatty() else 10.0
+    return paced(lambda done, of: console.tell(f"{done:,} of {of:,} files"), seconds)
 
 
 def _show(report: Any) -> None:
@@ -121,10 +116,8 @@ def prepare(
     from ofa_bench.data.discovery.prepare import prepare_imagenet100
 
     done = prepare_imagenet100(Path(source), Path(to))
-    if as_json:
-        console.answer(done.to_json())
-    else:
-        console.say(f"{done.root}: {done.classes} classes, {done.links} new links")
+    line = f"{done.root}: {done.classes} classes, {done.links} new links"
+    console.result(as_json, asdict(done), line)
 
 
 def _cache(
@@ -149,11 +142,9 @@ def _cache(
     home = Path(to) if to else None
     with listening():  # so that what is half written goes away, whoever asks to stop
         done = prepare_cache(spec, folder, home, short, agree, _progress())
-    if as_json:
-        console.answer(done.to_json())
-        return
-    console.say(f"use it with {command_line('--data-dir', done.root)}")
+    lines = [f"use it with {command_line('--data-dir', done.root)}"]
     if done.scaled:
-        console.say(
+        lines.append(
             "its images are not the files' any more, so its runs stand on boards of their own"
         )
+    console.result(as_json, asdict(done), *lines)

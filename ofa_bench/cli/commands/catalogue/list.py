@@ -9,58 +9,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ofa_bench.cli import console
-from ofa_bench.cli.options import json_option
+from ofa_bench.cli.options import options
 
 if TYPE_CHECKING:
     from ofa_bench.hooks.catalogue import Discovery
 
 Row = dict[str, Any]
-
-
-@click.command()
-@click.argument(
-    "kind",
-    required=False,
-    metavar="[KIND]",
-    type=click.Choice(
-        [
-            "methods",
-            "shrink",
-            "lr",
-            "distill",
-            "extras",
-            "searchers",
-            "devices",
-            "exporters",
-            "spaces",
-            "datasets",
-            "networks",
-            "plugins",
-        ]
-    ),
-)
-@click.option("--plugin", "plugins", multiple=True, metavar="FILE", help="A single-file plugin.")
-@json_option
-def command(kind: str | None, plugins: tuple[str, ...], as_json: bool) -> None:
-    """List what may be named in a command.
-
-    KIND: methods, shrink, lr, distill, extras, searchers, devices, exporters, spaces, datasets,
-    networks or plugins; all of them without.
-    """
-    kinds = [kind] if kind else list(LISTS)
-    known = _known(plugins)
-    rows_by_kind = {name: LISTS[name](known) for name in kinds}
-    if as_json:
-        console.answer(rows_by_kind)
-        return
-    for index, (name, rows) in enumerate(rows_by_kind.items()):
-        if index:
-            console.say()
-        if not rows:
-            console.say(f"{name}: none")
-            continue
-        titles = list(rows[0])
-        console.table(titles, [[_cell(row[title]) for title in titles] for row in rows], name)
 
 
 def _cell(value: Any) -> object:
@@ -172,8 +126,34 @@ LISTS: dict[str, Callable[[Discovery], list[Row]]] = {
     "searchers": _policies("searcher"),
     "devices": _policies("device"),
     "exporters": _policies("exporter"),
+    "proxies": _policies("proxy"),
     "spaces": _spaces,
     "datasets": _datasets,
     "networks": _policies("supernet"),
     "plugins": _plugins,
 }
+
+
+@click.command()
+@click.argument("kind", required=False, metavar="[KIND]", type=click.Choice(list(LISTS)))
+@options("plugins", "json")
+def command(kind: str | None, plugins: tuple[str, ...], as_json: bool) -> None:
+    """List what may be named in a command.
+
+    KIND: methods, shrink, lr, distill, extras, searchers, devices, exporters, proxies, spaces,
+    datasets, networks or plugins; all of them without.
+    """
+    kinds = [kind] if kind else list(LISTS)
+    known = _known(plugins)
+    rows_by_kind = {name: LISTS[name](known) for name in kinds}
+    if as_json:
+        console.answer(rows_by_kind)
+        return
+    for index, (name, rows) in enumerate(rows_by_kind.items()):
+        if index:
+            console.say()
+        if not rows:
+            console.say(f"{name}: none")
+            continue
+        titles = list(rows[0])
+        console.table(titles, [[_cell(row[title]) for title in titles] for row in rows], name)

@@ -6,27 +6,20 @@ from typing import Any
 
 import click
 
-from ofa_bench.cli.options import RUN_OPTIONS, json_option, results_option, set_options
+from ofa_bench.cli.options import options, set_options
 
 
 @click.command()
 @click.argument("file", metavar="FILE[::SET]")
 @click.option("--space", required=True, help="Space that the weights are of, by name or TOML file.")
-@RUN_OPTIONS["dataset"]
-@RUN_OPTIONS["data_dir"]
+@options("dataset", "data_dir")
 @click.option(
     "--norm-eps",
     type=float,
     metavar="EPS",
     help="Batch-norm epsilon that the weights were trained with, such as 1e-3.",
 )
-@RUN_OPTIONS["method"]
-@RUN_OPTIONS["set"]
-@RUN_OPTIONS["workers"]
-@RUN_OPTIONS["device"]
-@RUN_OPTIONS["plugins"]
-@results_option
-@json_option
+@options("method", "set", "workers", "device", "plugins", "results", "json")
 def command(file: str, results: str | None, as_json: bool, **values: Any) -> None:
     """Take in a checkpoint that was trained elsewhere.
 
@@ -36,16 +29,10 @@ def command(file: str, results: str | None, as_json: bool, **values: Any) -> Non
     file has the name of a checkpoint of the zoo.
     """
     from ofa_bench import api
-    from ofa_bench.cli.allocator import settle
-    from ofa_bench.cli.views.board import refresh
-    from ofa_bench.cli.views.progress import watching
-    from ofa_bench.cli.views.record import show
-    from ofa_bench.records.store import Store
+    from ofa_bench.cli.views.progress import watched_on
+    from ofa_bench.cli.views.record import conclude
 
-    settle(values["device"])
-    with watching() as watch:
+    with watched_on(values["device"]) as watch:
         options = set_options(values, results)
         record = api.adopt(file, results=results, progress=watch, **options)
-    store = Store(api.results_root(results))
-    refresh(store.results)
-    show(record, store.path(record), as_json)
+    conclude(record, api.results_root(results), as_json)

@@ -50,12 +50,10 @@ def command(
     if (subnet is None) == (macs is None):
         raise click.UsageError("Name the subnet: either --subnet or --macs.")
     from ofa_bench import api
-    from ofa_bench.cli.allocator import settle
-    from ofa_bench.cli.views.progress import watching
+    from ofa_bench.cli.views.progress import watched_on
 
-    settle(values["device"])
     spec = subnet if subnet is not None else f"best@{macs}"
-    with watching() as watch:
+    with watched_on(values["device"]) as watch:
         exported = api.export(
             run, spec, output, formats=listed(formats), results=results, progress=watch, **values
         )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ofa_bench.cli import console
-from ofa_bench.cli.options import json_option, run_options, set_options, trust_option
+from ofa_bench.cli.options import options, run_options, set_options
 from ofa_bench.formatting import interval, percent
 
 if TYPE_CHECKING:
@@ -28,8 +28,7 @@ FIXED = ("method", "dataset", "space", "shrink", "init", "init_head", "budget", 
     "--epochs", type=click.FloatRange(0, min_open=True), required=True, help="How long to train."
 )
 @run_options(without=FIXED)
-@trust_option
-@json_option
+@options("trust", "json")
 def command(run: str, subnet: str, epochs: float, as_json: bool, **values: Any) -> None:
     """Train one subnet of a finished run on.
 
@@ -38,20 +37,14 @@ def command(run: str, subnet: str, epochs: float, as_json: bool, **values: Any) 
     optim.lr says otherwise. Its record has what RUN cost beside what this cost.
     """
     from ofa_bench import api
-    from ofa_bench.cli.allocator import settle
-    from ofa_bench.cli.views.board import refresh
-    from ofa_bench.cli.views.progress import watching
-    from ofa_bench.cli.views.record import show
-    from ofa_bench.records.store import Store
+    from ofa_bench.cli.views.progress import watched_on
+    from ofa_bench.cli.views.record import conclude
 
     options = set_options(values, values.get("results"))
-    settle(values["device"])
-    with watching() as watch:
+    with watched_on(values["device"]) as watch:
         done = api.finetune(run, subnet=subnet, epochs=epochs, progress=watch, **options)
     folder = api.find_run(run, values.get("results")).resolve().parent.parent
-    store = Store(folder)
-    refresh(folder)
-    show(done.record, store.path(done.record), as_json)
+    conclude(done.record, folder, as_json)
     if not as_json:
         console.say()
         _side_by_side(done)

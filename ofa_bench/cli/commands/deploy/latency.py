@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ofa_bench.cli import console
-from ofa_bench.cli.options import RUN_OPTIONS, Name, json_option, results_option, trust_option
+from ofa_bench.cli.options import Name, options
 
 if TYPE_CHECKING:
     from ofa_bench.search.latency_table import LatencyTable
@@ -54,10 +54,7 @@ def command() -> None:
     help="How often all is measured.",
 )
 @click.option("-o", "--output", required=True, metavar="FILE.toml", help="The table to write.")
-@RUN_OPTIONS["plugins"]
-@trust_option
-@results_option
-@json_option
+@options("plugins", "trust", "results", "json")
 def measure(target: str, output: str, as_json: bool, **values: Any) -> None:
     """Time every distinct block of a space, and check the sums on whole nets.
 
@@ -73,10 +70,7 @@ def measure(target: str, output: str, as_json: bool, **values: Any) -> None:
 @command.command()
 @click.argument("file", metavar="FILE")
 @click.argument("run", metavar="RUN")
-@RUN_OPTIONS["plugins"]
-@trust_option
-@results_option
-@json_option
+@options("plugins", "trust", "results", "json")
 def check(
     file: str, run: str, plugins: tuple[str, ...], trust: bool, results: str | None, as_json: bool
 ) -> None:

@@ -42,11 +42,9 @@ def command(folder: str, name: str, private: bool, yes: bool, as_json: bool) -> 
         return console.confirm("send it?")
 
     address = api.publish(folder, name, private=private, confirm=confirmed)
-    if as_json:
-        sent = [file for file, _ in shown[0].files] if address else []
-        console.answer({"repository": shown[0].repository, "address": address, "files": sent})
-    else:
-        console.say(address or "nothing was sent")
+    sent = [file for file, _ in shown[0].files] if address else []
+    document = {"repository": shown[0].repository, "address": address, "files": sent}
+    console.result(as_json, document, address or "nothing was sent")
 
 
 def _tell(publication: Publication) -> None:

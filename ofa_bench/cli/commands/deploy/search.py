@@ -41,12 +41,10 @@ def command(run: str, as_json: bool, **values: Any) -> None:
     twice, and one that was stopped goes on. The answer has a name of its own: `best@3M`.
     """
     from ofa_bench import api
-    from ofa_bench.cli.allocator import settle
     from ofa_bench.cli.views import search as view
-    from ofa_bench.cli.views.progress import watching
+    from ofa_bench.cli.views.progress import watched_on
 
-    settle(values["device"])
-    with watching() as watch:
+    with watched_on(values["device"]) as watch:
         record = api.search(run, progress=watch, **values)
     path = str(api.search_file(record, run, values["results"]))
     view.show(record, path, as_json, values["results"])

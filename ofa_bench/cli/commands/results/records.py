@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from ofa_bench.cli import console
-from ofa_bench.cli.options import json_option, results_option
+from ofa_bench.cli.options import options, store_of
 
 
 @click.group()
@@ -18,36 +18,25 @@ def command() -> None:
 @command.command("export")
 @click.argument("file")
 @click.option("--filter", "filters", multiple=True, metavar="KEY=VALUE", help="Which records.")
-@results_option
-@json_option
+@options("results", "json")
 def export_records(file: str, filters: tuple[str, ...], results: str | None, as_json: bool) -> None:
     """Write records and their bits to FILE; --filter dataset=digits says which."""
-    from ofa_bench import api
     from ofa_bench.records.bundle import export
-    from ofa_bench.records.store import Store
 
-    store = Store(api.results_root(results))
+    store = store_of(results)
     entries = store.list(filters, broken=lambda error: console.complain(error.message, error.hint))
     count = export(entries, Path(file))
-    if as_json:
-        console.answer({"file": file, "records": count})
-    else:
-        console.say(f"{count} records in {file}")
+    console.result(as_json, {"file": file, "records": count}, f"{count} records in {file}")
 
 
 @command.command("import")
 @click.argument("file")
-@results_option
-@json_option
+@options("results", "json")
 def import_records(file: str, results: str | None, as_json: bool) -> None:
     """Take in the records of FILE, all or none; each must hold under `validate`."""
     from ofa_bench import api
     from ofa_bench.records.bundle import take_in
-    from ofa_bench.records.store import Store
 
-    context = api.record_checks()
-    paths = take_in(Path(file), Store(api.results_root(results)), context)
-    if as_json:
-        console.answer({"records": [str(path) for path in paths]})
-    else:
-        console.say(f"{len(paths)} records taken in")
+    paths = take_in(Path(file), store_of(results), api.record_checks())
+    document = {"records": [str(path) for path in paths]}
+    console.result(as_json, document, f"{len(paths)} records taken in")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ofa_bench.cli import console
-from ofa_bench.cli.options import cost_option, json_option, latency_table_option, results_option
+from ofa_bench.cli.options import options, store_of
 
 if TYPE_CHECKING:
     from ofa_bench.leaderboard.board import Board
@@ -19,10 +19,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("which", nargs=-1, metavar="[RECORD…|DATASET]")
 @click.option("-o", "--output", required=True, metavar="FILE.html", help="Where to write the page.")
-@cost_option
-@latency_table_option
-@results_option
-@json_option
+@options("cost", "tables", "results", "json")
 def command(
     which: tuple[str, ...],
     output: str,
@@ -39,13 +36,12 @@ def command(
     from ofa_bench import api
     from ofa_bench.cli.views import cost_axis
     from ofa_bench.leaderboard.screening import held, screened
-    from ofa_bench.records.store import Store
     from ofa_bench.report import Sources, page
-    from ofa_bench.report.meter import metered
     from ofa_bench.report.page import showable
+    from ofa_bench.report.training import metered
 
     axis = cost_axis.chosen(cost, tables)
-    store = Store(api.results_root(results))
+    store = store_of(results)
     context = api.record_checks(candidates=False)
     named = _named(store, which)
     records = screened(named, context) if named else held(store, context=context)
@@ -59,11 +55,8 @@ def command(
     boards, more = showable(boards, sources)
     text = page(boards, sources, pair, [*unread, *more])
     _write(Path(output), text)
-    if as_json:
-        names = [board.track.name for board in boards]
-        console.answer({"file": output, "tracks": names, "bytes": len(text.encode())})
-    else:
-        console.say(output)
+    names = [board.track.name for board in boards]
+    console.result(as_json, {"file": output, "tracks": names, "bytes": len(text.encode())}, output)
 
 
 def _named(store: Store, which: tuple[str, ...]) -> list[StoredRecord]:

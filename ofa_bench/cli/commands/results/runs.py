@@ -9,28 +9,27 @@ from typing import Any
 import click
 
 from ofa_bench.cli import console
-from ofa_bench.cli.options import json_option, results_option
-from ofa_bench.formatting import DASH, count, percent
+from ofa_bench.cli.options import options, store_of
+from ofa_bench.formatting import count, percent
+
+SHOWN = ("run", "status", "method", "dataset", "space", "seed")
 
 
 @click.command()
 @click.option(
     "--filter", "filters", multiple=True, metavar="K=V", help="As method=NAME; repeatable."
 )
-@results_option
-@json_option
+@options("results", "json")
 def command(filters: tuple[str, ...], results: str | None, as_json: bool) -> None:
     """List finished, failed and begun runs.
 
     A filter compares a record's field, by dotted path (science.optim.lr=0.1) or by one of method,
     dataset, space, run, shrink, lr, distill, seed, status.
     """
-    from ofa_bench import api
     from ofa_bench.cli.views import board as board_view
     from ofa_bench.leaderboard.screening import intact
-    from ofa_bench.records.store import Store
 
-    store = Store(api.results_root(results))
+    store = store_of(results)
     entries = store.list(filters, broken=lambda error: console.complain(error.message, error.hint))
     screened = intact(entries)
     listed = [_of_record(entry.path, entry.record) for entry in screened.entries]
@@ -44,20 +43,10 @@ def command(filters: tuple[str, ...], results: str | None, as_json: bool) -> Non
         console.say(f"no runs in {store.results}")
         return
     rows = [
-        (
-            run["run"],
-            run["status"],
-            run["method"],
-            run["dataset"],
-            run["space"],
-            run["seed"],
-            percent(run["mean_pareto_accuracy"]),
-            DASH if run["train_macs"] is None else count(run["train_macs"]),
-        )
+        (*map(run.get, SHOWN), percent(run["mean_pareto_accuracy"]), count(run["train_macs"]))
         for run in listed
     ]
-    columns = ["run", "status", "method", "dataset", "space", ">seed", ">mean Pareto, %", ">MACs"]
-    console.table(columns, rows)
+    console.table([*SHOWN[:-1], ">seed", ">mean Pareto, %", ">MACs"], rows)
     board_view.list_unranked(screened.unranked)
 
 

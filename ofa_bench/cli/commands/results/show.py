@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from ofa_bench.cli import console
-from ofa_bench.cli.options import Name, json_option, results_option
+from ofa_bench.cli.options import Name, options, store_of
 from ofa_bench.errors import UsageError
 from ofa_bench.sanitize import command_line
 
@@ -13,8 +13,7 @@ from ofa_bench.sanitize import command_line
 @click.command()
 @click.argument("run", required=False)
 @click.option("--card", type=Name("method"), metavar="METHOD", help="Show a method's card.")
-@results_option
-@json_option
+@options("results", "json")
 def command(run: str | None, card: str | None, results: str | None, as_json: bool) -> None:
     """Show one record, or a method's card.
 
@@ -40,12 +39,10 @@ def _show_card(method: str, as_json: bool) -> None:
 
 
 def _show_run(name: str, results: str | None, as_json: bool) -> None:
-    from ofa_bench import api
     from ofa_bench.cli.commands.results.runs import begun_runs
     from ofa_bench.cli.views.record import show_fully
-    from ofa_bench.records.store import Store
 
-    store = Store(api.results_root(results))
+    store = store_of(results)
     try:
         entry = store.find(name)
     except UsageError:

@@ -8,9 +8,8 @@ import click
 
 from ofa_bench.cli import console
 from ofa_bench.cli.commands.training.compare import conduct
-from ofa_bench.cli.comparison import Seeds, requests
+from ofa_bench.cli.comparison import devices_option, requests, seeds_option, yes_option
 from ofa_bench.cli.options import json_option, run_options
-from ofa_bench.cli.side import DeviceList
 
 if TYPE_CHECKING:
     from ofa_bench.records.store import StoredRecord
@@ -21,10 +20,10 @@ APART = ("method", "seed", "shrink", "lr", "distill")
 @click.command()
 @click.argument("method")
 @click.option("--grid", is_flag=True, help="Every legal mix of the named policies instead.")
-@click.option("--seeds", type=Seeds(), default="3", metavar="N|A,B,…", help="How many, or which.")
+@seeds_option
 @run_options(without=APART)
-@click.option("--devices", type=DeviceList(), metavar="0,1,…", help="Runs side by side on these.")
-@click.option("--yes", is_flag=True, help="Do not ask before a long comparison.")
+@devices_option
+@yes_option
 @json_option
 @click.pass_context
 def command(
@@ -47,23 +46,21 @@ def command(
     from ofa_bench.cli import ablation
     from ofa_bench.cli.options import asked_of
     from ofa_bench.hooks.catalogue import discover
+    from ofa_bench.recipe.load import FAMILIES
 
     about = discover().catalogue.get("method", method).about
     asked = vars(asked_of({**values, "method": method, "seed": seeds[0]}))
     mixes = ablation.grid(asked) if grid else ablation.without(about, asked)
-    whole = {family: about[family] for family in ablation.FAMILIES}
+    whole = {family: about[family] for family in FAMILIES}
     rows = [{"method": method, **({} if mix == whole else mix)} for mix in mixes]
-    after = _effects if grid else _nothing
-    conduct(ctx, requests(values, None, seeds, rows), seeds, yes, as_json, devices, after)
-
-
-def _nothing(entries: list[StoredRecord]) -> None:
-    """No more to show."""
+    every = requests(values, None, seeds, rows)
+    conduct(ctx, every, seeds, yes, as_json, devices, _effects if grid else None)
 
 
 def _effects(entries: list[StoredRecord]) -> None:
     """Main effects and interactions, by the mean over seeds of each mix."""
     from ofa_bench.cli import ablation
+    from ofa_bench.recipe.load import FAMILIES
 
     groups: dict[tuple[str, ...], list[float]] = {}
     for entry in entries:
@@ -72,7 +69,7 @@ def _effects(entries: list[StoredRecord]) -> None:
             names = (chosen.shrink.name, chosen.lr.name, chosen.distill.name)
             groups.setdefault(names, []).append(summary.mean_pareto_accuracy)
     scores = [
-        (dict(zip(ablation.FAMILIES, names, strict=True)), sum(values) / len(values))
+        (dict(zip(FAMILIES, names, strict=True)), sum(values) / len(values))
         for names, values in groups.items()
     ]
     console.say("main effects, points against the mixes that differ in this policy alone:")

@@ -8,33 +8,39 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ofa_bench.cli import console
-from ofa_bench.cli.comparison import Names, Seeds, check_code, requests, sized, take_file
-from ofa_bench.cli.options import asked_of, json_option, run_options, trust_option
-from ofa_bench.cli.side import DeviceList
+from ofa_bench.cli.comparison import (
+    check_code,
+    devices_option,
+    name_list,
+    requests,
+    seeds_option,
+    sized,
+    take_file,
+    yes_option,
+)
+from ofa_bench.cli.options import Kind, asked_of, options, run_options, store_of
 from ofa_bench.errors import BenchError
 from ofa_bench.formatting import count, duration, money
 from ofa_bench.sanitize import command_line
 
 if TYPE_CHECKING:
     from ofa_bench.planning.assemble import Assembly
-    from ofa_bench.recipe import Request
     from ofa_bench.records.store import Store, StoredRecord
+    from ofa_bench.runs.comparison import Outcomes, Planned
 
 ASK_FROM = 600.0  # seconds
-Outcomes = tuple[list["StoredRecord"], list[tuple[str, BenchError]]]
 SLOWEST = 2e9  # MACs a second of a slow core: only to judge whether asking is due
 
 
 @click.command()
 @click.argument("file", required=False, is_eager=True, expose_value=False, callback=take_file)
-@click.option("--methods", type=Names(), metavar="A,B,…", help="Which methods.")
-@click.option("--seeds", type=Seeds(), default="3", metavar="N|A,B,…", help="How many, or which.")
+@click.option("--methods", type=Kind("names", name_list), metavar="A,B,…", help="Which methods.")
+@seeds_option
 @run_options(without=("method", "seed"))
 @click.option("--curve", is_flag=True, help="At a quarter, half, one and two of the budget.")
-@click.option("--devices", type=DeviceList(), metavar="0,1,…", help="Runs side by side on these.")
-@click.option("--yes", is_flag=True, help="Do not ask before a long comparison.")
-@trust_option
-@json_option
+@devices_option
+@yes_option
+@options("trust", "json")
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -57,10 +63,8 @@ def command(
     """
     check_code(ctx, trust)
     every = requests(values, methods, seeds, ctx.meta.get("rows", []))
-    if curve:
-        conduct(ctx, list(sized(every)), seeds, yes, as_json, devices, _curves)
-    else:
-        conduct(ctx, every, seeds, yes, as_json, devices)
+    every = list(sized(every)) if curve else every
+    conduct(ctx, every, seeds, yes, as_json, devices, _curves if curve else None)
 
 
 def _curves(entries: list[StoredRecord]) -> None:
@@ -77,42 +81,38 @@ def conduct(
     yes: bool,
     as_json: bool,
     devices: tuple[str, ...] | None = None,
-    after: Callable[[list[StoredRecord]], None] = lambda entries: None,
+    after: Callable[[list[StoredRecord]], None] | None = None,
 ) -> None:
     """Say what a comparison will cost, ask where that is much, run it and show its table.
 
     `after` is given the records, to show more of them.
     """
-    from ofa_bench import api
     from ofa_bench.cli import side
-    from ofa_bench.cli.allocator import settle
     from ofa_bench.cli.views.board import refresh
-    from ofa_bench.leaderboard.board import again
-    from ofa_bench.records.store import Store
-    from ofa_bench.runs.comparison import forget_shared
+    from ofa_bench.leaderboard.board import again, more_seeds
+    from ofa_bench.runs.comparison import forget_shared, planned
 
     side.check_devices(devices or ())
-    runs = [_planned(item) for item in every]
-    store = Store(api.results_root(every[0]["results"]))
+    runs = [planned(asked_of(item)) for item in every]
+    store = store_of(every[0]["results"])
     if not _foretold(runs, store) and not (yes or console.confirm("Start?")):
         raise BenchError("nothing was started", "--yes starts without asking")
     if devices:
         entries, failures = side.run_side_by_side(runs, store, devices)
     else:
-        settle(every[0]["device"])
         entries, failures = run_watched(runs, store)
     forget_shared(store.results)
     refresh(store.results)
     _conclude(entries, failures, as_json)
-    if not as_json:
+    if after is not None and not as_json:
         after(entries)
-    line = again(command_line("ofa-bench", *(ctx.obj or ())), len(seeds), _more(len(seeds)))
+    line = again(command_line("ofa-bench", *(ctx.obj or ())), len(seeds), more_seeds(len(seeds)))
     if line and not as_json:
         console.say(f"more seeds: {line}")
     ctx.exit(1 if failures else 0)
 
 
-def _foretold(runs: list[tuple[Request, Assembly]], store: Store) -> bool:
+def _foretold(runs: list[Planned], store: Store) -> bool:
     """Say what the runs will cost; whether that is little enough to start without asking."""
     from ofa_bench.runs.recorded_throughput import speed_for
 
@@ -140,24 +140,14 @@ def saved(runs: list[Assembly]) -> float:
     return sum(saved_macs(item, start) for item, (start, _) in zip(runs, points, strict=True))
 
 
-def _more(seeds: int) -> int:
-    return next((number for number in (3, 5, 10, 20) if number > seeds), 2 * seeds)
-
-
-def _planned(values: dict[str, Any]) -> tuple[Request, Assembly]:
-    from ofa_bench.runs.comparison import planned
-
-    return planned(asked_of(values))
-
-
-def run_watched(runs: list[tuple[Request, Assembly]], store: Store) -> Outcomes:
+def run_watched(runs: list[Planned], store: Store) -> Outcomes:
     """As `runs.comparison.run_all`, watched on the terminal."""
     from ofa_bench import api
-    from ofa_bench.cli.views.progress import watching
+    from ofa_bench.cli.views.progress import watched_on
     from ofa_bench.cli.views.record import headline
     from ofa_bench.runs import comparison
 
-    with watching() as watch:
+    with watched_on(runs[0][0].device) as watch:
 
         def begin(assembly: Assembly) -> str:
             watch.follow(assembly)
@@ -171,7 +161,6 @@ def _conclude(
 ) -> None:
     from ofa_bench import api
     from ofa_bench.cli.views import board as board_view
-    from ofa_bench.cli.views import extra_metrics as readings
     from ofa_bench.leaderboard.board import boards_of
     from ofa_bench.leaderboard.screening import screened
 
@@ -179,14 +168,17 @@ def _conclude(
     boards = boards_of(records)
     if as_json:
         text = [{"run": title, "error": item.message} for title, item in failures]
-        measured = readings.document(boards)
+        measured = [
+            {"quantity": quantity, "label": label, "values": values}
+            for quantity, label, values in board_view.readings(boards)
+        ]
         unranked = board_view.unranked_document(records.unranked)
         console.answer(board_view.document(boards, failures=text, readings=measured, **unranked))
         return
     for item in boards:
         board_view.show(item, item.track.name if len(boards) > 1 else "")
     board_view.list_unranked(records.unranked)
-    readings.show(boards)
+    board_view.show_readings(boards)
     shown_already = {entry.record.error for entry in entries}
     for title, error in failures:
         if error.message not in shown_already:

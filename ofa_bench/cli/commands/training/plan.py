@@ -11,27 +11,22 @@ from ofa_bench.cli.options import Kind, asked_of, json_option, listed, run_optio
 from ofa_bench.formatting import count, duration, money, rate
 
 
-class StepList(Kind):
+def step_list(value: Any) -> tuple[int, ...]:
     """Numbers of steps, between commas."""
-
-    name = "numbers"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> tuple[int, ...]:
-        """The numbers."""
-        if isinstance(value, tuple):
-            return value
-        words = listed(value)
-        if not words or not all(word.isdecimal() for word in words):
-            self.fail(f"{value!r} is no list of steps, such as 0,10,20.", param, ctx)
-        return tuple(int(word) for word in words)
+    words = listed(value)
+    if not words or not all(word.isdecimal() for word in words):
+        raise ValueError(f"{value!r} is no list of steps, such as 0,10,20")
+    return tuple(int(word) for word in words)
 
 
 @click.command()
 @run_options()
 @click.option(
-    "--steps", type=StepList(), default=(), metavar="0,10,…", help="Show what these draw."
+    "--steps",
+    type=Kind("numbers", step_list),
+    default=(),
+    metavar="0,10,…",
+    help="Show what these draw.",
 )
 @click.option("--calibrate", is_flag=True, help="Time a few steps of each phase on this machine.")
 @click.option(
@@ -87,7 +82,7 @@ def _speed(asked: Any, assembly: Any, calibrate: bool) -> Any:
     from ofa_bench.runs.throughput import measure
 
     console.tell("timing a few steps of each phase")
-    return calibrated(assembly, store, measure(assembly, api.catalogue_for(asked)))
+    return calibrated(assembly, store, measure(assembly))
 
 
 def _show_head(assembly: Any, document: dict[str, Any]) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ofa_bench.cli import console
-from ofa_bench.cli.options import RUN_OPTIONS, json_option, results_option, space_option
+from ofa_bench.cli.options import options
 from ofa_bench.sanitize import command_line
 
 if TYPE_CHECKING:
@@ -25,13 +25,7 @@ SCRATCH = "reproduced"  # below the runs' folder, so that it is never taken for 
 
 @click.command()
 @click.argument("record")
-@RUN_OPTIONS["data_dir"]
-@RUN_OPTIONS["init"]
-@RUN_OPTIONS["teacher"]
-@space_option
-@RUN_OPTIONS["plugins"]
-@results_option
-@json_option
+@options("data_dir", "init", "teacher", "space", "plugins", "results", "json")
 @click.pass_context
 def command(
     ctx: click.Context,

@@ -6,27 +6,12 @@ from typing import Any
 
 import click
 
-from ofa_bench.cli.options import (
-    RUN_OPTIONS,
-    json_option,
-    results_option,
-    set_options,
-    space_option,
-    trust_option,
-)
+from ofa_bench.cli.options import options, set_options
 
 
 @click.command()
 @click.argument("run")
-@RUN_OPTIONS["data_dir"]
-@RUN_OPTIONS["init"]
-@RUN_OPTIONS["teacher"]
-@RUN_OPTIONS["recipe"]
-@space_option
-@RUN_OPTIONS["plugins"]
-@trust_option
-@results_option
-@json_option
+@options("data_dir", "init", "teacher", "recipe", "space", "plugins", "trust", "results", "json")
 def command(run: str, trust: bool, results: str | None, as_json: bool, **values: Any) -> None:
     """Go on with a begun run.
 

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import ast
+import io
+import logging
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ofa_bench.deploy.export.exporter import Deployable
+from ofa_bench.deploy.export.exporter import Deployable, Floats
 from ofa_bench.deploy.export.libraries import require_library
 
 if TYPE_CHECKING:
-    import numpy
     import onnx
-    from numpy.typing import NDArray
+    from torch import Tensor
 
 FILE = "model.onnx"
 IMAGES, LOGITS, BATCH = "images", "logits", "batch"
@@ -26,46 +29,62 @@ LIBRARIES = ("onnx", "onnxscript", "onnxruntime")
 class OnnxExporter:
     """Writes `model.onnx`: input `images` [batch, 3, r, r], output `logits` [batch, classes]."""
 
+    name = "onnx"
     files = (FILE,)
     exact = True
 
     def require(self, model: Deployable) -> None:
-        """onnx, onnxscript and onnxruntime must be installed."""
         for library in LIBRARIES:
-            require_library(library, EXTRA, "the format onnx")
+            require_library(library, EXTRA, f"the format {self.name}")
 
     def write(self, model: Deployable, folder: Path) -> None:
-        """Write the graph."""
-        (folder / FILE).write_bytes(graph_of(model).SerializeToString())
+        (folder / FILE).write_bytes(model.graph)
 
     def read(self, folder: Path) -> OnnxFile:
-        """The graph as onnxruntime runs it."""
         return OnnxFile(folder / FILE)
 
 
-def graph_of(model: Deployable) -> onnx.ModelProto:
-    """The folded network as an ONNX graph, its weights inside."""
-    import torch
-
-    with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")
-        program = torch.onnx.export(
-            model.program,
-            (),
-            dynamo=True,
-            input_names=[IMAGES],
-            output_names=[LOGITS],
-            dynamic_shapes=({0: BATCH},),
-            external_data=False,
-            verbose=False,
-        )
-    assert program is not None
-    graph: onnx.ModelProto = program.model_proto
+def graph_of(model: Deployable) -> bytes:
+    """The folded network as an ONNX graph, its weights inside and without stack traces."""
+    graph = exported(model.program, (), dynamic_shapes=({0: BATCH},), external_data=False)
     for node in graph.graph.node:
         kept = [entry for entry in node.metadata_props if entry.key != STACK]
         del node.metadata_props[:]
         node.metadata_props.extend(kept)
+    raw: bytes = graph.SerializeToString()
+    return raw
+
+
+def exported(network: Any, arguments: tuple[Tensor, ...], **options: Any) -> onnx.ModelProto:
+    """A network or program as an ONNX graph, by torch's own exporter."""
+    import torch
+
+    with _quiet(), torch.no_grad():
+        program = torch.onnx.export(
+            network,
+            arguments,
+            dynamo=True,
+            verbose=False,
+            input_names=[IMAGES],
+            output_names=[LOGITS],
+            **options,
+        )
+    assert program is not None
+    graph: onnx.ModelProto = program.model_proto
     return graph
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """The exporter tells of each network what it does; its errors still come through."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
 
 
 class OnnxFile:
@@ -79,18 +98,16 @@ class OnnxFile:
         onnx.checker.check_model(self.graph, full_check=True)
         self.session = session_of(path.read_bytes())
 
-    def logits(self, images: NDArray[numpy.float32]) -> NDArray[numpy.float32]:
+    def logits(self, images: Floats) -> Floats:
         """Logits by onnxruntime on the CPU."""
         (result,) = self.session.run([LOGITS], {IMAGES: images})
-        logits: NDArray[numpy.float32] = result
+        logits: Floats = result
         return logits
 
     def macs(self) -> int:
-        """Counted from the shapes of the graph's nodes."""
         return graph_macs(self.graph)
 
     def facts(self) -> dict[str, Any]:
-        """Opset, IR and the exporter's name."""
         import onnxruntime
 
         opset = next(entry.version for entry in self.graph.opset_import if not entry.domain)
@@ -105,7 +122,7 @@ class OnnxFile:
             "onnxruntime": onnxruntime.__version__,
         }
 
-    def activations(self, images: NDArray[numpy.float32]) -> dict[str, NDArray[numpy.float32]]:
+    def activations(self, images: Floats) -> dict[str, Floats]:
         """The last value that a node of each layer computes, with no node rewritten."""
         import onnx
 

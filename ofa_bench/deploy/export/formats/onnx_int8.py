@@ -14,20 +14,15 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from ofa_bench.deploy.export.exporter import Deployable
+from ofa_bench.deploy.export.exporter import Deployable, Floats
 from ofa_bench.deploy.export.formats.onnx_graph import (
-    EXTRA,
     IMAGES,
-    LIBRARIES,
+    OnnxExporter,
     OnnxFile,
-    graph_of,
     session_of,
 )
-from ofa_bench.deploy.export.libraries import require_library
 
 if TYPE_CHECKING:
-    import numpy
-    from numpy.typing import NDArray
     from torch import Tensor
 
 FILE = "model-int8.onnx"
@@ -36,25 +31,21 @@ SCALES = {"per-tensor": False, "per-channel": True}
 ROUNDS, RUNS, WARM_UP = 9, 20, 10
 
 
-class Int8Exporter:
+class Int8Exporter(OnnxExporter):
     """Writes `model-int8.onnx`: the graph of `onnx` with quantised convolutions and products."""
 
+    name = "int8-onnx"
     files = (FILE,)
     exact = False
 
     def __init__(self) -> None:
         self._plain = b""
 
-    def require(self, model: Deployable) -> None:
-        """onnx, onnxscript and onnxruntime must be installed."""
-        for library in LIBRARIES:
-            require_library(library, EXTRA, "the format int8-onnx")
-
     def write(self, model: Deployable, folder: Path) -> None:
         """Quantise in both ways, and write the one with more right answers on `select`."""
         import onnx
 
-        self._plain = graph_of(model).SerializeToString()
+        self._plain = model.graph
         variants = {name: quantised(self._plain, model, wide) for name, wide in SCALES.items()}
         scores = {name: _top1(raw, model) for name, raw in variants.items()}
         chosen = max(scores, key=lambda name: scores[name])
@@ -64,7 +55,6 @@ class Int8Exporter:
         (folder / FILE).write_bytes(graph.SerializeToString())
 
     def read(self, folder: Path) -> Int8File:
-        """The graph as onnxruntime runs it."""
         return Int8File(folder / FILE, self._plain)
 
 
@@ -86,7 +76,6 @@ class Int8File(OnnxFile):
 
     @property
     def resolution(self) -> int:
-        """Side of the images, in pixels."""
         return int(self.graph.graph.input[0].type.tensor_type.shape.dim[-1].dim_value)
 
     def int8_share(self) -> float:
@@ -100,7 +89,7 @@ class Int8File(OnnxFile):
         whole = sum("Conv" in kind and "Converter" not in kind for kind in kinds)
         return sum(kind.startswith("QLinearConv") for kind in kinds) / whole if whole else 0.0
 
-    def activations(self, images: NDArray[numpy.float32]) -> dict[str, NDArray[numpy.float32]]:
+    def activations(self, images: Floats) -> dict[str, Floats]:
         """Nothing: a quantised layer is not the layer that it was."""
         return {}
 

@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from ofa_bench.deploy.export.exporter import Deployable
+from ofa_bench.deploy.export.exporter import Deployable, Floats
 from ofa_bench.deploy.export.libraries import require_library
-
-if TYPE_CHECKING:
-    import numpy
-    from numpy.typing import NDArray
 
 NAME = "openvino"
 GRAPH, WEIGHTS = "model.xml", "model.bin"
@@ -28,7 +24,6 @@ class OpenvinoExporter:
         self._layers: dict[str, str] = {}
 
     def require(self, model: Deployable) -> None:
-        """openvino must be installed."""
         require_library(NAME, NAME, f"the format {NAME}")
 
     def write(self, model: Deployable, folder: Path) -> None:
@@ -44,7 +39,6 @@ class OpenvinoExporter:
                 self._layers[path] = f"{node.name}:0"
 
     def read(self, folder: Path) -> OpenvinoFile:
-        """The graph as OpenVINO's CPU plugin runs it."""
         return OpenvinoFile(folder / GRAPH, self._layers)
 
 
@@ -58,22 +52,19 @@ class OpenvinoFile:
         self.graph = self.core.read_model(path)
         self.net = self.core.compile_model(self.graph, "CPU", PRECISION)
 
-    def logits(self, images: NDArray[numpy.float32]) -> NDArray[numpy.float32]:
-        """Logits on the CPU in single precision."""
-        result: NDArray[numpy.float32] = self.net({0: images})[0].copy()
+    def logits(self, images: Floats) -> Floats:
+        result: Floats = self.net({0: images})[0].copy()
         return result
 
     def macs(self) -> int:
-        """Counted from the shapes of convolutions and products."""
         return sum(map(_operation_macs, self.graph.get_ops()))
 
     def facts(self) -> dict[str, Any]:
-        """The version that wrote it."""
         import openvino
 
         return {"openvino": openvino.__version__}
 
-    def activations(self, images: NDArray[numpy.float32]) -> dict[str, NDArray[numpy.float32]]:
+    def activations(self, images: Floats) -> dict[str, Floats]:
         """The last value of each layer, as far as the conversion kept its name."""
         graph = self.core.read_model(self.path)
         names = {name for output in graph.get_ops() for name in _names(output)}

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
-from ofa_bench.deploy.export.exporter import Deployable
+from ofa_bench.deploy.export.exporter import Deployable, Floats
 
 if TYPE_CHECKING:
-    import numpy
-    from numpy.typing import NDArray
     from torch.export import ExportedProgram
 
 FILE = "model.pt2"
@@ -29,13 +28,26 @@ def traced(net: nn.Module, example: Tensor) -> ExportedProgram:
     return program
 
 
-def counted_macs(net: Any, images: Tensor) -> int:
-    """Multiply-accumulates for one of the images, by torch's own counter."""
-    from torch.utils.flop_counter import FlopCounterMode
+class TorchFile:
+    """A file that is read back as a network of torch, for images of shape [3, r, r]."""
 
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        net(images[:1])
-    return int(counter.get_total_flops()) // 2
+    def __init__(self, net: Any, shape: Sequence[int]) -> None:
+        self.net, self.shape = net, shape
+
+    @torch.no_grad()
+    def logits(self, images: Floats) -> Floats:
+        """Logits [n, classes] by running the network."""
+        result: Floats = self.net(torch.from_numpy(images)).numpy()
+        return result
+
+    @torch.no_grad()
+    def macs(self) -> int:
+        """Counted by torch while the network runs on one image."""
+        from torch.utils.flop_counter import FlopCounterMode
+
+        with FlopCounterMode(display=False) as counter:
+            self.net(torch.zeros(1, *self.shape))
+        return int(counter.get_total_flops()) // 2
 
 
 class ProgramExporter:
@@ -48,46 +60,29 @@ class ProgramExporter:
         """Nothing: torch is there."""
 
     def write(self, model: Deployable, folder: Path) -> None:
-        """Write the program."""
         buffer = io.BytesIO()
         torch.export.save(model.program, buffer)
         (folder / FILE).write_bytes(buffer.getvalue())
 
     def read(self, folder: Path) -> ProgramFile:
-        """The program as `torch.export.load` reads it."""
         return ProgramFile(torch.export.load(io.BytesIO((folder / FILE).read_bytes())))
 
 
-class ProgramFile:
+class ProgramFile(TorchFile):
     """A program that was read back."""
 
     def __init__(self, program: ExportedProgram) -> None:
-        self.program, self.net = program, program.module()
-
-    @torch.no_grad()
-    def logits(self, images: NDArray[numpy.float32]) -> NDArray[numpy.float32]:
-        """Logits by running the program."""
-        result: NDArray[numpy.float32] = self.net(torch.from_numpy(images)).numpy()
-        return result
-
-    def macs(self) -> int:
-        """Counted while the program runs on one image."""
-        placeholder = next(
-            node
-            for node in self.program.graph.nodes
-            if node.op == "placeholder" and node.name in self.program.graph_signature.user_inputs
-        )
-        shape = placeholder.meta["val"].shape[1:]
-        return counted_macs(self.net, torch.zeros(1, *map(int, shape)))
+        inputs = program.graph_signature.user_inputs
+        nodes = (node for node in program.graph.nodes if node.op == "placeholder")
+        images = next(node for node in nodes if node.name in inputs)
+        super().__init__(program.module(), [int(size) for size in images.meta["val"].shape[1:]])
 
     def facts(self) -> dict[str, Any]:
-        """The version that wrote it."""
         return {"torch": torch.__version__}
 
     @torch.no_grad()
-    def activations(self, images: NDArray[numpy.float32]) -> dict[str, NDArray[numpy.float32]]:
-        """The last value computed in each layer."""
-        values: dict[str, NDArray[numpy.float32]] = {}
+    def activations(self, images: Floats) -> dict[str, Floats]:
+        values: dict[str, Floats] = {}
 
         class Watch(torch.fx.Interpreter):
             def run_node(self, n: torch.fx.Node) -> Any:
@@ -97,5 +92,5 @@ class ProgramFile:
                         values[path] = value.numpy()
                 return value
 
-        Watch(self.program.module()).run(torch.from_numpy(images))
+        Watch(self.net).run(torch.from_numpy(images))
         return values

@@ -8,19 +8,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import nn
 
-from ofa_bench.deploy.export.exporter import Deployable
-from ofa_bench.deploy.export.formats.program import counted_macs
+from ofa_bench.deploy.export.exporter import Deployable, Floats
+from ofa_bench.deploy.export.formats.program import TorchFile
 from ofa_bench.deploy.export.libraries import require_library
 from ofa_bench.errors import UsageError
-
-if TYPE_CHECKING:
-    import numpy
-    from numpy.typing import NDArray
 
 NAME = "timm"
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
@@ -42,46 +38,30 @@ class TimmExporter:
         architecture_of(model)
 
     def write(self, model: Deployable, folder: Path) -> None:
-        """Write the configuration and the weights."""
         from safetensors.torch import save
 
         name = architecture_of(model)
         config = configuration(name, model)
-        net = skeleton(name, config["model_args"], len(model.classes))
-        state = renamed(model.unfolded, net)
+        state = renamed(model.unfolded, skeleton(name, model))
         (folder / CONFIG).write_text(json.dumps(config, indent=1), encoding="utf-8")
         (folder / WEIGHTS).write_bytes(save(state, metadata={"format": "pt"}))
 
     def read(self, folder: Path) -> TimmFile:
-        """The network as timm makes it of the folder."""
         import timm
 
-        return TimmFile(timm.create_model(f"local-dir:{folder}", pretrained=True).eval())
+        net: Any = timm.create_model(f"local-dir:{folder}", pretrained=True).eval()
+        return TimmFile(net, net.pretrained_cfg["input_size"])
 
 
-class TimmFile:
+class TimmFile(TorchFile):
     """A network that timm has loaded."""
 
-    def __init__(self, net: Any) -> None:
-        self.net = net
-
-    @torch.no_grad()
-    def logits(self, images: NDArray[numpy.float32]) -> NDArray[numpy.float32]:
-        """Logits by timm's network."""
-        result: NDArray[numpy.float32] = self.net(torch.from_numpy(images)).numpy()
-        return result
-
-    def macs(self) -> int:
-        """Counted while it runs on one image."""
-        return counted_macs(self.net, torch.zeros(1, *self.net.pretrained_cfg["input_size"]))
-
     def facts(self) -> dict[str, Any]:
-        """timm's version, and its name for the architecture."""
         import timm
 
         return {"timm": timm.__version__, "architecture": self.net.pretrained_cfg["architecture"]}
 
-    def activations(self, images: NDArray[numpy.float32]) -> dict[str, NDArray[numpy.float32]]:
+    def activations(self, images: Floats) -> dict[str, Floats]:
         """Nothing: timm's layers have other names."""
         return {}
 
@@ -98,7 +78,7 @@ def architecture_of(model: Deployable) -> str:
             hint,
         )
     for name in ARCHITECTURES:
-        theirs = layers_of(skeleton(name, arguments(model), len(model.classes)))
+        theirs = layers_of(skeleton(name, model))
         pairs = list(zip(ours, theirs, strict=False))
         alike = next((n for n, (one, two) in enumerate(pairs) if one[1] != two[1]), len(pairs))
         if alike == len(ours) == len(theirs):
@@ -116,21 +96,20 @@ def architecture_of(model: Deployable) -> str:
 
 
 def arguments(model: Deployable) -> dict[str, Any]:
-    """The constructor's arguments."""
     return {"act_layer": model.table.stem.act, "bn_eps": model.table.norm_eps}
 
 
-def skeleton(name: str, values: dict[str, Any], classes: int) -> nn.Module:
+def skeleton(name: str, model: Deployable) -> nn.Module:
     """timm's network without values."""
     import timm
 
     with torch.device("meta"):
+        classes, values = len(model.classes), arguments(model)
         net: nn.Module = timm.create_model(name, num_classes=classes, **values)
     return net
 
 
 def configuration(name: str, model: Deployable) -> dict[str, Any]:
-    """What config.json holds."""
     images, classes = model.images, len(model.classes)
     side = images.resolution
     return {
@@ -169,7 +148,7 @@ def layers_of(net: nn.Module) -> list[Layer]:
 
 def shortcuts_of(name: str, model: Deployable) -> bool:
     """Whether timm's blocks have shortcuts where ours have, and only there."""
-    net: Any = skeleton(name, arguments(model), len(model.classes))
+    net: Any = skeleton(name, model)
     theirs = [bool(block.has_skip) for stage in net.blocks for block in stage]
     table = model.table
     return theirs == [table.first.shortcut, *(block.shortcut for block in table.blocks)]

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
-from torch import Tensor
 
-from ofa_bench.deploy.export.exporter import Deployable
-from ofa_bench.deploy.export.formats.program import counted_macs
+from ofa_bench.deploy.export.exporter import Deployable, Floats
+from ofa_bench.deploy.export.formats.program import TorchFile
 from ofa_bench.deploy.model_folder.load import LoadedNet, load
 from ofa_bench.deploy.model_folder.schema import FOLDED, LIBRARY, UNFOLDED
 from ofa_bench.errors import BenchError
-
-if TYPE_CHECKING:
-    import numpy
-    from numpy.typing import NDArray
 
 
 class WeightsExporter:
@@ -29,7 +24,6 @@ class WeightsExporter:
         """Nothing: safetensors is there."""
 
     def write(self, model: Deployable, folder: Path) -> None:
-        """Write both forms."""
         from safetensors.torch import save
 
         for name, net in ((FOLDED, model.folded), (UNFOLDED, model.unfolded)):
@@ -41,37 +35,28 @@ class WeightsExporter:
         return WeightsFile(load(folder), load(folder, folded=False))
 
 
-class WeightsFile:
+class WeightsFile(TorchFile):
     """Both forms, read back; logits are those of the folded one, and the other must agree."""
 
     def __init__(self, folded: LoadedNet, unfolded: LoadedNet) -> None:
-        self.folded, self.unfolded = folded, unfolded
+        super().__init__(folded, (3, *(folded.model.input.resolution,) * 2))
+        self.unfolded = TorchFile(unfolded, self.shape)
         self.difference = 0.0
 
-    @torch.no_grad()
-    def logits(self, images: NDArray[numpy.float32]) -> NDArray[numpy.float32]:
+    def logits(self, images: Floats) -> Floats:
         """Logits of the folded form. Raises BenchError where the unfolded one computes another
         function."""
-        batch = torch.from_numpy(images)
-        logits: Tensor = self.folded(batch)
-        other: Tensor = self.unfolded(batch)
-        apart = float((logits - other).abs().max())
-        if not apart <= 1e-4 * max(1.0, float(logits.abs().max())):
+        logits = super().logits(images)
+        apart = float(abs(logits - self.unfolded.logits(images)).max())
+        if not apart <= 1e-4 * max(1.0, float(abs(logits).max())):
             raise BenchError(f"folding the norms changes logits by {apart:.3g}", "this is a bug")
         self.difference = max(self.difference, apart)
-        return logits.numpy()
-
-    def macs(self) -> int:
-        """Counted while the folded form runs on one image."""
-        side = self.folded.model.input.resolution
-        return counted_macs(self.folded, torch.zeros(1, 3, side, side))
+        return logits
 
     def facts(self) -> dict[str, Any]:
-        """How far the two forms are apart."""
         return {"unfolded_difference": self.difference}
 
-    def activations(self, images: NDArray[numpy.float32]) -> dict[str, NDArray[numpy.float32]]:
-        """Outputs of all layers."""
+    def activations(self, images: Floats) -> dict[str, Floats]:
         from ofa_bench.deploy.export.proof import layer_outputs
 
-        return layer_outputs(self.folded, torch.from_numpy(images))
+        return layer_outputs(self.net, torch.from_numpy(images))

@@ -1,0 +1,1 @@
+"""Ground truth: how rankings agree with nets that were trained alone. Without torch."""
