@@ -24,15 +24,17 @@ from ofa_bench.runs.comparison import compare as _compare
 from ofa_bench.runs.finished import evaluate as evaluate
 from ofa_bench.runs.record_checks import expected_candidates as expected_candidates
 from ofa_bench.runs.record_checks import record_checks as record_checks
-from ofa_bench.runs.record_checks import recorded_space as recorded_space
 from ofa_bench.runs.requests import catalogue_for as catalogue_for
 from ofa_bench.runs.requests import compare_requests as compare_requests
 from ofa_bench.runs.requests import shell_line as shell_line
+from ofa_bench.runs.single import UnevaluatedRun as UnevaluatedRun
+from ofa_bench.runs.single import evaluate_request as evaluate_request
 from ofa_bench.runs.single import find_run as find_run
 from ofa_bench.runs.single import results_root as results_root
 from ofa_bench.runs.single import resume as resume
 from ofa_bench.runs.single import resumption as resumption
 from ofa_bench.runs.single import run_request as run_request
+from ofa_bench.runs.single import train_request as train_request
 from ofa_bench.space import Space
 
 if TYPE_CHECKING:
@@ -56,6 +58,12 @@ def run(**values: Any) -> Record:
     `fresh`. Raises BenchError or a subclass.
     """
     return run_request(request(**values))
+
+
+def train(**values: Any) -> Record | UnevaluatedRun:
+    """As `run`, without the final evaluation, which `resume` does; the record where there is one
+    already."""
+    return train_request(request(**values))
 
 
 def compare(

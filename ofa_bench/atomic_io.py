@@ -16,13 +16,18 @@ from ofa_bench.errors import BenchError
 
 
 def write_whole(
-    path: Path, data: bytes | str, *, exclusive: bool = False, root: Path | None = None
+    path: Path,
+    data: bytes | str,
+    *,
+    exclusive: bool = False,
+    root: Path | None = None,
+    durable: bool = True,
 ) -> None:
     """Write a file atomically: temporary file, fsync, rename. Readers never see a partial file.
 
     With `exclusive`, an existing file is kept and FileExistsError raised. With `root`, symbolic
-    links below that folder are not followed. Raises BenchError if the disk is full or the folder is
-    not writable.
+    links below that folder are not followed. Without `durable` there is no fsync, and a power
+    failure may tear the file. Raises BenchError if the disk is full or the folder is not writable.
     """
     raw = data.encode() if isinstance(data, str) else data
     beside: Path | None = None
@@ -35,13 +40,15 @@ def write_whole(
         os.close(handle)
         beside = Path(name)
         beside.write_bytes(raw)
-        _sync(beside)
+        if durable:
+            sync(beside)
         beside.chmod(0o644)
         if exclusive:
             os.link(beside, path)
         else:
             beside.replace(path)
-        _sync(path.parent)
+        if durable:
+            sync(path.parent)
     except FileExistsError:
         raise
     except OSError as error:
@@ -128,7 +135,8 @@ def unwritable(path: Path, error: OSError) -> BenchError:
     )
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Wait until a file or folder is on the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)

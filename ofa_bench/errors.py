@@ -39,7 +39,9 @@ class UnknownName(UsageError):
     """An unknown name; the hint lists the known names, nearest first."""
 
     def __init__(self, kind: str, name: str, known: Iterable[str], hint: str = "") -> None:
-        ranked = nearest_first(name, known)
+        ranked = sorted(
+            known, key=lambda other: (-difflib.SequenceMatcher(None, name, other).ratio(), other)
+        )
         choices = suggest(name, ranked) if ranked else f"there is no {kind} at all"
         super().__init__(f"unknown {kind} {name!r}", hint or choices)
         self.kind, self.name = kind, name
@@ -77,10 +79,6 @@ class ResumeError(BenchError):
 class RankFailed(BenchError):
     """Another rank failed or is gone, so that this one cannot go on."""
 
-    def __init__(self, message: str, hint: str = "", *, code: int = 1) -> None:
-        super().__init__(message, hint)
-        self.exit_code = code
-
 
 class TrainingDiverged(BenchError):
     """The loss or the gradient stopped being finite."""
@@ -105,12 +103,3 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     """The known name closest in spelling, or None if none is similar."""
     matches = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
     return matches[0] if matches else None
-
-
-def nearest_first(name: str, known: Iterable[str]) -> list[str]:
-    """Known names, the most similar first."""
-
-    def distance(other: str) -> tuple[float, str]:
-        return (-difflib.SequenceMatcher(None, name, other).ratio(), other)
-
-    return sorted(known, key=distance)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -32,6 +33,47 @@ def pictures(root: Path, train: int = 16, val: int = 4) -> Path:
                     folder / f"{number:03d}.jpg"
                 )
     return root
+
+
+def free_port() -> int:
+    with socket.socket() as asked:
+        asked.bind(("127.0.0.1", 0))
+        return int(asked.getsockname()[1])
+
+
+def rank_environment(rank: int, port: int, world: int = 2) -> dict[str, str]:
+    """What a launcher sets for a rank."""
+    values = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": world, "MASTER_PORT": port}
+    return {"MASTER_ADDR": "127.0.0.1", **{name: str(value) for name, value in values.items()}}
+
+
+def start_ranks(line: list[str], world: int, **options: object) -> list[subprocess.Popen[str]]:
+    """A process for each rank, as a launcher starts them, but forked: torchrun's import torch."""
+    port = free_port()
+    return [
+        preloaded.Process(
+            line,
+            env={**ENVIRONMENT, **(rank_environment(rank, port, world) if world > 1 else {})},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            **options,  # type: ignore[call-overload]
+        )
+        for rank in range(world)
+    ]
+
+
+def finished_ranks(line: list[str], world: int) -> str:
+    """What the first rank printed, when all have ended well."""
+    ranks = start_ranks(line, world)
+    try:
+        ends = [rank.communicate(timeout=2 * GUARD) for rank in ranks]
+    finally:
+        for rank in ranks:
+            rank.kill()
+    for rank, (_, err) in zip(ranks, ends, strict=True):
+        assert rank.returncode == 0, err[-2000:]
+    return ends[0][0]
 
 
 def words(*parts: object, launch: tuple[str, ...] = ()) -> list[str]:

@@ -8,9 +8,9 @@ from typing import Any
 
 from ofa_bench import api
 from ofa_bench.errors import MisfitError
+from ofa_bench.recipe.load import FAMILIES
 from ofa_bench.spec_files import load_toml, specs_root
 
-FAMILIES = ("shrink", "lr", "distill")
 Mix = dict[str, str]
 
 

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from math import prod
 from pathlib import Path
-from typing import Any
 
 from ofa_bench.data.discovery.datasets import DatasetSpec
 from ofa_bench.data.discovery.decoder import reading_threads
 from ofa_bench.data.discovery.file_hashes import FileHash, Progress, audit, manifest
 from ofa_bench.data.discovery.layout import DataLocation, locate
-from ofa_bench.data.discovery.tree import list_tree
+from ofa_bench.data.discovery.tree import ImageTree, list_tree
 from ofa_bench.data.open import read_collection
 from ofa_bench.data.readers.images import read_image
 from ofa_bench.data.readers.mapped_pixels import MappedImages
-from ofa_bench.data.sources.held_out import KEPT, KnownGood
+from ofa_bench.data.sources.known_good import KEPT, KnownGood
 from ofa_bench.errors import DataError
 
 CHANGED = "its bytes changed although its size and times did not; its hash is right again now"
@@ -49,9 +48,6 @@ class DataReport:
         """Whether every image decodes; copies and notes do not count."""
         return not self.broken
 
-    def to_json(self) -> dict[str, Any]:
-        return {**asdict(self), "ok": self.ok}
-
 
 def check(
     spec: DatasetSpec,
@@ -71,12 +67,11 @@ def check(
     if location is None or location.kind != "tree":
         return _prepared(spec, location, deep)
     tree = list_tree(location.root, spec)
-    files = tree.train.files + tree.test.files
-    changed = audit(tree.root, files, location.hashes, progress) if deep else []
-    entries = manifest(tree.root, files, location.hashes, progress)
+    changed = audit(tree.root, tree.files, location.hashes, progress) if deep else []
+    entries = manifest(tree.root, tree.files, location.hashes, progress)
     digests = [entry.digest for entry in entries]
     with KnownGood(location.hashes.with_name(KEPT), tree.decoder) as good:
-        broken = tuple(_undecodable(tree.root, files, digests, good, progress))
+        broken = tuple(_undecodable(tree, digests, good, progress))
     return DataReport(
         dataset=spec.name,
         root=str(tree.root),
@@ -84,7 +79,7 @@ def check(
         classes=_counts(tree.classes, tree.train.labels, tree.test.labels),
         sides=_sides(entries),
         broken=(*(Broken(name, CHANGED) for name in changed), *broken),
-        copies=_copies(files, digests, len(tree.train.files)),
+        copies=_copies(tree.files, digests, len(tree.train.files)),
         notes=tree.notes,
     )
 
@@ -127,24 +122,20 @@ def _sides(entries: list[FileHash]) -> dict[str, tuple[int, int]]:
 
 
 def _undecodable(
-    root: Path,
-    files: tuple[str, ...],
-    digests: list[str],
-    good: KnownGood,
-    progress: Progress | None,
+    tree: ImageTree, digests: list[str], good: KnownGood, progress: Progress | None
 ) -> Iterator[Broken]:
     """The files that do not decode; every file is decoded, cached or not."""
 
     def trial(item: tuple[str, str]) -> Broken | None:
         name, digest = item
         try:
-            read_image(root / name, digest)
+            read_image(tree.root / name, digest)
         except DataError as error:
             raisable = f"; {error.hint}" if "--limit" in error.hint else ""
             return Broken(name, error.message + raisable)
         return None
 
-    items = zip(files, digests, strict=True)
+    items = zip(tree.files, digests, strict=True)
     with reading_threads() as pool:
         for number, broken in enumerate(pool.imap(trial, items, chunksize=32)):
             if broken:
@@ -152,7 +143,7 @@ def _undecodable(
             else:
                 good.add(digests[number])
             if progress:
-                progress(number + 1, len(files))
+                progress(number + 1, len(digests))
 
 
 def _copies(

@@ -18,7 +18,7 @@ from ofa_bench.data.readers.digits import read_digits
 from ofa_bench.data.readers.image_set import Collection, ImageSet, cut
 from ofa_bench.data.readers.images import FileImages
 from ofa_bench.data.readers.mapped_pixels import read_pixels
-from ofa_bench.data.sources.held_out import KEPT
+from ofa_bench.data.sources.known_good import KEPT
 from ofa_bench.data.sources.resident import Resident, fits
 from ofa_bench.data.sources.source import BatchSource
 from ofa_bench.limits import limit
@@ -70,7 +70,7 @@ def read_collection(
     if location.kind == "pixels":
         return read_pixels(location.root, spec)
     tree = list_tree(location.root, spec)
-    entries = manifest(tree.root, tree.train.files + tree.test.files, location.hashes, progress)
+    entries = manifest(tree.root, tree.files, location.hashes, progress)
     return _of_tree(tree, tuple(entries), limit("image-pixels"))
 
 

@@ -22,7 +22,7 @@ from ofa_bench.recipe.asked import amount, request
 from ofa_bench.records.parts import Adoption
 from ofa_bench.records.schema import Record
 from ofa_bench.runs.build_record import record_of
-from ofa_bench.runs.final_evaluation import judge
+from ofa_bench.runs.final_evaluation import forget_scores, judge
 from ofa_bench.runs.folder import write_begun
 from ofa_bench.runs.readiness import make_ready
 from ofa_bench.runs.requests import catalogue_for, shell_line
@@ -50,20 +50,14 @@ NOTE = (
 
 
 @dataclass(frozen=True)
-class Epsilon:
-    """A batch-norm epsilon, and who said that the weights were trained with it."""
-
-    value: float
-    source: str
-
-
-@dataclass(frozen=True)
 class _Source:
-    """The file that is adopted, what was read of it, and the command that adopts it."""
+    """The file that is adopted, what was read of it, the batch-norm epsilon that it was trained
+    with and who says so, and the command that adopts it."""
 
     file: str | Path
     weights: Weights
-    epsilon: Epsilon
+    epsilon: float
+    epsilon_source: str
     sha256: str
     command: str
 
@@ -75,8 +69,8 @@ class _Source:
             sha256=self.sha256,
             weights_set=plain_text(self.weights.key)[:200],
             layout="once-for-all" if once_for_all_layout(net, state) else "ofa-bench",
-            norm_eps=self.epsilon.value,
-            norm_eps_source=self.epsilon.source,
+            norm_eps=self.epsilon,
+            norm_eps_source=self.epsilon_source,
         )
 
 
@@ -99,12 +93,13 @@ def adopt(
     watch = progress or Silent()
     path, key = weights_file(file)
     weights = read_weights(path, key)
-    epsilon = _epsilon(path, norm_eps)
+    epsilon, known_by = _epsilon(path, norm_eps)
     asked = _request(path, weights, space, epsilon, options)
     catalogue = catalogue_for(asked)
     _check_classes(path, weights, assemble(asked, catalogue))
-    source = _Source(file, weights, epsilon, start_from(file), _command(file, epsilon, asked))
-    watch.note(f"batch-norm epsilon {epsilon.value:g}: {epsilon.source}")
+    command = _command(file, epsilon, asked)
+    source = _Source(file, weights, epsilon, known_by, start_from(file), command)
+    watch.note(f"batch-norm epsilon {epsilon:g}: {known_by}")
     with session(asked.device or "auto") as (stop, devices):
         prepared = prepare(asked, catalogue, devices, adopted=source.sha256)
         with closing(prepared.source):
@@ -114,15 +109,16 @@ def adopt(
             return _taken_in(prepared, stop, watch, source)
 
 
-def _epsilon(file: Path, named: float | None) -> Epsilon:
+def _epsilon(file: Path, named: float | None) -> tuple[float, str]:
+    """The batch-norm epsilon of the weights, and who says so."""
     known = known_checkpoint(file)
     if named is not None:
         value = amount("norm_eps", named)
         if value > 1:
             raise UsageError(f"norm_eps: {value:g} is over 1", "epsilons are such as 1e-5 or 1e-3")
-        return Epsilon(value, "--norm-eps")
+        return value, "--norm-eps"
     if known is not None:
-        return Epsilon(known.norm_eps, f"{known.name} in specs/zoo.toml")
+        return known.norm_eps, f"{known.name} in specs/zoo.toml"
     raise UsageError(
         f"{file}: no weights file says which batch-norm epsilon it was trained with, and another "
         "one gives wrong logits in silence",
@@ -132,19 +128,19 @@ def _epsilon(file: Path, named: float | None) -> Epsilon:
 
 
 def _request(
-    file: Path, weights: Weights, space: str | Path, epsilon: Epsilon, options: dict[str, Any]
+    file: Path, weights: Weights, space: str | Path, epsilon: float, options: dict[str, Any]
 ) -> Request:
     if options.get("dataset") is None:
         raise _no_dataset(file, _classes_of(weights.state))
     usual = load_toml(specs_root() / "defaults.toml")["adopt"]["method"]
     sets = tuple(options.pop("set", None) or ())
     chosen = {"method": usual, **{k: v for k, v in options.items() if v is not None}}
-    return request(**chosen, space=space, set=(*sets, f"net.norm_eps={epsilon.value!r}"))
+    return request(**chosen, space=space, set=(*sets, f"net.norm_eps={epsilon!r}"))
 
 
-def _command(file: str | Path, epsilon: Epsilon, asked: Request) -> str:
+def _command(file: str | Path, epsilon: float, asked: Request) -> str:
     options = shell_line(replace(asked, set=asked.set[:-1])).removeprefix("ofa-bench run ")
-    return f"{command_line('ofa-bench', 'adopt', file, '--norm-eps', epsilon.value)} {options}"
+    return f"{command_line('ofa-bench', 'adopt', file, '--norm-eps', epsilon)} {options}"
 
 
 def _no_dataset(file: Path, classes: int | None) -> UsageError:
@@ -205,4 +201,5 @@ def _taken_in(prepared: RunContext, stop: Stop, watch: Progress, source: _Source
         weights = prepared.folder / "weights.safetensors"
         save_weights(state.net, weights, prepared.source.class_names)
         prepared.store.write(record, judgement.bits)
+        forget_scores(prepared.folder)
     return record

@@ -16,6 +16,9 @@ import torch
 from ofa_bench.nets.protocol import Supernet
 
 WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"  # without it, cuBLAS does not repeat to the bit
+cudnn: Any = torch.backends.cudnn
+matmul: Any = torch.backends.cuda.matmul
+mkldnn: Any = torch.backends.mkldnn
 Switch = tuple[Callable[[], Any], Callable[[Any], None], Any]  # read, write, the value to hold
 
 
@@ -50,9 +53,6 @@ def _hold(switches: list[Switch], stack: ExitStack) -> None:
 
 
 def _defaults(deterministic: bool) -> list[Switch]:
-    cudnn: Any = torch.backends.cudnn
-    matmul: Any = torch.backends.cuda.matmul
-    mkldnn: Any = torch.backends.mkldnn
     switches: list[Switch] = [
         (torch.get_default_dtype, torch.set_default_dtype, torch.float32),
         (_determinism, _determine, (deterministic, False)),
@@ -115,8 +115,6 @@ def undisturbed(net: Supernet) -> Iterator[None]:
 
 
 def _exact(deterministic: bool) -> list[Switch]:
-    cudnn: Any = torch.backends.cudnn
-    matmul: Any = torch.backends.cuda.matmul
     exact = [
         (_determinism, _determine, (deterministic, False)),
         _attribute(cudnn, "deterministic", True),

@@ -66,9 +66,22 @@ class PrefixTree:
 
     def calibrate(self, batches: Iterable[MicroBatch]) -> None:
         """Give each node the statistics that every subnet through it has; batches stay whole."""
-        if any(self._norms):
+        if self.calibrates:
             for batch in batches:
-                self._walk(batch.images, self._observe)
+                self.observe(batch)
+        self.settle()
+
+    @property
+    def calibrates(self) -> bool:
+        """Whether the network has norms to calibrate."""
+        return any(self._norms)
+
+    def observe(self, batch: MicroBatch) -> None:
+        """Add the statistics of one calibration batch."""
+        self._walk(batch.images, self._observe)
+
+    def settle(self) -> None:
+        """Give each node the means of what was observed."""
         for node in self.nodes():
             node.statistics, node.tally = node.tally.mean(), NormAccumulator()
 

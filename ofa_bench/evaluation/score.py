@@ -3,18 +3,15 @@ subnets are scored."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
-from itertools import accumulate, count
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Protocol
 
-import torch
-from torch import Tensor
-
-from ofa_bench.data.sources.batch import MicroBatch
 from ofa_bench.data.sources.source import BatchSource, HeldOut
 from ofa_bench.errors import UsageError
-from ofa_bench.evaluation.exact_math import undisturbed
+from ofa_bench.evaluation.chunks import ScoredChunk, steps, worked
 from ofa_bench.evaluation.prefix_tree import PrefixTree
 from ofa_bench.nets.protocol import Supernet
 from ofa_bench.space import Subnet
@@ -49,6 +46,25 @@ class Correctness:
         return 100.0 * int(hits.sum()) / len(hits)
 
 
+class MarkTable:
+    """Correctness of subnets, filled in chunk by chunk."""
+
+    def __init__(self, source: BatchSource, splits: Sequence[HeldOut], chunk: int) -> None:
+        self._sizes = {split: source.sizes[split] for split in splits}
+        self._chunk = chunk
+        self.rows: dict[int, dict[str, NDArray[numpy.bool_]]] = {}
+
+    def add(self, scored: ScoredChunk) -> None:
+        """Take over the marks of one chunk."""
+        import numpy as np
+
+        start = scored.number * self._chunk
+        for position, marks in zip(scored.positions, scored.marks, strict=True):
+            if position not in self.rows:
+                self.rows[position] = {s: np.zeros(n, bool) for s, n in self._sizes.items()}
+            self.rows[position][scored.split][start : start + len(marks)] = marks
+
+
 def score(
     net: Supernet,
     subnets: Sequence[Subnet],
@@ -61,42 +77,46 @@ def score(
 ) -> list[Correctness]:
     """Calibrate and score the subnets, in their order; net and mode stay as they are.
 
-    `tell(done, total)` is called after every chunk of images.
+    `tell(done, total)` is called after every batch, with the images passed so far and in all, those
+    of calibration included.
 
     Ranks divide the subnets among them and all return the whole list. The result of one subnet does
     not depend on the others, on their order or on the number of ranks. Raises UsageError if a split
     is empty.
     """
+    check_sizes(source, splits)
+    mine = range(len(subnets)) if devices is None else share(net, subnets, devices)
+    plan = steps(subnets, mine, source, splits, chunk, {})
+    table = MarkTable(source, splits, chunk)
+    done, total = 0, sum(step.images for step in plan)
+    with closing(worked(net, subnets, mine, source, plan, chunk)) as work:
+        for step, scored in zip(plan, work, strict=True):
+            if scored is not None:
+                table.add(scored)
+            done += step.images
+            if tell is not None:
+                tell(done, total)
+    results = table.rows
+    for part in [results] if devices is None else devices.gather(results):
+        results |= part
+    return listed(subnets, results)
+
+
+def listed(
+    subnets: Sequence[Subnet], rows: Mapping[int, Mapping[str, NDArray[numpy.bool_]]]
+) -> list[Correctness]:
+    """The results in the order of the subnets."""
+    return [Correctness(subnet, rows[position]) for position, subnet in enumerate(subnets)]
+
+
+def check_sizes(source: BatchSource, splits: Iterable[HeldOut]) -> None:
+    """Raise UsageError if there are no images to score on."""
     for split in splits:
         if not source.sizes[split]:
             raise UsageError(
                 f"no images to score on: the {split} split is empty",
                 "hold images out with data.select",
             )
-    mine = range(len(subnets)) if devices is None else share(net, subnets, devices)
-    by_resolution: dict[int, list[int]] = {}
-    for position in mine:
-        by_resolution.setdefault(subnets[position].resolution, []).append(position)
-    total = len(by_resolution) * sum(-(-source.sizes[split] // chunk) for split in splits)
-    progress = _progress(tell, total)
-    results: dict[int, dict[str, NDArray[numpy.bool_]]] = {}
-    with undisturbed(net):
-        for resolution, positions in by_resolution.items():
-            group = [subnets[position] for position in positions]
-            hits = _hits(net, group, source, resolution, splits, chunk, progress)
-            for row, position in enumerate(positions):
-                results[position] = {split: table[row].numpy() for split, table in hits.items()}
-    for part in [results] if devices is None else devices.gather(results):
-        results |= part
-    return [Correctness(subnet, results[position]) for position, subnet in enumerate(subnets)]
-
-
-def _progress(tell: Callable[[int, int], None] | None, total: int) -> Iterator[None]:
-    """Call `tell(done, total)` at each iteration, with `done` counting from 1."""
-    for done in count(1):
-        if tell is not None:
-            tell(done, total)
-        yield
 
 
 def top1(
@@ -114,48 +134,17 @@ def top1(
 
 
 def share(net: Supernet, subnets: Sequence[Subnet], devices: Ranks) -> list[int]:
-    """Positions of the subnets that this rank scores: neighbours in the prefix tree stay together,
-    and ranks get about equal MACs."""
+    """Positions of the subnets that this rank scores, see `shares`."""
+    return shares(net, subnets, devices.world)[devices.rank]
+
+
+def shares(net: Supernet, subnets: Sequence[Subnet], world: int) -> list[list[int]]:
+    """Positions of the subnets that each of `world` ranks scores: neighbours in the prefix tree
+    stay together, and ranks get about equal MACs."""
     positions = PrefixTree(net, subnets).positions()
     costs = [net.space.macs(subnets[position], net.classes) for position in positions]
     total = sum(costs)
-    middles = [end - cost / 2 for end, cost in zip(accumulate(costs), costs, strict=True)]
-    return [
-        position
-        for position, middle in zip(positions, middles, strict=True)
-        if int(devices.world * middle / total) == devices.rank
-    ]
-
-
-def _hits(
-    net: Supernet,
-    subnets: Sequence[Subnet],
-    source: BatchSource,
-    resolution: int,
-    splits: Sequence[HeldOut],
-    chunk: int,
-    progress: Iterator[None],
-) -> dict[str, Tensor]:
-    """For each split a boolean table [subnets, images]; all subnets are of one resolution."""
-    tree = PrefixTree(net, subnets)
-    tree.calibrate(source.calibration(resolution))
-    hits: dict[str, Tensor] = {}
-    for split in splits:
-        marks = []
-        for batch in source.evaluation(split, resolution, chunk):
-            marks.append(_marks(tree, len(subnets), batch))
-            next(progress)
-        hits[split] = torch.cat(marks, 1).cpu()
-    return hits
-
-
-def _marks(tree: PrefixTree, rows: int, batch: MicroBatch) -> Tensor:
-    """Whether each of `rows` subnets gets each image of a chunk right, [rows, images]."""
-    truth = batch.labels
-    marks = torch.zeros((rows, len(truth)), dtype=torch.bool, device=truth.device)
-
-    def mark(position: int, logits: Tensor) -> None:
-        torch.eq(logits.argmax(1), truth, out=marks[position])
-
-    tree.classify(batch.images, mark)
-    return marks
+    parts: list[list[int]] = [[] for _ in range(world)]
+    for position, end, cost in zip(positions, accumulate(costs), costs, strict=True):
+        parts[int(world * (end - cost / 2) / total)].append(position)
+    return parts

@@ -11,7 +11,7 @@ from ofa_bench.leaderboard.cost_axis import MACS, CostAxis
 from ofa_bench.leaderboard.rows import BoardRow, rows
 from ofa_bench.leaderboard.screening import Screened, Unranked, held, unranked_entry
 from ofa_bench.leaderboard.stats import DELTA, FINEST, Estimate, Pair, compare, estimate, family
-from ofa_bench.leaderboard.test_set_error import standard_error
+from ofa_bench.records.per_image import standard_error
 from ofa_bench.records.store import Store, StoredRecord
 from ofa_bench.records.track import Track, tracks
 from ofa_bench.records.validation.validate import UNUSABLE, Context
@@ -109,8 +109,7 @@ def board(
 
 def boards(store: Store, delta: float = DELTA, context: Context | None = None) -> list[Board]:
     """The boards of all records that hold, by name; the others are listed with their track's."""
-    screened = held(store, context=context)
-    return boards_of(screened, delta)
+    return boards_of(held(store, context=context), delta)
 
 
 def boards_of(screened: Screened, delta: float = DELTA, axis: CostAxis = MACS) -> list[Board]:
@@ -123,20 +122,20 @@ def boards_of(screened: Screened, delta: float = DELTA, axis: CostAxis = MACS) -
         if any(axis.misfit(entry.record) is not None for entry in entries):
             continue
         try:
-            made.append(_shown(track, entries, delta, screened.unranked, axis))
+            made.append(written(track, entries, delta, screened.unranked, axis))
         except (BenchError, *UNUSABLE):
-            kept, broken = _separated(track, entries, delta, axis)
+            kept, broken = separated(entries, lambda kept: written(track, kept, delta, (), axis))  # noqa: B023
             if kept:
-                made.append(_shown(track, kept, delta, (*screened.unranked, *broken), axis))
+                made.append(written(track, kept, delta, (*screened.unranked, *broken), axis))
     return made
 
 
-def _shown(
+def written(
     track: Track,
     entries: Sequence[StoredRecord],
-    delta: float,
-    unranked: Iterable[Unranked],
-    axis: CostAxis,
+    delta: float = DELTA,
+    unranked: Iterable[Unranked] = (),
+    axis: CostAxis = MACS,
 ) -> Board:
     """A board that was written once, so that it can be."""
     from ofa_bench.leaderboard.export import to_json, to_markdown
@@ -147,14 +146,15 @@ def _shown(
     return made
 
 
-def _separated(
-    track: Track, entries: Sequence[StoredRecord], delta: float, axis: CostAxis
+def separated(
+    entries: Iterable[StoredRecord], show: Callable[[list[StoredRecord]], object]
 ) -> tuple[list[StoredRecord], list[Unranked]]:
+    """The entries that can be shown together, one added after the other, and those that cannot."""
     kept: list[StoredRecord] = []
     broken = []
     for entry in entries:
         try:
-            _shown(track, [*kept, entry], delta, (), axis)
+            show([*kept, entry])
             kept.append(entry)
         except (BenchError, *UNUSABLE) as error:
             broken.append(unranked_entry(entry, f"cannot be shown: {plain_text(repr(error))}"))

@@ -15,9 +15,12 @@ from ofa_bench.records.validation.validate import Context
 from ofa_bench.sanitize import plain_text
 
 
-def write_boards(results: Path, context: Context | None = None) -> list[Path]:
-    """Write `boards/<track>.{json,md}` for every track; files of no track are removed."""
-    wanted = _files(results, context)
+def write_boards(
+    results: Path, context: Context | None = None, made: Iterable[Board] | None = None
+) -> list[Path]:
+    """Write `boards/<track>.{json,md}` for every track; files of no track are removed. `made`: the
+    boards of all records, where they are made already."""
+    wanted = _files(results, boards(Store(results), context=context) if made is None else made)
     for path, text in wanted.items():
         if not path.is_file() or path.read_bytes() != text.encode():
             write_whole(path, text, root=results)
@@ -29,7 +32,7 @@ def write_boards(results: Path, context: Context | None = None) -> list[Path]:
 def check_boards(results: Path, context: Context | None = None) -> list[str]:
     """What differs between the boards and the records, a sentence each; empty if nothing."""
     try:
-        wanted = _files(results, context)
+        wanted = _files(results, boards(Store(results), context=context))
     except UsageError as error:
         return [error.message]
     lines = [f"{path}: no record belongs to it" for path in _present(results) - set(wanted)]
@@ -55,9 +58,9 @@ def choose(boards: Iterable[Board], name: str | None) -> list[Board]:
     return chosen
 
 
-def _files(results: Path, context: Context | None) -> dict[Path, str]:
+def _files(results: Path, made: Iterable[Board]) -> dict[Path, str]:
     folder, texts = results / "boards", {}
-    for board in boards(Store(results), context=context):
+    for board in made:
         texts[folder / f"{board.track.name}.json"] = spell(to_json(board))
         texts[folder / f"{board.track.name}.md"] = to_markdown(board)
     return texts

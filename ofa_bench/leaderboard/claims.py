@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
 from statistics import fmean
 from typing import Any
+
+from pydantic import TypeAdapter
 
 from ofa_bench.errors import UnknownName
 from ofa_bench.leaderboard.board import board
@@ -64,15 +66,11 @@ def findings(results: Path, paper: str, context: Context | None = None) -> list[
     if paper not in (known := [path.stem for path in folder.glob("*.toml")]):
         raise UnknownName("paper", paper, known)
     document = load_toml(folder / f"{paper}.toml")
-    claims = [Claim(**_tuples(values)) for values in document["claims"]]
-    settings = [Setting(**_tuples(values)) for values in document["settings"]]
+    claims = TypeAdapter(list[Claim]).validate_python(document["claims"])
+    settings = TypeAdapter(list[Setting]).validate_python(document["settings"])
     return [
         verdict for claim in claims for verdict in _everywhere(claim, settings, results, context)
     ]
-
-
-def _tuples(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: tuple(v) if isinstance(v, list) else v for key, v in values.items()}
 
 
 def _everywhere(

@@ -149,15 +149,14 @@ class LatencyAxis(CostAxis):
         costs = [score.macs for score in scores]
         low, high = min(costs), max(costs)
         first, last, share = covered(scores, *self.range(record))
-        return Summary(
-            mean_pareto_accuracy=mean_pareto_accuracy(scores, low, high),
-            mean_pareto_accuracy_paper=None,
-            mean_pareto_accuracy_paper_reason="the paper's metric is over MACs",
-            coverage=Coverage(low=max(first, 0), high=max(last, 0), share=share),
-            largest_top1=record.summary.largest_top1,
-            smallest_top1=record.summary.smallest_top1,
-            selection_bonus=selection_bonus(scores, low, high),
-        )
+        values = {
+            "mean_pareto_accuracy": mean_pareto_accuracy(scores, low, high),
+            "mean_pareto_accuracy_paper": None,
+            "mean_pareto_accuracy_paper_reason": "the paper's metric is over MACs",
+            "coverage": Coverage(low=max(first, 0), high=max(last, 0), share=share),
+            "selection_bonus": selection_bonus(scores, low, high),
+        }
+        return record.summary.model_copy(update=values)
 
     def value(self, steps: float) -> float:
         """Milliseconds."""

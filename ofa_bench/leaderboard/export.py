@@ -10,7 +10,7 @@ from ofa_bench.leaderboard.columns import HEADS, TEXTS, caveats, cells, fine, ro
 from ofa_bench.leaderboard.cost_axis import MACS
 from ofa_bench.leaderboard.rows import BoardRow
 from ofa_bench.leaderboard.stats import Estimate, Pair
-from ofa_bench.records.json_text import cell
+from ofa_bench.records.json_text import cell, markdown_table
 from ofa_bench.records.store import slug
 from ofa_bench.sanitize import code_span
 
@@ -87,13 +87,7 @@ def _end(row: BoardRow, name: str) -> float | None:
 
 def estimate_json(estimate: Estimate | None) -> dict[str, float | None]:
     """Mean and interval; nulls where there is none."""
-    if estimate is None:
-        return {"mean": None, "low": None, "high": None}
-    return {
-        "mean": fine(estimate.mean),
-        "low": fine(estimate.low),
-        "high": fine(estimate.high),
-    }
+    return {name: fine(getattr(estimate, name, None)) for name in ("mean", "low", "high")}
 
 
 def pair_json(pair: Pair) -> dict[str, Any]:
@@ -111,11 +105,11 @@ def pair_json(pair: Pair) -> dict[str, Any]:
 
 def to_markdown(board: Board) -> str:
     """The board as a Markdown page; texts from records are shown, never interpreted."""
-    rows = [table_row(_cells(standing)) for standing in board.places]
+    rows = [_cells(standing) for standing in board.places]
     parts = [
         f"# {cell(board.track.name)}",
         _preface(board),
-        "\n".join([table_row(HEADS), table_row(["---"] * len(HEADS)), *rows]),
+        "\n".join(markdown_table(HEADS, rows)),
         _verdicts(board),
         _notes(board),
         _unranked(board),
@@ -150,12 +144,12 @@ def _verdicts(board: Board) -> str:
     able = [standing.row for standing in board.places if standing.row.good]
     if len(able) < 2:
         return ""
-    lines = [table_row(["row against column", *(cell(row.label) for row in able)])]
-    lines.append(table_row(["---"] * (len(able) + 1)))
+    lines = []
     for a in able:
         pairs = [DASH if a.id == b.id else _pair_text(board.pairs[a.id, b.id]) for b in able]
-        lines.append(table_row([cell(a.label), *pairs]))
-    return "\n".join(lines)
+        lines.append([cell(a.label), *pairs])
+    heads = ["row against column", *(cell(row.label) for row in able)]
+    return "\n".join(markdown_table(heads, lines))
 
 
 def _pair_text(pair: Pair) -> str:
@@ -181,7 +175,3 @@ def _unranked(board: Board) -> str:
         return ""
     lines = [f"* {cell(item.name)}: {cell(item.reason)}" for item in board.unranked]
     return "\n".join(["Not ranked:", "", *lines])
-
-
-def table_row(cells: Any) -> str:
-    return f"| {' | '.join(cells)} |"

@@ -76,11 +76,6 @@ def _row(
     )
 
 
-def mean_pareto(space_name: str, nets: list[str], accuracies: list[float]) -> float:
-    """The paper's area over its six nets, whose MACs are the space's."""
-    return trapezoid(points_of(space_name, nets, accuracies))
-
-
 def points_of(
     space_name: str, nets: list[str], accuracies: list[float]
 ) -> tuple[tuple[int, float], ...]:

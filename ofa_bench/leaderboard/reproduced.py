@@ -7,21 +7,19 @@ counted only where its figures give its verdict. Nothing in it is signed.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from ofa_bench.atomic_io import write_whole
 from ofa_bench.errors import UsageError
-from ofa_bench.leaderboard.reproduction import Reproduction
-from ofa_bench.records.bounds import check_bounds
-from ofa_bench.records.json_text import spell
+from ofa_bench.leaderboard.reproduction import Interval, Reproduction, Verdict
+from ofa_bench.records.json_text import parsed, spell
 from ofa_bench.records.parts import Hash, Machine, Part, Percent
-from ofa_bench.records.schema import Record, canonical
+from ofa_bench.records.schema import Record, hash_without_itself
 from ofa_bench.records.store import read_bytes, slug
 from ofa_bench.records.validation.findings import Finding
 from ofa_bench.sanitize import plain_text
@@ -29,14 +27,6 @@ from ofa_bench.sanitize import plain_text
 FOLDER = "reproductions"
 REPRODUCED = ("identical", "within interval")
 MOST = 10_000  # files that a reader opens
-
-
-class Interval(Part):
-    """Where a faithful run's mean Pareto accuracy lies, in percent, and what says so."""
-
-    low: float = Field(ge=-1000, le=1000)
-    high: float = Field(ge=-1000, le=1000)
-    source: str = Field(max_length=500)
 
 
 class RerunRecord(Part):
@@ -56,7 +46,7 @@ class ReproductionFile(Part):
     run: str = Field(max_length=100)
     row_id: Hash
     run_id: Hash
-    verdict: Literal["identical", "within interval", "not reproduced"]
+    verdict: Verdict
     reason: str = Field(max_length=1000)
     interval: Interval | None
     rerun: RerunRecord
@@ -89,7 +79,7 @@ def keep(results: Path, record: Record, again: Record, outcome: Reproduction) ->
         },
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
     }
-    text = spell({**values, "sha256": _hash(values)})
+    text = spell({**values, "sha256": hash_without_itself(values)})
     name = f"{slug(record.run.id)}.{hashlib.sha256(text.encode()).hexdigest()[:8]}.json"
     folder = results / FOLDER / slug(record.task.dataset) / slug(record.method.name)
     write_whole(folder / name, text)
@@ -100,14 +90,12 @@ def read(path: Path) -> ReproductionFile:
     """The reproduction in a file; UsageError where it is none, or was changed."""
     raw = read_bytes(path, "record-bytes")
     try:
-        values = json.loads(raw)
-        check_bounds(values)
-        file = ReproductionFile.model_validate(values)
-    except (ValidationError, ValueError, RecursionError) as error:
+        file = parsed(ReproductionFile, raw)
+    except (ValueError, RecursionError) as error:
         reason = plain_text(str(error).replace("\n", " "), 200)
         raise UsageError(f"{path}: is no reproduction: {reason}", "it was changed") from error
     body = file.model_dump(mode="json", by_alias=True)
-    if _hash(body) != file.sha256 or raw != spell(body).encode():
+    if hash_without_itself(body) != file.sha256 or raw != spell(body).encode():
         raise UsageError(f"{path}: was changed after it was written", "ask its sender for it")
     return file
 
@@ -163,8 +151,3 @@ def validate_file(path: Path, records: Iterable[Record]) -> list[Finding]:
     if record is None:
         return [Finding("record", f"of {file.run} is not here", unknown=True)]
     return list(disagreements(file, record))
-
-
-def _hash(values: dict[str, Any]) -> str:
-    body = {name: value for name, value in values.items() if name != "sha256"}
-    return hashlib.sha256(canonical(body)).hexdigest()

@@ -8,11 +8,13 @@ from math import inf, sqrt
 from statistics import fmean, variance
 from typing import Any, Literal
 
+from pydantic import Field
+
 from ofa_bench.leaderboard.differences import Difference, differences
-from ofa_bench.leaderboard.quantiles import student_t
-from ofa_bench.leaderboard.test_set_error import per_image, standard_error
+from ofa_bench.leaderboard.stats import student_t
 from ofa_bench.records.pareto import mean_pareto_accuracy
-from ofa_bench.records.per_image import fits
+from ofa_bench.records.parts import Part
+from ofa_bench.records.per_image import fits, image_accuracies, standard_error
 from ofa_bench.records.schema import Record, canonical
 from ofa_bench.records.spaces import budget_range
 
@@ -21,13 +23,12 @@ ENOUGH = 3  # other seeds of the row, from which on they say what another run ma
 SURROUNDINGS = ("machine.", "method.", "science.", "task.", "run.commit", "run.dirty", "row_id")
 
 
-@dataclass(frozen=True)
-class Band:
+class Interval(Part):
     """Where a faithful run's mean Pareto accuracy lies, in percent, and what says so."""
 
-    low: float
-    high: float
-    source: str
+    low: float = Field(ge=-1000, le=1000)
+    high: float = Field(ge=-1000, le=1000)
+    source: str = Field(max_length=500)
 
     def holds(self, *values: float) -> bool:
         """Whether all of them lie in it."""
@@ -35,7 +36,7 @@ class Band:
 
 
 @dataclass(frozen=True)
-class Field:
+class ResultField:
     """A result, as recorded and as it came out now."""
 
     name: str
@@ -50,8 +51,8 @@ class Reproduction:
 
     verdict: Verdict
     why: str
-    band: Band | None
-    fields: tuple[Field, ...]
+    band: Interval | None
+    fields: tuple[ResultField, ...]
     surroundings: tuple[Difference, ...]
 
 
@@ -96,7 +97,7 @@ def _surrounds(path: str) -> bool:
     return path.startswith(SURROUNDINGS) and not path.endswith(".source.text")
 
 
-def _fields(record: Record, again: Record) -> list[Field]:
+def _fields(record: Record, again: Record) -> list[ResultField]:
     """Every result that a run has, side by side."""
     pairs: list[tuple[str, Any, Any]] = [
         (name, getattr(record, name), getattr(again, name)) for name in ("status", "weights_sha256")
@@ -106,22 +107,22 @@ def _fields(record: Record, again: Record) -> list[Field]:
     if record.summary is not None and again.summary is not None:
         for name in ("mean_pareto_accuracy", "largest_top1", "smallest_top1"):
             pairs.append((name, getattr(record.summary, name), getattr(again.summary, name)))
-    fields = [Field(name, left, right, left == right) for name, left, right in pairs]
+    fields = [ResultField(name, left, right, left == right) for name, left, right in pairs]
     return [*fields, _scores(record, again)]
 
 
-def _scores(record: Record, again: Record) -> Field:
+def _scores(record: Record, again: Record) -> ResultField:
     """All scores as one field: how many, and how many of them came out the same."""
     ours = {canonical(score.subnet): score for score in again.scores}
     equal = sum(score == ours.get(canonical(score.subnet)) for score in record.scores)
     count = len(record.scores)
     whole = equal == count == len(again.scores)
-    return Field("scores", f"{count} nets", f"{equal} the same", whole)
+    return ResultField("scores", f"{count} nets", f"{equal} the same", whole)
 
 
 def _measure(
     record: Record, again: Record, raw: bytes | None, siblings: Sequence[Record]
-) -> tuple[Band | None, list[float]]:
+) -> tuple[Interval | None, list[float]]:
     """The interval there is, and the values that must lie in it."""
     low, high = budget_range(record)
     claims = [mean_pareto_accuracy(record.scores, low, high)]
@@ -140,23 +141,29 @@ def _measure(
     return _of_images(again, raw, low, high, accuracy), claims
 
 
-def _of_seeds(values: Sequence[float]) -> Band:
+def _of_seeds(values: Sequence[float]) -> Interval:
     count = len(values)
     half = student_t(count - 1) * sqrt(variance(values) * (1 + 1 / count))
     middle = fmean(values)
-    return Band(middle - half, middle + half, f"the row's {count} other seeds")
+    return Interval(low=middle - half, high=middle + half, source=f"the row's {count} other seeds")
 
 
-def _of_images(again: Record, raw: bytes | None, low: int, high: int, middle: float) -> Band | None:
+def _of_images(
+    again: Record, raw: bytes | None, low: int, high: int, middle: float
+) -> Interval | None:
     bits = again.bits
     if raw is None or bits is None or not fits(raw, bits.layout):
         return None
-    error = standard_error([per_image(again.scores, raw, bits.layout, low, high)])
+    error = standard_error([image_accuracies(again.scores, raw, bits.layout, low, high)])
     half = student_t(inf) * error
-    return Band(middle - half, middle + half, f"the rerun's {bits.layout.images} test images")
+    return Interval(
+        low=middle - half,
+        high=middle + half,
+        source=f"the rerun's {bits.layout.images} test images",
+    )
 
 
-def _reason(band: Band | None, values: Sequence[float], held: bool) -> str:
+def _reason(band: Interval | None, values: Sequence[float], held: bool) -> str:
     if band is None:
         return "other weights came out, and no interval says how far a faithful run may stray"
     spread = f"{band.low:.2f} to {band.high:.2f} %, from {band.source}"

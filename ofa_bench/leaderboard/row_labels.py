@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ofa_bench.recipe.load import FAMILIES
 from ofa_bench.records.schema import Record
 from ofa_bench.sanitize import plain_text
 
-FAMILIES = ("shrink", "lr", "distill")
 WIDTH = 60
 Facts = dict[str, str]
 

@@ -12,9 +12,8 @@ from ofa_bench.errors import UsageError
 from ofa_bench.leaderboard.cost_axis import MACS, CostAxis
 from ofa_bench.leaderboard.row_labels import labels
 from ofa_bench.leaderboard.stats import Estimate, estimate
-from ofa_bench.leaderboard.test_set_error import per_image
 from ofa_bench.records.pareto import Scored, mean_pareto_accuracy
-from ofa_bench.records.per_image import fits
+from ofa_bench.records.per_image import fits, image_accuracies
 from ofa_bench.records.schema import Record
 from ofa_bench.records.store import StoredRecord, read_bits
 
@@ -181,6 +180,6 @@ def _images(
             return None
         if not fits(raw, bits.layout):
             return None
-        images.append(per_image(axis.scores(entry.record), raw, bits.layout, low, high))
+        images.append(image_accuracies(axis.scores(entry.record), raw, bits.layout, low, high))
     sizes = {len(values) for values in images}
     return images if len(sizes) == 1 else None

@@ -146,13 +146,10 @@ def _reason(entry: StoredRecord, context: Context) -> str | None:
 
 def _presentable(entry: StoredRecord) -> str | None:
     """Why a record cannot be shown; None where a board of it alone can be made and written."""
-    from ofa_bench.leaderboard.board import board
-    from ofa_bench.leaderboard.export import to_json, to_markdown
+    from ofa_bench.leaderboard.board import written
 
     try:
-        alone = board(track_of(entry.record), [entry])
-        to_json(alone)
-        to_markdown(alone).encode()
+        written(track_of(entry.record), [entry])
     except UsageError as error:
         return f"cannot be shown: {plain_text(error.message)}"
     except UNUSABLE as error:

@@ -12,7 +12,7 @@ from typing import Any
 
 from ofa_bench.data.discovery.datasets import DatasetSpec, load_spec
 from ofa_bench.data.discovery.layout import locate
-from ofa_bench.data.discovery.tree import list_location
+from ofa_bench.data.discovery.tree import list_tree
 from ofa_bench.errors import MisfitError, PolicyError, UsageError
 from ofa_bench.hooks.bus import Bus
 from ofa_bench.hooks.catalogue import Catalogue, Entry, Origin
@@ -144,7 +144,13 @@ def count(spec: DatasetSpec, recipe: Recipe) -> Facts:
     if spec.classes is not None and spec.train_total is not None:
         return spec.classes, spec.sizes(selected(recipe))
     folder = recipe.execution.data_dir
-    tree = list_location(locate(spec, Path(folder) if folder else None), spec)
+    location = locate(spec, Path(folder) if folder else None)
+    if location.kind == "pixels":
+        from ofa_bench.data.discovery.pixel_index import read_index
+
+        tree = read_index(location.root, spec).tree
+    else:
+        tree = list_tree(location.root, spec)
     train, test = len(tree.train.files), len(tree.test.files)
     return len(tree.classes), spec.cut(train, test, selected(recipe))
 

@@ -186,10 +186,8 @@ def _options(
     for option, value in table.items():
         if isinstance(value, dict) and (option in known or option not in cls.Options.model_fields):
             if option not in known:
-                reason, hint = (
-                    f"there is no {family} policy {option!r}",
-                    suggest(option, sorted(known)),
-                )
+                reason = f"there is no {family} policy {option!r}"
+                hint = suggest(option, sorted(known))
                 raise RecipeError(reason, key=f"{family}.{option}", hint=hint)
             continue
         values[option] = value

@@ -29,7 +29,7 @@ class Identity(Part):
 
     `code` names each part that acts with the hash of its source, as it was hashed; `files` has the
     hashes of weights that the run began from or learned from; `numerics` is the version of the
-    engine's arithmetic. See `ofa_bench.records.validation.row_id.recomputed`.
+    engine's arithmetic. See `ofa_bench.records.validation.identity.recomputed`.
     """
 
     code: tuple[str, ...]

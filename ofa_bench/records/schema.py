@@ -244,9 +244,7 @@ def sealed(fields: Mapping[str, Any]) -> Record:
 def seals(record: Record) -> dict[str, str]:
     """Field or list item (`task.splits`, `scores.12`) -> 16 hex digits of its SHA-256."""
     body = {k: v for k, v in plain(record).items() if k not in ("seals", "sha256")}
-    return {
-        name: hashlib.sha256(canonical(value)).hexdigest()[:16] for name, value in _leaves(body)
-    }
+    return {name: digest(value)[:16] for name, value in _leaves(body)}
 
 
 def _leaves(body: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -278,8 +276,17 @@ def plain(record: Record) -> dict[str, Any]:
 
 def own_hash(record: Record) -> str:
     """Hex SHA-256 over the canonical JSON of everything but the hash itself."""
-    body = {name: value for name, value in plain(record).items() if name != "sha256"}
-    return hashlib.sha256(canonical(body)).hexdigest()
+    return hash_without_itself(plain(record))
+
+
+def hash_without_itself(values: Mapping[str, Any]) -> str:
+    """Hex SHA-256 over the canonical JSON of a file's fields, all but `sha256`."""
+    return digest({name: value for name, value in values.items() if name != "sha256"})
+
+
+def digest(value: Any) -> str:
+    """Hex SHA-256 over the canonical JSON of a value."""
+    return hashlib.sha256(canonical(value)).hexdigest()
 
 
 def canonical(value: Any) -> bytes:
@@ -287,7 +294,7 @@ def canonical(value: Any) -> bytes:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
 
 
-def json_schema() -> str:
-    """The published JSON Schema, as `schema.json` holds it."""
-    schema = Record.model_json_schema(by_alias=True, mode="serialization")
+def json_schema(model: type[Part] = Record) -> str:
+    """The published JSON Schema, as the `schema.json` beside the model holds it."""
+    schema = model.model_json_schema(by_alias=True, mode="serialization")
     return json.dumps(schema, indent=1, sort_keys=True) + "\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any
 
 from ofa_bench.errors import UsageError
@@ -14,7 +15,13 @@ from ofa_bench.space import Space, load_space
 Loader = Callable[[str], Space]
 
 
-def track_space(record: Record, load: Loader = load_space) -> Space:
+@lru_cache(maxsize=64)
+def shipped_space(name: str) -> Space:
+    """A space that comes with ofa-bench, read once. Raises UsageError if there is none."""
+    return load_space(name)
+
+
+def track_space(record: Record, load: Loader = shipped_space) -> Space:
     """The track's space, from its table in the record or from what is installed.
 
     UsageError where there is neither, or the space is not as described.
@@ -22,7 +29,7 @@ def track_space(record: Record, load: Loader = load_space) -> Space:
     return _described(record, record.task.space.description, load)
 
 
-def trained_space(record: Record, load: Loader = load_space) -> Space:
+def trained_space(record: Record, load: Loader = shipped_space) -> Space:
     """The part of it that the method trained; UsageError as `track_space`."""
     return _described(record, record.task.space.trained, load)
 
@@ -31,10 +38,8 @@ def _described(record: Record, description: Mapping[str, Any], load: Loader) -> 
     name = record.task.space.name
     if "/" in name or "\\" in name or name.endswith(".toml"):
         raise UsageError(f"{plain_text(name)!r} is no space's name", "records name spaces")
-    table = record.task.space.table
     try:
-        whole = load(name) if table is None else restored(name, table)
-        return Space.from_description(whole.table, description)
+        return Space.from_description(_loaded(record, load).table, description)
     except UsageError:
         raise
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
@@ -47,16 +52,18 @@ def _described(record: Record, description: Mapping[str, Any], load: Loader) -> 
 def installed(record: Record, load: Loader) -> bool:
     """Whether the record's space can be counted here: by its own table, or by its name."""
     try:
-        if record.task.space.table is None:
-            load(record.task.space.name)
-        else:
-            restored(record.task.space.name, record.task.space.table)
+        _loaded(record, load)
     except UsageError:
         return False
     return True
 
 
-def budget_range(record: Record, load: Loader = load_space) -> tuple[int, int]:
+def _loaded(record: Record, load: Loader) -> Space:
+    space = record.task.space
+    return load(space.name) if space.table is None else restored(space.name, space.table)
+
+
+def budget_range(record: Record, load: Loader = shipped_space) -> tuple[int, int]:
     """MACs of the track's smallest and largest net, the ends of its budgets.
 
     Of a space that is not installed here, what the record's own candidates span.

@@ -7,10 +7,10 @@ import json
 import os
 import re
 import stat
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,7 @@ from ofa_bench.atomic_io import make_folder, write_whole
 from ofa_bench.errors import BenchError, UsageError
 from ofa_bench.limits import advice, limit
 from ofa_bench.locks import exclusive_folder
-from ofa_bench.records.bounds import check_bounds
-from ofa_bench.records.json_text import spell
+from ofa_bench.records.json_text import first_fault, parsed, spell
 from ofa_bench.records.schema import Record, canonical, plain
 from ofa_bench.records.staging import Staging, recover
 from ofa_bench.sanitize import plain_text
@@ -64,8 +63,6 @@ class Store:
         the record of an attempt of this run that failed gives way."""
         path = self._path(dataset, method, run)
         if path.exists() or path.is_symlink():
-            from ofa_bench.records.attempts import superseded
-
             superseded(path, run)
 
     def write(self, record: Record, bits: bytes | None = None) -> Path:
@@ -79,13 +76,11 @@ class Store:
         _fit(record, bits, path)
         text = spell(plain(record))
         make_folder(self.results, path.parent)
-        with _alone(path.parent):
+        with exclusive_folder(path.parent):  # one writer at a time
             held = path.exists()
             if held and path.read_bytes() == text.encode():
                 return path
             if held:
-                from ofa_bench.records.attempts import keep_failed, superseded
-
                 superseded(path, record.run.id)
                 keep_failed(path)
             if bits is not None:
@@ -101,10 +96,10 @@ class Store:
             for record, bits in batch:
                 path, text = self.path(record), spell(plain(record))
                 _fit(record, bits, path)
-                if _present(path, paths, text):
-                    paths[path] = text
-                    continue
+                present = _present(path, paths, text)
                 paths[path] = text
+                if present:
+                    continue
                 inside = path.relative_to(self.results)
                 if bits is not None:
                     staging.write(inside.with_suffix(".bits"), bits)
@@ -169,12 +164,8 @@ def parse(raw: bytes, source: str) -> Record:
     try:
         return (_record if len(raw) <= KEPT_BYTES else _record.__wrapped__)(raw)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        field = ".".join(map(str, first["loc"])) or "the record"
-        raise UsageError(
-            f"{source}: {plain_text(field)}: {plain_text(first['msg'])}",
-            "the file is not a record of this version, or was changed",
-        ) from error
+        hint = "the file is not a record of this version, or was changed"
+        raise UsageError(f"{source}: {first_fault(error, 'the record')}", hint) from error
     except (ValueError, RecursionError) as error:
         raise UsageError(
             f"{source}: is not JSON of a record: {plain_text(str(error))}",
@@ -185,9 +176,7 @@ def parse(raw: bytes, source: str) -> Record:
 @lru_cache(maxsize=KEPT)
 def _record(raw: bytes) -> Record:
     """Kept by what the file holds: boards and claims read the same records many times."""
-    values = json.loads(raw, parse_constant=_no_constant)
-    check_bounds(values)
-    return Record.model_validate(values)
+    return parsed(Record, raw)
 
 
 def read_bits(path: Path, record: Record) -> bytes | None:
@@ -274,10 +263,6 @@ def _present(path: Path, earlier: Mapping[Path, str], text: str) -> bool:
     return held is not None
 
 
-def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is not a JSON number")
-
-
 def _fit(record: Record, bits: bytes | None, path: Path) -> None:
     stored_bits = record.bits
     if (stored_bits is None) != (bits is None):
@@ -290,9 +275,24 @@ def _fit(record: Record, bits: bytes | None, path: Path) -> None:
         raise BenchError(f"{path}: bits.sha256 is not that of the bits", "seal the record anew")
 
 
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """One writer a folder at a time; the folder itself is the lock."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with exclusive_folder(folder):
-        yield
+def superseded(path: Path, run: str) -> None:
+    """BenchError unless a file holds the record of an attempt at the same run that failed."""
+    try:
+        record = read(path)
+    except UsageError as error:
+        raise BenchError(
+            f"{path} holds something else already: {error.message}",
+            "move that file away, or name another folder with --results DIR",
+        ) from error
+    if record.status != "failed" or record.run.id != run:
+        raise BenchError(f"{path} holds another record already", "records are never overwritten")
+
+
+def keep_failed(path: Path) -> None:
+    """Keep a failed attempt's record under the next free name; boards and lists leave it out."""
+    for number in count(1):
+        try:
+            os.link(path, path.with_name(f"{path.stem}.failed-{number}"))
+        except FileExistsError:
+            continue
+        return

@@ -95,15 +95,10 @@ def restored(name: str, table: SpaceTable) -> Space:
         )
     if sum(max(row.depth) for row in table.rows) > MOST_BLOCKS:
         raise UsageError(f"the table has over {MOST_BLOCKS} blocks", "no network is that deep")
-    rows = tuple(Row(**row.model_dump()) for row in table.rows)
-    plain = {"summary", "source", "family", "norm_eps", "transforms", "resolutions", "listed"}
-    whole = Table(
-        name=name,
-        stem=Stem(**table.stem.model_dump()),
-        first=First(**table.first.model_dump()),
-        rows=rows,
-        head=Head(**table.head.model_dump()),
-        **table.model_dump(include=plain),
-    )
+    fields = table.model_dump()
+    fields["rows"] = tuple(Row(**row) for row in fields["rows"])
+    for part, kind in (("stem", Stem), ("first", First), ("head", Head)):
+        fields[part] = kind(**fields[part])
+    whole = Table(name=name, **fields)
     check(whole, f"the table of {name!r}")
     return Space(whole)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
 from ofa_bench.recipe.fingerprint import decoder_id
-from ofa_bench.records.schema import Record, canonical
+from ofa_bench.records.schema import Record, digest
 from ofa_bench.records.store import StoredRecord, slug
 from ofa_bench.spec_files import load_toml, specs_root
 
@@ -34,7 +33,7 @@ def track_of(record: Record) -> Track:
     """The track a record belongs to."""
     facts = _facts(record)
     return Track(
-        id=hashlib.sha256(canonical(facts)).hexdigest(),
+        id=digest(facts),
         dataset=record.task.dataset,
         space=record.task.space.name,
         budget=budget_label(table(record.science, "budget")),

@@ -11,11 +11,10 @@ from typing import Any, TypeVar
 from markupsafe import Markup
 
 from ofa_bench.errors import BenchError
-from ofa_bench.leaderboard.board import Board
+from ofa_bench.leaderboard.board import Board, separated
 from ofa_bench.leaderboard.board import board as board_of
 from ofa_bench.leaderboard.published import published
 from ofa_bench.leaderboard.rows import BoardRow
-from ofa_bench.leaderboard.screening import unranked_entry
 from ofa_bench.records.schema import Rates, Record
 from ofa_bench.records.store import StoredRecord
 from ofa_bench.records.truths.schema import TruthRecord
@@ -80,22 +79,20 @@ def _truths(records: Sequence[TruthRecord]) -> list[dict[str, Any]]:
 def showable(boards: Sequence[Board], sources: Sources) -> tuple[list[Board], list[str]]:
     """The boards without the records that break a page, and a line for each of those."""
     shown: list[Board] = []
-    lines = []
+    lines: list[str] = []
     for board in boards:
         try:
             page_of_track(board, sources)
             shown.append(board)
-            continue
         except (BenchError, *UNUSABLE):
-            kept: list[StoredRecord] = []
-        for entry in [entry for standing in board.places for entry in standing.row.good]:
-            try:
-                page_of_track(_again(board, [*kept, entry]), sources)
-                kept.append(entry)
-            except (BenchError, *UNUSABLE) as error:
-                lines.append(str(unranked_entry(entry, f"cannot be shown: {error!r}")))
-        if kept:
-            shown.append(_again(board, kept))
+            entries = [entry for standing in board.places for entry in standing.row.good]
+            kept, broken = separated(
+                entries,
+                lambda kept: page_of_track(_again(board, kept), sources),  # noqa: B023
+            )
+            lines += map(str, broken)
+            if kept:
+                shown.append(_again(board, kept))
     return shown, lines
 
 

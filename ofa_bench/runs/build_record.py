@@ -17,7 +17,7 @@ from ofa_bench.records.tables import carried
 from ofa_bench.runs.final_evaluation import Judgement
 from ofa_bench.sanitize import storable
 from ofa_bench.training.cost_ledger import PhaseLedger
-from ofa_bench.training.precision import describe
+from ofa_bench.training.restore import machine_of
 from ofa_bench.training.state import State
 from ofa_bench.training.weights import weights_hash
 
@@ -38,7 +38,7 @@ def record_of(
     """The record of an ended run; `run_fields` has "started" and "command", `more` the fields that
     few records have."""
     assembly, identity = prepared.assembly, prepared.identity
-    machine = describe(prepared.devices, bool(prepared.assembly.bus.merges))
+    machine = machine_of(state)
     fields: dict[str, Any] = {
         "run": _run(identity.name, run_fields, state.prefix),
         "status": status,
@@ -148,8 +148,9 @@ def _mistakes(state: State, lockstep: bool) -> tuple[str, ...]:
 
 
 def _cost(state: State, machine: Mapping[str, Any], judgement: Judgement | None) -> dict[str, Any]:
-    world, schedule = state.devices.world, state.assembly.schedule
-    peak = max(_gathered(state, state.devices.peak_bytes, judgement is not None))
+    world, schedule = machine["details"]["world"], state.assembly.schedule
+    peaks = _gathered(state, state.devices.peak_bytes, judgement is not None)
+    peak = max(*peaks, *(row.peak_bytes for row in state.ledger.rows), 0)
     phases = [_phase(row, world, schedule.steps_per_epoch, peak) for row in state.ledger.rows]
     wall = sum(row["wall_seconds"] for row in phases)
     device = sum(row["device_seconds"] for row in phases)

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
-import time
+import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
+
+import torch
 
 from ofa_bench.evaluation.candidates import candidates
-from ofa_bench.evaluation.score import score
+from ofa_bench.evaluation.kept_scores import KeptScores
+from ofa_bench.evaluation.resumable import score_and_keep
+from ofa_bench.hardware import cpu_model
 from ofa_bench.records.per_image import pack
 from ofa_bench.records.schema import Layout, Score
+from ofa_bench.seeding import digest
 from ofa_bench.space import Subnet
 from ofa_bench.training.state import State
+from ofa_bench.training.weights import weights_hash
+
+FOLDER = "evaluation"  # of a run's folder
+FORMAT = 1  # of the kept scores
 
 
 @dataclass(frozen=True)
@@ -25,8 +36,11 @@ class Judgement:
 
 
 def judge(state: State) -> Judgement:
-    """Score every candidate of the trained space."""
-    began = time.perf_counter()
+    """Score every candidate of the trained space.
+
+    Scores are kept in the run's folder chunk by chunk, so that an evaluation which was stopped or
+    killed goes on where it was; `forget_scores` removes them.
+    """
     assembly = state.assembly
     table = assembly.science.evaluate
     subnets = candidates(
@@ -37,18 +51,15 @@ def judge(state: State) -> Judgement:
         classes=assembly.classes,
     )
     state.progress.note(f"evaluating {len(subnets)} subnets, each with norm statistics of its own")
-
-    def after_chunk(done: int, of: int) -> None:
-        state.stop.check()
-        state.progress.evaluating(done, of)
-
-    results = score(
+    evaluated = score_and_keep(
         state.net,
         subnets,
         state.source,
         chunk=table.chunk,
         devices=state.devices,
-        tell=after_chunk,
+        kept=_kept(state, subnets) if state.devices.first else None,
+        stop=state.stop,
+        tell=lambda done, of: state.progress.evaluating(done, of, "images"),
     )
     space, classes = assembly.space, assembly.classes
     scores = tuple(
@@ -60,7 +71,32 @@ def judge(state: State) -> Judgement:
             top1_select=result.top1("select"),
             top1_test=result.top1("test"),
         )
-        for subnet, result in zip(subnets, results, strict=True)
+        for subnet, result in zip(subnets, evaluated.results, strict=True)
     )
-    raw, layout = pack([result.correct["test"].tolist() for result in results])
-    return Judgement(scores, raw, layout, tuple(subnets), time.perf_counter() - began)
+    raw, layout = pack([result.correct["test"].tolist() for result in evaluated.results])
+    return Judgement(scores, raw, layout, tuple(subnets), evaluated.seconds)
+
+
+def _kept(state: State, subnets: Sequence[Subnet]) -> KeptScores:
+    """The scores kept in the run's folder, of this evaluation only.
+
+    Scores follow from the run, its weights and candidates, and to the bit from the machine too: one
+    record holds no scores of two.
+    """
+    source, device = state.source, state.devices.device
+    cuda = device.type == "cuda"
+    evaluation = digest(
+        *(FORMAT, state.run_id, weights_hash(state.net)),
+        [subnet.to_json() for subnet in subnets],
+        *(source.hash, sorted(source.splits_hash.items()), source.calibration_hash, source.decoder),
+        *(torch.cuda.get_device_name(device) if cuda else cpu_model(), torch.get_num_threads()),
+        *(torch.__version__, torch.are_deterministic_algorithms_enabled()),
+    )
+    chunk = state.assembly.science.evaluate.chunk
+    folder, note = state.folder / FOLDER, state.progress.note
+    return KeptScores(folder, evaluation, subnets, source.sizes, chunk, note)
+
+
+def forget_scores(folder: Path) -> None:
+    """Remove the kept scores from a run's folder, once its record is stored."""
+    shutil.rmtree(folder / FOLDER, ignore_errors=True)

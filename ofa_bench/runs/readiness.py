@@ -82,8 +82,9 @@ def _check_room(prepared: RunContext) -> None:
     parameters = 4 * assembly.space.params(assembly.space.largest, assembly.classes)
     nets = 2 + len(assembly.space.uniform()) + table.buckets * table.per_bucket
     bits = nets * (assembly.sizes["test"] // 8 + 1)
+    kept = bits + nets * (assembly.sizes["select"] // 8 + 1)  # scores of the final evaluation
     needs = {
-        prepared.folder: WEIGHTS * parameters + SPARE,
+        prepared.folder: WEIGHTS * parameters + kept + SPARE,
         store.root / slug(science.dataset) / slug(science.method): bits + 1024 * nets + SPARE,
     }
     for folder, needed in needs.items():

@@ -134,9 +134,8 @@ def _foreign(record: Record, catalogue: Catalogue) -> str | None:
 
 
 def _unchanged(kind: str, policy: PolicyRecord, catalogue: Catalogue) -> bool:
-    if policy.name not in catalogue.names(kind):
-        return False
-    if catalogue.get(kind, policy.name).origin.distribution != OURS:
+    known = policy.name in catalogue.names(kind)
+    if not known or catalogue.get(kind, policy.name).origin.distribution != OURS:
         return False
     source = _source(kind, policy.name)
     return source.hash == policy.source.hash or source.text == policy.source.text

@@ -55,4 +55,5 @@ def rerun(
             if not failed:
                 raise
             again = failed[0]
+    assert again is not None  # only training alone gives none
     return Rerun(StoredRecord(prepared.store.path(again), again), folder)

@@ -113,11 +113,11 @@ def shell_line(asked: Request) -> str:
     return command_line("ofa-bench", "run", *_words(asked, names))
 
 
-def resume_line(name: str, asked: Request) -> str:
-    """The `resume` command of a run, with the code and table files that it needs."""
+def resume_line(name: str, asked: Request, verb: str = "resume") -> str:
+    """The `resume` or `evaluate` command of a run, with the code and table files that it needs."""
     names = ["results", "plugins", "recipe"]
     names += ["space"] if str(asked.space).endswith(".toml") else []
-    return command_line("ofa-bench", "resume", name, *_words(asked, names))
+    return command_line("ofa-bench", verb, name, *_words(asked, names))
 
 
 def _words(asked: Request, names: Sequence[str]) -> Iterator[object]:

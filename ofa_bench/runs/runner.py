@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -43,6 +43,8 @@ from ofa_bench.training.weights import epsilon_note, load_weights, save_weights,
 from ofa_bench.weight_files.ancestry import ancestor_of
 
 ENDED = ("ok", "diverged", "imported")
+Stage = Literal["all", "train", "evaluate"]
+"""What to carry out of a run; "evaluate" refuses where training is not done."""
 
 
 @contextmanager
@@ -71,6 +73,7 @@ class RunContext:
     store: Store
     shared: Shared | None = None
     ancestor: Ancestor | None = None
+    stage: Stage = "all"
 
     @property
     def finished(self) -> Record | None:
@@ -164,8 +167,8 @@ def _starts(request: Request) -> list[tuple[str, str | Path, str]]:
     return [(name, path, head or "file") for name, path, head in starts if path]
 
 
-def execute(prepared: RunContext, stop: Stop, progress: Progress, command: str) -> Record:
-    """Train from the last checkpoint, evaluate, and store one record.
+def execute(prepared: RunContext, stop: Stop, progress: Progress, command: str) -> Record | None:
+    """Train from the last checkpoint, evaluate, and store one record; None after training alone.
 
     Raises Interrupted (state saved), TrainingDiverged or PluginError (a record of the failure is
     stored), ResumeError.
@@ -181,7 +184,7 @@ def execute(prepared: RunContext, stop: Stop, progress: Progress, command: str) 
             raise
 
 
-def _locked(prepared: RunContext, stop: Stop, progress: Progress, command: str) -> Record:
+def _locked(prepared: RunContext, stop: Stop, progress: Progress, command: str) -> Record | None:
     started = _describe_run(prepared, command)
     make_ready(prepared, stop, progress)
     state = state_of(prepared, stop, progress)
@@ -195,23 +198,22 @@ def _locked(prepared: RunContext, stop: Stop, progress: Progress, command: str) 
     prepared.assembly.bus.watchers.tell = progress.note
     run_fields = {"started": started, "command": command}
     try:
-        Loop(state).run()
+        Loop(state).run(train=prepared.stage != "evaluate")
     except (TrainingDiverged, PluginError) as error:
         status = "diverged" if isinstance(error, TrainingDiverged) else "failed"
         _store(prepared, record_of(prepared, state, run_fields, status, error=error), None)
         raise
     finally:
         log.close()
-    return _finish(prepared, state, run_fields)
+    if prepared.devices.first:
+        weights = prepared.folder / "weights.safetensors"
+        save_weights(state.net, weights, prepared.source.class_names)
+    return None if prepared.stage == "train" else _finish(prepared, state, run_fields)
 
 
 def _finish(prepared: RunContext, state: State, run_fields: dict[str, str]) -> Record:
-    from ofa_bench.runs.final_evaluation import judge
+    from ofa_bench.runs.final_evaluation import forget_scores, judge
 
-    if prepared.devices.first:
-        save_weights(
-            state.net, prepared.folder / "weights.safetensors", prepared.source.class_names
-        )
     judgement = judge(state)
     record = record_of(prepared, state, run_fields, "ok", judgement=judgement)
     _store(prepared, record, judgement.bits)
@@ -220,6 +222,7 @@ def _finish(prepared: RunContext, state: State, run_fields: dict[str, str]) -> R
         if readings := gathered(prepared.folder):
             write_whole(beside(prepared.store.path(record)), readings)
         state.checkpoints.clear()
+        forget_scores(prepared.folder)
     return record
 
 

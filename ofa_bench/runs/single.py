@@ -20,7 +20,16 @@ from ofa_bench.training.callbacks import Progress, Silent
 
 if TYPE_CHECKING:
     from ofa_bench.records.schema import Record
-    from ofa_bench.runs.runner import RunContext
+    from ofa_bench.runs.runner import RunContext, Stage
+
+
+@dataclass(frozen=True)
+class UnevaluatedRun:
+    """A run whose final evaluation is left for later; `evaluate` is the line that does it."""
+
+    run: str
+    folder: Path
+    evaluate: str
 
 
 @dataclass(frozen=True)
@@ -113,6 +122,35 @@ def run_request(
 ) -> Record:
     """Train, evaluate and store one run, watched by `progress`; `resumed`, where it goes on with a
     certain one and must be that one. `leave`: see `runs.runner.prepare`. Raises BenchError."""
+    record = _carried_out(asked, progress, command, leave, resumed)
+    assert not isinstance(record, UnevaluatedRun)
+    return record
+
+
+def evaluate_request(resumed: Resumption, progress: Progress | None = None) -> Record:
+    """The final evaluation of a trained run, which is never trained on. Raises ResumeError where
+    its training is not done."""
+    line = resumed.command
+    record = _carried_out(resumed.asked, progress, line, resumed=resumed, stage="evaluate")
+    assert not isinstance(record, UnevaluatedRun)
+    return record
+
+
+def train_request(
+    asked: Request, progress: Progress | None = None, command: str | None = None
+) -> Record | UnevaluatedRun:
+    """As `run_request`, without the final evaluation; the record where there is one already."""
+    return _carried_out(asked, progress, command, stage="train")
+
+
+def _carried_out(
+    asked: Request,
+    progress: Progress | None = None,
+    command: str | None = None,
+    leave: frozenset[int] | None = None,
+    resumed: Resumption | None = None,
+    stage: Stage = "all",
+) -> Record | UnevaluatedRun:
     if resumed is not None:
         _refuse_adopted(resumed)
     assembly = assemble(asked, catalogue_for(asked))  # refuse before torch is even imported
@@ -124,22 +162,31 @@ def run_request(
         if resumed is not None:
             resumed.check(prepared)
         done = prepared.finished
-        if done is not None and asked.fresh:
-            raise BenchError(
-                f"{done.run.id} is recorded already, and records are never overwritten",
-                "run it afresh into another folder with --results DIR",
-            )
-        if done is not None and done.status == "diverged":
-            raise TrainingDiverged(
-                f"{done.run.id} diverged, and its record stands: {done.error}",
-                "lower optim.lr, or set optim.clip: that is another run",
-            )
         if done is not None:
+            _check_standing(done, asked)
             watch.note(f"{done.run.id} is finished already: its record stands")
             return done
         prepared.check_free()
-        stop.hint = f"go on with: {resume_line(prepared.identity.name, asked)}"
-        return execute(prepared, stop, watch, command or shell_line(asked))
+        name = prepared.identity.name
+        stop.hint = f"go on with: {resume_line(name, asked)}"
+        line = command or shell_line(asked)
+        prepared.stage = stage
+        record = execute(prepared, stop, watch, line)
+        return record or UnevaluatedRun(name, prepared.folder, resume_line(name, asked, "evaluate"))
+
+
+def _check_standing(done: Record, asked: Request) -> None:
+    """Raise BenchError where a run is recorded already and asked for anew, or diverged."""
+    if asked.fresh:
+        raise BenchError(
+            f"{done.run.id} is recorded already, and records are never overwritten",
+            "run it afresh into another folder with --results DIR",
+        )
+    if done.status == "diverged":
+        raise TrainingDiverged(
+            f"{done.run.id} diverged, and its record stands: {done.error}",
+            "lower optim.lr, or set optim.clip: that is another run",
+        )
 
 
 def _refuse_adopted(resumed: Resumption) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import count, islice
-from typing import Any
 
 import torch
 
@@ -18,12 +18,11 @@ from ofa_bench.nets.protocol import decays
 from ofa_bench.planning.assemble import Assembly
 from ofa_bench.runs.runner import build_net, source_of
 from ofa_bench.schedule import Phase
-from ofa_bench.training.cuda.graphs import Blocks, blocks_of
 from ofa_bench.training.devices import Devices, open_devices
 from ofa_bench.training.forward_backward import Passes
 from ofa_bench.training.gradients import FlatGradients
 from ofa_bench.training.optimizer import Optimizer
-from ofa_bench.training.precision import autocast, set_threads
+from ofa_bench.training.precision import executor, set_threads
 from ofa_bench.training.teacher import FrozenTeacher
 
 TIMED = 3  # micro-batches, after those that warm up
@@ -62,7 +61,8 @@ class _Bench:
     def __init__(self, assembly: Assembly, devices: Devices) -> None:
         self.assembly, self.devices = assembly, devices
         self.net = build_net(assembly, devices)
-        self.blocks = self._over(self.net)
+        self.over = executor(assembly.science, devices, bool(assembly.bus.merges))
+        self.blocks = self.over(self.net)
         named = dict(self.net.named_parameters())
         self.gradients = FlatGradients(named.items())
         self.optimizer = Optimizer(assembly.science.optim, named, decays)
@@ -73,11 +73,6 @@ class _Bench:
         labels = torch.randint(assembly.classes, (count,), generator=noise).to(devices.device)
         self.batch = MicroBatch(images.contiguous(memory_format=torch.channels_last), labels)
 
-    def _over(self, net: Any) -> Blocks:
-        science, bus = self.assembly.science, self.assembly.bus
-        precise = autocast(science.precision, self.devices)
-        return blocks_of(net, self.devices.device, precise, bool(bus.merges))
-
     def step(self, phase: Phase) -> float:
         """Seconds of a step in the middle of a phase: all micro-batches and the update."""
         schedule, bus = self.assembly.schedule, self.assembly.bus
@@ -85,7 +80,7 @@ class _Bench:
         step = schedule.step((schedule.edges[number] + schedule.edges[number + 1]) // 2)
         draws = bus.draws(step, lambda subnet: 0.0)
         value = self.assembly.teachers.get(phase.name)
-        teacher = None if value is None else FrozenTeacher.taken(value, self.net, self, self._over)
+        teacher = None if value is None else FrozenTeacher.taken(value, self.net, self, self.over)
         passes = Passes(
             net=self.net,
             bus=bus,
@@ -118,22 +113,19 @@ class _Bench:
 
 
 def _input_rate(assembly: Assembly, devices: Devices) -> float | None:
-    source = None
+    # Batches that workers hold ready when the clock starts.
+    ahead = 2 * assembly.recipe.execution.workers
     try:
-        source = source_of(assembly, devices)
-        stream = source.batches(_addresses(assembly.schedule.norm_batch, source.sizes["train"]))
-        # Batches that workers hold ready when the clock starts.
-        ahead = 2 * assembly.recipe.execution.workers
-        for _ in islice(stream, 1 + ahead):
-            pass
-        began = time.perf_counter()
-        images = sum(len(batch.labels) for batch in islice(stream, INPUT_BATCHES + 2 * ahead))
-        return images / (time.perf_counter() - began)
+        with closing(source_of(assembly, devices)) as source:
+            addresses = _addresses(assembly.schedule.norm_batch, source.sizes["train"])
+            stream = source.batches(addresses)
+            for _ in islice(stream, 1 + ahead):
+                pass
+            began = time.perf_counter()
+            images = sum(len(batch.labels) for batch in islice(stream, INPUT_BATCHES + 2 * ahead))
+            return images / (time.perf_counter() - began)
     except DataError:
         return None
-    finally:
-        if source is not None:
-            source.close()
 
 
 def _addresses(size: int, images: int) -> Iterator[Address]:

@@ -1,4 +1,4 @@
-"""What a search asks of a searcher: which subnets to evaluate next."""
+"""What a search asks of a searcher, which subnets to evaluate next; and random search."""
 
 from __future__ import annotations
 
@@ -60,3 +60,12 @@ class Searcher(Protocol):
         none is proposed again, and none over the budget. Equal arguments give an equal answer.
         Raises UsageError if no subnet is inside the budget.
         """
+
+
+class RandomSearcher:
+    """The baseline: proposes nets inside the budget, every net there being equally likely."""
+
+    def propose(
+        self, problem: Problem, scored: Mapping[Subnet, float], count: int, rng: random.Random
+    ) -> list[Subnet]:
+        return problem.random_nets(rng, count, scored.keys())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ofa_bench import api, seeding
 from ofa_bench.draws import Draw
-from ofa_bench.errors import MisfitError, PolicyError
+from ofa_bench.errors import MisfitError
 from ofa_bench.hooks.bus import Bus
 from ofa_bench.hooks.catalogue import GROUP, Catalogue, Entry
 from ofa_bench.hooks.hookspecs import Outcome
@@ -40,6 +40,7 @@ class Case:
     subject: Subject
     entry: Entry
     crew: Crew = field(repr=False, compare=False)
+    at: int | None = field(default=None, init=False, repr=False, compare=False)
 
     def __str__(self) -> str:
         return f"{self.entry.kind} {self.entry.name}"
@@ -185,13 +186,12 @@ class Case:
         """Whether another process can import it, unlike a class from a notebook."""
         return bool(self.subject.file or self.entry.origin.distribution)
 
-    @contextmanager
-    def step(self, index: int) -> Iterator[Step]:
-        """A step; a PolicyError in the block becomes a Breach at that step."""
-        try:
+    def steps(self, indices: Iterable[int] | None = None) -> Iterator[Step]:
+        """Steps of the run, by default all; `at` is the one that is checked, for verdicts."""
+        for index in range(self.schedule.steps) if indices is None else indices:
+            self.at = index
             yield self.schedule.step(index)
-        except PolicyError as error:
-            raise Breach(error.message, step=index) from error
+        self.at = None
 
 
 def probe(subnet: Subnet) -> float:
@@ -222,13 +222,13 @@ def replay(bus: Bus, schedule: Schedule, first: int, last: int) -> list[tuple[li
 
 
 @contextmanager
-def no_global_random(step: int | None = None) -> Iterator[None]:
+def no_global_random() -> Iterator[None]:
     """Raise Breach if the block uses a global random generator."""
     before = _random_states()
     yield
     touched = [name for name, state in _random_states().items() if state != before[name]]
     if touched:
-        raise Breach(f"it used the shared generator of {touched[0]}", step=step)
+        raise Breach(f"it used the shared generator of {touched[0]}")
 
 
 def _random_states() -> Mapping[str, Any]:

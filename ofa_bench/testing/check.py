@@ -126,6 +126,7 @@ class Held:
 
     def verdict(self) -> Verdict:
         """Check the clause; any exception of the plugin becomes a verdict."""
+        self.case.at = None
         try:
             self.rule.check(self.case)
         except Breach as breach:
@@ -143,6 +144,7 @@ class Held:
         self, observed: str, error: BaseException, step: int | None = None, where: str = ""
     ) -> Verdict:
         where = where or source_line(error) or self._line()
+        step = self.case.at if step is None else step
         return self._verdict(False, observed, step, where, self._page())
 
     def _line(self) -> str:

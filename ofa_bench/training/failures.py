@@ -25,11 +25,10 @@ def reported(error: Exception, store: Any, rank: int) -> Exception:
     first = _first(store, report, write=not interrupted)
     if first is None or first["rank"] == rank:
         return error if interrupted else _named(error, rank)
-    return RankFailed(
-        f"rank {first['rank']} on {first['host']} failed, see above: {first['message']}",
-        str(first["hint"]),
-        code=int(first["code"]),
-    )
+    message = f"rank {first['rank']} on {first['host']} failed, see above: {first['message']}"
+    failed = RankFailed(message, str(first["hint"]))
+    failed.exit_code = int(first["code"])
+    return failed
 
 
 def _described(error: Exception) -> dict[str, Any]:

@@ -29,7 +29,7 @@ class SeenLogits:
     def __init__(self, teach: Callable[[int], Tensor] | None) -> None:
         self._teach = teach
         self._by_role: dict[Role, Tensor] = {}
-        self._by_resolution: dict[int, Tensor] = {}
+        self.taught: dict[int, Tensor] = {}  # the teacher's, by the resolutions at which it ran
         self.resolution = 0
 
     @property
@@ -38,14 +38,9 @@ class SeenLogits:
         per resolution; None without a teacher."""
         if self._teach is None:
             return None
-        if self.resolution not in self._by_resolution:
-            self._by_resolution[self.resolution] = self._teach(self.resolution)
-        return self._by_resolution[self.resolution]
-
-    @property
-    def taught(self) -> list[int]:
-        """Resolutions at which the teacher ran."""
-        return list(self._by_resolution)
+        if self.resolution not in self.taught:
+            self.taught[self.resolution] = self._teach(self.resolution)
+        return self.taught[self.resolution]
 
     def add(self, role: Role, logits: Tensor) -> None:
         """Keep the latest logits of a role."""

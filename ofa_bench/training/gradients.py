@@ -14,8 +14,6 @@ class FlatGradients:
     `rows` [draws, parameters] are separate buffers per draw, for extras that merge gradients.
     """
 
-    rows: Tensor | None = None
-
     def __init__(self, named: Iterable[tuple[str, nn.Parameter]]) -> None:
         self.parameters = dict(named)
         self.ranges: dict[str, tuple[int, int]] = {}
@@ -25,6 +23,7 @@ class FlatGradients:
             end += parameter.numel()
         first = next(iter(self.parameters.values()))
         self.flat = torch.zeros(end, dtype=first.dtype, device=first.device)
+        self.rows = self.flat.new_zeros(0, end)
         self.attach(self.flat)
 
     def attach(self, buffer: Tensor) -> None:
@@ -41,16 +40,14 @@ class FlatGradients:
 
     def row(self, draw: int) -> None:
         """Make backward passes accumulate into the row of a draw; rows are added as needed."""
-        if self.rows is None or len(self.rows) <= draw:
-            grown = self.flat.new_zeros(draw + 1, len(self.flat))
-            if self.rows is not None:
-                grown[: len(self.rows)] = self.rows
-            self.rows = grown
+        if len(self.rows) <= draw:
+            more = self.flat.new_zeros(draw + 1 - len(self.rows), len(self.flat))
+            self.rows = torch.cat([self.rows, more])
         self.attach(self.rows[draw])
 
     def zero(self) -> None:
         self.flat.zero_()
-        if self.rows is not None:
+        if len(self.rows):
             self.rows.zero_()
 
     def clip(self, norm: float) -> None:

@@ -13,7 +13,7 @@ from functools import partial
 
 from ofa_bench.data.sources.batch import Address, MicroBatch
 from ofa_bench.draws import Draw, Role
-from ofa_bench.errors import DataError, Interrupted, TrainingDiverged
+from ofa_bench.errors import DataError, Interrupted, ResumeError, TrainingDiverged
 from ofa_bench.evaluation.score import top1
 from ofa_bench.hooks.hookspecs import Outcome, Scores
 from ofa_bench.planning.compatibility import check_draws
@@ -35,15 +35,19 @@ class Loop:
         self.bus, self.schedule = state.assembly.bus, state.assembly.schedule
         self.devices, self.ledger, self.stop = state.devices, state.ledger, state.stop
 
-    def run(self) -> None:
+    def run(self, train: bool = True) -> None:
         """Run all remaining steps; data workers are stopped in every case.
 
-        Raises Interrupted on a signal, after discarding the current step and saving;
-        TrainingDiverged on every rank if a loss is not finite; DataError, after saving, if an image
-        or a worker is lost.
+        Without `train`, raises ResumeError if there are any left. Raises Interrupted on a signal,
+        after discarding the current step and saving; TrainingDiverged on every rank if a loss is
+        not finite; DataError, after saving, if an image or a worker is lost.
         """
         state = self.state
         cursor = state.restore()
+        if not train and cursor < self.schedule.steps:
+            raise ResumeError(
+                f"the training is at step {cursor:,} of {self.schedule.steps:,}", self.stop.hint
+            )
         with self.stop.gently():
             try:
                 self._stream = state.source.batches(self._addresses(cursor))

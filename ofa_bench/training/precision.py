@@ -11,8 +11,9 @@ from typing import Any
 import torch
 
 from ofa_bench.hardware import cpu_model
+from ofa_bench.recipe.models import Science
 from ofa_bench.training.cuda.depthwise import QuickerKernels
-from ofa_bench.training.cuda.graphs import replays
+from ofa_bench.training.cuda.graphs import Blocks, blocks_of, replays
 from ofa_bench.training.devices import Devices
 
 CONTAINERS = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -46,6 +47,13 @@ def autocast(precision: str, devices: Devices) -> Callable[[], AbstractContextMa
     return half
 
 
+def executor(science: Science, devices: Devices, merges: bool) -> Callable[[Any], Blocks]:
+    """What makes the executor of a network's blocks in the run's precision, for the supernet and
+    for teachers; `merges`: whether an extra merges gradients."""
+    half = autocast(science.precision, devices)
+    return lambda net: blocks_of(net, devices.device, half, merges)
+
+
 def describe(devices: Devices, merges: bool) -> dict[str, Any]:
     """The `machine` field of a record; `merges`: whether an extra merges gradients."""
     gpu = torch.cuda.get_device_name(devices.device) if devices.device.type == "cuda" else None
@@ -58,7 +66,7 @@ def describe(devices: Devices, merges: bool) -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "memory_format": "channels_last",
         "allocator": os.environ.get("OFA_BENCH_ALLOCATOR", "default"),
-        "torch": torch.__version__,
+        "torch": str(torch.__version__),  # of its own class, which no checkpoint may hold
         "python": platform.python_version(),
         "platform": platform.platform(terse=True),
         "details": {

@@ -21,12 +21,14 @@ from ofa_bench.draws import Role
 from ofa_bench.errors import PolicyError
 from ofa_bench.hooks.hookspecs import Snapshot
 from ofa_bench.planning.cost_model import FORWARD_ONLY, TRAINED_PASS
+from ofa_bench.records.parts import Machine
 from ofa_bench.records.schema import CurvePoint
 from ofa_bench.sanitize import plain_text
 from ofa_bench.schedule import Schedule
 from ofa_bench.space import Space
 from ofa_bench.training.callbacks import HEARTBEAT, lost_seconds
 from ofa_bench.training.cost_ledger import PhaseLedger
+from ofa_bench.training.precision import describe
 
 if TYPE_CHECKING:
     from ofa_bench.training.state import State
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 LONGEST_STEPS = 10  # mean step times that one step, or writing a checkpoint, may take
 LONGEST_RUN = 1e10  # seconds
 MOST = 2**62
+MOST_RANKS = 1_000_000
 
 
 def memory(state: State) -> dict[str, Any]:
@@ -58,7 +61,14 @@ def memory(state: State) -> dict[str, Any]:
         "mistakes": watchers.state_dict(),
         "notes": list(state.notes),
         "world": state.devices.world,
+        "machine": machine_of(state) if state.cursor == state.assembly.schedule.steps else None,
+        "peak_bytes": state.devices.peak_bytes,
     }
+
+
+def machine_of(state: State) -> dict[str, Any]:
+    """The `machine` of a record: where training ended."""
+    return state.machine or describe(state.devices, bool(state.assembly.bus.merges))
 
 
 def remembers(plugin: object) -> bool:
@@ -118,6 +128,7 @@ def restore_state(state: State, memory: Mapping[str, Any]) -> None:
     _check_tensors(memory["parameters"], state.net.state_dict())
     _check_teachers(state, memory["teachers"], step)
     _check_policies(state, memory["policies"])
+    machine = _machine(memory, rows) if step == schedule.steps else None
     foreign = memory.get("run_id") != state.run_id  # a run with the same first steps
     mistakes = {} if foreign else memory["mistakes"]
     state.assembly.bus.watchers.load_state_dict(mistakes)
@@ -126,7 +137,23 @@ def restore_state(state: State, memory: Mapping[str, Any]) -> None:
     state.ledger.rows = rows
     state.curve_points[:] = curve
     state.cursor = state.saved = step
-    state.prefix, state.notes = prefix, notes
+    state.prefix, state.notes, state.machine = prefix, notes, machine
+
+
+def _machine(memory: Mapping[str, Any], rows: list[PhaseLedger]) -> dict[str, Any] | None:
+    """Where training ended, with the memory it took; None in checkpoints from before that."""
+    if memory.get("machine") is None:
+        return None
+    peak = memory["peak_bytes"]
+    if type(peak) is not int or not 0 <= peak < MOST:
+        raise ValueError("its peak memory is invalid")
+    for row in rows:
+        row.peak_bytes = row.peak_bytes or peak
+    machine = Machine.model_validate(memory["machine"]).model_dump()
+    world = machine["details"].get("world")
+    if type(world) is not int or not 1 <= world <= MOST_RANKS:
+        raise ValueError("its number of ranks is invalid")
+    return machine
 
 
 def _other_world(state: State, memory: Mapping[str, Any]) -> list[str]:
@@ -134,8 +161,8 @@ def _other_world(state: State, memory: Mapping[str, Any]) -> list[str]:
     before, now = memory.get("world", state.devices.world), state.devices.world
     if type(before) is not int or before < 1:
         raise ValueError("its number of ranks is invalid")
-    if before == now:
-        return []
+    if before == now or memory["step"] == state.assembly.schedule.steps:
+        return []  # the final evaluation does not depend on it
     note = (
         f"the number of ranks changed: {now} from step {memory['step']} on, {before} before; "
         "the bits are not those of one number of ranks"

@@ -36,12 +36,11 @@ from ofa_bench.training.checkpoint import (
     shown,
 )
 from ofa_bench.training.cost_ledger import Ledger
-from ofa_bench.training.cuda.graphs import Blocks, blocks_of
 from ofa_bench.training.devices import Devices
 from ofa_bench.training.gradients import FlatGradients
 from ofa_bench.training.interrupts import Stop
 from ofa_bench.training.optimizer import Optimizer
-from ofa_bench.training.precision import autocast
+from ofa_bench.training.precision import autocast, executor
 from ofa_bench.training.teacher import FrozenTeacher
 from ofa_bench.training.weights import load_weights
 
@@ -67,6 +66,8 @@ class State:
     cursor: int = 0
     saved: int = 0
     notes: list[str] = field(default_factory=list)
+    machine: dict[str, Any] | None = None
+    """Where training ended, if it ended in an earlier process; a record names that machine."""
 
     def __post_init__(self) -> None:
         science = self.assembly.science
@@ -85,16 +86,12 @@ class State:
         self.scaler = torch.amp.GradScaler(self.devices.device.type, enabled=fp16)
         needs = self.assembly.recipe.policies["distill"].needs
         self.shares_prefixes = not merges and needs <= {Role.LARGEST}
+        self._over = executor(science, self.devices, bool(merges))
         self.blocks = self._over(self.net)
 
     @property
     def autocast(self) -> Callable[[], AbstractContextManager[object]]:
         return autocast(self.assembly.science.precision, self.devices)
-
-    def _over(self, net: Any) -> Blocks:
-        """The executor of a network's blocks, for the supernet and for teachers."""
-        merges = bool(self.assembly.bus.merges)
-        return blocks_of(net, self.devices.device, self.autocast, merges)
 
     def view(self) -> RunView:
         """The view of the run that `run_start` hooks get."""
@@ -174,7 +171,6 @@ class State:
             self.devices.sum(gradients.flat)
             return
         gradients.row(len(draws) - 1)
-        assert gradients.rows is not None
         rows = gradients.rows[: len(draws)]
         self.devices.sum(rows)
         active = torch.stack([self._active(draw.subnet) for draw in draws])

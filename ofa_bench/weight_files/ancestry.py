@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ofa_bench.limits import limit
 from ofa_bench.recipe.starts import split_set
-from ofa_bench.records.bounds import check_bounds
+from ofa_bench.records.json_text import check_bounds
 from ofa_bench.records.parts import Ancestor
 from ofa_bench.records.schema import canonical
 from ofa_bench.sanitize import storable

@@ -9,7 +9,7 @@ from ofa_bench import Catalogue, hookimpl
 def register(catalogue: Catalogue) -> None:
     """Searchers, devices, exporters and proxies; the card is README.md."""
     catalogue.searcher("exact", "ofa_bench.search.exact:ExactSearcher")
-    catalogue.searcher("random", "ofa_bench.search.random_search:RandomSearcher")
+    catalogue.searcher("random", "ofa_bench.search.searcher:RandomSearcher")
     catalogue.searcher("nsga2", "ofa_bench.search.nsga2:Nsga2Searcher")
     formats = "ofa_bench.deploy.export.formats"
     catalogue.exporter("safetensors", f"{formats}.weights:WeightsExporter")

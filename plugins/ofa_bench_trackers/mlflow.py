@@ -43,9 +43,7 @@ class MLflow(Tracker):
         for name, value in numbers.items():
             self._client.log_metric(self._id, name, value, step=step)
 
-    def end(self, numbers: Mapping[str, float]) -> None:
-        assert self.run is not None
-        self.tell(self.run.schedule.steps, numbers)
+    def end(self) -> None:
         self._client.set_terminated(self._id)
 
 

@@ -17,6 +17,7 @@ class TensorBoard(Tracker):
 
     def begin(self, run: RunView) -> None:
         """The writer is made with the first numbers, which say where a resumed run goes on."""
+        self._folder = run.folder / "tensorboard"
         self._writer: Any = None
 
     def tell(self, step: int, numbers: Mapping[str, float]) -> None:
@@ -26,15 +27,12 @@ class TensorBoard(Tracker):
         from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
         if self._writer is None:
-            assert self.run is not None
-            self._writer = EventFileWriter(str(self.run.folder / "tensorboard"))
+            self._writer = EventFileWriter(str(self._folder))
             self._add(step, session_log=SessionLog(status=SessionLog.START))
         values = [Summary.Value(tag=name, simple_value=value) for name, value in numbers.items()]
         self._add(step, summary=Summary(value=values))
 
-    def end(self, numbers: Mapping[str, float]) -> None:
-        assert self.run is not None
-        self.tell(self.run.schedule.steps, numbers)
+    def end(self) -> None:
         self._writer.close()
 
     def _add(self, step: int, **what: Any) -> None:

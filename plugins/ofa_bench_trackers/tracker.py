@@ -30,7 +30,6 @@ class Tracker:
         # A RANK left over in the environment, without a WORLD_SIZE, silences nothing.
         several = os.environ.get("WORLD_SIZE", "1") not in ("", "1")
         self.silent = several and os.environ.get("RANK", "0") != "0"
-        self.run: RunView | None = None
 
     def begin(self, run: RunView) -> None:
         """Open the place that the numbers go to."""
@@ -38,12 +37,12 @@ class Tracker:
     def tell(self, step: int, numbers: Mapping[str, float]) -> None:
         """Numbers by name, after so many steps."""
 
-    def end(self, numbers: Mapping[str, float]) -> None:
-        """The finished run's numbers; close."""
+    def end(self) -> None:
+        """The finished run's numbers are told: close."""
 
     @hookimpl
     def run_start(self, run: RunView) -> None:
-        self.run = run
+        self.steps = run.schedule.steps
         if not self.silent:
             self.begin(run)
 
@@ -79,4 +78,6 @@ class Tracker:
         summary, cost = record["summary"] or {}, record["cost"]
         numbers = {f"test/{name}": summary[name] for name in SUMMARY if name in summary}
         numbers |= {f"cost/{name}": cost[name] for name in ("train_macs", "device_seconds")}
-        self.end({name: float(value) for name, value in numbers.items() if value is not None})
+        known = {name: float(value) for name, value in numbers.items() if value is not None}
+        self.tell(self.steps, known)
+        self.end()

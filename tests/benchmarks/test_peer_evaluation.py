@@ -29,6 +29,7 @@ class Noise:
     """So many images to calibrate on and as many to score, the same for both."""
 
     sizes = {"select": IMAGES, "test": IMAGES}
+    calibration_images = IMAGES
 
     def __init__(self, size: int) -> None:
         generator = torch.Generator().manual_seed(0)

@@ -11,7 +11,7 @@ from ofa_bench.search.costs import AdditiveCost, counted
 from ofa_bench.search.dynamic import BestSubnets, cheapest, dearest
 from ofa_bench.search.exact import ExactSearcher, largest_inside
 from ofa_bench.search.nsga2 import Nsga2Searcher
-from ofa_bench.search.random_search import RandomSearcher
+from ofa_bench.search.searcher import RandomSearcher
 from ofa_bench.space.space import Space, load_space
 from tests.search.enumeration import additive
 from tests.search.landscape import Landscape, problem_at, search

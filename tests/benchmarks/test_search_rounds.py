@@ -12,8 +12,7 @@ from ofa_bench import api
 from ofa_bench.evaluation.score import score
 from ofa_bench.runs.finished import finished_run
 from ofa_bench.search.costs import counted
-from ofa_bench.search.random_search import RandomSearcher
-from ofa_bench.search.searcher import Problem
+from ofa_bench.search.searcher import Problem, RandomSearcher
 
 from .timing import FULL, Table, race
 

@@ -22,11 +22,11 @@ from ofa_bench.errors import BenchError, PluginError, ResumeError, UsageError
 from ofa_bench.evaluation import score as scoring
 from ofa_bench.hooks.catalogue import Entry, Origin, discover
 from ofa_bench.records.per_image import wilson
+from ofa_bench.records.schema import json_schema
 from ofa_bench.records.searches.schema import (
     SearchRecord,
     question_hash,
     sealed_search,
-    search_json_schema,
     search_values,
 )
 from ofa_bench.records.searches.store import read_search, search_text
@@ -319,7 +319,7 @@ def test_the_newest_search_is_named(copy: Path, space: Space) -> None:
 
 def test_the_published_schema_is_current() -> None:
     path = Path(str(sys.modules[SearchRecord.__module__].__file__)).with_name("schema.json")
-    assert path.read_text() == search_json_schema()
+    assert path.read_text() == json_schema(SearchRecord)
 
 
 def test_a_search_is_validated_with_its_results(

@@ -217,7 +217,7 @@ def test_a_strangers_policy_is_checked_as_far_as_it_can_be(
     """Of a plugin that is not installed: `validate` says what it cannot recompute, and the sums
     that need no policy still refuse a ledger of one pass."""
     from ofa_bench.records.schema import Record
-    from ofa_bench.records.validation.row_id import earlier
+    from ofa_bench.records.validation.identity import earlier
 
     def strange(values: Document) -> None:
         values["method"]["shrink"]["distribution"] = "ofa-bench-strange"
@@ -242,7 +242,7 @@ def test_a_name_that_passes_for_another_is_not_ranked(
     """Cyrillic letters, an invisible one, a blank, the mark of a reproduced row: as a method."""
     from ofa_bench.recipe.fingerprint import run_id
     from ofa_bench.records.schema import Record
-    from ofa_bench.records.validation.row_id import earlier
+    from ofa_bench.records.validation.identity import earlier
 
     def renamed(values: Document) -> None:
         values["method"]["name"] = values["science"]["method"] = name

@@ -9,8 +9,7 @@ from itertools import permutations
 import pytest
 from scipy.stats import studentized_range as exact
 
-from ofa_bench.leaderboard.quantiles import studentized_range
-from ofa_bench.leaderboard.stats import DELTA, compare, estimate, family
+from ofa_bench.leaderboard.stats import DELTA, compare, estimate, family, studentized_range
 
 BOARDS, ROWS = 2000, 5
 WORLDS = {"equal spread": [1, 1, 1, 1, 1], "one 2x": [1, 1, 1, 1, 2], "one 4x": [1, 1, 1, 1, 4]}

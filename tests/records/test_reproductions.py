@@ -12,8 +12,8 @@ import torch
 
 from ofa_bench import api
 from ofa_bench.cli.main import main
-from ofa_bench.leaderboard.reproduced import _hash
 from ofa_bench.records.json_text import spell
+from ofa_bench.records.schema import hash_without_itself
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +86,7 @@ def test_what_does_not_go_with_the_record_marks_nothing(
     else:
         values |= change
     if sealed:
-        values["sha256"] = _hash(values)
+        values["sha256"] = hash_without_itself(values)
     path.write_text(spell(values))
     assert "reproduced" not in row(folder, capsys)
     if not sealed:

@@ -15,8 +15,7 @@ from ofa_bench.search.costs import FINE
 from ofa_bench.search.dynamic import BestSubnets
 from ofa_bench.search.exact import FIRST, NEAR, ExactSearcher, largest_inside
 from ofa_bench.search.nsga2 import Nsga2Searcher
-from ofa_bench.search.random_search import RandomSearcher
-from ofa_bench.search.searcher import Problem
+from ofa_bench.search.searcher import Problem, RandomSearcher
 from ofa_bench.space.space import load_space
 from ofa_bench.testing import check_plugin, contract
 

@@ -34,7 +34,7 @@ def register(catalogue):
 RECOMPUTE = """
 import sys
 from pathlib import Path
-from ofa_bench.records.validation.row_id import recomputed
+from ofa_bench.records.validation.identity import recomputed
 from ofa_bench.records.store import read
 print(recomputed(read(Path(sys.argv[1]))), "torch" in sys.modules)
 """
@@ -71,7 +71,7 @@ def test_a_record_from_before_has_no_identity_and_keeps_its_bytes() -> None:
     assert entries
     from ofa_bench.records.json_text import spell
     from ofa_bench.records.schema import plain
-    from ofa_bench.records.validation.row_id import recomputed
+    from ofa_bench.records.validation.identity import recomputed
 
     for entry in entries:
         assert recomputed(entry.record) is None

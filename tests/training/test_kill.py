@@ -10,45 +10,37 @@ from pathlib import Path
 
 import pytest
 
-from tests import preloaded
-from tests.running import TORCHRUN, checkpoints, descendants, ended, until, words
+from tests.running import checkpoints, ended, finished_ranks, start_ranks, until, words
 
-ASKED = ["run", "--method", "ofa", "--space", "toy", "--epochs", "8", "--json"]
-ASKED += ["--set", "evaluate.per_bucket=1", "--set", "evaluate.curve=0", "--results"]
-
-
-def command(folder: Path, launch: tuple[str, ...]) -> list[str]:
-    return words(*ASKED, folder, launch=launch)
+ASKED = ["run", "--method", "ofa", "--space", "toy", "--epochs", "4", "--json"]
+ASKED += ["--set", "evaluate.per_bucket=1", "--set", "evaluate.curve=0"]
+ASKED += ["--checkpoint-every", "4steps", "--results"]
 
 
-def finish(folder: Path, launch: tuple[str, ...]) -> str:
-    done = preloaded.run(command(folder, launch))
-    assert done.returncode == 0, done.stderr[-2000:]
-    return str(json.loads(done.stdout)["weights_sha256"])
-
-
-def killed(folder: Path, launch: tuple[str, ...], number: int) -> subprocess.Popen[str]:
+def killed(folder: Path, world: int, number: int) -> list[subprocess.Popen[str]]:
     """Start a run and signal all its processes once its first checkpoint is written."""
     before = checkpoints(folder)
-    pipes = {"stderr": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    process = preloaded.Process(command(folder, launch), **pipes)
-    until(lambda: checkpoints(folder) - before or ended(process), "a checkpoint")
-    assert not ended(process), "the run ended before it could be killed"
-    for pid in (process.pid, *descendants(process.pid)):
-        os.kill(pid, number)
-    return process
+    ranks = start_ranks(words(*ASKED, folder), world)
+    until(lambda: checkpoints(folder) - before or any(map(ended, ranks)), "a checkpoint")
+    assert not any(map(ended, ranks)), "the run ended before it could be killed"
+    for rank in ranks:
+        os.kill(rank.pid, number)
+    return ranks
 
 
-@pytest.mark.parametrize("launch", [(), TORCHRUN], ids=["alone", "two ranks"])
-def test_sigkill_twice_ends_with_the_same_bits(launch: tuple[str, ...], tmp_path: Path) -> None:
-    whole = finish(tmp_path / "whole", launch)
+@pytest.mark.parametrize("world", [1, 2], ids=["alone", "two ranks"])
+def test_sigkill_twice_ends_with_the_same_bits(world: int, tmp_path: Path) -> None:
+    whole = json.loads(finished_ranks(words(*ASKED, tmp_path / "whole"), world))
     for _ in range(2):
-        killed(tmp_path / "cut", launch, signal.SIGKILL).communicate()
-    assert finish(tmp_path / "cut", launch) == whole
+        for rank in killed(tmp_path / "cut", world, signal.SIGKILL):
+            rank.communicate()
+            assert rank.returncode == -signal.SIGKILL
+    cut = json.loads(finished_ranks(words(*ASKED, tmp_path / "cut"), world))
+    assert cut["weights_sha256"] == whole["weights_sha256"]
 
 
 def test_sigterm_saves_and_says_how_to_go_on(tmp_path: Path) -> None:
-    process = killed(tmp_path, (), signal.SIGTERM)
+    (process,) = killed(tmp_path, 1, signal.SIGTERM)
     _, told = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "ofa-bench resume" in told

@@ -17,7 +17,9 @@ from tests.running import (
     GUARD,
     checkpoints,
     ended,
+    free_port,
     pictures,
+    rank_environment,
     started,
     training,
     until,
@@ -36,24 +38,12 @@ class Ended(NamedTuple):
     err: str
 
 
-def free_port() -> int:
-    with socket.socket() as asked:
-        asked.bind(("127.0.0.1", 0))
-        return int(asked.getsockname()[1])
-
-
-def place(rank: int, port: int, world: int = 2) -> dict[str, str]:
-    """What a launcher sets for a rank."""
-    values = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": world, "MASTER_PORT": port}
-    return {"MASTER_ADDR": "127.0.0.1", **{name: str(value) for name, value in values.items()}}
-
-
 def both(*lines: list[str]) -> list[Ended]:
     """Ranks started by hand, each with a command line of its own, until all have ended."""
     port = free_port()
     with ExitStack() as stack:
         ranks = [
-            stack.enter_context(started(line, place(rank, port)))
+            stack.enter_context(started(line, rank_environment(rank, port)))
             for rank, line in enumerate(lines)
         ]
         until(lambda: all(map(ended, ranks)), "the end of all ranks", 2 * GUARD)
@@ -89,7 +79,7 @@ def test_folders_of_their_own_resume_from_the_first_ranks(tmp_path: Path) -> Non
     endless = [words("run", *ENDLESS, "--method", "ofa", "--results", tmp_path / str(n))
                for n in (0, 1)]  # fmt: skip
     port = free_port()
-    one, other = (started(line, place(rank, port)) for rank, line in enumerate(endless))
+    one, other = (started(line, rank_environment(rank, port)) for rank, line in enumerate(endless))
     with one as first, other as second:
         training(first, tmp_path / "0")
         for rank in (first, second):
@@ -100,7 +90,7 @@ def test_folders_of_their_own_resume_from_the_first_ranks(tmp_path: Path) -> Non
     (newest,) = {max(checkpoints(tmp_path / "0"))}
     assert not checkpoints(tmp_path / "1")
     port = free_port()
-    one, other = (started(line, place(rank, port)) for rank, line in enumerate(endless))
+    one, other = (started(line, rank_environment(rank, port)) for rank, line in enumerate(endless))
     with one as first, other as second:
         until(lambda: max(checkpoints(tmp_path / "0")) > newest or ended(first), "a later state")
         for rank in (first, second):
@@ -126,7 +116,8 @@ def test_the_first_rank_to_fail_is_named_and_its_file(tmp_path: Path) -> None:
 def test_a_killed_rank_is_named_and_the_state_is_kept(tmp_path: Path) -> None:
     port = free_port()
     line = words("run", *ENDLESS, "--method", "ofa", "--results", tmp_path)
-    with started(line, place(0, port)) as first, started(line, place(1, port)) as second:
+    one, two = (started(line, rank_environment(rank, port)) for rank in (0, 1))
+    with one as first, two as second:
         training(first, tmp_path)
         second.kill()
         _, err = first.communicate(timeout=GUARD)
@@ -139,7 +130,8 @@ def test_a_killed_rank_is_named_and_the_state_is_kept(tmp_path: Path) -> None:
 def test_the_others_end_with_the_first_rank_and_say_so(tmp_path: Path) -> None:
     port = free_port()
     line = words("run", *ENDLESS, "--method", "ofa", "--results", tmp_path)
-    with started(line, place(0, port)) as first, started(line, place(1, port)) as second:
+    one, two = (started(line, rank_environment(rank, port)) for rank in (0, 1))
+    with one as first, two as second:
         training(first, tmp_path)
         first.kill()
         _, err = second.communicate(timeout=GUARD)
@@ -157,7 +149,7 @@ def test_a_mistake_that_all_ranks_make_is_shown_once_under_torchrun(tmp_path: Pa
 
 def test_a_missing_rank_is_named_and_ctrl_c_ends_the_waiting(tmp_path: Path) -> None:
     line = words("run", *SHORT, "--results", tmp_path)
-    with started(line, place(0, free_port())) as first:
+    with started(line, rank_environment(0, free_port())) as first:
         assert first.stderr is not None
         for said in first.stderr:
             if "waits for" in said:
@@ -170,7 +162,7 @@ def test_a_missing_rank_is_named_and_ctrl_c_ends_the_waiting(tmp_path: Path) -> 
 
 def test_a_missing_first_rank_is_named_too(tmp_path: Path) -> None:
     line = words("run", *SHORT, "--results", tmp_path)
-    with started(line, place(1, free_port())) as second:
+    with started(line, rank_environment(1, free_port())) as second:
         assert second.stderr is not None
         for said in second.stderr:
             if "waits for" in said:
@@ -187,7 +179,7 @@ def test_a_taken_port_is_a_sentence(tmp_path: Path) -> None:
         other.listen()
         port = other.getsockname()[1]
         line = words("run", *SHORT, "--results", tmp_path)
-        with started(line, place(0, port)) as first:
+        with started(line, rank_environment(0, port)) as first:
             _, err = first.communicate(timeout=GUARD)
     assert first.returncode == 2 and f"port {port}" in err and "taken" in err
     assert "Traceback" not in err

@@ -70,12 +70,13 @@ def list_unranked(unranked: Iterable[Unranked]) -> None:
             console.say(line)
 
 
-def refresh(results: Path) -> None:
-    """Write the boards anew; where that cannot be done, say so and go on."""
+def refresh(results: Path, made: Sequence[Board] | None = None) -> None:
+    """Write the boards anew, those that are `made` already where they are; where that cannot be
+    done, say so and go on."""
     if not console.heard():
         return
     try:
-        write_boards(results, api.record_checks(candidates=False))
+        write_boards(results, api.record_checks(candidates=False), made)
     except BenchError as error:
         console.tell(f"the boards are not written anew: {error.message}")
     except OSError as error:

@@ -9,7 +9,7 @@ from typing import Any
 from ofa_bench.cli import console
 from ofa_bench.formatting import DASH, count, duration, interval, percent
 from ofa_bench.leaderboard.by_cost.cost_curves import CurveGroup, Reach
-from ofa_bench.records.json_text import cell
+from ofa_bench.records.json_text import cell, markdown_table
 
 POINTS = ("row", "budget", ">n", ">training MACs", ">device time", ">mean Pareto, %", "95 %")
 REACHED = ("row", ">training MACs", "95 %")
@@ -50,10 +50,7 @@ def markdown(groups: Sequence[CurveGroup], accuracy: float | None) -> str:
 
 
 def _table(columns: Sequence[str], lines: Sequence[Sequence[object]]) -> list[str]:
-    heads = [name.lstrip(">") for name in columns]
-    rule = ["---:" if name.startswith(">") else "---" for name in columns]
-    rows = [[cell(str(value)) for value in line] for line in lines]
-    return [f"| {' | '.join(row)} |" for row in (heads, rule, *rows)]
+    return markdown_table(columns, [list(map(cell, line)) for line in lines])
 
 
 def _points(family: CurveGroup) -> list[tuple[object, ...]]:

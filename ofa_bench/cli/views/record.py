@@ -14,6 +14,7 @@ from ofa_bench.records.parts import Ancestor, Cost
 from ofa_bench.records.schema import Record, Score, plain
 from ofa_bench.records.store import Store
 from ofa_bench.records.track import budget_label, table
+from ofa_bench.runs.single import UnevaluatedRun
 
 
 def headline(assembly: Assembly) -> str:
@@ -50,6 +51,16 @@ def show(record: Record, path: Path | None, as_json: bool) -> None:
         console.answer(plain(record))
         return
     console.facts(_facts(record, path))
+
+
+def show_trained(trained: UnevaluatedRun, as_json: bool) -> None:
+    """A run that is trained and not evaluated yet: what to type."""
+    if as_json:
+        values = {"run": trained.run, "status": "trained", "folder": str(trained.folder)}
+        console.answer({**values, "evaluate": trained.evaluate})
+        return
+    console.say(f"{trained.run} is trained, and not evaluated yet. Its record is written by:")
+    console.say(trained.evaluate)
 
 
 def show_fully(record: Record, path: Path | None, as_json: bool) -> None:

@@ -6,7 +6,8 @@ import itertools
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TypeVar
 
@@ -47,9 +48,7 @@ def archives_in(folder: Path, spec: DatasetSpec) -> tuple[Path, ...]:
     return tuple([path for path in fitting if name.search(path.name)] or fitting)
 
 
-def unpacked(
-    archives: Sequence[Path], cache: Path, tell: Callable[[str], None] | None = None
-) -> Path:
+def unpacked(archives: Sequence[Path], cache: Path) -> Path:
     """The folder with the archives' members, unpacked on first use.
 
     Archives are unpacked into a temporary folder that is renamed at the end, so that an interrupted
@@ -61,7 +60,7 @@ def unpacked(
         return home
     try:
         make_folder(cache.parent, cache)
-        with exclusive(cache / "unpack.lock", subject=str(cache), tell=tell) as alone:
+        with exclusive(cache / "unpack.lock", subject=str(cache)) as alone:
             if not _made(home):
                 for leftover in cache.glob(f"{UNFINISHED}*") if alone else ():
                     shutil.rmtree(leftover, ignore_errors=True)
@@ -83,7 +82,7 @@ def _made(home: Path) -> bool:
 def _fits(path: Path, spec: DatasetSpec) -> bool:
     wanted = {*SPLITS, spec.pickles} - {""}
     try:
-        with Unpacked(path, most=PEEK) as source:
+        with closing(Unpacked(path, most=PEEK)) as source:
             members = itertools.islice(Tar(source).members(), 4)
             return any(wanted & set(member.parts[:2]) for member in members)
     except Enough:
@@ -97,7 +96,7 @@ def _unpack(archives: Sequence[Path], home: Path) -> None:
         with new_folder(home, UNFINISHED) as folder:
             target = _Target(folder)
             for path in archives:
-                with Unpacked(path) as source:
+                with closing(Unpacked(path)) as source:
                     tar = Tar(source)
                     for member in _sound(path, tar.members()):
                         target.take(path, member, _sound(path, tar.content()))

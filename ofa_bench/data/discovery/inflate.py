@@ -77,10 +77,7 @@ class Unpacked:
         self._piece = memoryview(b"")
         self._count = 0
 
-    def __enter__(self) -> Unpacked:
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
         self._file.close()
 
     def some(self, most: int) -> memoryview:

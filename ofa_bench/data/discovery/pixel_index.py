@@ -46,11 +46,7 @@ class Index(NamedTuple):
 
 
 def index_of(
-    tree: ImageTree,
-    shapes: NDArray[np.int64],
-    digests: list[str],
-    contents: list[str],
-    notes: list[str],
+    tree: ImageTree, shapes: NDArray[np.int64], digests: list[str], contents: list[str]
 ) -> bytes:
     """The index of a tree's images, from their hashes and the shapes and hashes of the stored
     pixels. The user's cache records that this user made it."""
@@ -60,7 +56,7 @@ def index_of(
         for texts in (digests, contents)
     )
     header: dict[str, Any] = {"classes": list(tree.classes), "train": len(tree.train.files)}
-    header |= {"notes": notes, "decoder": tree.decoder}
+    header |= {"notes": tree.notes, "decoder": tree.decoder}
     arrays: dict[str, NDArray[Any]] = {"shapes": shapes, "labels": labels, "digests": hashes}
     raw = save({**arrays, "contents": kept}, {"images": json.dumps(header)})
     with suppress(BenchError):  # without a cache, its images are known by their pixels

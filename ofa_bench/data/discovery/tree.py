@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NoReturn
 
 from ofa_bench.data.discovery.datasets import DatasetSpec
 from ofa_bench.data.discovery.decoder import SUFFIXES, Decoder, decoder, kind_of, reading
-from ofa_bench.data.discovery.layout import DataLocation, sealed_part
+from ofa_bench.data.discovery.layout import sealed_part
 from ofa_bench.errors import DataError
 
 
@@ -41,14 +41,10 @@ class ImageTree:
     notes: tuple[str, ...]
     decoder: Decoder | None = None
 
-
-def list_location(location: DataLocation, spec: DatasetSpec) -> ImageTree:
-    """The images at a location, files or prepared pixels, as a tree."""
-    if location.kind == "pixels":
-        from ofa_bench.data.discovery.pixel_index import read_index
-
-        return read_index(location.root, spec).tree
-    return list_tree(location.root, spec)
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The files of both parts, training images first."""
+        return self.train.files + self.test.files
 
 
 def list_tree(root: Path, spec: DatasetSpec) -> ImageTree:
@@ -67,8 +63,8 @@ def list_tree(root: Path, spec: DatasetSpec) -> ImageTree:
     if spec.balanced:
         _refuse_uneven(root / "train", spec, classes, train)
         _refuse_uneven(root / tested, spec, classes, test)
-    notes = _notes(root, tested, spec, classes, train, test)
-    return ImageTree(root, classes, train, test, notes, decoder())
+    tree = ImageTree(root, classes, train, test, (), decoder())
+    return replace(tree, notes=_notes(tree, tested, spec))
 
 
 def _class_folders(root: Path, split: str, spec: DatasetSpec) -> tuple[str, ...]:
@@ -182,17 +178,10 @@ def _refuse_uneven(
         )
 
 
-def _notes(
-    root: Path,
-    tested: str,
-    spec: DatasetSpec,
-    classes: tuple[str, ...],
-    train: Listing,
-    test: Listing,
-) -> tuple[str, ...]:
-    notes = []
-    if spec.usual_classes and classes != spec.usual_classes:
-        unusual = len(set(classes) - set(spec.usual_classes))
+def _notes(tree: ImageTree, tested: str, spec: DatasetSpec) -> tuple[str, ...]:
+    root, train, test, notes = tree.root, tree.train, tree.test, []
+    if spec.usual_classes and tree.classes != spec.usual_classes:
+        unusual = len(set(tree.classes) - set(spec.usual_classes))
         notes.append(
             f"not the usual class list of {spec.name}: {unusual} of its classes are others"
         )
@@ -205,7 +194,7 @@ def _notes(
     unread = Counter(dict(train.unread)) + Counter(dict(test.unread))
     if unread:
         notes.append(f"files that are not read, by suffix: {_counted(unread)}")
-    loose = _loose(root, ("train", tested))
+    loose = sum(e.is_file() for split in ("train", tested) for e in _entries(root / split))
     if loose:
         notes.append(f"files beside the class folders, in no class: {loose:,}")
     if (root / "val").is_dir() and tested == "test":
@@ -215,9 +204,3 @@ def _notes(
             "val/ was used for the sealed test: test/ has none of the class folders of train/"
         )
     return tuple(notes)
-
-
-def _loose(root: Path, splits: tuple[str, ...]) -> int:
-    """The files directly in a part's folder."""
-    entries = [entry for split in splits for entry in _entries(root / split)]
-    return sum(entry.is_file() for entry in entries)

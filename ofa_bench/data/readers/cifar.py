@@ -6,9 +6,7 @@ import torch
 
 from ofa_bench.data.discovery.datasets import DatasetSpec
 from ofa_bench.data.discovery.layout import DataLocation
-from ofa_bench.data.readers.digits import pixel_digests
-from ofa_bench.data.readers.image_set import Collection, ImageSet
-from ofa_bench.data.readers.images import PixelImages
+from ofa_bench.data.readers.image_set import Collection, pixel_set
 from ofa_bench.errors import DataError
 
 
@@ -29,9 +27,5 @@ def read_pickles(spec: DatasetSpec, location: DataLocation) -> Collection:
             f"to get it: {spec.get}; re-encoded images go into train/ and test/ with a folder per "
             "class",
         ) from error
-    train, test = (_image_set(torch.from_numpy(part.data), part.targets) for part in parts)
+    train, test = (pixel_set(torch.from_numpy(part.data), part.targets) for part in parts)
     return Collection(tuple(parts[0].classes), train, test)
-
-
-def _image_set(pixels: torch.Tensor, labels: list[int]) -> ImageSet:
-    return ImageSet(PixelImages(pixels), tuple(labels), tuple(pixel_digests(pixels)))

@@ -8,12 +8,9 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from ofa_bench.data.discovery.datasets import DatasetSpec
-from ofa_bench.data.discovery.file_hashes import content_digest
-from ofa_bench.data.readers.image_set import Collection, ImageSet, hold_out
-from ofa_bench.data.readers.images import PixelImages
+from ofa_bench.data.readers.image_set import Collection, hold_out, pixel_set
 from ofa_bench.errors import DataError
 
 FILE = "datasets/data/digits.csv.gz"  # in scikit-learn: 64 grey values from 0 to 16, then the label
@@ -25,17 +22,10 @@ def read_digits(spec: DatasetSpec) -> Collection:
     grey = (table[:, :-1].reshape(-1, 8, 8) * (255 / 16)).round().to(torch.uint8)
     pixels = grey.unsqueeze(-1).expand(-1, -1, -1, 3).contiguous()
     labels = [int(label) for label in table[:, -1]]
-    digests = pixel_digests(pixels)
-    train, test = hold_out(labels, digests, spec.test or 0, "digits/test")
-
-    def part(rows: list[int]) -> ImageSet:
-        return ImageSet(
-            PixelImages(pixels[rows]),
-            tuple(labels[row] for row in rows),
-            tuple(digests[row] for row in rows),
-        )
-
-    return Collection(tuple(str(digit) for digit in range(10)), part(train), part(test))
+    digests = pixel_set(pixels, labels).digests
+    kept, held = hold_out(labels, digests, spec.test or 0, "digits/test")
+    train, test = (pixel_set(pixels[rows], [labels[row] for row in rows]) for rows in (kept, held))
+    return Collection(tuple(str(digit) for digit in range(10)), train, test)
 
 
 def _table(spec: DatasetSpec) -> NDArray[np.float64]:
@@ -51,9 +41,3 @@ def _table(spec: DatasetSpec) -> NDArray[np.float64]:
 
     digits = load_digits()
     return np.column_stack([digits.data, digits.target])
-
-
-def pixel_digests(pixels: Tensor) -> list[str]:
-    """The hex hash of every image of a uint8 tensor [n, H, W, 3]."""
-    rows = pixels.reshape(len(pixels), -1).numpy()
-    return [content_digest(row.tobytes()) for row in rows]

@@ -15,7 +15,8 @@ from torch import Tensor
 
 from ofa_bench.data.discovery.datasets import SPLIT_SEED, DatasetSpec, Select
 from ofa_bench.data.discovery.decoder import Decoder
-from ofa_bench.data.readers.images import Images
+from ofa_bench.data.discovery.file_hashes import content_digest
+from ofa_bench.data.readers.images import Images, PixelImages
 from ofa_bench.errors import DataError
 from ofa_bench.seeding import digest, rng
 
@@ -30,6 +31,13 @@ class ImageSet:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+
+def pixel_set(pixels: Tensor, labels: Sequence[int]) -> ImageSet:
+    """Decoded square images in memory, uint8 [n, side, side, 3]; their hashes are the pixels'."""
+    rows = pixels.reshape(len(pixels), -1).numpy()
+    digests = tuple(content_digest(row.tobytes()) for row in rows)
+    return ImageSet(PixelImages(pixels), tuple(labels), digests)
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -19,7 +19,7 @@ from ofa_bench.data.discovery.decoder import reading_threads
 from ofa_bench.data.discovery.file_hashes import FileHash, Progress, content_digest, manifest
 from ofa_bench.data.discovery.layout import INDEX, locate
 from ofa_bench.data.discovery.pixel_index import LONGEST, PIXELS, index_of
-from ofa_bench.data.discovery.tree import list_tree
+from ofa_bench.data.discovery.tree import ImageTree, list_tree
 from ofa_bench.data.readers.images import read_image
 from ofa_bench.errors import BenchError, DataError
 
@@ -57,26 +57,25 @@ def prepare_cache(
     if location is None or location.kind != "tree":
         raise DataError(f"{spec.name} is not a folder of image files", "it needs no cache")
     tree = list_tree(location.root, spec)
-    files = tree.train.files + tree.test.files
-    entries = manifest(tree.root, files, location.hashes, progress)
+    entries = manifest(tree.root, tree.files, location.hashes, progress)
     home = to or location.cache / f"pixels-{short}"
     shapes = [_fitted(entry.height, entry.width, short) for entry in entries]
-    _check_sides(files, shapes)
+    _check_sides(tree.files, shapes)
     scaled = sum(min(entry.height, entry.width) > short for entry in entries)
-    planned = Cached(str(home), len(files), scaled, sum(3 * h * w for h, w in shapes))
+    planned = Cached(str(home), len(entries), scaled, sum(3 * h * w for h, w in shapes))
     _check_room(home, planned.bytes)
     if not agree(planned):
         raise BenchError("nothing was written", "--yes writes without asking")
     note = f"{scaled} images were scaled down beforehand, to a shorter side of {short} pixels"
-    notes = [*tree.notes, *([note] if scaled else [])]
-    decoded = _decoded(tree.root, files, entries, short, progress)
+    tree = replace(tree, notes=(*tree.notes, *([note] if scaled else ())))
+    decoded = _decoded(tree, entries, short, progress)
     try:
         make_folder(location.cache.parent if to is None else home.parent, home.parent)
         with new_folder(home, UNFINISHED) as fresh:
             with _written(fresh / PIXELS) as file:
                 sizes, digests, contents = _write(file, decoded)
             with _written(fresh / INDEX) as file:
-                file.write(index_of(tree, sizes, digests, contents, notes))
+                file.write(index_of(tree, sizes, digests, contents))
     except OSError as error:
         raise BenchError(
             f"cannot write {home}: {error.strerror or error}",
@@ -116,16 +115,13 @@ def _check_room(home: Path, needed: int) -> None:
 
 
 def _decoded(
-    root: Path,
-    files: Sequence[str],
-    entries: Sequence[FileHash],
-    short: int,
-    progress: Progress | None,
+    tree: ImageTree, entries: Sequence[FileHash], short: int, progress: Progress | None
 ) -> Iterator[Decoded]:
+    files = tree.files
     with reading_threads() as pool:
         for start in range(0, len(files), AT_ONCE):
             part = slice(start, start + AT_ONCE)
-            paths = [root / name for name in files[part]]
+            paths = [tree.root / name for name in files[part]]
             known = [entry.digest for entry in entries[part]]
             yield from pool.starmap(_scaled, zip(paths, known, [short] * len(paths), strict=True))
             if progress:

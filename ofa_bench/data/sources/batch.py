@@ -17,9 +17,6 @@ class Address:
     start: int
     stop: int
 
-    def __len__(self) -> int:
-        return self.stop - self.start
-
 
 @dataclass
 class MicroBatch:

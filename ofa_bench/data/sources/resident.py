@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 
 import torch
@@ -48,10 +48,13 @@ class Resident(BatchSource):
         for address in addresses:
             yield self._gather(self._draws, address)
 
-    def evaluation(self, split: HeldOut, resolution: int, chunk: int) -> Iterator[MicroBatch]:
+    def evaluation(
+        self, split: HeldOut, resolution: int, chunk: int, wanted: Sequence[int] | None = None
+    ) -> Iterator[MicroBatch]:
         pixels, labels = self._held_out(split, resolution), self._labels[split]
-        pieces = zip(torch.split(pixels, chunk), torch.split(labels, chunk), strict=True)
-        for piece, truth in pieces:
+        pieces = list(zip(torch.split(pixels, chunk), torch.split(labels, chunk), strict=True))
+        for number in range(len(pieces)) if wanted is None else wanted:
+            piece, truth = pieces[number]
             yield MicroBatch(self.normalise(piece), truth)
 
     def calibration(self, resolution: int) -> Iterator[MicroBatch]:

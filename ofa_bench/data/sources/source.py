@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -11,10 +11,12 @@ from typing import Literal
 import torch
 
 from ofa_bench.data.discovery.datasets import SPLIT_SEED, Channels, DatasetSpec
+from ofa_bench.data.discovery.decoder import reading_threads
 from ofa_bench.data.discovery.file_hashes import Progress
 from ofa_bench.data.readers.image_set import Collection, ImageSplit, content_hash
+from ofa_bench.data.readers.images import FileImages
 from ofa_bench.data.sources.batch import Address, MicroBatch, Normalise
-from ofa_bench.data.sources.held_out import check_decoding
+from ofa_bench.data.sources.known_good import KnownGood
 from ofa_bench.data.transforms.augment import epoch_order
 from ofa_bench.recipe.models import Augment
 from ofa_bench.sanitize import printable
@@ -85,17 +87,42 @@ class BatchSource(ABC):
 
     def check_held_out(self, progress: Progress | None = None) -> None:
         """Decode the select and test images that are not known to decode, before training starts.
-        Raises DataError for the first that fails."""
-        held_out = [self.splits[name] for name in ("select", "test")]
-        check_decoding(held_out, self.decoder, self.known_good, progress)
+
+        Raises DataError for the first that fails. Decoded images are cached by content, so that the
+        next run skips them.
+        """
+        images = {
+            split.whole.digests[row]: (split.whole.images, row)
+            for split in (self.splits["select"], self.splits["test"])
+            for row in split.rows
+            if isinstance(split.whole.images, FileImages)
+        }
+        known = KnownGood(self.known_good, self.decoder)
+        pending = [item for item in images.items() if item[0] not in known]
+
+        def trial(item: tuple[str, tuple[FileImages, int]]) -> str:
+            content, (files, row) = item
+            files.decode(row)
+            return content
+
+        with known, reading_threads() as pool:
+            for done, content in enumerate(pool.imap(trial, pending, chunksize=8), start=1):
+                known.add(content)
+                if progress:
+                    progress(done, len(pending))
 
     @abstractmethod
     def batches(self, addresses: Iterable[Address]) -> Iterator[MicroBatch]:
         """Training batches in the order of the addresses. Raises DataError for a damaged image."""
 
     @abstractmethod
-    def evaluation(self, split: HeldOut, resolution: int, chunk: int) -> Iterator[MicroBatch]:
-        """A split in fixed order, in batches of `chunk` images, with the evaluation transform."""
+    def evaluation(
+        self, split: HeldOut, resolution: int, chunk: int, wanted: Sequence[int] | None = None
+    ) -> Iterator[MicroBatch]:
+        """A split in fixed order, in batches of `chunk` images, with the evaluation transform.
+
+        `wanted`: the ascending numbers of the batches to return; all of them if None.
+        """
 
     @abstractmethod
     def calibration(self, resolution: int) -> Iterator[MicroBatch]:

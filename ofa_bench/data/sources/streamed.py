@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -77,10 +77,12 @@ class Streamed(BatchSource):
         for pixels, labels in self._stream(rendering, addresses):
             yield MicroBatch(self.normalise(pixels), labels)
 
-    def evaluation(self, split: HeldOut, resolution: int, chunk: int) -> Iterator[MicroBatch]:
+    def evaluation(
+        self, split: HeldOut, resolution: int, chunk: int, wanted: Sequence[int] | None = None
+    ) -> Iterator[MicroBatch]:
         transform = Plain(self.augment, resolution)
         rendering = Rendering(self.splits[split], transform, resolution, None)
-        return self._fixed(split, rendering, self.sizes[split], chunk)
+        return self._fixed(split, rendering, self.sizes[split], chunk, wanted)
 
     def calibration(self, resolution: int) -> Iterator[MicroBatch]:
         transform = Augmented(self.augment.geometry(), self.resolution, SPLIT_SEED, self.mean)
@@ -94,17 +96,25 @@ class Streamed(BatchSource):
         return Preprocessing(short, resolution, "uint8", self.mean, self.std)
 
     def _fixed(
-        self, name: str, rendering: Rendering, count: int, chunk: int
+        self,
+        name: str,
+        rendering: Rendering,
+        count: int,
+        chunk: int,
+        wanted: Sequence[int] | None = None,
     ) -> Iterator[MicroBatch]:
+        numbers = range(-(-count // chunk)) if wanted is None else wanted
         kept = self._kept.get((name, rendering.side))
         if kept:
-            pieces: Iterable[Rendered] = zip(*(torch.split(p, chunk) for p in kept), strict=True)
+            whole = list(zip(*(torch.split(part, chunk) for part in kept), strict=True))
+            pieces: Iterable[Rendered] = (whole[number] for number in numbers)
         else:
-            starts = range(0, count, chunk)
+            starts = (number * chunk for number in numbers)
             addresses = (Address(0, start, min(start + chunk, count)) for start in starts)
             pieces = self._stream(rendering, addresses)
             held = sum(pixels.numel() for pixels, _ in self._kept.values())
-            if held + 3 * count * rendering.side**2 <= KEPT_BYTES:
+            room = held + 3 * count * rendering.side**2 <= KEPT_BYTES
+            if wanted is None and room:
                 pieces = self._keeping((name, rendering.side), pieces)
         for pixels, labels in pieces:
             yield MicroBatch(self.normalise(pixels), labels)

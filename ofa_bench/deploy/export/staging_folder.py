@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from ofa_bench.atomic_io import sync
 from ofa_bench.deploy.model_folder.schema import MODEL, read_model
 from ofa_bench.errors import BenchError, UsageError
 from ofa_bench.sanitize import plain_text
@@ -67,11 +67,7 @@ def _settle(folder: Path) -> None:
     """Readable by others, and on the disk."""
     for path in [*sorted(folder.rglob("*")), folder]:
         path.chmod(0o755 if path.is_dir() else 0o644)
-        handle = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+        sync(path)
 
 
 def _replace(folder: Path, beside: Path) -> None:

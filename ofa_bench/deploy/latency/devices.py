@@ -74,12 +74,9 @@ class TorchCpu:
     """torch on the CPU, without compilation."""
 
     def __init__(self, threads: int) -> None:
+        self.processor = cpu_model()
         self._before = torch.get_num_threads()
         torch.set_num_threads(threads)
-
-    @property
-    def processor(self) -> str:
-        return cpu_model()
 
     def versions(self) -> Mapping[str, str]:
         return {"torch": torch.__version__}
@@ -109,12 +106,9 @@ class Cuda:
                 "there is no CUDA device here that torch can use",
                 "measure with --device torch-cpu or onnx-cpu, or on a machine that has one",
             )
+        self.processor = torch.cuda.get_device_name()
         self._before = torch.get_num_threads()
         torch.set_num_threads(threads)
-
-    @property
-    def processor(self) -> str:
-        return torch.cuda.get_device_name()
 
     def versions(self) -> Mapping[str, str]:
         cudnn = torch.backends.cudnn.version()  # type: ignore[no-untyped-call]

@@ -24,12 +24,8 @@ class OnnxCpu:
     def __init__(self, threads: int) -> None:
         for name in LIBRARIES:
             require_library(name, EXTRA, "the device onnx-cpu")
-        self.threads = threads
+        self.processor, self.threads = cpu_model(), threads
         self._graphs: dict[object, Any] = {}
-
-    @property
-    def processor(self) -> str:
-        return cpu_model()
 
     def versions(self) -> Mapping[str, str]:
         """Those of torch, whose exporter it is, and of the ONNX libraries."""

@@ -128,9 +128,7 @@ def latency(
         rounds=whole("rounds", rounds, 2, MOST_ROUNDS),
         resolutions=tuple(sorted(set(resolutions or wanted.space.listed))),
     )
-    path = Path(output) if output is not None else None
-    if path is not None:
-        _check_output(path)
+    path = None if output is None else _writable(Path(output))
     from ofa_bench.deploy.latency.measure import measure
 
     table = measure(plan, watch)
@@ -157,8 +155,9 @@ def check_table(
     return table
 
 
-def _check_output(path: Path) -> None:
-    """Raise BenchError where a file cannot be written, before anything is measured."""
+def _writable(path: Path) -> Path:
+    """The path; BenchError where it cannot be written, before anything is measured."""
     folder = next(parent for parent in (*path.absolute().parents,) if parent.exists())
     if path.is_dir() or not folder.is_dir() or not os.access(folder, os.W_OK):
         raise BenchError(f"{path} cannot be written", "name another file with -o")
+    return path

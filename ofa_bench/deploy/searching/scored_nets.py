@@ -12,7 +12,7 @@ from pydantic import Field, ValidationError
 from ofa_bench.atomic_io import make_folder, sha256_file, write_whole
 from ofa_bench.errors import ResumeError, UsageError
 from ofa_bench.locks import exclusive
-from ofa_bench.records.bounds import check_bounds
+from ofa_bench.records.json_text import check_bounds
 from ofa_bench.records.parts import Count, Hash, Part
 from ofa_bench.records.searches.schema import SelectHits, SplitSizes
 from ofa_bench.records.searches.store import search_folder

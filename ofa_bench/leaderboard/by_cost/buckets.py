@@ -14,7 +14,7 @@ from ofa_bench.leaderboard.export import estimate_json
 from ofa_bench.leaderboard.published import Published
 from ofa_bench.leaderboard.rows import BoardRow
 from ofa_bench.leaderboard.stats import Estimate, estimate
-from ofa_bench.records.json_text import cell
+from ofa_bench.records.json_text import cell, markdown_table
 from ofa_bench.records.schema import Score
 from ofa_bench.records.spaces import budget_range
 
@@ -156,8 +156,8 @@ def lines_of(ranges: Iterable[MacsRange]) -> Iterator[tuple[str, ...]]:
 def ranges_markdown(board: Board, papers: Sequence[Published]) -> str:
     """The ranges as a Markdown page."""
     heads = [head.removeprefix(">") for head in HEADS]
-    lines = [heads, ["---"] * len(heads), *map(list, lines_of(ranges_of(board, papers)))]
-    table = "\n".join(f"| {' | '.join(map(cell, line))} |" for line in lines)
+    lines = [list(map(cell, line)) for line in lines_of(ranges_of(board, papers))]
+    table = "\n".join(markdown_table(heads, lines))
     notes = [NOTE, *notes_of(board, papers)]
     title = f"# {cell(board.track.name)}: best nets by MACs"
     return "\n\n".join([title, table, "\n".join(f"* {note}" for note in notes)]) + "\n"

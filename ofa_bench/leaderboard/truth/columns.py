@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from ofa_bench.formatting import DASH
-from ofa_bench.leaderboard.export import table_row
 from ofa_bench.leaderboard.truth.recorded import MACS, SELECT, SUPERNET
-from ofa_bench.records.json_text import cell
+from ofa_bench.records.json_text import cell, markdown_table
 from ofa_bench.records.truths.schema import PointsRecord, RankingRecord, TauRecord, TruthRecord
-from ofa_bench.sanitize import code_span
 
 HEADS = (
     "ranking",
@@ -103,11 +101,9 @@ def points(value: PointsRecord | None) -> str:
 
 def to_markdown(title: str, records: Sequence[TruthRecord]) -> str:
     """A track's rankings as a Markdown table with its caveats; names as plain text."""
-    heads = [head.removeprefix(">") for head in HEADS]
-    marks = ["--:" if head.startswith(">") else "---" for head in HEADS]
-    rows = [heads, marks, *lines(records)]
-    text = [f"## {code_span(title)}", "", *(table_row(map(cell, row)) for row in rows), ""]
-    return "\n".join([*text, *(f"* {code_span(line)}" for line in caveats(records)), ""])
+    rows = [[cell(text) for text in row] for row in lines(records)]
+    text = [f"## {cell(title)}", "", *markdown_table(HEADS, rows), ""]
+    return "\n".join([*text, *(f"* {cell(line)}" for line in caveats(records)), ""])
 
 
 def caveats(records: Sequence[TruthRecord]) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -10,7 +9,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from ofa_bench.records.parts import Count, Hash, Macs, Part, Percent
-from ofa_bench.records.schema import canonical
+from ofa_bench.records.schema import digest, hash_without_itself
 from ofa_bench.records.tables import SpaceTable
 
 VERSION = 1
@@ -171,8 +170,7 @@ def search_values(record: SearchRecord) -> dict[str, Any]:
 
 def search_hash(record: SearchRecord) -> str:
     """Hex SHA-256 over the canonical JSON of everything but the hash itself."""
-    body = {name: value for name, value in search_values(record).items() if name != "sha256"}
-    return hashlib.sha256(canonical(body)).hexdigest()
+    return hash_without_itself(search_values(record))
 
 
 def question_hash(fields: Mapping[str, Any]) -> str:
@@ -180,15 +178,9 @@ def question_hash(fields: Mapping[str, Any]) -> str:
 
     Its answer is filed under the first 16 digits.
     """
-    return hashlib.sha256(canonical({name: fields[name] for name in QUESTION})).hexdigest()
+    return digest({name: fields[name] for name in QUESTION})
 
 
 def order(hits: int, macs: int, subnet: Mapping[str, Any]) -> tuple[int, int, str]:
     """The key by which nets are ranked, the best first: hits, fewer MACs, JSON."""
     return -hits, macs, json.dumps(subnet, sort_keys=True)
-
-
-def search_json_schema() -> str:
-    """The published JSON Schema, as `schema.json` beside this file holds it."""
-    schema = SearchRecord.model_json_schema(by_alias=True, mode="serialization")
-    return json.dumps(schema, indent=1, sort_keys=True) + "\n"

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from ofa_bench.atomic_io import write_whole
 from ofa_bench.errors import UsageError
-from ofa_bench.records.bounds import check_bounds
-from ofa_bench.records.json_text import spell
+from ofa_bench.records.json_text import first_fault, parsed, spell
 from ofa_bench.records.searches.schema import SearchRecord, search_hash, search_values
 from ofa_bench.records.store import read_bytes, slug
 from ofa_bench.sanitize import plain_text
@@ -45,13 +43,9 @@ def search_text(record: SearchRecord) -> str:
 def parse_search(raw: bytes, source: str) -> SearchRecord:
     """The search that these bytes spell; UsageError names the source and the field."""
     try:
-        values = json.loads(raw)
-        check_bounds(values)
-        return SearchRecord.model_validate(values)
+        return parsed(SearchRecord, raw)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        field = ".".join(map(str, first["loc"])) or "the search"
-        reason = f"{plain_text(field)}: {plain_text(first['msg'])}"
+        reason = first_fault(error, "the search")
     except (ValueError, RecursionError) as error:
         reason = f"is no JSON of a search: {plain_text(str(error))}"
     raise UsageError(f"{plain_text(source)}: {reason}", "the file was changed or cut off")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,13 @@ from ofa_bench.limits import advice, limit
 from ofa_bench.records import per_image
 from ofa_bench.records.json_text import spell
 from ofa_bench.records.schema import PolicyRecord, Record, canonical, own_hash, plain, seals
-from ofa_bench.records.spaces import Loader, installed, track_space, trained_space
+from ofa_bench.records.spaces import (
+    Loader,
+    installed,
+    shipped_space,
+    track_space,
+    trained_space,
+)
 from ofa_bench.records.store import parse, read_bits, read_bytes, slug
 from ofa_bench.records.summary import candidates_hash, summarise
 from ofa_bench.records.track import number, table
@@ -23,7 +29,7 @@ from ofa_bench.records.validation.findings import Finding, far
 from ofa_bench.records.validation.identity import identity_findings
 from ofa_bench.records.validation.ledger import Planned
 from ofa_bench.records.validation.task import task_findings
-from ofa_bench.space import Space, Subnet, load_space
+from ofa_bench.space import Space, Subnet
 
 Expected = Callable[[Record, Space, Space], Sequence[Subnet]]
 """The candidates that a record's track demands, from the record, its space and trained part."""
@@ -33,7 +39,7 @@ UNUSABLE = (
     *(AttributeError, RecursionError, MemoryError),
 )
 MOST_FINDINGS = 200  # of one check
-MOST_KEPT = 1000
+MOST_KEPT = 20_000
 
 
 @dataclass(frozen=True)
@@ -41,7 +47,7 @@ class Context:
     """What a check may use: how spaces load, which candidates a track demands, and the phases that
     a science lays out. What was computed for one record is kept for the next."""
 
-    load: Loader = load_space
+    load: Loader = shipped_space
     expected: Expected | None = None
     planned: Planned | None = None
     memo: dict[bytes, Any] = field(default_factory=dict, compare=False, repr=False)
@@ -176,28 +182,33 @@ def _scores(record: Record, context: Context) -> Iterator[Finding]:
         yield Finding("task.space.fingerprint", "is not that of the space described")
     if list(task.resolutions) != list(space.listed):
         yield Finding("task.resolutions", f"should be {list(space.listed)}")
-    for index in range(len(scores)):
-        yield from _score(record, index, trained)
+    nets = [score.subnet for score in scores]
+    key = ["nets", space.fingerprint(), trained.describe(), task.classes, nets]
+    counted = context.once(key, lambda: [_counted(net, trained, task.classes) for net in nets])
+    for index, net in enumerate(counted):
+        yield from _score(record, index, net)
     if scores:
         yield from _summary(record, space)
         yield from _membership(record, space, trained, context)
 
 
-def _score(record: Record, index: int, trained: Space) -> Iterator[Finding]:
-    score, classes, name = record.scores[index], record.task.classes, f"scores.{index}"
+def _counted(values: Mapping[str, Any], trained: Space, classes: int) -> dict[str, Any] | Finding:
+    """What a recorded net costs and is called, or why it is none of the trained space."""
     try:
-        subnet = trained.subnet(score.subnet)
+        subnet = trained.subnet(values)
     except UsageError as error:
-        yield Finding(f"{name}.subnet", error.message)
+        return Finding("subnet", error.message)
+    if subnet not in trained or subnet.to_json() != values:
+        return Finding("subnet", "is not a net of the trained space, canonically written")
+    macs, params = trained.macs(subnet, classes), trained.params(subnet, classes)
+    return {"macs": macs, "params": params, "name": str(subnet)}
+
+
+def _score(record: Record, index: int, facts: dict[str, Any] | Finding) -> Iterator[Finding]:
+    score, name = record.scores[index], f"scores.{index}"
+    if isinstance(facts, Finding):
+        yield replace(facts, field=f"{name}.subnet")
         return
-    if subnet not in trained or subnet.to_json() != score.subnet:
-        yield Finding(f"{name}.subnet", "is not a net of the trained space, canonically written")
-        return
-    facts = {
-        "macs": trained.macs(subnet, classes),
-        "params": trained.params(subnet, classes),
-        "name": str(subnet),
-    }
     for key, value in facts.items():
         if getattr(score, key) != value:
             yield Finding(f"{name}.{key}", f"is {getattr(score, key)}, should be {value}")

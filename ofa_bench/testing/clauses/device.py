@@ -62,10 +62,10 @@ def processor_is_told(case: Case) -> None:
     """Without them nobody knows what a time is of."""
     with _opened(case) as device:
         if not isinstance(device.processor, str) or not device.processor:
-            raise Breach(f"processor is {device.processor!r}", where=case.where())
+            raise Breach(f"processor is {device.processor!r}")
         for name, text in dict(device.versions()).items():
             if not isinstance(name, str) or not isinstance(text, str):
-                raise Breach(f"versions() has {name!r}: {text!r}", where=case.where())
+                raise Breach(f"versions() has {name!r}: {text!r}")
 
 
 @on_devices(

@@ -56,11 +56,10 @@ class Lesson:
     net: Any
 
     def loss(self) -> Tensor:
-        """The policy's loss, checked as in training; Breach if it is illegal."""
-        with self.case.step(self.step.index):
-            return self.case.assembly.bus.loss(
-                self.step, self.draw, self.logits, self.batch, self.seen, self.criterion
-            )
+        """The policy's loss, checked as in training; PolicyError if it is illegal."""
+        return self.case.assembly.bus.loss(
+            self.step, self.draw, self.logits, self.batch, self.seen, self.criterion
+        )
 
 
 def lessons(case: Case) -> Iterator[Lesson]:
@@ -76,8 +75,7 @@ def lessons(case: Case) -> Iterator[Lesson]:
     batch = _batch(max(assembly.space.resolutions), assembly.classes)
     criterion = Losses(assembly.science.optim.label_smoothing)
     needs = assembly.recipe.policies["distill"].needs
-    for first in case.schedule.edges[:-1]:
-        step = case.schedule.step(first)
+    for step in case.steps(case.schedule.edges[:-1]):
         teacher = assembly.teachers.get(step.phase.name)
         earlier: dict[Role, Tensor] = {}
         for draw in draws_of(assembly.bus, step):
@@ -133,14 +131,14 @@ def loss_is_differentiable(case: Case) -> None:
     import torch
 
     for lesson in lessons(case):
-        loss, at = lesson.loss(), lesson.step.index
+        loss = lesson.loss()
         if not torch.isfinite(loss):
-            raise Breach(f"the loss of {lesson.draw.role} is {float(loss.detach())}", step=at)
+            raise Breach(f"the loss of {lesson.draw.role} is {float(loss.detach())}")
         (gradient,) = torch.autograd.grad(loss, lesson.logits, allow_unused=True)
         if gradient is None or not gradient.any():
-            raise Breach(f"the loss of {lesson.draw.role} sends no gradient to logits", step=at)
+            raise Breach(f"the loss of {lesson.draw.role} sends no gradient to logits")
         if not torch.isfinite(gradient).all():
-            raise Breach(f"the gradient of {lesson.draw.role} is not finite", step=at)
+            raise Breach(f"the gradient of {lesson.draw.role} is not finite")
 
 
 @on_losses(
@@ -164,8 +162,7 @@ def loss_is_a_mean(case: Case) -> None:
         if not torch.isclose(one, two, rtol=1e-4, atol=1e-6):
             raise Breach(
                 f"the loss of {lesson.draw.role} is {float(one.detach()):.6g} on {IMAGES} images, "
-                f"{float(two.detach()):.6g} with each of them twice",
-                step=lesson.step.index,
+                f"{float(two.detach()):.6g} with each of them twice"
             )
 
 
@@ -189,7 +186,7 @@ def loss_modifies_nothing(case: Case) -> None:
         for name, tensor in watched.items():
             version, value = before[name]
             if tensor._version != version or not tensor.detach().equal(value):
-                raise Breach(f"{name} was changed", step=lesson.step.index)
+                raise Breach(f"{name} was changed")
 
 
 @on_losses("distill_loss is deterministic", "the same loss for the same logits, without randomness")
@@ -197,13 +194,12 @@ def loss_is_deterministic(case: Case) -> None:
     """A loss has no addressed source of randomness."""
     only(case.pure, "the policy declares `pure = False`")
     for lesson in lessons(case):
-        with no_global_random(lesson.step.index):
+        with no_global_random():
             one = float(lesson.loss().detach())
         two = float(lesson.loss().detach())
         if one != two:
             raise Breach(
-                f"the loss of {lesson.draw.role} was {one:.6g} at first, {two:.6g} the next time",
-                step=lesson.step.index,
+                f"the loss of {lesson.draw.role} was {one:.6g} at first, {two:.6g} the next time"
             )
 
 
@@ -227,5 +223,4 @@ def labels_only_uses_labels(case: Case) -> None:
                 raise Breach(
                     f"the loss of {lesson.draw.role} is {float(loss.detach()):.6g}, the criterion "
                     f"{float(plain.detach()):.6g}",
-                    step=lesson.step.index,
                 )

@@ -20,7 +20,7 @@ on_merging = clauses("extra", hook=MERGE)
 def defines_a_hook(case: Case) -> None:
     """An extra without hooks does nothing."""
     if not any(hasattr(case.cls, hook) for hook in HOOKS):
-        raise Breach("it defines none", where=case.where())
+        raise Breach("it defines none")
 
 
 @on_merging(
@@ -56,15 +56,13 @@ def merge_is_legal(case: Case) -> None:
     import torch
 
     only(hasattr(case.cls, MERGE), "it has no merge_gradients")
-    for index in range(case.schedule.steps):
-        with case.step(index) as step, no_global_random(index):
+    for step in case.steps():
+        with no_global_random():
             _, active, merged = _merged(case, step, draws_of(case.assembly.bus, step))
         if not torch.isfinite(merged).all():
-            raise Breach("the merged gradient is not finite", step=index)
+            raise Breach("the merged gradient is not finite")
         if merged[~active.any(0)].any():
-            raise Breach(
-                "the merged gradient is not 0 for parameters that no draw uses", step=index
-            )
+            raise Breach("the merged gradient is not 0 for parameters that no draw uses")
 
 
 @on_merging(
@@ -74,13 +72,12 @@ def merge_is_legal(case: Case) -> None:
 def merge_is_deterministic(case: Case) -> None:
     """Every rank merges by itself, and all must get the same gradient."""
     only(hasattr(case.cls, MERGE), "it has no merge_gradients")
-    for index in (0, case.schedule.steps - 1):
-        with case.step(index) as step:
-            draws = draws_of(case.assembly.bus, step)
-            grads, active, first = _merged(case, step, draws)
-            kept = first.clone()
-            again, _, second = _merged(case, step, draws)
+    for step in case.steps((0, case.schedule.steps - 1)):
+        draws = draws_of(case.assembly.bus, step)
+        grads, active, first = _merged(case, step, draws)
+        kept = first.clone()
+        again, _, second = _merged(case, step, draws)
         if not kept.equal(second):
-            raise Breach("a second call gives another gradient", step=index)
+            raise Breach("a second call gives another gradient")
         if (grads != grads * active).any() or not again.equal(grads):
-            raise Breach("the `grads` argument was changed", step=index)
+            raise Breach("the `grads` argument was changed")

@@ -34,8 +34,8 @@ def lr_share_is_legal(case: Case) -> None:
 
 
 def _legal(case: Case, answer: Answer) -> None:
-    for index in range(case.schedule.steps):
-        with case.step(index) as step, no_global_random(index):
+    for step in case.steps():
+        with no_global_random():
             answer(case.assembly.bus, step)
 
 

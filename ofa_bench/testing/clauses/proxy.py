@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from ofa_bench.space import load_space
 from ofa_bench.testing.case import Case, no_global_random
 from ofa_bench.testing.source_lines import line_of
-from ofa_bench.testing.verdict import Breach, clause
+from ofa_bench.testing.verdict import Breach, clauses
 
 if TYPE_CHECKING:
     from torch import nn
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 PAGE = "docs/hooks.md (Proxies)"
 CLASSES, IMAGES, NETS, MOST = 10, 8, 4, 16
+on_proxies = clauses("proxy", page=PAGE)
 
 
 def _subnets() -> list[Subnet]:
@@ -56,24 +57,20 @@ def _score(case: Case, subnet: Subnet, net: nn.Module, batches: list[MicroBatch]
     return score
 
 
-@clause(
+@on_proxies(
     "it says how many batches it needs",
-    "proxy",
-    page=PAGE,
-    expected=f"the class attribute `batches` is a whole number from 0 to {MOST}",
+    f"the class attribute `batches` is a whole number from 0 to {MOST}",
 )
 def batches_are_counted(case: Case) -> None:
     """Images are read once, for all proxies and nets."""
     count = getattr(case.cls(), "batches", None)
     if isinstance(count, bool) or not isinstance(count, int) or not 0 <= count <= MOST:
-        raise Breach(f"batches is {count!r}", where=case.where())
+        raise Breach(f"batches is {count!r}")
 
 
-@clause(
+@on_proxies(
     "scores are finite floats that tell nets apart",
-    "proxy",
-    page=PAGE,
-    expected="score(net, shape, batches) is a finite float, not the same for all nets",
+    "score(net, shape, batches) is a finite float, not the same for all nets",
 )
 def scores_are_finite(case: Case) -> None:
     """Of the smallest, the largest and some random nets."""
@@ -89,11 +86,9 @@ def scores_are_finite(case: Case) -> None:
         raise Breach(f"every net got {scores.pop()!r}", where=where)
 
 
-@clause(
+@on_proxies(
     "scores are deterministic",
-    "proxy",
-    page=PAGE,
-    expected="equal arguments give equal scores; shared generators and settings stay as they are",
+    "equal arguments give equal scores; shared generators and settings stay as they are",
 )
 def scores_are_deterministic(case: Case) -> None:
     """A ranking is the same on every machine and in every order."""
@@ -110,11 +105,8 @@ def scores_are_deterministic(case: Case) -> None:
             raise Breach("torch's default dtype or threads are others", where=where)
 
 
-@clause(
-    "images stay as they are",
-    "proxy",
-    page=PAGE,
-    expected="images and labels are the same after a score, and need no gradient",
+@on_proxies(
+    "images stay as they are", "images and labels are the same after a score, and need no gradient"
 )
 def images_stay(case: Case) -> None:
     """Other proxies and nets get the same batches."""

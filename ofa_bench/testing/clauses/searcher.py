@@ -65,12 +65,12 @@ def proposals_are_affordable(case: Case) -> None:
     for problem, _, nets in _rounds(case):
         for net in nets:
             if net not in problem.space or net.resolution not in problem.space.listed:
-                raise Breach(f"it proposed {net}, which is not in the space", where=case.where())
+                raise Breach(f"it proposed {net}, which is not in the space")
             cost = problem.cost.of(problem.space, net)
             if cost > problem.budget:
                 spent, budget = problem.cost.text(cost), problem.cost.text(problem.budget)
                 observed = f"it proposed {net} of {spent}, over the budget of {budget}"
-                raise Breach(observed, where=case.where())
+                raise Breach(observed)
 
 
 @on_searchers(
@@ -80,12 +80,12 @@ def proposals_are_new(case: Case) -> None:
     """An evaluation is expensive, and its result is the same the second time."""
     for _, scored, nets in _rounds(case):
         if len(nets) > ROUND:
-            raise Breach(f"{ROUND} were wanted, {len(nets)} came", where=case.where())
+            raise Breach(f"{ROUND} were wanted, {len(nets)} came")
         if len(set(nets)) < len(nets):
-            raise Breach("one net is proposed twice in a round", where=case.where())
+            raise Breach("one net is proposed twice in a round")
         known = [net for net in nets if net in scored]
         if known:
-            raise Breach(f"{known[0]} was evaluated before", where=case.where())
+            raise Breach(f"{known[0]} was evaluated before")
 
 
 @on_searchers(
@@ -97,7 +97,7 @@ def proposals_are_deterministic(case: Case) -> None:
         with no_global_random():
             again = _propose(case, problem, scored, index % ROUNDS)
         if again != nets:
-            raise Breach("a second call proposes other nets", where=case.where())
+            raise Breach("a second call proposes other nets")
 
 
 @on_searchers(
@@ -111,10 +111,10 @@ def search_ends(case: Case) -> None:
         scored = {net: probe(net) for net in space if cost.of(space, net) <= problem.budget}
         nets = _propose(case, problem, scored, 0)
         if nets:
-            raise Breach(f"nothing was left, it proposed {nets[0]}", where=case.where())
+            raise Breach(f"nothing was left, it proposed {nets[0]}")
         low = cheapest(space, cost) / 2
         try:
             _propose(case, Problem(space, cost, low, CLASSES, problem.macs), {}, 0)
         except UsageError:
             continue
-        raise Breach(f"no UsageError for a budget of {cost.text(low)}", where=case.where())
+        raise Breach(f"no UsageError for a budget of {cost.text(low)}")

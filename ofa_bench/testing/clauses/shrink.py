@@ -8,6 +8,7 @@ from ofa_bench.draws import Role
 from ofa_bench.errors import PolicyError
 from ofa_bench.planning.compatibility import check_draws
 from ofa_bench.schedule import Budget, Phase
+from ofa_bench.space import Subnet
 from ofa_bench.testing.case import Case, describe, draws_of, no_global_random, only, probe, replay
 from ofa_bench.testing.verdict import Breach, clauses
 
@@ -57,9 +58,8 @@ def phases_scale(case: Case) -> None:
 def draws_match_phase(case: Case) -> None:
     """Checked at every step; training checks only the first step of each phase."""
     bus = case.assembly.bus
-    for index in range(case.schedule.steps):
-        with case.step(index) as step:
-            check_draws(step, draws_of(bus, step), case.assembly.science)
+    for step in case.steps():
+        check_draws(step, draws_of(bus, step), case.assembly.science)
 
 
 @on_draws(
@@ -68,11 +68,10 @@ def draws_match_phase(case: Case) -> None:
 )
 def largest_is_first(case: Case) -> None:
     """In-place distillation reads the largest subnet's logits of the same step."""
-    for index in range(case.schedule.steps):
-        with case.step(index) as step:
-            roles = [draw.role for draw in draws_of(case.assembly.bus, step)]
-            if Role.LARGEST in roles[1:]:
-                raise Breach(f"drew {', '.join(roles)}", step=index)
+    for step in case.steps():
+        roles = [draw.role for draw in draws_of(case.assembly.bus, step)]
+        if Role.LARGEST in roles[1:]:
+            raise Breach(f"drew {', '.join(roles)}")
 
 
 @on_draws(
@@ -80,8 +79,8 @@ def largest_is_first(case: Case) -> None:
 )
 def randomness_is_addressed(case: Case) -> None:
     """Global generators differ between ranks and after a resume."""
-    for index in range(case.schedule.steps):
-        with case.step(index) as step, no_global_random(index):
+    for step in case.steps():
+        with no_global_random():
             draws_of(case.assembly.bus, step)
 
 
@@ -131,17 +130,16 @@ def draws_vary(case: Case) -> None:
 def probing_is_declared(case: Case) -> None:
     """Plans and shared beginnings rely on the declaration."""
     only(case.assembly.recipe.policies["shrink"].pure, "the policy declares `pure = False`")
-    asked: list[int] = []
-    for index in range(case.schedule.steps):
-        with case.step(index) as step:
+    probed: list[Subnet] = []
 
-            def watched(subnet: object, index: int = index) -> float:
-                asked.append(index)
-                return probe(subnet)  # type: ignore[arg-type]
+    def watched(subnet: Subnet) -> float:
+        probed.append(subnet)
+        return probe(subnet)
 
-            draws_of(case.assembly.bus, step, watched)
-    if asked:
-        raise Breach("it probes, and declares `pure = True`", step=asked[0])
+    for step in case.steps():
+        draws_of(case.assembly.bus, step, watched)
+        if probed:
+            raise Breach("it probes, and declares `pure = True`")
 
 
 @on_draws(

@@ -44,7 +44,7 @@ def check(
         stop.hint = "the same line goes on with what was hashed"
         report = examine(spec, folder, progress=_progress(), deep=deep)
     if as_json:
-        console.answer(report.to_json())
+        console.answer({**asdict(report), "ok": report.ok})
     else:
         _show(report)
     ctx.exit(0 if report.ok else 1)

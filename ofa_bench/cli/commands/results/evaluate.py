@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from ofa_bench.cli import console
-from ofa_bench.cli.options import finished_run_options
+from ofa_bench.cli.options import finished_run_options, set_options
 
 
 @click.command()
@@ -16,7 +16,6 @@ from ofa_bench.cli.options import finished_run_options
     "--subnet",
     "subnets",
     multiple=True,
-    required=True,
     metavar="SUBNET",
     help="largest, smallest, k7e4d3, a name that show prints, or JSON; repeatable.",
 )
@@ -24,15 +23,23 @@ from ofa_bench.cli.options import finished_run_options
 def command(
     run: str, subnets: tuple[str, ...], results: str | None, as_json: bool, **values: Any
 ) -> None:
-    """Score any subnets of a finished run.
+    """Score any subnets of a finished run, or do the final evaluation of a trained one.
 
-    Each is calibrated: it gets norm statistics of its own. Plugin files, recipes and space tables
-    that the run's folder names are used only where they are named here, or with --trust.
+    Each is calibrated: it gets norm statistics of its own. Without --subnet the final evaluation
+    that `run --evaluate-later` left is done, or gone on with, and the record written. Plugin files,
+    recipes and space tables that the run's folder names are used only where they are named here,
+    or with --trust.
     """
     from ofa_bench import api
+    from ofa_bench.cli.commands.training.run import run_and_show
     from ofa_bench.cli.views.progress import watched_on
     from ofa_bench.cli.views.record import score_rows
 
+    if not subnets:
+        trust = values.pop("trust")
+        resumed = api.resumption(run, results, trust, **set_options(values, results))
+        run_and_show(resumed.asked, as_json, resumed.command, resumed, stage="evaluate")
+        return
     with watched_on(values["device"]) as watch:
         scores = api.evaluate(run, subnets, results=results, progress=watch, **values)
     if as_json:

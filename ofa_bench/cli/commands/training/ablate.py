@@ -46,11 +46,12 @@ def command(
     from ofa_bench.cli import ablation
     from ofa_bench.cli.options import asked_of
     from ofa_bench.hooks.catalogue import discover
+    from ofa_bench.recipe.load import FAMILIES
 
     about = discover().catalogue.get("method", method).about
     asked = vars(asked_of({**values, "method": method, "seed": seeds[0]}))
     mixes = ablation.grid(asked) if grid else ablation.without(about, asked)
-    whole = {family: about[family] for family in ablation.FAMILIES}
+    whole = {family: about[family] for family in FAMILIES}
     rows = [{"method": method, **({} if mix == whole else mix)} for mix in mixes]
     every = requests(values, None, seeds, rows)
     conduct(ctx, every, seeds, yes, as_json, devices, _effects if grid else None)
@@ -59,6 +60,7 @@ def command(
 def _effects(entries: list[StoredRecord]) -> None:
     """Main effects and interactions, by the mean over seeds of each mix."""
     from ofa_bench.cli import ablation
+    from ofa_bench.recipe.load import FAMILIES
 
     groups: dict[tuple[str, ...], list[float]] = {}
     for entry in entries:
@@ -67,7 +69,7 @@ def _effects(entries: list[StoredRecord]) -> None:
             names = (chosen.shrink.name, chosen.lr.name, chosen.distill.name)
             groups.setdefault(names, []).append(summary.mean_pareto_accuracy)
     scores = [
-        (dict(zip(ablation.FAMILIES, names, strict=True)), sum(values) / len(values))
+        (dict(zip(FAMILIES, names, strict=True)), sum(values) / len(values))
         for names, values in groups.items()
     ]
     console.say("main effects, points against the mixes that differ in this policy alone:")

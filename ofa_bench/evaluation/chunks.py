@@ -1,0 +1,140 @@
+"""The final scores in chunks of images: what one rank has to do, and doing it chunk by chunk."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+from torch import Tensor
+
+from ofa_bench.data.sources.batch import MicroBatch
+from ofa_bench.data.sources.source import CALIBRATION_BATCH, BatchSource, HeldOut
+from ofa_bench.evaluation.exact_math import undisturbed
+from ofa_bench.evaluation.prefix_tree import PrefixTree
+from ofa_bench.nets.protocol import Supernet
+from ofa_bench.space import Subnet
+
+if TYPE_CHECKING:
+    import numpy
+    from numpy.typing import NDArray
+
+
+class EvaluationStep(NamedTuple):
+    """A batch of images to calibrate on (`split` is None), or a chunk of a split to score."""
+
+    resolution: int
+    split: HeldOut | None
+    number: int
+    images: int
+
+
+@dataclass(frozen=True)
+class ScoredChunk:
+    """Whether subnets get the images of one chunk right; `marks` is boolean, [subnets, images]."""
+
+    resolution: int
+    split: HeldOut
+    number: int
+    positions: tuple[int, ...]
+    marks: NDArray[numpy.bool_]
+
+
+Known = Mapping[tuple[HeldOut, int], Collection[int]]
+"""The chunks, by split and number, with the positions of the subnets that are scored on them."""
+
+
+def steps(
+    subnets: Sequence[Subnet],
+    positions: Sequence[int],
+    source: BatchSource,
+    splits: Sequence[HeldOut],
+    chunk: int,
+    known: Known,
+) -> list[EvaluationStep]:
+    """What remains to be done for the subnets at these positions, by resolution: calibration, then
+    the chunks that some of them are not scored on. Nothing where all are known."""
+    plan: list[EvaluationStep] = []
+    for resolution, group in by_resolution(subnets, positions).items():
+        missing = [
+            EvaluationStep(resolution, split, number, size)
+            for split in splits
+            for number, size in enumerate(_sizes(source.sizes[split], chunk))
+            if not set(group) <= set(known.get((split, number), ()))
+        ]
+        if missing:
+            sizes = _sizes(source.calibration_images, CALIBRATION_BATCH)
+            plan += [
+                EvaluationStep(resolution, None, number, size) for number, size in enumerate(sizes)
+            ]
+            plan += missing
+    return plan
+
+
+def _sizes(count: int, chunk: int) -> list[int]:
+    """The sizes of the chunks that so many images make."""
+    return [min(chunk, count - start) for start in range(0, count, chunk)]
+
+
+def by_resolution(subnets: Sequence[Subnet], positions: Sequence[int]) -> dict[int, list[int]]:
+    """The positions of the subnets of each resolution, in the order in which they come."""
+    groups: dict[int, list[int]] = {}
+    for position in positions:
+        groups.setdefault(subnets[position].resolution, []).append(position)
+    return groups
+
+
+def worked(
+    net: Supernet,
+    subnets: Sequence[Subnet],
+    positions: Sequence[int],
+    source: BatchSource,
+    plan: Sequence[EvaluationStep],
+    chunk: int,
+) -> Generator[ScoredChunk | None]:
+    """Carry out the steps in order: after each, its scores, or None for a calibration batch."""
+    groups = by_resolution(subnets, positions)
+    with undisturbed(net):
+        for resolution, part in groupby(plan, key=lambda step: step.resolution):
+            group, todo = groups[resolution], list(part)
+            tree = PrefixTree(net, [subnets[position] for position in group])
+            calibrating = sum(step.split is None for step in todo)
+            if tree.calibrates:
+                for batch in source.calibration(resolution):
+                    tree.observe(batch)
+                    yield None
+            else:
+                yield from [None] * calibrating
+            tree.settle()
+            for split, chunks in groupby(todo[calibrating:], key=lambda step: step.split):
+                numbers = [step.number for step in chunks]
+                for number, batch in _batches(source, split, resolution, chunk, numbers):
+                    marks = _marks(tree, len(group), batch).cpu().numpy()
+                    yield ScoredChunk(resolution, split, number, tuple(group), marks)
+
+
+def _batches(
+    source: BatchSource, split: HeldOut | None, resolution: int, chunk: int, numbers: list[int]
+) -> Iterator[tuple[int, MicroBatch]]:
+    """The batches of these numbers. A source is asked for all of them as for a whole split, which
+    it may keep."""
+    assert split is not None
+    if len(numbers) == len(_sizes(source.sizes[split], chunk)):
+        batches = source.evaluation(split, resolution, chunk)
+    else:
+        batches = source.evaluation(split, resolution, chunk, numbers)
+    yield from zip(numbers, batches, strict=True)
+
+
+def _marks(tree: PrefixTree, rows: int, batch: MicroBatch) -> Tensor:
+    """Whether each of `rows` subnets gets each image of a chunk right, [rows, images]."""
+    truth = batch.labels
+    marks = torch.zeros((rows, len(truth)), dtype=torch.bool, device=truth.device)
+
+    def mark(position: int, logits: Tensor) -> None:
+        torch.eq(logits.argmax(1), truth, out=marks[position])
+
+    tree.classify(batch.images, mark)
+    return marks
