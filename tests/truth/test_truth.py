@@ -15,8 +15,9 @@ from ofa_bench.deploy.truth.nets import STRATA, sample
 from ofa_bench.errors import BenchError, UsageError
 from ofa_bench.evaluation.candidates import bounds
 from ofa_bench.leaderboard.truth.validate import validate_truth
+from ofa_bench.records.schema import json_schema
 from ofa_bench.records.store import Store
-from ofa_bench.records.truths.schema import truth_json_schema, truth_values
+from ofa_bench.records.truths.schema import TruthRecord, truth_values
 from ofa_bench.records.truths.store import read_truth, truth_path, truths
 from ofa_bench.records.validation.validate import validate
 from ofa_bench.runs.record_checks import record_checks
@@ -156,7 +157,7 @@ def test_what_is_kept_holds(first: Any, results: Path, capsys: Any) -> None:
 
 def test_the_published_schema_is_current() -> None:
     path = Path(pipeline.__file__).parents[2] / "records" / "truths" / "schema.json"
-    assert path.read_text() == truth_json_schema()
+    assert path.read_text() == json_schema(TruthRecord)
 
 
 def test_a_net_that_fails_is_shown_and_left_out(

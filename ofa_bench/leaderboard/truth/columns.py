@@ -8,7 +8,6 @@ from ofa_bench.formatting import DASH
 from ofa_bench.leaderboard.truth.recorded import MACS, SELECT, SUPERNET
 from ofa_bench.records.json_text import cell, markdown_table
 from ofa_bench.records.truths.schema import PointsRecord, RankingRecord, TauRecord, TruthRecord
-from ofa_bench.sanitize import code_span
 
 HEADS = (
     "ranking",
@@ -102,9 +101,9 @@ def points(value: PointsRecord | None) -> str:
 
 def to_markdown(title: str, records: Sequence[TruthRecord]) -> str:
     """A track's rankings as a Markdown table with its caveats; names as plain text."""
-    rows = [[cell(text) for text in line] for line in lines(records)]
-    text = [f"## {code_span(title)}", "", *markdown_table(HEADS, rows), ""]
-    return "\n".join([*text, *(f"* {code_span(line)}" for line in caveats(records)), ""])
+    rows = [[cell(text) for text in row] for row in lines(records)]
+    text = [f"## {cell(title)}", "", *markdown_table(HEADS, rows), ""]
+    return "\n".join([*text, *(f"* {cell(line)}" for line in caveats(records)), ""])
 
 
 def caveats(records: Sequence[TruthRecord]) -> list[str]:

@@ -10,10 +10,9 @@ from ofa_bench.cli.options import options, store_of
 from ofa_bench.errors import UsageError
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from ofa_bench.leaderboard.cost_axis import CostAxis
-    from ofa_bench.leaderboard.screening import Screened
+    from ofa_bench.records.store import Store
+    from ofa_bench.records.validation.validate import Context
 
 
 @click.command()
@@ -68,25 +67,26 @@ def command(
         raise UsageError("--buckets is a board's own", "omit --check, --claims, --curve, --reach")
     axis = cost_axis.chosen(cost, tables, alone=not (others or buckets or truth))
     if truth:
-        from ofa_bench.cli.views.truth import show_kept
-
-        show_kept(store, context.load, which, form)
-        return
-    if check:
+        _truth(store, context, which, form)
+    elif check:
         ctx.exit(1 if board_view.check(store.results, context, form) else 0)
-    if claims:
+    elif claims:
         board_view.show_claims(store.results, claims, context, form)
-        return
-    screened = held(store, context=context)
-    if curve or reach is not None:
-        board_view.show_curves(screened, which, reach, form)
-        return
-    _boards(store.results, screened, which, published, buckets, form, axis)
+    elif curve or reach is not None:
+        board_view.show_curves(held(store, context=context), which, reach, form)
+    else:
+        _boards(store, context, which, published, buckets, form, axis)
+
+
+def _truth(store: Store, context: Context, which: str | None, form: str) -> None:
+    from ofa_bench.cli.views.truth import show_kept
+
+    show_kept(store, context.load, which, form)
 
 
 def _boards(
-    results: Path,
-    screened: Screened,
+    store: Store,
+    context: Context,
     which: str | None,
     published: bool,
     buckets: bool,
@@ -95,12 +95,14 @@ def _boards(
 ) -> None:
     from ofa_bench.cli.views import board as board_view
     from ofa_bench.cli.views import cost_axis
+    from ofa_bench.leaderboard.screening import held
 
+    screened = held(store, context=context)
     boards, papers = board_view.choose_boards(screened, which, published)
     if boards:
-        board_view.refresh(results)
+        board_view.refresh(store.results)
     if buckets:
         board_view.show_buckets(boards, form)
     else:
         boards = cost_axis.along(axis, boards, screened)
-        board_view.show_all(boards, screened, papers, results, form)
+        board_view.show_all(boards, screened, papers, store.results, form)
