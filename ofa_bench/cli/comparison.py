@@ -77,12 +77,14 @@ yes_option = click.option("--yes", is_flag=True, help="Do not ask before a long 
 def take_file(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
     """Let a file's values stand where the command line says nothing.
 
-    Its keys are the command's own options, and `rows`, a list of tables each of which says what
-    one row has of its own. RecipeError names a key or value that cannot be meant.
+    The file is a path, or the name of one that is shipped. Its keys are the command's own options,
+    and `rows`, a list of tables each of which says what one row has of its own. RecipeError names a
+    key or value that cannot be meant.
     """
     if value is None:
         return None
-    table = load_toml(_declared(value))
+    shipped = specs_root() / "comparisons" / f"{value}.toml"
+    table = load_toml(shipped if not Path(value).is_file() and shipped.is_file() else Path(value))
     rows = table.pop("rows", [])
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise RecipeError("rows are tables", file=value, key="rows", hint="write [[rows]]")
@@ -122,12 +124,6 @@ def check_code(ctx: click.Context, trust: bool) -> None:
                 key="plugin",
                 hint=f"add --plugin {plain_text(path)}, or --trust if you trust this file",
             )
-
-
-def _declared(name: str) -> Path:
-    """A comparison's file: a path, or the name of one that is shipped."""
-    shipped = specs_root() / "comparisons" / f"{name}.toml"
-    return shipped if not Path(name).is_file() and shipped.is_file() else Path(name)
 
 
 def _settings(

@@ -133,7 +133,7 @@ def _failed(error: BenchError, code: int) -> int:
         with console.heard_after_all():
             console.complain(error.message, error.hint)
         return code
-    if debugging():
+    if os.environ.get("OFA_BENCH_DEBUG", "") not in ("", "0"):
         import traceback
 
         console.tell(traceback.format_exc().rstrip())
@@ -146,11 +146,6 @@ def _failed(error: BenchError, code: int) -> int:
     else:
         console.complain(error.message, error.hint)
     return console.refuse(error.message, error.hint, code)
-
-
-def debugging() -> bool:
-    """Whether the user asked to see tracebacks."""
-    return os.environ.get("OFA_BENCH_DEBUG", "") not in ("", "0")
 
 
 def explained(error: Exception) -> BenchError:

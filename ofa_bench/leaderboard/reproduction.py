@@ -69,7 +69,9 @@ def reproduction(
     """
     fields = tuple(_fields(record, again))
     around = tuple(
-        difference for difference in differences(record, again) if _surrounds(difference.path)
+        difference
+        for difference in differences(record, again)
+        if difference.path.startswith(SURROUNDINGS) and not difference.path.endswith(".source.text")
     )
     if all(field.same for field in fields):
         same = "the same weights to the bit, and the same scores"
@@ -91,10 +93,6 @@ def reproduction(
         fields,
         around,
     )
-
-
-def _surrounds(path: str) -> bool:
-    return path.startswith(SURROUNDINGS) and not path.endswith(".source.text")
 
 
 def _fields(record: Record, again: Record) -> list[ResultField]:

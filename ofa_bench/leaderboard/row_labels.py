@@ -62,8 +62,7 @@ def _facts(record: Record) -> Facts:
     only rows with the same policy can differ in it."""
     science = {key: value for key, value in record.science.items() if key != "extras"}
     facts: Facts = {}
-    for family in FAMILIES:
-        policy = getattr(record.method, family)
+    for family, policy in record.method.policies.items():
         science.pop(family, None)
         facts[family] = policy.name
         facts |= {f"{policy.name}.{key}": value for key, value in _leaves(policy.options)}

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ofa_bench.recipe.fingerprint import decoder_id
-from ofa_bench.records.schema import Record, digest
+from ofa_bench.records.json_text import digest
+from ofa_bench.records.schema import Record
 from ofa_bench.records.store import StoredRecord, slug
 
 

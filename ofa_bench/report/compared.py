@@ -116,8 +116,8 @@ def policies(board: Board) -> HtmlTable:
     lines = []
     for standing in board.places:
         method = standing.row.any.method
-        parts = [("shrink", method.shrink), ("lr", method.lr), ("distill", method.distill)]
-        for family, policy in [*parts, *(("extra", extra) for extra in method.extras)]:
+        extras = [("extra", extra) for extra in method.extras]
+        for family, policy in [*method.policies.items(), *extras]:
             lines.append(_policy(standing.row.label, family, policy))
         for wrapper in method.wrappers:
             lines.append([word(standing.row.label, "name"), word("wraps"), word(wrapper)])

@@ -125,6 +125,7 @@ def _line(
     spent = [macs(role) for role in roles]
     peak = max((item.peak_bytes for seeds in every for item in seeds), default=0)
     waited = sum(fmean(e.waiting_share * e.wall_seconds for e in seeds) for seeds in every)
+    share = waited / wall if wall else 0.0
     return [
         word(name, mark),
         word(phase, mark),
@@ -134,10 +135,6 @@ def _line(
         *(shown(count(value) if value else DASH, value, mark) for value in spent),
         shown(count(sum(spent)), sum(spent), mark),
         shown(duration(seconds), seconds, mark),
-        _waiting(waited / wall if wall else 0.0, mark),
+        Cell(f"{share:.1%}", "hours not comparable" if share > WAITING else "", share, mark),
         shown(f"{count(peak)}B" if peak else DASH, peak, mark),
     ]
-
-
-def _waiting(share: float, mark: str) -> Cell:
-    return Cell(f"{share:.1%}", "hours not comparable" if share > WAITING else "", share, mark)
