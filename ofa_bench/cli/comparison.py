@@ -89,19 +89,13 @@ def take_file(ctx: click.Context, param: click.Parameter, value: str | None) -> 
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise RecipeError("rows are tables", file=value, key="rows", hint="write [[rows]]")
     if rows and "methods" in table:
-        raise RecipeError(
-            "methods and rows exclude each other",
-            file=value,
-            key="methods",
-            hint='give each row its method: [[rows]] method = "NAME"',
-        )
+        hint = 'give each row its method: [[rows]] method = "NAME"'
+        reason = "methods and rows exclude each other"
+        raise RecipeError(reason, file=value, key="methods", hint=hint)
     if "results" in table:
-        raise RecipeError(
-            "a file does not say where results are written",
-            file=value,
-            key="results",
-            hint="take it out, and say --results DIR",
-        )
+        reason = "a file does not say where results are written"
+        hint = "take it out, and say --results DIR"
+        raise RecipeError(reason, file=value, key="results", hint=hint)
     params = [p for p in ctx.command.params if p.name not in APART]
     ctx.default_map = {param.name: setting for param, setting in _settings(table, params, value)}
     ctx.meta["rows"] = [dict(_row(ctx, row, value)) for row in rows]
@@ -118,12 +112,9 @@ def check_code(ctx: click.Context, trust: bool) -> None:
     known = {Path(path).resolve() for path in ctx.params["plugins"]} if typed else set()
     for path in paths:
         if not trust and Path(path).resolve() not in known:
-            raise RecipeError(
-                f"names {plain_text(path)}, which is code: it is run only on your word",
-                file=file,
-                key="plugin",
-                hint=f"add --plugin {plain_text(path)}, or --trust if you trust this file",
-            )
+            hint = f"add --plugin {plain_text(path)}, or --trust if you trust this file"
+            reason = f"names {plain_text(path)}, which is code: it is run only on your word"
+            raise RecipeError(reason, file=file, key="plugin", hint=hint)
 
 
 def _settings(
@@ -150,16 +141,14 @@ def _check_kind(param: click.Parameter, value: Any, file: str, key: str) -> None
         raise RecipeError("is a table", file=file, key=key, hint="give one value")
     if getattr(param, "is_flag", False):
         if not isinstance(value, bool):
-            raise RecipeError(
-                f"{shown(value)} is neither true nor false", file=file, key=key, hint="write true"
-            )
+            reason = f"{shown(value)} is neither true nor false"
+            raise RecipeError(reason, file=file, key=key, hint="write true")
         return
     for item in value if isinstance(value, list) else [value]:
         if isinstance(item, bool) or not isinstance(item, str | int | float):
             text = str(item).lower() if isinstance(item, bool) else shown(item)
-            raise RecipeError(
-                f"is {text}, which is no number or name", file=file, key=key, hint="give one value"
-            )
+            reason = f"is {text}, which is no number or name"
+            raise RecipeError(reason, file=file, key=key, hint="give one value")
 
 
 def _as_typed(value: Any) -> Any:

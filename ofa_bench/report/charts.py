@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ofa_bench.report.tables import HtmlTable
+from ofa_bench.report.tables import HtmlTable, label
 
 HUES = 8
 SYMBOLS = (  # SVG paths around 0, 0
@@ -59,6 +59,11 @@ class Palette:
 def axis(title: str, *, si: bool = False, zero: bool = False, log: bool = False) -> dict[str, Any]:
     """An axis with its title: with unit prefixes (`si`), from 0 (`zero`), logarithmic (`log`)."""
     return {"title": title, "si": si, "zero": zero, "log": log}
+
+
+def trace(kind: str, name: object, x: list[Any], y: list[Any], **more: Any) -> dict[str, Any]:
+    """A trace as `figure` draws it; its name is folded for the legend."""
+    return {"kind": kind, "name": label(name), "x": x, "y": y, **more}
 
 
 def figure(

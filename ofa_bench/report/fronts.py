@@ -13,7 +13,7 @@ from ofa_bench.leaderboard.cost_axis import MACS
 from ofa_bench.leaderboard.published import Published
 from ofa_bench.leaderboard.rows import BoardRow
 from ofa_bench.records.pareto import Tread, front
-from ofa_bench.report.charts import SYMBOLS, Chart, Palette, axis, figure
+from ofa_bench.report.charts import SYMBOLS, Chart, Palette, axis, figure, trace
 from ofa_bench.report.tables import Cell, HtmlTable, label, listed, number, shown, table, word
 
 BUDGETS = 7  # lines of the table beside the fronts
@@ -75,8 +75,8 @@ def _front(
         return [None if height is None else round(height[part], 4) for height in heights]
 
     band = {"low": side(1), "high": side(2)} if len(row.good) > 1 else {}
-    line = {"kind": "line", "step": True, "name": label(row.label), **palette.line(row.label)}
-    return {**line, "x": [row.axis.value(steps) for steps in grid], "y": side(0), **band}
+    x = [row.axis.value(steps) for steps in grid]
+    return trace("line", row.label, x, side(0), step=True, **palette.line(row.label), **band)
 
 
 def _published(papers: Sequence[Published], low: int, high: int) -> list[dict[str, Any]]:
@@ -91,21 +91,10 @@ def _published(papers: Sequence[Published], low: int, high: int) -> list[dict[st
     for index, (name, points) in enumerate(groups):
         near = [point for point in points if low / REACH <= point[1] <= high * REACH]
         if near:
-            traces.append(_points(label(name), near, index))
+            notes, macs, top1 = map(list, zip(*near, strict=True))
+            look = {"color": "var(--muted)", "symbol": SYMBOLS[index % len(SYMBOLS)], "open": True}
+            traces.append(trace("points", name, macs, top1, notes=list(map(label, notes)), **look))
     return traces
-
-
-def _points(name: str, points: Sequence[tuple[str, int, float]], index: int) -> dict[str, Any]:
-    return {
-        "kind": "points",
-        "name": name,
-        "x": [macs for _, macs, _ in points],
-        "y": [top1 for _, _, top1 in points],
-        "notes": [label(net) for net, _, _ in points],
-        "color": "var(--muted)",
-        "symbol": SYMBOLS[index % len(SYMBOLS)],
-        "open": True,
-    }
 
 
 def _budgets(
@@ -141,18 +130,9 @@ def price_chart(board: Board, palette: Palette, key: str) -> Chart:
         for standing, cost in costs
         if standing.front and standing.accuracy
     )
-    data: list[dict[str, Any]] = [
-        {
-            "kind": "line",
-            "name": "front",
-            "x": [cost for cost, _ in edge],
-            "y": [round(mean, 4) for _, mean in edge],
-            "color": "var(--muted)",
-            "dash": "2 4",
-            "step": True,
-            "silent": True,
-        }
-    ]
+    heights = [round(mean, 4) for _, mean in edge]
+    look = {"color": "var(--muted)", "dash": "2 4", "step": True, "silent": True}
+    data = [trace("line", "front", [cost for cost, _ in edge], heights, **look)]
     data += [_marker(standing, cost, palette) for standing, cost in costs]
     values = [cost for _, cost in costs]
     wide = max(values) > 5 * min(values) > 0
@@ -176,15 +156,9 @@ def _mean(standing: Standing) -> str:
 def _marker(standing: Standing, cost: float, palette: Palette) -> dict[str, Any]:
     accuracy, name = standing.accuracy, standing.row.label
     assert accuracy is not None
-    marker = {
-        "kind": "points",
-        "name": label(name),
-        "x": [cost],
-        "y": [round(accuracy.mean, 4)],
-        "color": palette.hue(name),
-        "symbol": palette.symbol(name),
-        "pale": bool(standing.greyed_by),
-    }
+    look = {"color": palette.hue(name), "symbol": palette.symbol(name)}
+    height, pale = round(accuracy.mean, 4), bool(standing.greyed_by)
+    marker = trace("points", name, [cost], [height], **look, pale=pale)
     if accuracy.low is None or accuracy.high is None:
         return marker
     return marker | {"low": [max(accuracy.low, 0.0)], "high": [min(accuracy.high, 100.0)]}
