@@ -29,7 +29,6 @@ class Track:
 
 
 def track_of(record: Record) -> Track:
-    """The track a record belongs to."""
     facts = _facts(record)
     return Track(
         id=digest(facts),

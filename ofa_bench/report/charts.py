@@ -44,7 +44,6 @@ class Palette:
         self._index = {name: index for index, name in enumerate(sorted(set(labels)))}
 
     def hue(self, name: str) -> str:
-        """The colour of a line or marker."""
         return f"var(--c{self._index[name] % HUES})"
 
     def symbol(self, name: str) -> str:
@@ -52,7 +51,6 @@ class Palette:
         return SYMBOLS[self._index[name] % len(SYMBOLS)]
 
     def line(self, name: str) -> dict[str, Any]:
-        """Colour and dash of a row's line."""
         return {"color": self.hue(name), "dash": DASHES[self._index[name] // HUES % len(DASHES)]}
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from ofa_bench.formatting import DASH, count, percent
 from ofa_bench.leaderboard.board import Board
-from ofa_bench.leaderboard.differences import differences
+from ofa_bench.leaderboard.reproduction import differences
 from ofa_bench.leaderboard.rows import BoardRow
 from ofa_bench.recipe.fingerprint import decoder_id
 from ofa_bench.records.extra_metrics import table as readings_of
@@ -112,7 +112,6 @@ def _machine(name: str, group: list[Record]) -> list[Cell]:
 
 
 def policies(board: Board) -> HtmlTable:
-    """The policies of every row as they ran."""
     lines = []
     for standing in board.places:
         method = standing.row.any.method

@@ -28,7 +28,6 @@ def document(groups: Sequence[CurveGroup], accuracy: float | None) -> list[dict[
 
 
 def show(groups: Sequence[CurveGroup], accuracy: float | None) -> None:
-    """Tables and sentences."""
     for family in groups:
         console.table(POINTS, _points(family), family.name)
         if accuracy is not None:

@@ -69,12 +69,10 @@ class ProgressView(Progress):
         self._reset()
 
     def begin(self, total_steps: int, done: int) -> None:
-        """Training begins, or goes on, at a step."""
         if done:
             self.note(f"going on after step {done:,} of {total_steps:,}")
 
     def micro(self, step: Step, done: int, of: int) -> None:
-        """A micro-batch is done."""
         if step.phase.name != self.phase:
             self.phase = step.phase.name
             first = step.index - step.phase_step
@@ -106,7 +104,6 @@ class ProgressView(Progress):
         return min(1.0, before / sum(cost.total for cost in costs))
 
     def step(self, step: Step, outcome: Outcome) -> None:
-        """A step is done."""
         self.images += outcome.images
         if step.index + 1 == self.steps:
             self.phase, self.position, self.losses = "evaluation", "", {}
@@ -129,7 +126,6 @@ class ProgressView(Progress):
         self.moved()
 
     def waited(self, seconds: float) -> None:
-        """Images were not there at once."""
         self.seconds_waited += seconds
 
     def note(self, text: str) -> None:

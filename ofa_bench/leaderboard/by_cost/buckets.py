@@ -112,7 +112,6 @@ def _chosen(scores: Sequence[Score], low: int, high: int) -> Score | None:
 
 
 def ranges_json(board: Board, papers: Sequence[Published]) -> dict[str, Any]:
-    """The ranges as JSON values."""
     return {
         "track": board.track.name,
         "buckets": [
@@ -154,7 +153,6 @@ def lines_of(ranges: Iterable[MacsRange]) -> Iterator[tuple[str, ...]]:
 
 
 def ranges_markdown(board: Board, papers: Sequence[Published]) -> str:
-    """The ranges as a Markdown page."""
     heads = [head.removeprefix(">") for head in HEADS]
     lines = [list(map(cell, line)) for line in lines_of(ranges_of(board, papers))]
     table = "\n".join(markdown_table(heads, lines))

@@ -9,8 +9,7 @@ from itertools import combinations, pairwise
 from math import exp, log
 from typing import Any
 
-from ofa_bench.leaderboard.row_labels import labels
-from ofa_bench.leaderboard.rows import BoardRow, rows
+from ofa_bench.leaderboard.rows import BoardRow, labels, rows
 from ofa_bench.leaderboard.stats import Estimate, estimate
 from ofa_bench.records.schema import Record, canonical
 from ofa_bench.records.spaces import budget_range

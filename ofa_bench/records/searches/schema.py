@@ -164,7 +164,6 @@ def sealed_search(fields: Mapping[str, Any]) -> SearchRecord:
 
 
 def search_values(record: SearchRecord) -> dict[str, Any]:
-    """The search record as JSON values."""
     return record.model_dump(mode="json", by_alias=True)
 
 

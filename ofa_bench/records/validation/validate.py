@@ -13,6 +13,7 @@ from ofa_bench.errors import BenchError, UsageError
 from ofa_bench.limits import advice, limit
 from ofa_bench.records import per_image
 from ofa_bench.records.json_text import spell
+from ofa_bench.records.pareto import candidates_hash, summarise
 from ofa_bench.records.schema import Record, canonical, own_hash, plain, seals
 from ofa_bench.records.spaces import (
     Loader,
@@ -22,7 +23,6 @@ from ofa_bench.records.spaces import (
     trained_space,
 )
 from ofa_bench.records.store import parse, read_bits, read_bytes, slug
-from ofa_bench.records.summary import candidates_hash, summarise
 from ofa_bench.records.track import number, table
 from ofa_bench.records.validation.cost import cost_findings
 from ofa_bench.records.validation.findings import Finding, far
