@@ -131,8 +131,7 @@ def _preface(board: Board) -> str:
 def _cells(standing: Standing) -> list[str]:
     shown = []
     for head, item in cells(standing).items():
-        text = cell(item.text) if head in TEXTS else item.text
-        shown.append(f"{text} ({item.aside})" if item.aside else text)
+        shown.append(cell(item.text) if head in TEXTS else str(item))
     if standing.greyed_by:
         shown[1] = f"*{shown[1]}* (greyed)"
     return shown

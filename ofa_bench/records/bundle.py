@@ -80,7 +80,7 @@ def take_in(file: Path, store: Store, context: Context | None = None) -> list[Pa
             members = _members(file, bundle)
             for member in members:
                 _check(file, bundle, member, context)
-            return store.write_all(_held(bundle, member) for member in members)
+            return store.write_all(_read(bundle, member)[1:] for member in members)
     except UNREADABLE as error:
         raise UsageError(
             f"{file} cannot be read as a bundle: {plain_text(str(error))}",
@@ -143,18 +143,17 @@ def _foreign(file: Path, name: str) -> UsageError:
 
 
 def _check(file: Path, bundle: zipfile.ZipFile, member: BundleMember, context: Context) -> None:
-    raw = _bytes(bundle, member.record, "record-bytes")
-    record = parse(raw, member.label)
-    bits = None if member.bits is None else _bytes(bundle, member.bits, "bits-bytes")
+    raw, record, bits = _read(bundle, member)
     every = findings_of(record, raw, lambda: bits, context)
     findings = [finding for finding in every if not finding.unknown]
     if findings:
         raise UsageError(f"{member.label}: {findings[0]}", "ask its sender for a whole bundle")
 
 
-def _held(bundle: zipfile.ZipFile, member: BundleMember) -> tuple[Record, bytes | None]:
-    record = parse(_bytes(bundle, member.record, "record-bytes"), member.label)
-    return record, None if member.bits is None else _bytes(bundle, member.bits, "bits-bytes")
+def _read(bundle: zipfile.ZipFile, member: BundleMember) -> tuple[bytes, Record, bytes | None]:
+    raw = _bytes(bundle, member.record, "record-bytes")
+    bits = None if member.bits is None else _bytes(bundle, member.bits, "bits-bytes")
+    return raw, parse(raw, member.label), bits
 
 
 def _bytes(bundle: zipfile.ZipFile, info: zipfile.ZipInfo, bound: str) -> bytes:

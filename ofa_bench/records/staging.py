@@ -15,7 +15,6 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
 
 from ofa_bench.atomic_io import make_folder, unwritable
 from ofa_bench.errors import BenchError
@@ -62,12 +61,7 @@ class Staging:
             os.close(handle)
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(parent))
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         _remove(self._folder)
         os.close(self._lock)
 

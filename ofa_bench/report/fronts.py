@@ -12,6 +12,7 @@ from ofa_bench.leaderboard.board import Board, Standing
 from ofa_bench.leaderboard.cost_axis import MACS
 from ofa_bench.leaderboard.published import Published
 from ofa_bench.leaderboard.rows import BoardRow
+from ofa_bench.leaderboard.stats import Estimate
 from ofa_bench.records.pareto import Tread, front
 from ofa_bench.report.charts import SYMBOLS, Chart, Palette, axis, figure, trace
 from ofa_bench.report.tables import Cell, HtmlTable, label, listed, number, shown, table, word
@@ -26,6 +27,7 @@ def fronts_chart(board: Board, papers: Sequence[Published], palette: Palette, ke
     """The deployed fronts: mean over seeds, from the lowest seed to the highest."""
     rows = [standing.row for standing in board.places if standing.row.good]
     treads = {row.id: [front(row.scores(entry)) for entry in row.good] for row in rows}
+    last = {row: fmean(seed[-1].accuracy for seed in seeds) for row, seeds in treads.items()}
     ends = {*board.range, *(row.low for row in rows)}
     macs = {tread.macs for seeds in treads.values() for height in seeds for tread in height}
     grid = sorted(macs | ends)
@@ -43,7 +45,7 @@ def fronts_chart(board: Board, papers: Sequence[Published], palette: Palette, ke
         "Line: mean over seeds; band: lowest to highest seed. The mean height of a line over the "
         "range that all rows cover is its mean Pareto accuracy.",
         alt=f"Step lines of test accuracy against {unit}. At the largest budget: "
-        + listed([f"{row.label} {_last(treads[row.id])}" for row in rows])
+        + listed([f"{row.label} {percent(last[row.id])} %" for row in rows])
         + ".",
         figure=figure(data, x, axis("top-1 on test, %")),
         table=_budgets(board, rows, treads),
@@ -62,10 +64,6 @@ def heights(seeds: Sequence[Sequence[Tread]], grid: Sequence[int]) -> Heights:
         values = [treads[standing].accuracy for treads, standing in zip(seeds, places, strict=True)]
         heights.append((fmean(values), min(values), max(values)))
     return heights
-
-
-def _last(seeds: Sequence[Sequence[Tread]]) -> str:
-    return f"{percent(fmean(treads[-1].accuracy for treads in seeds))} %"
 
 
 def _front(
@@ -123,21 +121,20 @@ def _height(heights: tuple[float, float, float] | None) -> Cell:
 
 def price_chart(board: Board, palette: Palette, key: str) -> Chart:
     """Mean Pareto accuracy against training MACs, the front of both through the rows."""
-    places = [standing for standing in board.places if standing.accuracy is not None]
-    costs = [(standing, standing.row.mean("cost", "train_macs") or 0.0) for standing in places]
-    edge = sorted(
-        (cost, standing.accuracy.mean)
-        for standing, cost in costs
-        if standing.front and standing.accuracy
-    )
+    costs = [
+        (standing, standing.accuracy, standing.row.mean("cost", "train_macs") or 0.0)
+        for standing in board.places
+        if standing.accuracy is not None
+    ]
+    edge = sorted((cost, accuracy.mean) for standing, accuracy, cost in costs if standing.front)
     heights = [round(mean, 4) for _, mean in edge]
     look = {"color": "var(--muted)", "dash": "2 4", "step": True, "silent": True}
     data = [trace("line", "front", [cost for cost, _ in edge], heights, **look)]
-    data += [_marker(standing, cost, palette) for standing, cost in costs]
-    values = [cost for _, cost in costs]
+    data += [_marker(*item, palette) for item in costs]
+    values = [cost for _, _, cost in costs]
     wide = max(values) > 5 * min(values) > 0
     x = axis("training MACs", si=True, log=wide, zero=not wide)
-    texts = [f"{p.row.label} {_mean(p)} % for {count(cost)}" for p, cost in costs]
+    texts = [f"{s.row.label} {percent(a.mean)} % for {count(cost)}" for s, a, cost in costs]
     return Chart(
         id=f"{key}-price",
         title="Accuracy against cost",
@@ -149,13 +146,10 @@ def price_chart(board: Board, palette: Palette, key: str) -> Chart:
     )
 
 
-def _mean(standing: Standing) -> str:
-    return percent(standing.accuracy.mean if standing.accuracy else None)
-
-
-def _marker(standing: Standing, cost: float, palette: Palette) -> dict[str, Any]:
-    accuracy, name = standing.accuracy, standing.row.label
-    assert accuracy is not None
+def _marker(
+    standing: Standing, accuracy: Estimate, cost: float, palette: Palette
+) -> dict[str, Any]:
+    name = standing.row.label
     look = {"color": palette.hue(name), "symbol": palette.symbol(name)}
     height, pale = round(accuracy.mean, 4), bool(standing.greyed_by)
     marker = trace("points", name, [cost], [height], **look, pale=pale)
@@ -164,11 +158,9 @@ def _marker(standing: Standing, cost: float, palette: Palette) -> dict[str, Any]
     return marker | {"low": [max(accuracy.low, 0.0)], "high": [min(accuracy.high, 100.0)]}
 
 
-def _prices(costs: Sequence[tuple[Standing, float]]) -> HtmlTable:
+def _prices(costs: Sequence[tuple[Standing, Estimate, float]]) -> HtmlTable:
     lines = []
-    for standing, cost in costs:
-        accuracy = standing.accuracy
-        assert accuracy is not None
+    for standing, accuracy, cost in costs:
         n = len(standing.row.good)
         limits = "" if accuracy.low is None else interval(accuracy.low, accuracy.high, n)
         lines.append(

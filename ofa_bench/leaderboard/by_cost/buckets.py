@@ -68,13 +68,11 @@ def ranges_of(board: Board, papers: Iterable[Published] = ()) -> list[MacsRange]
         return []
     low, high = budget_range(rows[0].any)
     edges = [low + (high + 1 - low) * number // RANGES for number in range(RANGES + 1)]
-    nets = list(_nets(papers))
     ranges = []
     for first, after in pairwise(edges):
-        best = [_best(row, first, after - 1) for row in rows]
-        near = [net for net in nets if first <= net.macs < after]
-        kept = tuple(item for item in best if item is not None)
-        ranges.append(MacsRange(first, after - 1, kept, tuple(near)))
+        best = (_best(row, first, after - 1) for row in rows)
+        near = tuple(net for net in _nets(papers) if first <= net.macs < after)
+        ranges.append(MacsRange(first, after - 1, tuple(filter(None, best)), near))
     return ranges
 
 

@@ -54,7 +54,7 @@ def command(
     """
     from ofa_bench import api
     from ofa_bench.cli.views import board as board_view
-    from ofa_bench.cli.views import cost_axis
+    from ofa_bench.cli.views import cost as cost_view
     from ofa_bench.leaderboard.screening import held
 
     store, context = store_of(results), api.record_checks(candidates=False)
@@ -62,7 +62,7 @@ def command(
     others = check or claims or curve or reach is not None
     if buckets and others:
         raise UsageError("--buckets is a board's own", "omit --check, --claims, --curve, --reach")
-    axis = cost_axis.chosen(cost, tables, alone=not (others or buckets))
+    axis = cost_view.chosen(cost, tables, alone=not (others or buckets))
     if check:
         ctx.exit(1 if board_view.check(store.results, context, form) else 0)
     if claims:
@@ -85,7 +85,7 @@ def _boards(
     axis: CostAxis,
 ) -> None:
     from ofa_bench.cli.views import board as board_view
-    from ofa_bench.cli.views import cost_axis
+    from ofa_bench.cli.views import cost as cost_view
 
     boards, papers = board_view.choose_boards(screened, which, published)
     if boards:
@@ -93,5 +93,5 @@ def _boards(
     if buckets:
         board_view.show_buckets(boards, form)
     else:
-        boards = cost_axis.along(axis, boards, screened)
+        boards = cost_view.along(axis, boards, screened)
         board_view.show_all(boards, screened, papers, results, form)

@@ -36,18 +36,18 @@ def command(
     """
     from ofa_bench import api
     from ofa_bench.atomic_io import write_whole
-    from ofa_bench.cli.views import cost_axis
+    from ofa_bench.cli.views import cost as cost_view
     from ofa_bench.leaderboard.screening import held, screened
     from ofa_bench.report import Sources, page
     from ofa_bench.report.page import showable
     from ofa_bench.report.training import metered
 
-    axis = cost_axis.chosen(cost, tables)
+    axis = cost_view.chosen(cost, tables)
     store = store_of(results)
     context = api.record_checks(candidates=False)
     named = _named(store, which)
     records = screened(named, context) if named else held(store, context=context)
-    boards = cost_axis.along(axis, _boards(store, records, () if named else which), records)
+    boards = cost_view.along(axis, _boards(store, records, () if named else which), records)
     for item in records.unranked:
         console.complain(f"not ranked: {item}", "`ofa-bench validate` names every finding")
     console.tell(f"{sum(standing.row.n for board in boards for standing in board.places)} records")
