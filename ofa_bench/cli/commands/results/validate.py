@@ -38,7 +38,12 @@ def command(ctx: click.Context, /, records: tuple[str, ...], as_json: bool) -> N
 
     files, skipped = _files(records)
     context = api.record_checks()
-    reruns = {str(path): _rerun_findings(path) for path in files if _is_rerun(path)}
+    # What `reproduce` keeps lies in a folder of its own, which records never lie in.
+    reruns = {
+        str(path): _rerun_findings(path)
+        for path in files
+        if path.absolute().parts[-4:-3] == ("reproductions",)
+    }
     searches = {str(p): validate_search(p, context.load) for p in files if is_search(p)}
     truths = {str(path): _truth_findings(path, context.load) for path in files if is_truth(path)}
     apart = reruns | searches | truths
@@ -66,12 +71,6 @@ def command(ctx: click.Context, /, records: tuple[str, ...], as_json: bool) -> N
         what = " and ".join(kinds)
         console.say(f"{len(by_file) - broken} of {len(by_file)} {what} hold")
     ctx.exit(1 if broken else 0)
-
-
-def _is_rerun(path: Path) -> bool:
-    """Whether a file is what `reproduce` keeps: by its folder, which records never lie in."""
-    parts = path.absolute().parts
-    return len(parts) > 3 and parts[-4] == "reproductions"
 
 
 def _rerun_findings(path: Path) -> list[Finding]:
@@ -125,6 +124,4 @@ def _kind(file: Path, folder: Path) -> str | None:
             return f"{part}/, no records"
         if part in ("records", "reproductions"):
             return None
-    if file.parent.name == "scores":
-        return "scores/, no records"
-    return None
+    return "scores/, no records" if file.parent.name == "scores" else None
