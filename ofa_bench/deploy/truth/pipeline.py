@@ -220,19 +220,7 @@ def _record(
     from ofa_bench.leaderboard.truth.recorded import analysed
 
     space, assembly, classes = supernet.space, supernet.assembly, plan.classes
-    nets = [
-        {
-            "subnet": net.to_json(),
-            "name": str(net),
-            "macs": space.macs(net, classes),
-            "params": space.params(net, classes),
-            "trained": net in assembly.trained,
-            "select": scores.select[net],
-            "test": scores.test[net],
-            "alone": alone[net],
-        }
-        for net in plan.nets
-    ]
+    nets = [{**_net(net, supernet, scores, classes), "alone": alone[net]} for net in plan.nets]
     images = scores.images.model_dump()
     science = plan.runs[0].planned[1].science.model_dump(mode="json")
     return sealed_truth(
@@ -260,6 +248,20 @@ def _record(
             "finished": datetime.now(UTC).isoformat(timespec="milliseconds"),
         }
     )
+
+
+def _net(
+    net: Subnet, supernet: FinishedRun, scores: SupernetScores, classes: int
+) -> dict[str, Any]:
+    return {
+        "subnet": net.to_json(),
+        "name": str(net),
+        "macs": supernet.space.macs(net, classes),
+        "params": supernet.space.params(net, classes),
+        "trained": net in supernet.assembly.trained,
+        "select": scores.select[net],
+        "test": scores.test[net],
+    }
 
 
 def _recipe_hash(assembly: Assembly) -> str:

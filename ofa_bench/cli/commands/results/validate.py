@@ -47,8 +47,7 @@ def command(ctx: click.Context, /, records: tuple[str, ...], as_json: bool) -> N
     searches = {str(p): validate_search(p, context.load) for p in files if is_search(p)}
     truths = {str(path): _truth_findings(path, context.load) for path in files if is_truth(path)}
     apart = reruns | searches | truths
-    others = [path for path in files if str(path) not in apart]
-    by_file = {str(path): validate(path, context) for path in others} | apart
+    by_file = {str(p): validate(p, context) for p in files if str(p) not in apart} | apart
     broken = sum(any(not finding.unknown for finding in findings) for findings in by_file.values())
     for line in skipped:
         console.tell(line)
@@ -66,9 +65,8 @@ def command(ctx: click.Context, /, records: tuple[str, ...], as_json: bool) -> N
         for name, findings in by_file.items():
             for finding in findings:
                 console.say(f"{name}: {finding}")
-        kinds = ("records", *(["reproductions"] if reruns else []))
-        kinds += (*(["searches"] if searches else []), *(["truths"] if truths else []))
-        what = " and ".join(kinds)
+        kinds = {"records": True, "reproductions": reruns, "searches": searches, "truths": truths}
+        what = " and ".join(kind for kind, held in kinds.items() if held)
         console.say(f"{len(by_file) - broken} of {len(by_file)} {what} hold")
     ctx.exit(1 if broken else 0)
 
