@@ -34,13 +34,10 @@ def check_devices(devices: Sequence[str]) -> None:
 
 def families(runs: Sequence[tuple[Request, Assembly]]) -> list[list[Request]]:
     """The runs by their first step: those that may share a beginning, in order."""
-    from ofa_bench.planning.shared_prefix import Beginning
+    from ofa_bench.planning import shared_prefix
 
-    groups: dict[str, list[Request]] = {}
-    for number, (asked, assembly) in enumerate(runs):
-        beginning = Beginning(assembly)
-        groups.setdefault(beginning.digest(1) if beginning.known else str(number), []).append(asked)
-    return list(groups.values())
+    groups = shared_prefix.families([shared_prefix.Beginning(assembly) for _, assembly in runs])
+    return [[runs[number][0] for number in group] for group in groups]
 
 
 def run_side_by_side(
@@ -65,7 +62,14 @@ def run_side_by_side(
         with listening():
             for worker in workers:
                 worker.start()
-            return _gather(len(waiting), answers, workers)
+            entries, failures = [], []
+            for _ in waiting:
+                answer = _next(answers, workers)
+                if isinstance(answer, BenchError):
+                    raise answer
+                entries += answer[0]
+                failures += answer[1]
+            return entries, failures
     except Interrupted as error:
         hint = "state is saved; the same line goes on with all of them"
         raise Interrupted(error.message, hint) from error
@@ -84,17 +88,6 @@ def _end(workers: Sequence[Any], answers: Any) -> None:
             with suppress(Empty):
                 answers.get(timeout=LOOK_EVERY)
         worker.join()
-
-
-def _gather(count: int, answers: Any, workers: Sequence[Any]) -> Outcomes:
-    entries, failures = [], []
-    for _ in range(count):
-        answer = _next(answers, workers)
-        if isinstance(answer, BenchError):
-            raise answer
-        entries += answer[0]
-        failures += answer[1]
-    return entries, failures
 
 
 def _next(answers: Any, workers: Sequence[Any]) -> Any:

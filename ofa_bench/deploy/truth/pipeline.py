@@ -3,7 +3,6 @@ a record for each supernet. Torch is imported when the first net is scored."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
@@ -19,14 +18,15 @@ from ofa_bench.deploy.truth.training import NetRun, defaults, net_runs
 from ofa_bench.errors import UsageError
 from ofa_bench.planning.assemble import Assembly
 from ofa_bench.recipe.asked import amount, whole
-from ofa_bench.records.schema import Record, canonical
+from ofa_bench.records.json_text import digest
+from ofa_bench.records.schema import Record
 from ofa_bench.records.searches.schema import SplitSizes
 from ofa_bench.records.store import Store, StoredRecord
 from ofa_bench.records.tables import carried
 from ofa_bench.records.track import budget_label, table
 from ofa_bench.records.truths.schema import MOST_NETS, MOST_SEEDS, TruthRecord, sealed_truth
 from ofa_bench.records.truths.store import read_truth, truth_path, write_truth
-from ofa_bench.runs.comparison import forget_shared, run_all
+from ofa_bench.runs.comparison import run_all
 from ofa_bench.runs.finished import FinishedRun, finished_run
 from ofa_bench.runs.single import results_root
 from ofa_bench.sanitize import command_line
@@ -98,7 +98,6 @@ def truth(
     watch = progress or Silent()
     scores = supernet_scores(plan, watch)
     entries, _ = run_all([run.planned for run in plan.runs], plan.store, watch)
-    forget_shared(plan.store.results)
     return truth_records(plan, scores, entries)
 
 
@@ -220,20 +219,8 @@ def _record(
 ) -> TruthRecord:
     from ofa_bench.leaderboard.truth.recorded import analysed
 
-    space, assembly, classes = supernet.space, supernet.assembly, plan.classes
-    nets = [
-        {
-            "subnet": net.to_json(),
-            "name": str(net),
-            "macs": space.macs(net, classes),
-            "params": space.params(net, classes),
-            "trained": net in assembly.trained,
-            "select": scores.select[net],
-            "test": scores.test[net],
-            "alone": alone[net],
-        }
-        for net in plan.nets
-    ]
+    space, assembly = supernet.space, supernet.assembly
+    nets = _nets(plan, supernet, scores, alone)
     images = scores.images.model_dump()
     science = plan.runs[0].planned[1].science.model_dump(mode="json")
     return sealed_truth(
@@ -248,7 +235,7 @@ def _record(
             "fingerprint": space.fingerprint(),
             "searched": space.describe(),
             "table": carried(space),
-            "classes": classes,
+            "classes": plan.classes,
             "images": images,
             "recipe": _recipe_hash(plan.runs[0].planned[1]),
             "budget": budget_label(table(science, "budget")),
@@ -263,7 +250,29 @@ def _record(
     )
 
 
+def _nets(
+    plan: TruthPlan,
+    supernet: FinishedRun,
+    scores: SupernetScores,
+    alone: Mapping[Subnet, list[dict[str, Any]]],
+) -> list[dict[str, Any]]:
+    space, classes, trained = supernet.space, plan.classes, supernet.assembly.trained
+    return [
+        {
+            "subnet": net.to_json(),
+            "name": str(net),
+            "macs": space.macs(net, classes),
+            "params": space.params(net, classes),
+            "trained": net in trained,
+            "select": scores.select[net],
+            "test": scores.test[net],
+            "alone": alone[net],
+        }
+        for net in plan.nets
+    ]
+
+
 def _recipe_hash(assembly: Assembly) -> str:
     """The hash of the nets' science but for the space, which is each net's own."""
     science = assembly.science.model_dump(mode="json")
-    return hashlib.sha256(canonical({**science, "space": ""})).hexdigest()
+    return digest({**science, "space": ""})

@@ -52,37 +52,33 @@ def _target(target: Any) -> str:
 def _spaces(known: Discovery) -> list[Row]:
     from ofa_bench.planning.assemble import space_of
 
-    rows = []
-    for entry in _entries(known, "space"):
-        space = space_of(entry.name, known.catalogue)
-        rows.append(
-            {
-                "name": entry.name,
-                "nets": space.count,
-                "resolutions": list(space.listed),
-                "summary": space.table.summary,
-            }
-        )
-    return rows
+    spaces = {name: space_of(name, known.catalogue) for name in known.catalogue.names("space")}
+    return [
+        {
+            "name": name,
+            "nets": space.count,
+            "resolutions": list(space.listed),
+            "summary": space.table.summary,
+        }
+        for name, space in spaces.items()
+    ]
 
 
 def _datasets(known: Discovery) -> list[Row]:
     from ofa_bench.planning.assemble import spec_of
 
-    rows = []
-    for entry in _entries(known, "dataset"):
-        spec = spec_of(entry.name, known.catalogue)
-        rows.append(
-            {
-                "name": spec.name,
-                "classes": spec.classes,
-                "train": spec.train_total,
-                "test": spec.test,
-                "space": spec.space,
-                "summary": spec.summary,
-            }
-        )
-    return rows
+    specs = [spec_of(name, known.catalogue) for name in known.catalogue.names("dataset")]
+    return [
+        {
+            "name": spec.name,
+            "classes": spec.classes,
+            "train": spec.train_total,
+            "test": spec.test,
+            "space": spec.space,
+            "summary": spec.summary,
+        }
+        for spec in specs
+    ]
 
 
 def _plugins(known: Discovery) -> list[Row]:
@@ -126,6 +122,7 @@ LISTS: dict[str, Callable[[Discovery], list[Row]]] = {
     "searchers": _policies("searcher"),
     "devices": _policies("device"),
     "exporters": _policies("exporter"),
+    "launchers": _policies("launcher"),
     "proxies": _policies("proxy"),
     "spaces": _spaces,
     "datasets": _datasets,
@@ -140,8 +137,8 @@ LISTS: dict[str, Callable[[Discovery], list[Row]]] = {
 def command(kind: str | None, plugins: tuple[str, ...], as_json: bool) -> None:
     """List what may be named in a command.
 
-    KIND: methods, shrink, lr, distill, extras, searchers, devices, exporters, proxies, spaces,
-    datasets, networks or plugins; all of them without.
+    KIND: methods, shrink, lr, distill, extras, searchers, devices, exporters, launchers, proxies,
+    spaces, datasets, networks or plugins; all of them without.
     """
     kinds = [kind] if kind else list(LISTS)
     known = _known(plugins)
