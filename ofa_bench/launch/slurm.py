@@ -204,6 +204,7 @@ def task_script(batch: LaunchBatch, options: SlurmOptions, line: str) -> str:
     around = [*options.environment, "set +eu"]
     body = WORK.replace("@TRAIN@", train_command(options))
     body = body.replace("@RESTARTS@", str(options.restarts))
+    body = body.replace("@SAID@", shlex.quote(str(batch.folder / f"{batch.name}.log")))
     return "\n".join([*head, *choice, *around, body])
 
 
@@ -233,13 +234,14 @@ fi
 if [ -n "$stopping" ] && [ "$code" -ne 0 ]; then
   trap '' TERM USR1
   task=${SLURM_ARRAY_JOB_ID}_${SLURM_ARRAY_TASK_ID}
-  about=$(scontrol --oneliner show job "$task")
-  case "$about" in
-    *' Reason=TimeLimit '*) ;;
-    *' JobState=COMPLETING '* | *' JobState=CANCELLED '*) stopping=Slurm ;;
+  # Slurm ends tasks that are cancelled and those that are pre-empted or out of time alike, but for
+  # what it writes into the job's log.
+  case "$(scontrol --oneliner show job "$task")" in
+    *' JobState=COMPLETING '* | *' JobState=CANCELLED '*)
+      grep -q "JOB $SLURM_JOB_ID ON .* DUE TO " @SAID@ || stopping=cancelled ;;
   esac
-  if [ "$stopping" = Slurm ]; then
-    echo "task $task (exit code $code) was cancelled, or Slurm itself requeues it"
+  if [ "$stopping" = cancelled ]; then
+    echo "task $task (exit code $code) was cancelled"
   elif [ "${SLURM_RESTART_COUNT:-0}" -ge @RESTARTS@ ]; then
     echo "task $task (exit code $code) was requeued @RESTARTS@ times, and is not again"
   else
