@@ -3,7 +3,6 @@ a record for each supernet. Torch is imported when the first net is scored."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
@@ -19,7 +18,8 @@ from ofa_bench.deploy.truth.training import NetRun, defaults, net_runs
 from ofa_bench.errors import UsageError
 from ofa_bench.planning.assemble import Assembly
 from ofa_bench.recipe.asked import amount, whole
-from ofa_bench.records.schema import Record, canonical
+from ofa_bench.records.json_text import digest
+from ofa_bench.records.schema import Record
 from ofa_bench.records.searches.schema import SplitSizes
 from ofa_bench.records.store import Store, StoredRecord
 from ofa_bench.records.tables import carried
@@ -265,4 +265,4 @@ def _record(
 def _recipe_hash(assembly: Assembly) -> str:
     """The hash of the nets' science but for the space, which is each net's own."""
     science = assembly.science.model_dump(mode="json")
-    return hashlib.sha256(canonical({**science, "space": ""})).hexdigest()
+    return digest({**science, "space": ""})

@@ -13,6 +13,7 @@ from ofa_bench.cli.options import json_option
 from ofa_bench.errors import UsageError
 
 if TYPE_CHECKING:
+    from ofa_bench.records.spaces import Loader
     from ofa_bench.records.validation.findings import Finding
 
 OTHERS = ("boards", "runs", "scores", ".incoming")
@@ -37,9 +38,14 @@ def command(ctx: click.Context, /, records: tuple[str, ...], as_json: bool) -> N
 
     files, skipped = _files(records)
     context = api.record_checks()
-    reruns = {str(path): _rerun_findings(path) for path in files if _is_rerun(path)}
+    # What `reproduce` keeps lies in a folder of its own, which records never lie in.
+    reruns = {
+        str(path): _rerun_findings(path)
+        for path in files
+        if path.absolute().parts[-4:-3] == ("reproductions",)
+    }
     searches = {str(p): validate_search(p, context.load) for p in files if is_search(p)}
-    truths = {str(path): _truth_findings(path) for path in files if is_truth(path)}
+    truths = {str(path): _truth_findings(path, context.load) for path in files if is_truth(path)}
     apart = reruns | searches | truths
     others = [path for path in files if str(path) not in apart]
     by_file = {str(path): validate(path, context) for path in others} | apart
@@ -67,12 +73,6 @@ def command(ctx: click.Context, /, records: tuple[str, ...], as_json: bool) -> N
     ctx.exit(1 if broken else 0)
 
 
-def _is_rerun(path: Path) -> bool:
-    """Whether a file is what `reproduce` keeps: by its folder, which records never lie in."""
-    parts = path.absolute().parts
-    return len(parts) > 3 and parts[-4] == "reproductions"
-
-
 def _rerun_findings(path: Path) -> list[Finding]:
     from ofa_bench.leaderboard.reproduced import validate_file
     from ofa_bench.records.store import Store
@@ -81,13 +81,12 @@ def _rerun_findings(path: Path) -> list[Finding]:
     return validate_file(path, [entry.record for entry in entries])
 
 
-def _truth_findings(path: Path) -> list[Finding]:
+def _truth_findings(path: Path, load: Loader) -> list[Finding]:
     from ofa_bench.leaderboard.truth.validate import validate_truth
     from ofa_bench.records.store import Store
-    from ofa_bench.runs.record_checks import recorded_space
 
     entries = Store(path.absolute().parents[2]).list(broken=lambda error: None)
-    return validate_truth(path, recorded_space, [entry.record for entry in entries])
+    return validate_truth(path, load, [entry.record for entry in entries])
 
 
 def _shown(finding: Finding) -> dict[str, str]:
@@ -125,6 +124,4 @@ def _kind(file: Path, folder: Path) -> str | None:
             return f"{part}/, no records"
         if part in ("records", "reproductions"):
             return None
-    if file.parent.name == "scores":
-        return "scores/, no records"
-    return None
+    return "scores/, no records" if file.parent.name == "scores" else None
