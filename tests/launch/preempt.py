@@ -23,7 +23,7 @@ from typing import Any
 from tests.launch.cluster import Cluster
 
 METHODS, SEEDS, TASKS = "deps,random-subnet", 4, 8
-LINE = ["compare", "--methods", METHODS, "--seeds", str(SEEDS), "--space", "toy", "--epochs", "3"]
+LINE = ["compare", "--methods", METHODS, "--seeds", str(SEEDS), "--space", "toy", "--epochs", "8"]
 LINE += ["--set", "evaluate.per_bucket=2", "--yes", "--json"]
 
 
@@ -59,7 +59,7 @@ class Campaign:
 
     def stop_one(self) -> None:
         """TERM to the script of one running task, at a random moment of what a task takes."""
-        time.sleep(self.rng.uniform(0, self.length))
+        time.sleep(self.rng.uniform(0, self.length / 2))
         running = [name for name, state in self.cluster.tasks().items() if state == "RUNNING"]
         task = self.rng.choice(running) if running else ""
         pid = self.cluster.script(task) if task else None
