@@ -198,7 +198,8 @@ def task_script(batch: LaunchBatch, options: SlurmOptions, line: str) -> str:
     """The script of all tasks. TERM and USR1 are passed on to the run; once it has saved its state,
     this task alone is requeued, unless it was cancelled."""
     exports = [f"export {name}={shlex.quote(value)}" for name, value in batch.variables.items()]
-    head = ["#!/bin/bash", f"# {re.sub(r'[^ -~]', '?', line)}", TRAP, *exports]
+    trap = TRAP.replace("@TELL@ ", STEPS if options.nodes > 1 else "")
+    head = ["#!/bin/bash", f"# {re.sub(r'[^ -~]', '?', line)}", trap, *exports]
     cases = [_case(number, task) for number, task in enumerate(batch.tasks)]
     choice = ['case "${SLURM_ARRAY_TASK_ID:-}" in', *cases, NO_TASK, "esac", 'exec >>"$log" 2>&1']
     around = [*options.environment, "set +eu"]
@@ -213,10 +214,11 @@ TRAP = """
 stopping= again= child= code=130
 stop() {
   stopping=yes again=yes
-  [ -z "$child" ] || kill -s TERM "$child" 2>/dev/null
+  [ -z "$child" ] || @TELL@ kill -s TERM "$child" 2>/dev/null
 }
 trap stop TERM USR1
 """
+STEPS = 'scancel --signal=TERM "$SLURM_JOB_ID" || '  # srun itself would kill what it started
 WORK = """
 if [ -z "$stopping" ]; then
   : >"$answer"

@@ -299,7 +299,7 @@ def test_how_a_task_is_started(options: dict[str, Any], words: list[str], tmp_pa
     launcher = SlurmLauncher(SlurmOptions(python="python", **options))
     text = launcher.script(batch(tmp_path))
     assert all(word in text for word in words), text
-    assert ("srun" in text) is ("nodes" in options)
+    assert ("srun" in text) is ("nodes" in options) is ("scancel --signal=TERM" in text)
     checked = subprocess.run(["bash", "-n"], input=text, text=True, capture_output=True)
     assert checked.returncode == 0 and not checked.stderr
 
