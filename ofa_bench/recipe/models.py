@@ -211,12 +211,13 @@ class Science(RecipeTable):
 class Execution(RecipeTable):
     """Runtime configuration; no part of the run's identity.
 
-    A checkpoint is saved every `checkpoint_steps` if set, else every `checkpoint_seconds`;
-    `keep`: whether checkpoints at phase ends are kept, too.
+    `workers`: processes that load images; None leaves it to the machine, see
+    `hardware.usual_workers`. A checkpoint is saved every `checkpoint_steps` if set, else every
+    `checkpoint_seconds`; `keep`: whether checkpoints at phase ends are kept, too.
     """
 
     device: str = "auto"
-    workers: int = Field(default=2, ge=0, le=256)
+    workers: int | None = Field(default=None, ge=0, le=256)
     data_dir: str | None = None
     results: str = "results"
     deterministic: bool = False

@@ -15,6 +15,7 @@ from ofa_bench.testing.clauses import (
     end_to_end,
     exporter,
     extra,
+    launcher,
     lr,
     network,
     proxy,
@@ -38,8 +39,8 @@ from ofa_bench.testing.verdict import (
 
 # Importing a module adds its clauses to CLAUSES, in this order.
 CLAUSE_MODULES = (
-    *(registration, shrink, lr, distill, extra, space, network, searcher, device, exporter, proxy),
-    end_to_end,
+    *(registration, shrink, lr, distill, extra, space, network, searcher, device, exporter),
+    *(launcher, proxy, end_to_end),
 )
 LOADS = "register succeeds"
 WANTED = "register(catalogue) returns, and adds no name that another plugin has"

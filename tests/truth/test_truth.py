@@ -121,6 +121,10 @@ def test_another_supernet_trains_nothing(
     assert all(net.trained for net in records[0].nets)
     assert not all(net.trained for net in records[1].nets)
     assert records[0].rankings == first.rankings
+    names = {ranking.name for ranking in first.rankings}
+    assert names == {"supernet", "supernet on select", "MACs", *first.proxies}
+    assert {"synflow", "zico"} < set(first.proxies)
+    assert records[0].proxies == records[1].proxies
 
 
 def test_nets_alone_stand_on_no_board(first: Any, results: Path, capsys: Any) -> None:

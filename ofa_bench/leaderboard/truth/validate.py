@@ -152,6 +152,9 @@ def _alone(record: TruthRecord, by_hash: Mapping[str, Record]) -> Iterator[Findi
 
 def _numbers(record: TruthRecord) -> Iterator[Finding]:
     values = values_of(record)
+    if any(len(scores) != len(record.nets) for scores in record.proxies.values()):
+        yield Finding("proxies", f"do not score each of the {len(record.nets)} nets")
+        return
     made = analysed(values["nets"], values["images"], record.proxies)
     for field in FOLLOWING:
         yield from _compared(field, values[field], made[field])
