@@ -10,7 +10,7 @@ from typing import Any
 
 from ofa_bench import api
 from ofa_bench.cli import console
-from ofa_bench.cli.views import cost_curves
+from ofa_bench.cli.views import cost
 from ofa_bench.errors import BenchError
 from ofa_bench.formatting import DASH
 from ofa_bench.leaderboard import claims
@@ -18,7 +18,7 @@ from ofa_bench.leaderboard.board import Board, boards_of
 from ofa_bench.leaderboard.board_files import check_boards, choose, write_boards
 from ofa_bench.leaderboard.by_cost import buckets
 from ofa_bench.leaderboard.by_cost.cost_curves import families
-from ofa_bench.leaderboard.columns import HEADS, TEXTS, BoardCell, caveats, cells
+from ofa_bench.leaderboard.columns import HEADS, TEXTS, caveats, cells
 from ofa_bench.leaderboard.export import to_json, to_markdown
 from ofa_bench.leaderboard.published import Published, published
 from ofa_bench.leaderboard.screening import Screened, Unranked
@@ -43,16 +43,12 @@ def document(boards: Sequence[Board], **more: Any) -> dict[str, Any]:
 def show(board: Board, title: str = "") -> None:
     """Print a board as a table, then what must be read with it and what its seeds can show."""
     heads = [head if head in TEXTS else f">{head}" for head in COLUMNS]
-    rows = [[_cell(row[head]) for head in COLUMNS] for row in map(cells, board.places)]
+    rows = [[row[head] for head in COLUMNS] for row in map(cells, board.places)]
     console.table(heads, rows, title)
     for line in caveats(board):
         console.say(line)
     if any(standing.accuracy for standing in board.places):
         console.say(f"{board.detectable_text}.")
-
-
-def _cell(cell: BoardCell) -> str:
-    return f"{cell.text} ({cell.aside})" if cell.aside else cell.text
 
 
 def unranked_document(unranked: Iterable[Unranked]) -> dict[str, Any]:
@@ -108,11 +104,11 @@ def show_curves(screened: Screened, which: str | None, reach: float | None, form
     groups = families(records)
     if form == "json":
         unranked = unranked_document(screened.unranked)
-        console.answer({"families": cost_curves.document(groups, reach), **unranked})
+        console.answer({"families": cost.document(groups, reach), **unranked})
     elif form == "md":
-        console.raw(cost_curves.markdown(groups, reach))
+        console.raw(cost.markdown(groups, reach))
     elif groups:
-        cost_curves.show(groups, reach)
+        cost.show(groups, reach)
     else:
         console.say("no rows at two sizes of a budget; compare --curve makes them")
     if form == "table":

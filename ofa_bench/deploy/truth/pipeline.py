@@ -18,7 +18,8 @@ from ofa_bench.deploy.truth.training import NetRun, defaults, net_runs
 from ofa_bench.errors import UsageError
 from ofa_bench.planning.assemble import Assembly
 from ofa_bench.recipe.asked import amount, whole
-from ofa_bench.records.schema import Record, digest
+from ofa_bench.records.json_text import digest
+from ofa_bench.records.schema import Record
 from ofa_bench.records.store import Store, StoredRecord
 from ofa_bench.records.tables import carried
 from ofa_bench.records.track import budget_label, table

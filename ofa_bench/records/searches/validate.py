@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from ofa_bench.errors import UsageError
-from ofa_bench.records.per_image import wilson
 from ofa_bench.records.searches.schema import (
     SearchedNet,
     SearchRecord,
+    accuracy,
     order,
     question_hash,
     search_hash,
@@ -44,7 +44,6 @@ def validate_search(path: Path, load: Loader = load_space) -> list[Finding]:
         return [Finding("file", error.message)]
     checks = (
         lambda: _file(path, raw, record),
-        lambda: _hashes(record),
         lambda: _trials(record),
         lambda: _nets(record, load),
     )
@@ -58,9 +57,6 @@ def _file(path: Path, raw: bytes, record: SearchRecord) -> Iterator[Finding]:
         yield Finding("question", f"begins with {record.question[:DIGITS]}, the file {path.stem}")
     if path.absolute().parent.name != slug(record.run):
         yield Finding("run", f"is {record.run}, the folder {path.absolute().parent.name}")
-
-
-def _hashes(record: SearchRecord) -> Iterator[Finding]:
     if search_hash(record) != record.sha256:
         yield Finding("sha256", "is not the search's own hash")
     if question_hash(search_values(record)) != record.question:
@@ -149,7 +145,10 @@ def _answer(record: SearchRecord, ranked: Sequence[_Ranked]) -> Iterator[Finding
         yield from _net(field, net, record, ranked)
     budget = record.budget
     if budget.kind == "latency":
-        yield from _measured(record)
+        limit = budget.value or 0.0
+        within = [n for n in record.top if n.measured is not None and n.measured <= limit]
+        if budget.value is not None and record.best not in (within or record.top)[:1]:
+            yield Finding("best", "is not the first of the top that was measured in time")
         yield Finding("budget", "latencies need their table, which is not here", unknown=True)
         return
     if budget.value is None:
@@ -171,14 +170,6 @@ def _answer(record: SearchRecord, ranked: Sequence[_Ranked]) -> Iterator[Finding
         yield Finding("best_by", f"is {record.best_by}, should be {by}")
 
 
-def _measured(record: SearchRecord) -> Iterator[Finding]:
-    value = record.budget.value
-    if value is not None:
-        within = [n for n in record.top if n.measured is not None and n.measured <= value]
-        if record.best not in (within or record.top)[:1]:
-            yield Finding("best", "is not the first of the top that was measured in time")
-
-
 def _net(
     field: str, net: SearchedNet, record: SearchRecord, ranked: Sequence[_Ranked]
 ) -> Iterator[Finding]:
@@ -187,19 +178,14 @@ def _net(
         yield Finding(field, "was not scored")
         return
     images = record.images
-    low, high = wilson(match.hits, images.select)
     values: dict[str, Any] = {
         "name": str(match.subnet),
         "macs": match.macs,
         "params": match.params,
-        "top1_select": 100 * match.hits / images.select,
-        "select_low": low,
-        "select_high": high,
+        **accuracy("select", match.hits, images.select),
     }
     if net.top1_test is not None:
-        hits = round(net.top1_test * images.test / 100)
-        low, high = wilson(hits, images.test)
-        values |= {"top1_test": 100 * hits / images.test, "test_low": low, "test_high": high}
+        values |= accuracy("test", round(net.top1_test * images.test / 100), images.test)
     for name, value in values.items():
         stated = getattr(net, name)
         if stated != value and (isinstance(value, str) or stated is None or far(stated, value)):

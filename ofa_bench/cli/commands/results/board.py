@@ -55,7 +55,7 @@ def command(
     """
     from ofa_bench import api
     from ofa_bench.cli.views import board as board_view
-    from ofa_bench.cli.views import cost_axis
+    from ofa_bench.cli.views import cost as cost_view
     from ofa_bench.leaderboard.screening import held
 
     store, context = store_of(results), api.record_checks(candidates=False)
@@ -65,7 +65,7 @@ def command(
         raise UsageError("--truth is a table of its own", "omit what is asked of boards")
     if buckets and others:
         raise UsageError("--buckets is a board's own", "omit --check, --claims, --curve, --reach")
-    axis = cost_axis.chosen(cost, tables, alone=not (others or buckets or truth))
+    axis = cost_view.chosen(cost, tables, alone=not (others or buckets or truth))
     if truth:
         _truth(store, context, which, form)
     elif check:
@@ -94,7 +94,7 @@ def _boards(
     axis: CostAxis,
 ) -> None:
     from ofa_bench.cli.views import board as board_view
-    from ofa_bench.cli.views import cost_axis
+    from ofa_bench.cli.views import cost as cost_view
     from ofa_bench.leaderboard.screening import held
 
     screened = held(store, context=context)
@@ -104,5 +104,5 @@ def _boards(
     if buckets:
         board_view.show_buckets(boards, form)
     else:
-        boards = cost_axis.along(axis, boards, screened)
+        boards = cost_view.along(axis, boards, screened)
         board_view.show_all(boards, screened, papers, store.results, form)
