@@ -125,6 +125,8 @@ def test_another_supernet_trains_nothing(
     assert names == {"supernet", "supernet on select", "MACs", *first.proxies}
     assert {"synflow", "zico"} < set(first.proxies)
     assert records[0].proxies == records[1].proxies
+    answer = api.search(supernets[1], macs="1G", evaluations=4, searcher="random", results=results)
+    assert answer.evaluated > 0  # scores of nets outside what compofa trained are no hindrance
 
 
 def test_nets_alone_stand_on_no_board(first: Any, results: Path, capsys: Any) -> None:
