@@ -11,7 +11,7 @@ from ofa_bench.leaderboard.reproduced import reproductions, supporting
 from ofa_bench.records.schema import Record, Score, own_hash
 from ofa_bench.records.spaces import installed
 from ofa_bench.records.store import Store, StoredRecord, read_bits, slug
-from ofa_bench.records.track import Track, track_of
+from ofa_bench.records.track import Track, alone, track_of
 from ofa_bench.records.validation.validate import UNUSABLE, Context, findings_of
 from ofa_bench.sanitize import plain_text
 
@@ -78,14 +78,15 @@ def _version(entry: StoredRecord) -> list[object]:
 
 
 def held(store: Store, filters: Iterable[str] = (), context: Context | None = None) -> Screened:
-    """The screened records of a store that answer to the filters, unreadable files listed."""
+    """The screened records of a store that answer to the filters, unreadable files listed; nets
+    alone, which nothing here ranks, are left out."""
     unread: list[Unranked] = []
 
     def unreadable(error: UsageError) -> None:
         name, _, reason = error.message.partition(": ")
         unread.append(Unranked(_short(name), plain_text(reason), file=name))
 
-    entries = store.list(filters, broken=unreadable)
+    entries = [e for e in store.list(filters, broken=unreadable) if not alone(e.record)]
     marked = screened(_with_reproductions(store, entries), context)
     return Screened(marked.entries, (*unread, *marked.unranked))
 
