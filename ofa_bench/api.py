@@ -13,6 +13,7 @@ from ofa_bench.deploy.hub import publish as publish
 from ofa_bench.deploy.latency.target import latency as latency
 from ofa_bench.deploy.search import search as search
 from ofa_bench.deploy.search import search_file as search_file
+from ofa_bench.deploy.truth.pipeline import truth as truth
 from ofa_bench.errors import UsageError
 from ofa_bench.hooks.catalogue import GROUP, Catalogue, discover
 from ofa_bench.planning.assemble import Assembly, assemble, space_of
@@ -23,6 +24,7 @@ from ofa_bench.runs.comparison import compare as _compare
 from ofa_bench.runs.finished import evaluate as evaluate
 from ofa_bench.runs.record_checks import expected_candidates as expected_candidates
 from ofa_bench.runs.record_checks import record_checks as record_checks
+from ofa_bench.runs.record_checks import recorded_space as recorded_space
 from ofa_bench.runs.requests import catalogue_for as catalogue_for
 from ofa_bench.runs.requests import compare_requests as compare_requests
 from ofa_bench.runs.requests import shell_line as shell_line

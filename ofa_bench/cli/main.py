@@ -22,10 +22,10 @@ from ofa_bench.sanitize import plain_text
 # Files of `commands/`, in the order a user meets them: the last word is the command's name.
 FILES = (
     *("training.run", "training.compare", "training.ablate", "training.plan", "training.resume"),
-    *("results.runs", "results.show", "results.evaluate", "deploy.search", "deploy.latency"),
-    *("deploy.export", "deploy.adopt", "deploy.finetune", "deploy.publish", "catalogue.list"),
-    *("catalogue.space", "catalogue.data", "results.board", "results.validate", "results.report"),
-    *("training.reproduce", "results.records", "catalogue.plugin"),
+    *("results.runs", "results.show", "results.evaluate", "deploy.search", "deploy.truth"),
+    *("deploy.latency", "deploy.export", "deploy.adopt", "deploy.finetune", "deploy.publish"),
+    *("catalogue.list", "catalogue.space", "catalogue.data", "results.board", "results.validate"),
+    *("results.report", "training.reproduce", "results.records", "catalogue.plugin"),
 )
 LAZY_COMMANDS = {file.partition(".")[2]: f"ofa_bench.cli.commands.{file}" for file in FILES}
 INTERRUPTED = 130

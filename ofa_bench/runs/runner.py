@@ -17,10 +17,11 @@ from ofa_bench.data.open import open_source
 from ofa_bench.data.sources.source import BatchSource
 from ofa_bench.errors import DataError, PluginError, RankFailed, TrainingDiverged
 from ofa_bench.evaluation.exact_math import shielded
+from ofa_bench.hardware import usual_workers
 from ofa_bench.hooks.catalogue import Catalogue
 from ofa_bench.planning.assemble import Assembly, assemble, selected
 from ofa_bench.planning.identity import RunIdentity, alike, identify
-from ofa_bench.planning.shared_prefix import SHARED, Beginning, Shared
+from ofa_bench.planning.shared_prefix import Beginning, Shared, shared_folder
 from ofa_bench.recipe import Request
 from ofa_bench.recipe.fingerprint import decoder_id
 from ofa_bench.records.extra_metrics import beside, gathered
@@ -104,13 +105,15 @@ def prepare(
     catalogue: Catalogue,
     devices: Devices,
     leave: frozenset[int] | None = None,
+    family: str = "",
     adopted: str | None = None,
 ) -> RunContext:
     """Assemble, open the data, assemble again with its counts, and identify the run.
 
-    `leave`: steps at which the state is saved for runs with the same first steps; None: no sharing.
-    `adopted`: the hash of weights that were trained elsewhere. It is part of the identity, so that
-    no run which begins with the same weights is taken for this one.
+    `leave`: steps at which the state is saved for runs with the same first steps, of the `family`
+    that the comparison calls so; None: no sharing. `adopted`: the hash of weights that were trained
+    elsewhere. It is part of the identity, so that no run which begins with the same weights is
+    taken for this one.
     """
     assembly, source = opened(request, catalogue, devices)
     files = {name: start_from(path, head) for name, path, head in _starts(request)}
@@ -122,7 +125,7 @@ def prepare(
     shared = None
     if leave is not None:
         salt = f"{source.hash} {files} {torch.get_num_threads()}"
-        shared = Shared(results / "runs" / SHARED, Beginning(assembly), salt, leave)
+        shared = Shared(shared_folder(results) / family, Beginning(assembly), salt, leave)
     devices.agree(alike(assembly, source, identity, files))
     store = Store(results)
     ancestor = ancestor_of(assembly.recipe.execution.init)
@@ -132,6 +135,9 @@ def prepare(
 def source_of(assembly: Assembly, devices: Devices) -> BatchSource:
     """The run's images, on its device. Raises DataError."""
     execution = assembly.recipe.execution
+    workers = execution.workers
+    if workers is None:
+        workers = usual_workers(devices.device.type != "cpu")
     return open_source(
         assembly.spec,
         Path(execution.data_dir) if execution.data_dir else None,
@@ -140,7 +146,7 @@ def source_of(assembly: Assembly, devices: Devices) -> BatchSource:
         select=selected(assembly.recipe),
         seed=assembly.recipe.seed,
         device=devices.device,
-        workers=execution.workers,
+        workers=workers,
     )
 
 

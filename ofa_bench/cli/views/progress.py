@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from ofa_bench.cli import console
 from ofa_bench.formatting import duration
+from ofa_bench.sanitize import command_line
 from ofa_bench.training.callbacks import Progress
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ READ_EVERY = 0.5  # seconds between readings of a loss, each of which waits for 
 LINE_EVERY = 10.0  # seconds between lines of a log
 WINDOW = 60.0  # seconds over which speed is measured
 WAITING = 0.005  # share of waiting from which it is shown
+MUCH_WAITING = 0.1  # share from which it is warned of, once
+SETTLED = 20.0  # seconds of training after which waiting is judged
 
 
 class ProgressRate:
@@ -39,9 +42,14 @@ class ProgressRate:
         while len(self._seen) > 2 and self._seen[0][0] < now - WINDOW:
             self._seen.popleft()
 
+    @property
+    def span(self) -> float:
+        """Seconds over which speed is measured."""
+        return self._seen[-1][0] - self._seen[0][0] if self._seen else 0.0
+
     def speeds(self) -> list[float]:
         """Each of them a second; empty while there is no time between two readings."""
-        if not self._seen or self._seen[-1][0] <= self._seen[0][0]:
+        if self.span <= 0:
             return []
         changes = [last - first for first, last in zip(self._seen[0], self._seen[-1], strict=True)]
         return [change / changes[0] for change in changes[1:]]
@@ -52,6 +60,7 @@ class ProgressView(Progress):
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.clock = clock
+        self.warned_of_waiting = False
         self.assembly: Assembly | None = None
         self._reset()
 
@@ -81,10 +90,25 @@ class ProgressView(Progress):
         self.share = self._share(step, part)
         batch = self.assembly.science.optim.batch if self.assembly else 0
         self.pace.saw(self.share, self.images + part * batch, self.seconds_waited)
+        self._warn_of_waiting()
         epochs = f"{step.epoch + part / step.steps_per_epoch:.2f}/{step.budget.epochs:.4g}"
         of_steps = f"{step.index + 1:,}/{self.steps:,}" if self.steps else f"{step.index + 1:,}"
         self.position = f"epoch {epochs} · step {of_steps} · micro-batch {done}/{of}"
         self.moved()
+
+    def _warn_of_waiting(self) -> None:
+        """Say once that images come too slowly."""
+        waiting = (self.pace.speeds() or [0.0])[-1]
+        much = waiting > MUCH_WAITING and self.pace.span >= SETTLED
+        if self.warned_of_waiting or not much or self.assembly is None:
+            return
+        self.warned_of_waiting = True
+        dataset = self.assembly.science.dataset
+        decode = command_line("ofa-bench", "data", "prepare", dataset, "--cache")
+        self.note(
+            f"{waiting:.0%} of the time goes by waiting for images: give more --workers "
+            f"where cores are free, or decode once with `{decode}`"
+        )
 
     @property
     def steps(self) -> int:
