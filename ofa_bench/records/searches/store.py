@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from ofa_bench.atomic_io import write_whole
 from ofa_bench.errors import UsageError
-from ofa_bench.records.json_text import first_fault, parsed, spell
+from ofa_bench.records.json_text import parsed_file, spell
 from ofa_bench.records.searches.schema import SearchRecord, search_hash, search_values
 from ofa_bench.records.store import read_bytes, slug
 from ofa_bench.sanitize import plain_text
@@ -16,6 +14,12 @@ from ofa_bench.sanitize import plain_text
 FOLDER = "searches"
 DIGITS = 16  # of the question's hash, in a file's name
 MOST = 10_000  # files that a reader opens
+
+
+def lies_in(folder: str, path: Path) -> bool:
+    """Whether a file lies in `folder/<run>/`; a data set of that name has its records elsewhere."""
+    parts = path.absolute().parts
+    return len(parts) > 3 and parts[-3] == folder and parts[-4] != "records"
 
 
 def search_folder(results: Path, run: str) -> Path:
@@ -41,13 +45,7 @@ def search_text(record: SearchRecord) -> str:
 
 def parse_search(raw: bytes, source: str) -> SearchRecord:
     """The search that these bytes spell; UsageError names the source and the field."""
-    try:
-        return parsed(SearchRecord, raw)
-    except ValidationError as error:
-        reason = first_fault(error, "the search")
-    except (ValueError, RecursionError) as error:
-        reason = f"is no JSON of a search: {plain_text(str(error))}"
-    raise UsageError(f"{plain_text(source)}: {reason}", "the file was changed or cut off")
+    return parsed_file(SearchRecord, raw, source, "the search", "a search")
 
 
 def read_search(path: Path) -> SearchRecord:
