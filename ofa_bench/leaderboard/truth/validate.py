@@ -8,10 +8,11 @@ from typing import Any
 
 from ofa_bench.errors import UsageError
 from ofa_bench.leaderboard.truth.recorded import analysed
+from ofa_bench.records.json_text import hash_without_itself
 from ofa_bench.records.schema import Record
 from ofa_bench.records.spaces import Loader, named_space
 from ofa_bench.records.store import Store, read_bytes, slug
-from ofa_bench.records.truths.schema import TruthNet, TruthRecord, truth_hash, truth_question
+from ofa_bench.records.truths.schema import TruthNet, TruthRecord, truth_question
 from ofa_bench.records.truths.schema import truth_values as values_of
 from ofa_bench.records.truths.store import DIGITS, parse_truth, truth_text, truths
 from ofa_bench.records.validation.findings import Finding, far
@@ -67,7 +68,7 @@ def validate_truth(
 def _file(path: Path, raw: bytes, record: TruthRecord) -> Iterator[Finding]:
     if raw != truth_text(record).encode():
         yield Finding("file", "is not spelled as ofa-bench writes records of ground truth")
-    if truth_hash(record) != record.sha256:
+    if hash_without_itself(values_of(record)) != record.sha256:
         yield Finding("sha256", "is not the record's own hash")
     if truth_question(record) != record.question:
         yield Finding("question", "is not the hash of what was asked")

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from ofa_bench.atomic_io import write_whole
 from ofa_bench.errors import UsageError
-from ofa_bench.records.json_text import parsed_file, spell
-from ofa_bench.records.searches.schema import SearchRecord, search_hash, search_values
+from ofa_bench.records.json_text import hash_without_itself, parsed_file, spell
+from ofa_bench.records.searches.schema import SearchRecord, search_values
 from ofa_bench.records.store import read_bytes, slug
 from ofa_bench.sanitize import plain_text
 
@@ -51,7 +51,7 @@ def parse_search(raw: bytes, source: str) -> SearchRecord:
 def read_search(path: Path) -> SearchRecord:
     """The search in a file; UsageError where it is none, or its hash is not its own."""
     record = parse_search(read_bytes(path, "search-bytes"), str(path))
-    if search_hash(record) != record.sha256:
+    if hash_without_itself(search_values(record)) != record.sha256:
         raise UsageError(
             f"{plain_text(path)}: was changed after it was written",
             "remove it, and search again",

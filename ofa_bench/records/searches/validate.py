@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from ofa_bench.errors import UsageError
+from ofa_bench.records.json_text import hash_without_itself
 from ofa_bench.records.searches.schema import (
     SearchedNet,
     SearchRecord,
     accuracy,
     order,
     question_hash,
-    search_hash,
     search_values,
 )
 from ofa_bench.records.searches.store import DIGITS, FOLDER, lies_in, parse_search, search_text
@@ -54,7 +54,7 @@ def _file(path: Path, raw: bytes, record: SearchRecord) -> Iterator[Finding]:
         yield Finding("question", f"begins with {record.question[:DIGITS]}, the file {path.stem}")
     if path.absolute().parent.name != slug(record.run):
         yield Finding("run", f"is {record.run}, the folder {path.absolute().parent.name}")
-    if search_hash(record) != record.sha256:
+    if hash_without_itself(search_values(record)) != record.sha256:
         yield Finding("sha256", "is not the search's own hash")
     if question_hash(search_values(record)) != record.question:
         yield Finding("question", "is not the hash of what was asked")

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from ofa_bench.atomic_io import write_whole
 from ofa_bench.errors import UsageError
-from ofa_bench.records.json_text import parsed_file, spell
+from ofa_bench.records.json_text import hash_without_itself, parsed_file, spell
 from ofa_bench.records.searches.store import lies_in
 from ofa_bench.records.store import read_bytes, slug
-from ofa_bench.records.truths.schema import TruthRecord, truth_hash, truth_values
+from ofa_bench.records.truths.schema import TruthRecord, truth_values
 from ofa_bench.sanitize import plain_text
 
 FOLDER = "truth"
@@ -47,7 +47,7 @@ def parse_truth(raw: bytes, source: str) -> TruthRecord:
 def read_truth(path: Path) -> TruthRecord:
     """The record in a file; UsageError where it is none, or its hash is not its own."""
     record = parse_truth(read_bytes(path, "record-bytes"), str(path))
-    if truth_hash(record) != record.sha256:
+    if hash_without_itself(truth_values(record)) != record.sha256:
         raise UsageError(
             f"{plain_text(path)}: was changed after it was written",
             "remove it, and run `ofa-bench truth` again",
