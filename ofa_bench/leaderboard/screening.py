@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from ofa_bench.errors import UsageError
 from ofa_bench.leaderboard.reproduced import reproductions, supporting
-from ofa_bench.records.schema import Record, Score, own_hash
+from ofa_bench.records.schema import Record, own_hash
 from ofa_bench.records.spaces import installed
 from ofa_bench.records.store import Store, StoredRecord, read_bits, slug
 from ofa_bench.records.track import Track, alone, track_of
@@ -185,9 +185,6 @@ def _telling(record: Record) -> bool:
     """Whether two honest runs would not give the same answers: some net is above chance, and
     there are wrong answers to agree on."""
     chance, images = 100 / record.task.classes, record.task.splits.test.count
-
-    def wrong(score: Score) -> float:
-        return (100 - score.top1_test) * images / 100
-
-    able = [score for score in record.scores if score.top1_test > 1.5 * chance]
-    return bool(able) and sum(map(wrong, record.scores)) >= PLAIN and images >= PLAIN
+    able = any(score.top1_test > 1.5 * chance for score in record.scores)
+    wrong = sum((100 - score.top1_test) * images / 100 for score in record.scores)
+    return able and wrong >= PLAIN and images >= PLAIN
