@@ -83,9 +83,8 @@ class RunContext:
         return record
 
     def _recorded(self) -> Record | None:
-        for entry in self.store.list(broken=lambda error: None):
-            record = entry.record
-            if record.run_id == self.identity.run and record.status in ENDED:
+        for record in self.store.of_run(self.identity.run):
+            if record.status in ENDED:
                 return record
         return None
 

@@ -254,7 +254,8 @@ def test_a_signal_at_one_rank_ends_both_and_one_rank_goes_on(
     line = [sys.executable, "-c", code, "stopped", "9", trained["run"], str(results)]
     port = free_port()
     with ExitStack() as stack:
-        ranks = [stack.enter_context(started(line, rank_environment(rank, port))) for rank in (0, 1)]
+        places = [rank_environment(rank, port) for rank in (0, 1)]
+        ranks = [stack.enter_context(started(line, env)) for env in places]
         until(lambda: all(map(ended, ranks)), "the end of both ranks", GUARD)
         said = ranks[0].communicate()[1]
         assert [rank.returncode for rank in ranks] == [130, 130], said

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from ofa_bench.leaderboard.cost_axis import CostAxis
     from ofa_bench.leaderboard.screening import Screened
+    from ofa_bench.records.validation.validate import Context
 
 
 @click.command()
@@ -68,11 +69,26 @@ def command(
     if claims:
         board_view.show_claims(store.results, claims, context, form)
         return
+    if not (curve or reach is not None or buckets or cost != "macs"):
+        _kept(store.results, context, which, published, form)
+        return
     screened = held(store, context=context)
     if curve or reach is not None:
         board_view.show_curves(screened, which, reach, form)
         return
     _boards(store.results, screened, which, published, buckets, form, axis)
+
+
+def _kept(results: Path, context: Context, which: str | None, published: bool, form: str) -> None:
+    """Boards over MACs, of which those whose records are as before are not made again."""
+    from ofa_bench.cli.views import board as board_view
+    from ofa_bench.leaderboard.kept_boards import kept_boards
+
+    boards, unranked = kept_boards(results, context)
+    chosen, papers = board_view.choose_boards(boards, unranked, which, published)
+    if chosen:
+        board_view.refresh(results, boards)
+    board_view.show_all(chosen, unranked, papers, results, form)
 
 
 def _boards(
@@ -86,12 +102,16 @@ def _boards(
 ) -> None:
     from ofa_bench.cli.views import board as board_view
     from ofa_bench.cli.views import cost_axis
+    from ofa_bench.leaderboard.board import boards_of
+    from ofa_bench.leaderboard.kept_boards import shown
 
-    boards, papers = board_view.choose_boards(screened, which, published)
+    unranked = screened.unranked
+    boards, papers = board_view.choose_boards(boards_of(screened), unranked, which, published)
     if boards:
         board_view.refresh(results)
     if buckets:
         board_view.show_buckets(boards, form)
     else:
         boards = cost_axis.along(axis, boards, screened)
-        board_view.show_all(boards, screened, papers, results, form)
+        made = [shown(board) for board in boards]
+        board_view.show_all(made, unranked, papers, results, form)
