@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,18 +15,19 @@ import torch
 from ofa_bench.atomic_io import write_whole
 from ofa_bench.data.open import open_source
 from ofa_bench.data.sources.source import BatchSource
-from ofa_bench.errors import DataError, PluginError, RankFailed, TrainingDiverged
+from ofa_bench.errors import DataError, PluginError, RankFailed, TrainingDiverged, UsageError
 from ofa_bench.evaluation.exact_math import shielded
 from ofa_bench.hooks.catalogue import Catalogue
 from ofa_bench.planning.assemble import Assembly, assemble, selected
-from ofa_bench.planning.identity import RunIdentity, alike, identify
+from ofa_bench.planning.identity import NAMED, RunIdentity, alike, identify
 from ofa_bench.planning.shared_prefix import SHARED, Beginning, Shared
 from ofa_bench.recipe import Request
 from ofa_bench.recipe.fingerprint import decoder_id
 from ofa_bench.records.extra_metrics import beside, gathered
 from ofa_bench.records.parts import Ancestor
 from ofa_bench.records.schema import Record
-from ofa_bench.records.store import Store
+from ofa_bench.records.staging import recover
+from ofa_bench.records.store import Store, read
 from ofa_bench.runs.build_record import record_of
 from ofa_bench.runs.folder import read_begun, refuse_links, write_begun
 from ofa_bench.runs.readiness import make_ready
@@ -83,9 +84,13 @@ class RunContext:
         return record
 
     def _recorded(self) -> Record | None:
-        for record in self.store.of_run(self.identity.run):
-            if record.status in ENDED:
-                return record
+        recover(self.store.results)
+        run_id = self.identity.run
+        for path in sorted(self.store.root.glob(f"*/*/*-{run_id[:NAMED]}.json")):
+            with suppress(UsageError):
+                record = read(path)
+                if record.run_id == run_id and record.status in ENDED:
+                    return record
         return None
 
     def check_free(self) -> None:
