@@ -13,6 +13,7 @@ from ofa_bench.deploy.hub import publish as publish
 from ofa_bench.deploy.latency.target import latency as latency
 from ofa_bench.deploy.search import search as search
 from ofa_bench.deploy.search import search_file as search_file
+from ofa_bench.deploy.truth.pipeline import truth as truth
 from ofa_bench.errors import UsageError
 from ofa_bench.hooks.catalogue import GROUP, Catalogue, discover
 from ofa_bench.planning.assemble import Assembly, assemble, space_of

@@ -57,7 +57,7 @@ class RecipeError(UsageError):
 
 
 class DataError(UsageError):
-    """A data set is absent, damaged, or in an unknown layout."""
+    """A data set is absent, damaged, or in an unknown layout; the hint says which is wanted."""
 
 
 class MisfitError(UsageError):
@@ -65,23 +65,23 @@ class MisfitError(UsageError):
 
 
 class PluginError(BenchError):
-    """A plugin does not load, or breaks a rule of the hooks."""
+    """A plugin does not load, or breaks a rule of the hooks; the message names it and the hook."""
 
 
 class PolicyError(PluginError):
-    """A policy's answer is missing or illegal."""
+    """A policy's answer is missing or illegal, at a step of a phase."""
 
 
 class ResumeError(BenchError):
-    """A checkpoint belongs to another run, or cannot be read."""
+    """A checkpoint belongs to another run, with what differs, or cannot be read."""
 
 
 class RankFailed(BenchError):
-    """Another rank failed or is gone, so that this one cannot go on."""
+    """Another rank failed or is gone, so that this one cannot go on; the first to fail says why."""
 
 
 class TrainingDiverged(BenchError):
-    """The loss or the gradient stopped being finite."""
+    """The loss or the gradient stopped being finite: by which step, with which draws and rate."""
 
     on_all_ranks = True
 

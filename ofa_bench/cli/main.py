@@ -29,6 +29,7 @@ LAZY_COMMANDS = {
     "show": "ofa_bench.cli.commands.results.show:command",
     "evaluate": "ofa_bench.cli.commands.results.evaluate:command",
     "search": "ofa_bench.cli.commands.deploy.search:command",
+    "truth": "ofa_bench.cli.commands.deploy.truth:command",
     "latency": "ofa_bench.cli.commands.deploy.latency:command",
     "export": "ofa_bench.cli.commands.deploy.export:command",
     "adopt": "ofa_bench.cli.commands.deploy.adopt:command",

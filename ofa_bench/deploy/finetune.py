@@ -6,7 +6,7 @@ top of it, and how accurate the subnet was without retraining (Cai et al. 2020, 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,12 +18,12 @@ from ofa_bench.deploy.one_net import weights_of
 from ofa_bench.errors import UsageError
 from ofa_bench.evaluation.score import score
 from ofa_bench.planning.assemble import assemble
-from ofa_bench.recipe import Request, Science
+from ofa_bench.recipe import Request
 from ofa_bench.recipe.asked import request
 from ofa_bench.records.parts import Ancestor
 from ofa_bench.records.schema import Record
 from ofa_bench.runs.finished import FinishedRun, Opened, finished_run
-from ofa_bench.runs.requests import SUBNETS, catalogue_for
+from ofa_bench.runs.requests import SUBNETS, catalogue_for, differing
 from ofa_bench.runs.single import run_request
 from ofa_bench.space import Subnet
 from ofa_bench.space.one_net import name_of, table_text
@@ -142,25 +142,8 @@ def request_of(
     ours = assembly.science
     overridden = {text.partition("=")[0].strip() for text in sets}
     changed = [
-        f"{key}={_spelled(value)}" for key, value in _kept(science, ours) if key not in overridden
+        text for key, text in differing(parent.assembly.recipe, ours) if key not in overridden
     ]
-    if "data.select" in parent.assembly.recipe.origins and "data.select" not in overridden:
-        changed.append(f"data.select={science.data.select!r}")
     if not overridden & {"optim.lr", "optim"}:
         changed.append(f"optim.lr={usual['rate'] * ours.optim.lr!r}")
     return request(**values, set=(*changed, *sets))
-
-
-def _kept(parent: Science, ours: Science) -> Iterator[tuple[str, Any]]:
-    """Values of the network and the augmentation in which a recipe differs from the parent's."""
-    for name in ("net", "augment"):
-        theirs = getattr(parent, name).model_dump(mode="json")
-        mine = getattr(ours, name).model_dump(mode="json")
-        for key, value in theirs.items():
-            if mine.get(key) != value:
-                yield f"{name}.{key}", value
-
-
-def _spelled(value: Any) -> str:
-    """A value as --set reads it."""
-    return str(value).lower() if isinstance(value, bool) else repr(value)

@@ -11,7 +11,7 @@ from ofa_bench.errors import BenchError, UsageError
 from ofa_bench.hooks.hookspecs import Snapshot
 from ofa_bench.planning.assemble import Assembly
 from ofa_bench.planning.cost_model import FORWARD_ONLY
-from ofa_bench.schedule import Phase, Step
+from ofa_bench.schedule import Step
 from ofa_bench.space import Subnet
 
 POINTS = 200  # of the rates that a record holds, beside those at turning points
@@ -56,7 +56,8 @@ class Outlook:
     def _phase(self, number: int) -> dict[str, Any]:
         schedule, cost = self.schedule, self.assembly.cost[number]
         phase = schedule.phases[number]
-        first, last = schedule.step(schedule.edges[number]), schedule.step(self._last(number))
+        begin, end = schedule.edges[number : number + 2]
+        first, last = schedule.step(begin), schedule.step(end - 1)
         teacher = self.assembly.teachers.get(phase.name)
         return {
             "name": phase.name,
@@ -81,13 +82,12 @@ class Outlook:
             "macs_total": cost.total,
         }
 
-    def _last(self, number: int) -> int:
-        return self.schedule.edges[number + 1] - 1
-
     def shares(self, step: Step) -> dict[str, float]:
         """`lr_share` by trained role (DεpS's ε for all but the largest)."""
+        space = step.phase.space
+        nets = {Role.LARGEST: space.largest}
         return {
-            role.value: self.bus.lr_share(step, Draw(_subnet(step.phase, role), role))
+            role.value: self.bus.lr_share(step, Draw(nets.get(role, space.smallest), role))
             for role, passes in step.phase.passes.items()
             if passes and role not in FORWARD_ONLY
         }
@@ -100,7 +100,7 @@ class Outlook:
         """Steps at which something changes: phase edges, ends of warm-ups and of ramps."""
         events: list[tuple[str, int]] = []
         for number, phase in enumerate(self.schedule.phases):
-            first, last = self.schedule.edges[number], self._last(number)
+            first, last = self.schedule.edges[number], self.schedule.edges[number + 1] - 1
             events.append((f"{phase.name} begins", first))
             step = self.schedule.step(first)
             if step.segment_step == 0 and 0 < step.warmup_steps <= last - first:
@@ -189,10 +189,6 @@ class ProbedError(UsageError):
 
 def _unprobed(subnet: Subnet) -> float:
     raise ProbedError("this policy's draws depend on the trained network")
-
-
-def _subnet(phase: Phase, role: Role) -> Subnet:
-    return phase.space.largest if role is Role.LARGEST else phase.space.smallest
 
 
 def _teacher(teacher: Any) -> dict[str, Any]:

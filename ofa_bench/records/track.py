@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from ofa_bench.recipe.fingerprint import decoder_id
 from ofa_bench.records.schema import Record, digest
 from ofa_bench.records.store import StoredRecord, slug
+from ofa_bench.spec_files import load_toml, specs_root
 
 
 @dataclass(frozen=True)
@@ -40,11 +42,27 @@ def track_of(record: Record) -> Track:
 
 
 def tracks(entries: Iterable[StoredRecord]) -> dict[Track, list[StoredRecord]]:
-    """The records of each track, tracks by name."""
+    """The records of each track, tracks by name; nets alone are on none."""
     groups: dict[Track, list[StoredRecord]] = {}
     for entry in entries:
-        groups.setdefault(track_of(entry.record), []).append(entry)
+        if not alone(entry.record):
+            groups.setdefault(track_of(entry.record), []).append(entry)
     return dict(sorted(groups.items(), key=lambda item: item[0].name))
+
+
+def alone(record: Record) -> bool:
+    """Whether a record is of a net that `truth` trained alone: it is no method's, and its space
+    holds nothing to compare."""
+    carried = record.task.space.table
+    if carried is None or record.method.name != _method_alone():
+        return False
+    choices = [options for row in carried.rows for options in (row.depth, row.expand, row.kernel)]
+    return all(len(options) == 1 for options in (*choices, carried.resolutions))
+
+
+@lru_cache
+def _method_alone() -> str:
+    return str(load_toml(specs_root() / "defaults.toml")["truth"]["method"])
 
 
 def budget_label(budget: Mapping[str, Any]) -> str:

@@ -1,29 +1,35 @@
-"""The board on the page: rows, pairwise verdicts and caveats."""
+"""The board on the page: rows, pairwise verdicts, caveats, and every evaluated net of every row."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
+from statistics import fmean
 
-from ofa_bench.formatting import DASH, spread
+from ofa_bench.formatting import DASH, count, percent, spread
 from ofa_bench.leaderboard import columns
 from ofa_bench.leaderboard.board import Board, Standing
 from ofa_bench.leaderboard.by_cost.buckets import HEADS as RANGE_HEADS
 from ofa_bench.leaderboard.by_cost.buckets import NOTE, lines_of, ranges_of
 from ofa_bench.leaderboard.columns import ACCURACY, HEADS, TEXTS, cells
+from ofa_bench.leaderboard.cost_axis import MACS
 from ofa_bench.leaderboard.published import Published
+from ofa_bench.leaderboard.rows import BoardRow
 from ofa_bench.leaderboard.stats import Pair
-from ofa_bench.report.tables import Cell, HtmlTable, number, table, word
-from ofa_bench.report.texts import LONGEST
+from ofa_bench.records.pareto import front
+from ofa_bench.records.schema import Score, canonical
+from ofa_bench.report.tables import LONGEST, Cell, HtmlTable, number, shown, table, word
 
 STYLES = {"method": "name", ACCURACY: "strong"}  # CSS classes of columns
+NET_HEADS = ("row", "net", ">MACs", ">params", ">top-1 select, %", ">top-1 test, %", ">deployed")
 MARKS = {"better": "better", "no worse": "noworse", "undecided": "undecided"}
 
 
 def leaderboard(board: Board) -> HtmlTable:
     """A row a line, with the columns of `ofa-bench board`."""
-    heads = tuple(head if head in TEXTS else f">{head}" for head in HEADS)
-    rows = tuple(tuple(_cells(standing)) for standing in board.places)
-    return HtmlTable("A line a row; below the accuracy its interval", heads, rows, sortable=True)
+    heads = [head if head in TEXTS else f">{head}" for head in HEADS]
+    rows = map(_cells, board.places)
+    return table("A line a row; below the accuracy its interval", heads, rows, sortable=True)
 
 
 def _cells(standing: Standing) -> Iterator[Cell]:
@@ -92,3 +98,49 @@ def paper_table(paper: Published) -> HtmlTable:
         for row in paper.rows
     ]
     return table("Published, not ranked", [*heads, ">GPU-hours", ">$"], lines)
+
+
+def candidates(board: Board) -> HtmlTable:
+    """A line a row and net; accuracies are means over seeds, from the lowest to the highest."""
+    lines = (line for standing in board.places for line in _nets(standing.row))
+    heads = (
+        NET_HEADS if board.axis is MACS else (*NET_HEADS[:2], f">{board.axis.unit}", *NET_HEADS[2:])
+    )
+    return table("A line a row and net", heads, lines, sortable=True, filtered=True)
+
+
+def _nets(row: BoardRow) -> Iterator[tuple[Cell, ...]]:
+    scores: dict[bytes, list[Score]] = {}
+    deployed: Counter[bytes] = Counter()
+    costs: dict[bytes, int] = {}
+    for entry in row.good:
+        nets = [canonical(score.subnet) for score in entry.record.scores]
+        for net, score in zip(nets, entry.record.scores, strict=True):
+            scores.setdefault(net, []).append(score)
+        costs |= zip(nets, (score.macs for score in row.scores(entry)), strict=True)
+        deployed.update(nets[tread.candidate] for tread in front(row.scores(entry)))
+    for net, seeds in scores.items():
+        first = seeds[0]
+        yield (
+            word(row.label, "name"),
+            word(first.name, "mono"),
+            *_cost(row, costs[net]),
+            shown(count(first.macs), first.macs),
+            shown(count(first.params), first.params),
+            _mean([score.top1_select for score in seeds]),
+            _mean([score.top1_test for score in seeds]),
+            shown(f"{deployed[net]} of {len(row.good)}", deployed[net]),
+        )
+
+
+def _cost(row: BoardRow, steps: int) -> list[Cell]:
+    """What budgets are counted in, where it is not the MACs that are there anyway."""
+    if row.axis is MACS:
+        return []
+    return [shown(row.axis.text(steps), row.axis.value(steps))]
+
+
+def _mean(values: list[float]) -> Cell:
+    low, high = min(values), max(values)
+    below = f"{percent(low)} to {percent(high)}" if low < high else ""
+    return Cell(percent(fmean(values)), below, fmean(values))

@@ -1,19 +1,22 @@
-"""What was compared, and where it ran: facts of a track that every reader should check first."""
+"""What was compared, and where it ran: facts of a track that every reader should check first; what
+extras measured, and where two records differ."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from statistics import fmean, stdev
 from typing import Any
 
 from ofa_bench.formatting import DASH, count, percent
 from ofa_bench.leaderboard.board import Board
+from ofa_bench.leaderboard.differences import differences
 from ofa_bench.leaderboard.rows import BoardRow
 from ofa_bench.recipe.fingerprint import decoder_id
+from ofa_bench.records.extra_metrics import table as readings_of
 from ofa_bench.records.schema import PolicyRecord, Record, own_hash
 from ofa_bench.records.track import number as number_of
 from ofa_bench.records.track import table as table_of
-from ofa_bench.report.tables import Cell, HtmlTable, number, shown, table, word
-from ofa_bench.report.texts import LONGEST
+from ofa_bench.report.tables import LONGEST, Cell, HtmlTable, number, shown, table, word
 
 RULES = {
     "paper": "each method's published length",
@@ -140,7 +143,7 @@ def kept(board: Board) -> HtmlTable:
         _kept(standing.row, record) for standing in board.places for record in records(standing.row)
     ]
     heads = ("row", ">seed", "run", "status", ">mean Pareto, %", ">MACs", "own hash", "command")
-    return HtmlTable("Records", heads, tuple(tuple(line) for line in lines), sortable=True)
+    return table("Records", heads, lines, sortable=True)
 
 
 def _kept(row: BoardRow, record: Record) -> list[Cell]:
@@ -167,3 +170,31 @@ def span(group: Iterable[Record]) -> str:
     """From the first day of the runs to the last."""
     days = sorted(word(record.run.finished).text[:10] for record in group)
     return days[0] if days[0] == days[-1] else f"{days[0]} to {days[-1]}"
+
+
+def readings(board: Board) -> HtmlTable | None:
+    """Each quantity of each row, over its seeds; None where no extra measured."""
+    rows = [standing.row for standing in board.places]
+    readings = readings_of({row.label: [entry.path for entry in row.good] for row in rows})
+    lines = [
+        [
+            word(quantity),
+            word(label, "name"),
+            number(len(values), "d"),
+            number(fmean(values), ".4g"),
+            number(stdev(values) if len(values) > 1 else None, ".2g"),
+        ]
+        for quantity, label, values in readings
+    ]
+    heads = ["measured", "row", ">n", ">mean", ">deviation"]
+    return table("What extras measured", heads, lines) if lines else None
+
+
+def difference_table(first: Record, second: Record) -> HtmlTable:
+    """The fields in which two records differ, each value on one line."""
+    heads = ("field", word(first.run.id).text, word(second.run.id).text)
+    lines = []
+    for path, *values in differences(first, second):
+        texts = [DASH if value is None else value for value in values]
+        lines.append([word(path, "mono"), *(word(text, "wide", LONGEST) for text in texts)])
+    return table("Fields in which the two records differ", heads, lines, True, True)

@@ -14,8 +14,7 @@ from ofa_bench.leaderboard.published import Published
 from ofa_bench.leaderboard.rows import BoardRow
 from ofa_bench.records.pareto import Tread, front
 from ofa_bench.report.charts import SYMBOLS, Chart, Palette, axis, figure
-from ofa_bench.report.tables import Cell, HtmlTable, number, shown, table, word
-from ofa_bench.report.texts import label, listed
+from ofa_bench.report.tables import Cell, HtmlTable, label, listed, number, shown, table, word
 
 BUDGETS = 7  # lines of the table beside the fronts
 REACH = 2.0  # published nets are drawn up to so many times beyond the track's own budgets

@@ -19,12 +19,10 @@ from ofa_bench.records.schema import Rates, Record
 from ofa_bench.records.store import StoredRecord
 from ofa_bench.records.validation.validate import UNUSABLE
 from ofa_bench.report import board_section, compared, training
-from ofa_bench.report.candidates import candidates
 from ofa_bench.report.charts import Chart, Palette
-from ofa_bench.report.extras import difference_table, readings
 from ofa_bench.report.fronts import fronts_chart, price_chart
 from ofa_bench.report.spending import spending_chart
-from ofa_bench.report.texts import LONGEST, embedded
+from ofa_bench.report.tables import LONGEST, embedded
 from ofa_bench.report.training import Metered
 from ofa_bench.sanitize import plain_text
 
@@ -58,7 +56,7 @@ def page(
         cards=_cards(boards, sources),
         records=len(entries) + len(failed),
         span=compared.span([*(entry.record for entry in entries), *failed]),
-        pair=difference_table(*pair) if pair else None,
+        pair=compared.difference_table(*pair) if pair else None,
         unread=list(unread),
     )
 
@@ -118,8 +116,8 @@ def _track(board: Board, palette: Palette, sources: Sources, key: str) -> dict[s
         "papers": [(paper, board_section.paper_table(paper)) for paper in papers],
         "charts": charts,
         "without_rates": without_rates,
-        "readings": readings(board),
-        "candidates": candidates(board),
+        "readings": compared.readings(board),
+        "candidates": board_section.candidates(board),
         "environment": compared.environment(board),
         "policies": compared.policies(board),
         "kept": compared.kept(board),

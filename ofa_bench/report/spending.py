@@ -12,8 +12,7 @@ from ofa_bench.leaderboard.board import Board
 from ofa_bench.leaderboard.rows import WAITING, BoardRow
 from ofa_bench.records.parts import PhaseCost
 from ofa_bench.report.charts import Chart, axis, figure
-from ofa_bench.report.tables import Cell, HtmlTable, number, shown, table, word
-from ofa_bench.report.texts import label, listed
+from ofa_bench.report.tables import Cell, HtmlTable, label, listed, number, shown, table, word
 from ofa_bench.sanitize import plain_text
 
 ROLES = ("largest", "smallest", "sampled", "teacher", "probe")

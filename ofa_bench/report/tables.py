@@ -1,12 +1,19 @@
-"""Tables of the page: cells that know what they sort by."""
+"""Tables of the page, whose cells know what they sort by; and texts from strangers made safe for
+the places that autoescaping does not reach."""
 
 from __future__ import annotations
 
+import json
+import textwrap
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from ofa_bench.formatting import DASH
 from ofa_bench.sanitize import plain_text
+
+LONGEST = 2000  # characters of a command or an error
+FOLD = 26  # characters of a line on a chart
 
 
 @dataclass(frozen=True)
@@ -45,6 +52,29 @@ def shown(text: str, value: float | None, mark: str = "") -> Cell:
     return Cell(text, value=value, mark=mark)
 
 
-def table(caption: str, heads: Iterable[str], rows: Iterable[Iterable[Cell]]) -> HtmlTable:
-    """A table that stands as it is."""
-    return HtmlTable(caption, tuple(heads), tuple(tuple(row) for row in rows))
+def table(
+    caption: str,
+    heads: Iterable[str],
+    rows: Iterable[Iterable[Cell]],
+    sortable: bool = False,
+    filtered: bool = False,
+) -> HtmlTable:
+    """A table of these rows."""
+    return HtmlTable(caption, tuple(heads), tuple(map(tuple, rows)), sortable, filtered)
+
+
+def label(text: object, limit: int = 60) -> str:
+    """A text for a chart, folded to fit a phone."""
+    return "\n".join(textwrap.wrap(plain_text(text, limit), FOLD))
+
+
+def embedded(value: Any) -> str:
+    """JSON that can stand in a script element: nothing in it closes or opens one."""
+    text = json.dumps(value, allow_nan=False, separators=(",", ":"))
+    return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
+
+
+def listed(words: list[str], most: int = 8) -> str:
+    """Words between commas, the rest counted."""
+    more = len(words) - most
+    return ", ".join(words[:most]) + (f" and {more} more" if more > 0 else "")

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+from ofa_bench.errors import UsageError
 from ofa_bench.formatting import percent, rate
 from ofa_bench.leaderboard.board import Board
 from ofa_bench.leaderboard.rows import BoardRow
-from ofa_bench.records.schema import CurvePoint, Rates
+from ofa_bench.records.schema import CurvePoint, Rates, Record
+from ofa_bench.records.store import read_bytes
 from ofa_bench.report.charts import Chart, Palette, axis, figure, thinned
-from ofa_bench.report.tables import number, shown, table, word
-from ofa_bench.report.texts import label, listed
+from ofa_bench.report.tables import label, listed, number, shown, table, word
 
 POINTS = 400  # of a line on a chart
 LINES = 12  # of a row in the table beside it
@@ -27,6 +31,39 @@ class Metered:
     steps: tuple[int, ...]
     ratios: tuple[float | None, ...]
     cosines: tuple[float | None, ...]
+
+
+def metered(results: Path, record: Record) -> Metered | None:
+    """The interference a run measured; None where it kept none, or none that can be read."""
+    path = results / "runs" / record.run.id / "meter.jsonl"
+    if not path.is_file():
+        return None
+    try:
+        lines = read_bytes(path, "meter-bytes").splitlines()
+    except UsageError:
+        return None
+    by_step = dict(line for line in map(_metered_step, lines) if line is not None)
+    if not by_step:
+        return None
+    steps = sorted(by_step)  # a step done again after a kill counts once
+    ratios, cosines = zip(*(by_step[step] for step in steps), strict=True)
+    return Metered(tuple(steps), ratios, cosines)
+
+
+def _metered_step(line: bytes) -> tuple[int, tuple[float | None, float | None]] | None:
+    try:
+        values = json.loads(line)
+        ratio, cosine = values["all"]
+        return int(values["step"]), (_finite(ratio), _finite(cosine))
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
+        return None
+
+
+def _finite(value: Any) -> float | None:
+    if value is None:
+        return None
+    number = float(value)
+    return number if math.isfinite(number) else None
 
 
 def curves_chart(board: Board, palette: Palette, key: str) -> Chart | None:

@@ -12,7 +12,7 @@ from ofa_bench.errors import UsageError
 from ofa_bench.hooks.catalogue import Catalogue, discover
 from ofa_bench.hooks.plugin_file import load_file
 from ofa_bench.hooks.policy import Policy
-from ofa_bench.recipe import Request
+from ofa_bench.recipe import Recipe, Request, Science
 from ofa_bench.recipe.asked import request
 from ofa_bench.sanitize import command_line
 from ofa_bench.spec_files import load_toml, specs_root
@@ -87,6 +87,24 @@ def subnet_table(run: Path, file: str, known: str | None) -> str | None:
     if table.is_symlink() or not table.is_file() or known != sha256_file(table):
         return None
     return str(table)
+
+
+def differing(
+    parent: Recipe, ours: Science, tables: Sequence[str] = ("net", "augment")
+) -> Iterator[tuple[str, str]]:
+    """Keys in whose value a science differs from that of a parent's recipe, each with the text
+    that `set` takes to make them equal: those of some tables, or single ones by their dotted key,
+    and the images in select."""
+    for name in tables:
+        table, _, single = name.partition(".")
+        theirs = getattr(parent.science, table).model_dump(mode="json")
+        mine = getattr(ours, table).model_dump(mode="json")
+        for key, value in theirs.items():
+            if mine.get(key) != value and single in ("", key):
+                text = str(value).lower() if isinstance(value, bool) else repr(value)
+                yield f"{table}.{key}", f"{table}.{key}={text}"
+    if "data.select" in parent.origins:
+        yield "data.select", f"data.select={parent.science.data.select!r}"
 
 
 def shell_line(asked: Request) -> str:

@@ -50,10 +50,9 @@ def _first(store: Any, report: dict[str, Any], write: bool) -> dict[str, Any] | 
 
 
 def _named(error: Exception, rank: int) -> Exception:
-    if not isinstance(error, BenchError):
+    if isinstance(error, BenchError):
+        error.message = f"rank {rank} on {socket.gethostname()}: {error.message}"
+    else:
         error.add_note(f"on rank {rank} of {socket.gethostname()}")
-        error.rank = rank  # type: ignore[attr-defined]
-        return error
-    error.rank = rank
-    error.message = f"rank {rank} on {socket.gethostname()}: {error.message}"
+    error.rank = rank  # type: ignore[attr-defined]
     return error

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -89,10 +88,6 @@ class State:
         self._over = executor(science, self.devices, bool(merges))
         self.blocks = self._over(self.net)
 
-    @property
-    def autocast(self) -> Callable[[], AbstractContextManager[object]]:
-        return autocast(self.assembly.science.precision, self.devices)
-
     def view(self) -> RunView:
         """The view of the run that `run_start` hooks get."""
         science = self.assembly.science.model_dump(mode="json")
@@ -158,7 +153,7 @@ class State:
         loss = 0.0
         if self.devices.first:
             assert batch is not None
-            with torch.no_grad(), self.autocast():
+            with torch.no_grad(), autocast(self.assembly.science.precision, self.devices)():
                 self.net.activate(subnet)
                 logits = self.net(batch.at(subnet.resolution).images)
             loss = float(self.criterion.hard(logits.float(), batch.labels))

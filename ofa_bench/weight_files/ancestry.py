@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 from ofa_bench.limits import limit
 from ofa_bench.recipe.starts import split_set
@@ -19,26 +18,17 @@ KEY = "ancestor"  # in the header of the safetensors file
 def ancestor_of(init: str | None) -> Ancestor | None:
     """The ancestor that a weights file names in its header; None for any other file, and for one
     that names what no record may hold."""
-    if init is None:
+    path = split_set(init)[0] if init is not None else None
+    if path is None or not path.is_file():
         return None
-    path, _ = split_set(init)
     try:
-        values = storable(json.loads(_header(path).get(KEY, "")))
+        with path.open("rb") as stream:
+            size = int.from_bytes(stream.read(8), "little")
+            header = stream.read(size) if size <= limit("weights-header-bytes") else b""
+        values = storable(json.loads(json.loads(header)["__metadata__"][KEY]))
         check_bounds(values)
         if len(canonical(values)) > LONGEST:
             return None
         return Ancestor.model_validate(values)
-    except (OSError, ValueError, RecursionError, AttributeError, TypeError):
+    except (OSError, ValueError, RecursionError, LookupError, TypeError):
         return None
-
-
-def _header(path: Path) -> dict[str, str]:
-    """The metadata of a safetensors file; ValueError where there is none within the limit."""
-    if not path.is_file():
-        raise ValueError("no file")
-    with path.open("rb") as stream:
-        size = int.from_bytes(stream.read(8), "little")
-        if size > limit("weights-header-bytes"):
-            raise ValueError("no header")
-        metadata: dict[str, str] = json.loads(stream.read(size)).get("__metadata__", {})
-    return metadata

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import torch
@@ -42,16 +42,13 @@ def _strange(value: Any) -> str | None:
 
 def refuse_misfit(names: Collection[str], wanted: Collection[str]) -> None:
     """UsageError names what is missing and what is surplus."""
-    problems = list(_misfits(names, wanted))
+    misfits = {
+        "missing": [name for name in wanted if name not in names],
+        "surplus": [name for name in names if name not in wanted],
+    }
+    problems = [f"{kind} {some(misfit)}" for kind, misfit in misfits.items() if misfit]
     if problems:
         raise UsageError(f"the checkpoint does not fit: {'; '.join(problems)}", MISFIT)
-
-
-def _misfits(names: Collection[str], wanted: Collection[str]) -> Iterator[str]:
-    if missing := [name for name in wanted if name not in names]:
-        yield f"missing {some(missing)}"
-    if surplus := [name for name in names if name not in wanted]:
-        yield f"surplus {some(surplus)}"
 
 
 def fill(net: Any, state: Mapping[str, Tensor], names: Mapping[str, str] | None = None) -> None:

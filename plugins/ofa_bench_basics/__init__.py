@@ -17,3 +17,11 @@ def register(catalogue: Catalogue) -> None:
     catalogue.distill("frozen", "ofa_bench_basics.distill:Frozen")
     catalogue.distill("inplace", "ofa_bench_basics.distill:Inplace")
     catalogue.extra("meter", "ofa_bench_basics.meter:Meter", affects_training=True)
+    catalogue.method(
+        "standalone",
+        shrink="largest",
+        lr="cosine",
+        distill="labels",
+        presets={"budget": {"reference": 180}},
+        paper="one net as plain networks are trained; once-for-all, arXiv 1908.09791, section 4.1",
+    )

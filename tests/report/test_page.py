@@ -16,7 +16,7 @@ from ofa_bench.records.store import Store
 from ofa_bench.report import page
 from ofa_bench.report.charts import Palette
 from ofa_bench.report.fronts import fronts_chart
-from ofa_bench.report.texts import embedded
+from ofa_bench.report.tables import embedded
 
 from .conftest import HOSTILE, every, read, sources
 

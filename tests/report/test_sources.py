@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ofa_bench.leaderboard.board import Board
 from ofa_bench.report import page
-from ofa_bench.report.meter import metered
+from ofa_bench.report.training import metered
 from tests.records.factory import make
 
 from .conftest import read, sources

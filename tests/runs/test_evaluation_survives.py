@@ -255,7 +255,7 @@ def test_a_signal_at_one_rank_ends_both_and_one_rank_goes_on(
     port = free_port()
     with ExitStack() as stack:
         places = [rank_environment(rank, port) for rank in (0, 1)]
-        ranks = [stack.enter_context(started(line, env)) for env in places]
+        ranks = [stack.enter_context(started(line, variables)) for variables in places]
         until(lambda: all(map(ended, ranks)), "the end of both ranks", GUARD)
         said = ranks[0].communicate()[1]
         assert [rank.returncode for rank in ranks] == [130, 130], said

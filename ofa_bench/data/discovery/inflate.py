@@ -40,15 +40,11 @@ class Gzip:
         return piece
 
 
-def _xz() -> lzma.LZMADecompressor:
-    return lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=limit("archive-memory"))
-
-
 Inflater = Gzip | bz2.BZ2Decompressor | lzma.LZMADecompressor
 DECODERS: dict[bytes, Callable[[], Inflater]] = {
     b"\x1f\x8b": Gzip,
     b"BZh": bz2.BZ2Decompressor,
-    b"\xfd7zXZ\0": _xz,
+    b"\xfd7zXZ\0": lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ, limit("archive-memory")),
 }
 
 

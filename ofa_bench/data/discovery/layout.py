@@ -49,7 +49,9 @@ def locate(spec: DatasetSpec, data_dir: Path | None, cache: Path | None = None) 
     bases = _bases(data_dir)
     looked: list[Path] = []
     for base in bases:
-        for folder in _candidates(base, spec):
+        pickles = spec.pickles and base.resolve().name == spec.pickles
+        root = base.resolve().parent if pickles else base
+        for folder in (*(base / name for name in spec.folders or (spec.name,)), root):
             looked.append(folder)
             location = _recognise(folder, spec, cache) if folder.is_dir() else None
             if location:
@@ -104,12 +106,6 @@ def _bases(data_dir: Path | None) -> list[Path]:
             f"set {ENVIRONMENT} to the folder of your data sets, or use --data-dir DIR",
         )
     return [*([Path(named)] if named else []), Path("data")]
-
-
-def _candidates(base: Path, spec: DatasetSpec) -> list[Path]:
-    inner = [base / name for name in spec.folders or (spec.name,)]
-    root = base.resolve().parent if spec.pickles and base.resolve().name == spec.pickles else base
-    return [*inner, root]
 
 
 def _recognise(folder: Path, spec: DatasetSpec, cache: Path | None) -> DataLocation | None:

@@ -50,7 +50,9 @@ class BatchSource(ABC):
 
     `resolution`: side of the training images, in pixels: the largest the space draws. `known_good`:
     the cache file of images known to decode. `workers`: processes that load images, of each stream
-    of batches.
+    of batches. `sizes`: images in train, select and test. `hash`: of the bytes of all images,
+    before the cut. `notes`: remarks a record keeps, such as another list of classes than the usual
+    one. `decoder`: of the files; None if no file was decoded.
     """
 
     spec: DatasetSpec
@@ -66,7 +68,6 @@ class BatchSource(ABC):
     def __post_init__(self) -> None:
         train, parts = self.splits["train"], (self.collection.train, self.collection.test)
         calibration = epoch_order(SPLIT_SEED, 0, len(train))[:CALIBRATION_IMAGES].tolist()
-        transform = self.augment.geometry().model_dump_json()
         self.mean, self.std = self.spec.mean, self.spec.std
         self.normalise = Normalise(self.mean, self.std, self.device)
         self.classes = len(self.collection.classes)
@@ -77,7 +78,7 @@ class BatchSource(ABC):
         self.calibration_images = len(calibration)
         self.calibration_hash = digest(
             train.hash([train.rows[index] for index in calibration]),
-            transform,
+            self.augment.geometry().model_dump_json(),
             self.resolution,
             SPLIT_SEED,
             CALIBRATION_BATCH,

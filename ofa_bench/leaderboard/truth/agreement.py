@@ -185,14 +185,16 @@ def _without_noise(
 ) -> tuple[Values, Values, Values]:
     """Tau and its interval divided, as correlations, by the root of the reliability.
 
-    The interval of the quotient follows from those of both (MOVER-R: Donner and Zou 2012).
+    The interval of the quotient follows from those of both (MOVER-R: Donner and Zou 2012). Where
+    the nets may differ by noise alone, the value stays as measured and the interval opens.
     """
     tau, low, high = (np.sin(np.pi * part / 2) for part in (tau, low, high))
     below, middle, above = (np.sqrt(np.maximum(part, WEAKEST)) for part in (least, share, most))
     below = np.where(least <= 0, 0.0, below)
     upper = _quotient(tau, high, middle, below, above)
     lower = -_quotient(-tau, -low, middle, below, above)
-    values = [_tau_of(part) for part in (tau / middle, lower, upper)]
+    value = np.where(least <= 0, tau, tau / middle)
+    values = [_tau_of(part) for part in (value, lower, upper)]
     return values[0], np.minimum(values[1], values[0]), np.maximum(values[2], values[0])
 
 

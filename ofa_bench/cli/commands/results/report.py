@@ -37,8 +37,8 @@ def command(
     from ofa_bench.cli.views import cost_axis
     from ofa_bench.leaderboard.screening import held, screened
     from ofa_bench.report import Sources, page
-    from ofa_bench.report.meter import metered
     from ofa_bench.report.page import showable
+    from ofa_bench.report.training import metered
 
     axis = cost_axis.chosen(cost, tables)
     store = store_of(results)

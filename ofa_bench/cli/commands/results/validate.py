@@ -27,19 +27,22 @@ def command(ctx: click.Context, /, records: tuple[str, ...], as_json: bool) -> N
 
     Hashes, MACs and parameters, sums over phases, areas, candidates and their membership, bits,
     ids, the ledger and plausibility of the throughput: each finding names its field. Searches are
-    checked too: costs, intervals, and that the best is the best. In a results
-    folder, what is no record (boards, run folders) is skipped.
+    checked too: costs, intervals, and that the best is the best; and ground truth: that its numbers
+    follow from its nets. In a results folder, what is no record (boards, run folders) is skipped.
     """
     from ofa_bench import api
     from ofa_bench.records.searches.validate import is_search, validate_search
+    from ofa_bench.records.truths.store import is_truth
     from ofa_bench.records.validation.validate import validate
 
     files, skipped = _files(records)
     context = api.record_checks()
     reruns = {str(path): _rerun_findings(path) for path in files if _is_rerun(path)}
     searches = {str(p): validate_search(p, context.load) for p in files if is_search(p)}
-    others = [path for path in files if str(path) not in reruns | searches]
-    by_file = {str(path): validate(path, context) for path in others} | reruns | searches
+    truths = {str(path): _truth_findings(path) for path in files if is_truth(path)}
+    apart = reruns | searches | truths
+    others = [path for path in files if str(path) not in apart]
+    by_file = {str(path): validate(path, context) for path in others} | apart
     broken = sum(any(not finding.unknown for finding in findings) for findings in by_file.values())
     for line in skipped:
         console.tell(line)
@@ -58,7 +61,8 @@ def command(ctx: click.Context, /, records: tuple[str, ...], as_json: bool) -> N
             for finding in findings:
                 console.say(f"{name}: {finding}")
         kinds = ("records", *(["reproductions"] if reruns else []))
-        what = " and ".join((*kinds, *(["searches"] if searches else [])))
+        kinds += (*(["searches"] if searches else []), *(["truths"] if truths else []))
+        what = " and ".join(kinds)
         console.say(f"{len(by_file) - broken} of {len(by_file)} {what} hold")
     ctx.exit(1 if broken else 0)
 
@@ -75,6 +79,15 @@ def _rerun_findings(path: Path) -> list[Finding]:
 
     entries = Store(path.absolute().parents[3]).list(broken=lambda error: None)
     return validate_file(path, [entry.record for entry in entries])
+
+
+def _truth_findings(path: Path) -> list[Finding]:
+    from ofa_bench.leaderboard.truth.validate import validate_truth
+    from ofa_bench.records.store import Store
+    from ofa_bench.runs.record_checks import recorded_space
+
+    entries = Store(path.absolute().parents[2]).list(broken=lambda error: None)
+    return validate_truth(path, recorded_space, [entry.record for entry in entries])
 
 
 def _shown(finding: Finding) -> dict[str, str]:

@@ -1,0 +1,58 @@
+"""How ground truth is shown: a table of rankings, and what must be read with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from ofa_bench.cli import console
+from ofa_bench.leaderboard.truth.columns import HEADS, caveats, lines, tracks
+from ofa_bench.records.truths.schema import TruthRecord, truth_values
+from ofa_bench.records.truths.store import truth_path
+
+HIDDEN = ("nets", "searched", "table")  # of a JSON answer: the record's file has them
+
+
+def show(records: Sequence[TruthRecord], as_json: bool, results: Path) -> None:
+    """The answer of `truth`: as JSON all but the nets, else a table for each track."""
+    if as_json:
+        console.answer(document(records, results))
+        return
+    for title, group in tracks(records).items():
+        table(title, group)
+    for record in records:
+        console.say(f"record: {truth_path(results, record)}")
+
+
+def table(title: str, records: Sequence[TruthRecord]) -> None:
+    """Rankings of one track, the best within ranges first, and what must be read with them."""
+    console.table(HEADS, list(lines(records)), title)
+    for line in caveats(records):
+        console.say(line)
+
+
+def document(records: Iterable[TruthRecord], results: Path) -> dict[str, Any]:
+    """Rankings of all records as JSON, the best within ranges first; and the records in brief."""
+    brief = list(_brief(records, results))
+    rows = [
+        {"run": record["run"], "method": record["method"], **ranking}
+        for record in brief
+        for ranking in record["rankings"]
+    ]
+    rows.sort(key=lambda row: -row["within"]["value"])
+    return {"rows": rows, "truths": brief}
+
+
+def _brief(records: Iterable[TruthRecord], results: Path) -> Iterator[dict[str, Any]]:
+    for record in records:
+        values = truth_values(record)
+        failed = [
+            {"net": net["name"], **run}
+            for net in values["nets"]
+            for run in net["alone"]
+            if run["status"] != "ok"
+        ]
+        kept = {name: value for name, value in values.items() if name not in HIDDEN}
+        path = str(truth_path(results, record))
+        yield {**kept, "nets": len(record.nets), "failed": failed, "record": path}

@@ -1,0 +1,1 @@
+"""Ground truth: nets of a space trained alone, and a supernet's ranking beside them."""

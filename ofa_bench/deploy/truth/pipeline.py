@@ -1,0 +1,269 @@
+"""Ground truth of finished supernets: plan it, score the nets in them, train the nets alone, write
+a record for each supernet. Torch is imported when the first net is scored."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from ofa_bench import __version__
+from ofa_bench.deploy.searching.scored_nets import ScoredNets
+from ofa_bench.deploy.truth.nets import sample
+from ofa_bench.deploy.truth.supernets import supernets as named
+from ofa_bench.deploy.truth.training import NetRun, defaults, net_runs
+from ofa_bench.errors import UsageError
+from ofa_bench.planning.assemble import Assembly
+from ofa_bench.recipe.asked import amount, whole
+from ofa_bench.records.schema import Record, canonical
+from ofa_bench.records.searches.schema import SplitSizes
+from ofa_bench.records.store import Store, StoredRecord
+from ofa_bench.records.tables import carried
+from ofa_bench.records.track import budget_label, table
+from ofa_bench.records.truths.schema import MOST_NETS, MOST_SEEDS, TruthRecord, sealed_truth
+from ofa_bench.records.truths.store import read_truth, truth_path, write_truth
+from ofa_bench.runs.comparison import forget_shared, run_all
+from ofa_bench.runs.finished import FinishedRun, finished_run
+from ofa_bench.runs.single import results_root
+from ofa_bench.sanitize import command_line
+from ofa_bench.space import Subnet
+from ofa_bench.training.callbacks import Progress, Silent
+from ofa_bench.training.interrupts import listening
+
+SAME_LINE = "what was scored and trained is kept: go on with the same command"
+
+
+@dataclass(frozen=True)
+class TruthPlan:
+    """The supernets, the nets, the runs that train them alone, and where their records go."""
+
+    supernets: tuple[FinishedRun, ...]
+    nets: tuple[Subnet, ...]
+    seeds: tuple[int, ...]
+    runs: tuple[NetRun, ...]
+    command: str
+    store: Store
+
+    @property
+    def macs(self) -> float:
+        """Training MACs of all nets."""
+        return sum(cost.total for run in self.runs for cost in run.planned[1].cost)
+
+    @property
+    def classes(self) -> int:
+        """How many classes there are."""
+        return self.supernets[0].assembly.classes
+
+
+@dataclass(frozen=True)
+class SupernetScores:
+    """How many images of each split each net gets right with a supernet's weights."""
+
+    weights: str
+    data: str
+    images: SplitSizes
+    torch: str
+    select: Mapping[Subnet, int]
+    test: Mapping[Subnet, int]
+
+
+def truth(
+    runs: str | Sequence[str],
+    *,
+    nets: int | None = None,
+    seeds: int | None = None,
+    epochs: float | None = None,
+    results: str | Path | None = None,
+    trust: bool = False,
+    progress: Progress | None = None,
+    **options: Any,
+) -> list[TruthRecord]:
+    """How finished supernets of one track rank nets, beside the same nets trained alone.
+
+    `runs` are names, prefixes or folders, or the name of a track. `nets` (30) are spread over the
+    space's MACs and each is trained with `seeds` (2) seeds, for `epochs` or for the recipe's
+    length; see docs/truth.md. What is trained or scored already is not again. `options` are
+    `data_dir`, `workers`, `device` and the code and table files of the supernets. Raises UsageError
+    where the runs are not of one track, ResumeError where one is not finished, and where too few
+    nets could be trained.
+    """
+    names = [runs] if isinstance(runs, str) else list(runs)
+    plan = truth_plan(
+        names, nets=nets, seeds=seeds, epochs=epochs, results=results, trust=trust, **options
+    )
+    watch = progress or Silent()
+    scores = supernet_scores(plan, watch)
+    entries, _ = run_all([run.planned for run in plan.runs], plan.store, watch)
+    forget_shared(plan.store.results)
+    return truth_records(plan, scores, entries)
+
+
+def truth_plan(
+    names: Sequence[str],
+    *,
+    nets: int | None = None,
+    seeds: int | None = None,
+    epochs: float | None = None,
+    results: str | Path | None = None,
+    trust: bool = False,
+    **options: Any,
+) -> TruthPlan:
+    """What `truth` would do, and so what it costs; trains nothing. Raises as `truth`."""
+    usual = defaults()
+    count = whole("nets", usual["nets"] if nets is None else nets, 4, MOST_NETS)
+    number = whole("seeds", usual["seeds"] if seeds is None else seeds, 1, MOST_SEEDS)
+    length = None if epochs is None else amount("epochs", epochs)
+    if not names:
+        raise UsageError("no supernet is named", "name a finished run: `ofa-bench runs` lists them")
+    supernets = [
+        finished_run(name, results, trust=trust, **options) for name in named(names, results)
+    ]
+    first = supernets[0]
+    chosen = sample(first.space, first.assembly.classes, count)
+    every = tuple(range(number))
+    same = {name: options.get(name) for name in ("data_dir", "workers", "device")}
+    same["epochs"] = length
+    root = results_root(results)
+    root = root if root.resolve() == first.results else first.results
+    runs = net_runs(first, chosen, every, same, root)
+    for other in supernets[1:]:
+        _check_alike(first, other, runs[0], net_runs(other, chosen[:1], every[:1], same, root)[0])
+    words: list[object] = [supernet.folder.name for supernet in supernets]
+    words += ["--nets", count, "--seeds", number]
+    words += [] if length is None else ["--epochs", f"{length:g}"]
+    command = command_line("ofa-bench", "truth", *words)
+    return TruthPlan(tuple(supernets), tuple(chosen), every, tuple(runs), command, Store(root))
+
+
+def _check_alike(first: FinishedRun, other: FinishedRun, ours: NetRun, theirs: NetRun) -> None:
+    """Raise UsageError where two supernets are not of one track."""
+    hashes = [run.begun_run.begun.hashes for run in (first, other)]
+    data = [one.data if one is not None else "" for one in hashes]
+    facts = {
+        "results folder": (first.results, other.results),
+        "space": (first.space.fingerprint(), other.space.fingerprint()),
+        "images": tuple(data),
+        "recipe": (ours.planned[1].science, theirs.planned[1].science),
+    }
+    differing = [name for name, (one, two) in facts.items() if one != two]
+    if differing:
+        raise UsageError(
+            f"{other.folder.name} has another {differing[0]} than {first.folder.name}",
+            "nets alone serve the supernets of one track: name those of one",
+        )
+
+
+def supernet_scores(plan: TruthPlan, progress: Progress) -> list[SupernetScores]:
+    """The nets' scores with each supernet's weights, as `search` keeps them. Raises Interrupted."""
+    made = []
+    for supernet in plan.supernets:
+        with listening() as stop, ExitStack() as stack, stop.anywhere():
+            stop.hint = SAME_LINE
+            scores = ScoredNets(supernet, supernet.space, progress, stack)
+            stack.enter_context(scores.alone())
+            name = supernet.folder.name
+            scores.note = lambda count, name=name: f"scoring {count} nets in {name}"  # type: ignore[misc]
+            select, test = scores.select(plan.nets), scores.test(plan.nets)
+            known = (scores.weights, scores.data, scores.images, scores.torch)
+            made.append(SupernetScores(*known, select, test))
+    return made
+
+
+def truth_records(
+    plan: TruthPlan, scores: Sequence[SupernetScores], entries: Sequence[StoredRecord]
+) -> list[TruthRecord]:
+    """Write and return the record of each supernet, from the records of the nets alone."""
+    by_run = {(entry.record.task.space.name, entry.record.seed): entry.record for entry in entries}
+    alone: dict[Subnet, list[dict[str, Any]]] = {net: [] for net in plan.nets}
+    for run in plan.runs:
+        record = by_run.get((run.planned[1].space.name, run.seed))
+        alone[run.subnet].append(_seed(run.seed, record))
+    made = []
+    for supernet, known in zip(plan.supernets, scores, strict=True):
+        made.append(_kept(plan.store.results, _record(plan, supernet, known, alone)))
+    return made
+
+
+def _kept(results: Path, record: TruthRecord) -> TruthRecord:
+    """The record as it is kept: an earlier one that says the same stays."""
+    path = truth_path(results, record)
+    with suppress(UsageError):
+        earlier = read_truth(path) if path.exists() else record
+        if earlier is not record and earlier.same_as(record):
+            return earlier
+    write_truth(results, record)
+    return record
+
+
+def _seed(seed: int, record: Record | None) -> dict[str, Any]:
+    good = record is not None and record.status == "ok"
+    score = record.scores[0] if record is not None and good else None
+    return {
+        "seed": seed,
+        "run": record.run.id if record else None,
+        "record": record.sha256 if record else None,
+        "status": record.status if record else "failed",
+        "top1_select": score.top1_select if score else None,
+        "top1_test": score.top1_test if score else None,
+    }
+
+
+def _record(
+    plan: TruthPlan,
+    supernet: FinishedRun,
+    scores: SupernetScores,
+    alone: Mapping[Subnet, list[dict[str, Any]]],
+) -> TruthRecord:
+    from ofa_bench.leaderboard.truth.recorded import analysed
+
+    space, assembly, classes = supernet.space, supernet.assembly, plan.classes
+    nets = [
+        {
+            "subnet": net.to_json(),
+            "name": str(net),
+            "macs": space.macs(net, classes),
+            "params": space.params(net, classes),
+            "trained": net in assembly.trained,
+            "select": scores.select[net],
+            "test": scores.test[net],
+            "alone": alone[net],
+        }
+        for net in plan.nets
+    ]
+    images = scores.images.model_dump()
+    science = plan.runs[0].planned[1].science.model_dump(mode="json")
+    return sealed_truth(
+        {
+            "run": supernet.folder.name,
+            "method": assembly.science.method,
+            "supernet_seed": assembly.recipe.seed,
+            "weights": scores.weights,
+            "data": scores.data,
+            "dataset": assembly.science.dataset,
+            "space": space.name,
+            "fingerprint": space.fingerprint(),
+            "searched": space.describe(),
+            "table": carried(space),
+            "classes": classes,
+            "images": images,
+            "recipe": _recipe_hash(plan.runs[0].planned[1]),
+            "budget": budget_label(table(science, "budget")),
+            "seeds": plan.seeds,
+            "nets": nets,
+            **analysed(nets, images, {}),
+            "command": plan.command,
+            "ofa_bench": __version__,
+            "torch": scores.torch,
+            "finished": datetime.now(UTC).isoformat(timespec="milliseconds"),
+        }
+    )
+
+
+def _recipe_hash(assembly: Assembly) -> str:
+    """The hash of the nets' science but for the space, which is each net's own."""
+    science = assembly.science.model_dump(mode="json")
+    return hashlib.sha256(canonical({**science, "space": ""})).hexdigest()

@@ -1,0 +1,116 @@
+"""Ground truth as rows and lines that terminal, Markdown and page lay out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from ofa_bench.formatting import DASH
+from ofa_bench.leaderboard.truth.recorded import MACS, SELECT, SUPERNET
+from ofa_bench.records.truths.schema import PointsRecord, RankingRecord, TauRecord, TruthRecord
+
+HEADS = (
+    "ranking",
+    ">τ within ranges (95 %)",
+    ">τ overall (95 %)",
+    ">lost in a range, points",
+    ">lost overall, points",
+    ">gap, points",
+)
+
+
+def tracks(records: Iterable[TruthRecord]) -> dict[str, list[TruthRecord]]:
+    """The records whose nets are the same and were trained alike, by the track's title."""
+    groups: dict[tuple[object, ...], list[TruthRecord]] = {}
+    for record in records:
+        nets = tuple(str(net.subnet) for net in record.nets)
+        key = (record.dataset, record.fingerprint, record.recipe, record.seeds, nets)
+        groups.setdefault(key, []).append(record)
+    titles: dict[str, list[TruthRecord]] = {}
+    for group in groups.values():
+        title = title_of(group[0])
+        while title in titles:
+            title += " "
+        titles[title] = group
+    return dict(sorted(titles.items()))
+
+
+def title_of(record: TruthRecord) -> str:
+    """What a track's nets alone are."""
+    return (
+        f"{record.dataset} · {record.space} · {len(record.nets)} nets alone, {record.budget}, "
+        f"{len(record.seeds)} seeds"
+    )
+
+
+def lines(records: Sequence[TruthRecord]) -> Iterator[list[str]]:
+    """A row for each supernet and each ranking that needs none, the best within ranges first; then
+    the noise ceiling."""
+    rows = ranked(records)
+    rows.sort(key=lambda row: -row[1].within.value)
+    for label, ranking in rows:
+        yield [
+            label,
+            tau(ranking.within),
+            tau(ranking.overall),
+            points(ranking.regret_within),
+            points(ranking.regret.get("1")),
+            points(ranking.gap),
+        ]
+    first = records[0]
+    within, overall = tau(first.ceiling_within), tau(first.ceiling)
+    yield ["one seed by another", within, overall, DASH, DASH, DASH]
+
+
+def ranked(records: Sequence[TruthRecord]) -> list[tuple[str, RankingRecord]]:
+    """All rankings of a track with their labels; those without a supernet once."""
+    rows: dict[str, RankingRecord] = {}
+    for record in records:
+        label = f"{record.method}, seed {record.supernet_seed}"
+        if sum(other.method == record.method for other in records) == 1:
+            label = record.method
+        names = {SUPERNET: label, SELECT: f"{label}, on select", MACS: MACS}
+        for ranking in record.rankings:
+            name = names.get(ranking.name, ranking.name)
+            if name in rows and ranking.name in (SUPERNET, SELECT):
+                name = f"{name}, {record.weights[:6]}"
+            rows[name] = ranking
+    return list(rows.items())
+
+
+def tau(value: TauRecord | None) -> str:
+    """`0.62 (0.31 to 0.84)`."""
+    if value is None:
+        return DASH
+    return f"{value.value:.2f} ({value.low:.2f} to {value.high:.2f})"
+
+
+def points(value: PointsRecord | None) -> str:
+    """`1.20 (0.30 to 2.10)`."""
+    if value is None:
+        return DASH
+    return f"{value.value:.2f} ({value.low:.2f} to {value.high:.2f})"
+
+
+def caveats(records: Sequence[TruthRecord]) -> list[str]:
+    """What must be read with a track's rankings, a sentence each."""
+    first = records[0]
+    used = len(first.nets) - first.left_out
+    made = [f"{used} nets in {len(first.ranges)} ranges of MACs"]
+    failed = [net.name for net in first.nets if any(run.status != "ok" for run in net.alone)]
+    if failed:
+        made.append(
+            f"failed and left out of every number: {len(failed)} of {len(first.nets)} nets "
+            f"({', '.join(failed[:5])}{', …' if len(failed) > 5 else ''})"
+        )
+    for record in records:
+        outside = sum(not net.trained for net in record.nets)
+        if outside:
+            made.append(
+                f"{record.method} never trained {outside} of the {len(record.nets)} nets as such: "
+                "its weights reach them in other combinations"
+            )
+    if len(first.seeds) == 1:
+        made.append("one seed: its noise is in every number, and no interval covers it")
+    elif all(ranking.within.high - ranking.within.low > 1.5 for ranking in first.rankings):
+        made.append("the seeds differ as much as the nets: the order within ranges cannot be told")
+    return list(dict.fromkeys(made))

@@ -1,0 +1,47 @@
+"""The analysis of a record of ground truth, made from its nets; what `validate` makes again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from ofa_bench.leaderboard.truth.analysis import RankingTruth, TruthAnalysis, analyse
+
+SUPERNET = "supernet"
+SELECT = "supernet on select"
+MACS = "MACs"
+
+
+def analysed(
+    nets: Sequence[Mapping[str, Any]],
+    images: Mapping[str, int],
+    proxies: Mapping[str, Sequence[float]],
+) -> dict[str, Any]:
+    """The fields of a `TruthRecord` that follow from its nets, its images and its proxies.
+
+    The supernet ranks by its accuracy on test, and once more by that on select, which is what a
+    search sees. Raises UsageError where too few nets were trained alone.
+    """
+    indices = range(len(nets))
+    rankings: dict[str, Mapping[int, float]] = {
+        SUPERNET: {index: 100 * nets[index]["test"] / images["test"] for index in indices},
+        SELECT: {index: 100 * nets[index]["select"] / images["select"] for index in indices},
+        MACS: {index: nets[index]["macs"] for index in indices},
+        **{name: dict(enumerate(values)) for name, values in proxies.items()},
+    }
+    alone = {index: [run["top1_test"] for run in nets[index]["alone"]] for index in indices}
+    macs = {index: nets[index]["macs"] for index in indices}
+    analysis: TruthAnalysis[int] = analyse(rankings, alone, macs, (SUPERNET,))
+    return {
+        "left_out": len(analysis.left_out),
+        "ranges": analysis.ranges,
+        "rankings": [_ranking(ranking) for ranking in analysis.rankings],
+        "ceiling": analysis.ceiling and asdict(analysis.ceiling),
+        "ceiling_within": analysis.ceiling_within and asdict(analysis.ceiling_within),
+    }
+
+
+def _ranking(ranking: RankingTruth) -> dict[str, Any]:
+    fields = asdict(ranking)
+    return {**fields, "regret": {str(count): value for count, value in fields["regret"].items()}}

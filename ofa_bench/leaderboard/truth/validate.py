@@ -1,0 +1,151 @@
+"""Recompute what can be recomputed of a record of ground truth; what does not agree is named."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ofa_bench.errors import UsageError
+from ofa_bench.leaderboard.truth.recorded import analysed
+from ofa_bench.records.schema import Record
+from ofa_bench.records.spaces import Loader
+from ofa_bench.records.store import read_bytes, slug
+from ofa_bench.records.tables import restored
+from ofa_bench.records.truths.schema import TruthNet, TruthRecord, truth_hash, truth_question
+from ofa_bench.records.truths.schema import truth_values as values_of
+from ofa_bench.records.truths.store import DIGITS, parse_truth, truth_text
+from ofa_bench.records.validation.findings import Finding, far
+from ofa_bench.records.validation.validate import carefully
+from ofa_bench.sanitize import plain_text
+from ofa_bench.space import Space, load_space
+
+FOLLOWING = ("left_out", "ranges", "rankings", "ceiling", "ceiling_within")
+
+
+def validate_truth(
+    path: Path, load: Loader = load_space, records: Sequence[Record] = ()
+) -> list[Finding]:
+    """What is wrong with a file of ground truth, whatever it holds; empty if nothing.
+
+    `records` are those of the same results folder: what the file says of one of them is compared.
+    """
+    try:
+        raw = read_bytes(path, "record-bytes")
+        record = parse_truth(raw, str(path))
+    except UsageError as error:
+        return [Finding("file", error.message)]
+    by_hash = {known.sha256: known for known in records}
+    checks = (
+        lambda: _file(path, raw, record),
+        lambda: _nets(record, load),
+        lambda: _alone(record, by_hash),
+        lambda: _numbers(record),
+    )
+    return [finding for check in checks for finding in carefully(check)]
+
+
+def _file(path: Path, raw: bytes, record: TruthRecord) -> Iterator[Finding]:
+    if raw != truth_text(record).encode():
+        yield Finding("file", "is not spelled as ofa-bench writes records of ground truth")
+    if truth_hash(record) != record.sha256:
+        yield Finding("sha256", "is not the record's own hash")
+    if truth_question(record) != record.question:
+        yield Finding("question", "is not the hash of what was asked")
+    if path.stem != record.question[:DIGITS]:
+        yield Finding("question", f"begins with {record.question[:DIGITS]}, the file {path.stem}")
+    if path.absolute().parent.name != slug(record.run):
+        yield Finding("run", f"is {record.run}, the folder {path.absolute().parent.name}")
+
+
+def _nets(record: TruthRecord, load: Loader) -> Iterator[Finding]:
+    try:
+        space = _space(record, load)
+    except UsageError as error:
+        yield Finding("space", error.message, unknown=record.table is None)
+        return
+    if space.fingerprint() != record.fingerprint:
+        yield Finding("fingerprint", "is not that of the space described")
+    seen = set()
+    for index, net in enumerate(record.nets):
+        try:
+            subnet = space.subnet(net.subnet)
+        except UsageError as error:
+            yield Finding(f"nets.{index}.subnet", error.message)
+            return
+        if subnet not in space or subnet.to_json() != net.subnet:
+            yield Finding(f"nets.{index}.subnet", "is not a net of the space, canonically written")
+            return
+        seen.add(subnet)
+        classes = record.classes
+        costs = {"macs": space.macs(subnet, classes), "params": space.params(subnet, classes)}
+        for name, value in {**costs, "name": str(subnet)}.items():
+            if getattr(net, name) != value:
+                yield Finding(f"nets.{index}.{name}", f"is {getattr(net, name)}, should be {value}")
+        yield from _hits(record, index, net)
+    if len(seen) != len(record.nets):
+        yield Finding("nets", "hold a net twice")
+
+
+def _hits(record: TruthRecord, index: int, net: TruthNet) -> Iterator[Finding]:
+    for split in ("select", "test"):
+        if getattr(net, split) > getattr(record.images, split):
+            yield Finding(f"nets.{index}.{split}", "are more images than there are")
+    if tuple(run.seed for run in net.alone) != record.seeds:
+        yield Finding(f"nets.{index}.alone", f"are not the runs of seeds {list(record.seeds)}")
+
+
+def _space(record: TruthRecord, load: Loader) -> Space:
+    name = record.space
+    if "/" in name or "\\" in name or name.endswith(".toml"):
+        raise UsageError(f"{plain_text(name)!r} is no space's name", "records name spaces")
+    whole = load(name) if record.table is None else restored(name, record.table)
+    return Space.from_description(whole.table, record.searched)
+
+
+def _alone(record: TruthRecord, by_hash: Mapping[str, Record]) -> Iterator[Finding]:
+    """What a run alone says of itself, beside the record of that run where it is here."""
+    for index, net in enumerate(record.nets):
+        for number, run in enumerate(net.alone):
+            name = f"nets.{index}.alone.{number}"
+            if (run.status == "ok") != (run.top1_test is not None):
+                yield Finding(name, f"has status {run.status} and accuracy {run.top1_test}")
+            known = by_hash.get(run.record or "")
+            if run.record is not None and known is None:
+                yield Finding(name, "its record is not here", unknown=True)
+            if known is None:
+                continue
+            score = known.scores[0] if known.scores else None
+            theirs = {
+                "run": known.run.id,
+                "seed": known.seed,
+                "status": known.status,
+                "top1_select": score.top1_select if score else None,
+                "top1_test": score.top1_test if score else None,
+            }
+            for field, value in theirs.items():
+                if getattr(run, field) != value:
+                    yield Finding(f"{name}.{field}", f"is {getattr(run, field)}, not {value}")
+            if score is not None and score.macs != net.macs:
+                yield Finding(name, f"is a net of {score.macs} MACs, not {net.macs}")
+
+
+def _numbers(record: TruthRecord) -> Iterator[Finding]:
+    values = values_of(record)
+    made = analysed(values["nets"], values["images"], record.proxies)
+    for field in FOLLOWING:
+        yield from _compared(field, values[field], made[field])
+
+
+def _compared(name: str, stated: Any, made: Any) -> Iterator[Finding]:
+    if isinstance(made, Mapping) and isinstance(stated, Mapping) and set(made) == set(stated):
+        for key in made:
+            yield from _compared(f"{name}.{key}", stated[key], made[key])
+    elif isinstance(made, list | tuple) and isinstance(stated, list) and len(made) == len(stated):
+        for index, (ours, theirs) in enumerate(zip(made, stated, strict=True)):
+            yield from _compared(f"{name}.{index}", theirs, ours)
+    elif isinstance(made, float) and isinstance(stated, int | float):
+        if far(made, stated, 1e-6):
+            yield Finding(name, f"is {stated}, the nets say {made}")
+    elif made != stated:
+        yield Finding(name, f"is {stated}, the nets say {made}")

@@ -1,0 +1,1 @@
+"""Records of ground truth: a supernet's scores of nets beside the nets alone. Without torch."""

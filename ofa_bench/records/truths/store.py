@@ -1,0 +1,79 @@
+"""Where records of ground truth lie: `truth/<run>/<question>.json`, each written whole."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from ofa_bench.atomic_io import write_whole
+from ofa_bench.errors import UsageError
+from ofa_bench.records.json_text import check_bounds, spell
+from ofa_bench.records.store import read_bytes, slug
+from ofa_bench.records.truths.schema import TruthRecord, truth_hash, truth_values
+from ofa_bench.sanitize import plain_text
+
+FOLDER = "truth"
+DIGITS = 16  # of the question's hash, in a file's name
+MOST = 10_000  # files that a reader opens
+
+
+def is_truth(path: Path) -> bool:
+    """Whether a file is a record of ground truth: by its folder, which no other record lies in."""
+    parts = path.absolute().parts
+    return len(parts) > 3 and parts[-3] == FOLDER and parts[-4] != "records"  # a set of that name
+
+
+def truth_path(results: Path, record: TruthRecord) -> Path:
+    """The file of a record."""
+    return results / FOLDER / slug(record.run) / f"{record.question[:DIGITS]}.json"
+
+
+def write_truth(results: Path, record: TruthRecord) -> Path:
+    """Write a record, whole. Raises BenchError where the disk is full or read-only."""
+    path = truth_path(results, record)
+    write_whole(path, truth_text(record), root=results)
+    return path
+
+
+def truth_text(record: TruthRecord) -> str:
+    """A record as its file spells it."""
+    return spell(truth_values(record))
+
+
+def parse_truth(raw: bytes, source: str) -> TruthRecord:
+    """The record that these bytes spell; UsageError names the source and the field."""
+    try:
+        values = json.loads(raw)
+        check_bounds(values)
+        return TruthRecord.model_validate(values)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        field = ".".join(map(str, first["loc"])) or "the record"
+        reason = f"{plain_text(field)}: {plain_text(first['msg'])}"
+    except (ValueError, RecursionError) as error:
+        reason = f"is no JSON of ground truth: {plain_text(str(error))}"
+    raise UsageError(f"{plain_text(source)}: {reason}", "the file was changed or cut off")
+
+
+def read_truth(path: Path) -> TruthRecord:
+    """The record in a file; UsageError where it is none, or its hash is not its own."""
+    record = parse_truth(read_bytes(path, "record-bytes"), str(path))
+    if truth_hash(record) != record.sha256:
+        raise UsageError(
+            f"{plain_text(path)}: was changed after it was written",
+            "remove it, and run `ofa-bench truth` again",
+        )
+    return record
+
+
+def truths(results: Path) -> tuple[list[tuple[Path, TruthRecord]], list[str]]:
+    """All records of a results folder by path, and a sentence for each file that is none."""
+    records, broken = [], []
+    for path in sorted((results / FOLDER).glob("*/*.json"))[:MOST]:
+        try:
+            records.append((path, read_truth(path)))
+        except UsageError as error:
+            broken.append(error.message)
+    return records, broken
