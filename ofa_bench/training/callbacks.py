@@ -95,19 +95,18 @@ class EventLog:
 
     @hookimpl
     def after_step(self, step: Step, outcome: Outcome) -> None:
-        """Losses by role every HEARTBEAT seconds, later every SLOWEST; with `draws`, that step's."""
+        """Losses by role every HEARTBEAT to SLOWEST seconds; with `draws`, those of the step."""
         now = time.monotonic()
         if now - self._last >= min(SLOWEST, max(HEARTBEAT, (now - self._began) / 100)):
             losses: dict[str, float] = {}
             for draw, loss in zip(outcome.draws, outcome.losses, strict=True):
                 losses[draw.role.value] = round(float(loss), 6)
             share = min(outcome.shares, default=1.0)
-            more = {}
+            more: dict[str, Any] = {"lr": outcome.lr, "share": share, "losses": losses}
             if self._draws:
-                more["draws"] = [
-                    {"role": d.role.value, **d.subnet.to_json()} for d in outcome.draws
-                ]
-            self._write("step", step=step.index, lr=outcome.lr, share=share, losses=losses, **more)
+                draws = outcome.draws
+                more["draws"] = [{"role": d.role.value, **d.subnet.to_json()} for d in draws]
+            self._write("step", step=step.index, **more)
 
     @hookimpl
     def after_eval(self, step: Step, scores: Scores) -> None:
