@@ -24,6 +24,7 @@ from ofa_bench.runs.comparison import compare as _compare
 from ofa_bench.runs.finished import evaluate as evaluate
 from ofa_bench.runs.record_checks import expected_candidates as expected_candidates
 from ofa_bench.runs.record_checks import record_checks as record_checks
+from ofa_bench.runs.record_checks import recorded_space as recorded_space
 from ofa_bench.runs.requests import catalogue_for as catalogue_for
 from ofa_bench.runs.requests import compare_requests as compare_requests
 from ofa_bench.runs.requests import shell_line as shell_line

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 import sys
+from contextlib import suppress
 from pathlib import Path
+
+CGROUPS = Path("/sys/fs/cgroup")
 
 
 def cpu_model() -> str:
@@ -59,6 +63,58 @@ def _lines(path: str | Path) -> list[str]:
         return Path(path).read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return []
+
+
+def usable_cores() -> int:
+    """Processor cores for each process of this machine's run: those that this process may run on,
+    within the limit of its container (cgroup), divided by the ranks beside it under `torchrun`."""
+    if hasattr(os, "sched_getaffinity"):
+        cores = len(os.sched_getaffinity(0))
+    else:
+        cores = os.cpu_count() or 1
+    ranks = os.environ.get("LOCAL_WORLD_SIZE", "1")
+    beside = int(ranks) if ranks.isdecimal() and int(ranks) else 1
+    limit = _cgroup_cores()
+    return max(1, (cores if limit == math.inf else min(cores, math.ceil(limit))) // beside)
+
+
+def usual_workers(gpu: bool) -> int:
+    """Processes that load images where nobody says how many.
+
+    Beside a GPU all usable cores but one, at most 8. On a CPU training takes all cores and waits
+    for few images: 2.
+    """
+    return max(1, min(8, usable_cores() - 1)) if gpu else 2
+
+
+def _cgroup_cores(proc: Path = Path("/proc/self/cgroup"), root: Path = CGROUPS) -> float:
+    """Cores that the container's limit allows (cgroup v2 or v1); infinity without a limit."""
+    least = math.inf
+    with suppress(OSError, ValueError):
+        for line in _lines(proc):
+            _, controllers, path = line.split(":", 2)
+            if controllers and "cpu" not in controllers.split(","):
+                continue
+            base = root / controllers if controllers else root
+            inner = base / path.lstrip("/")
+            for folder in (inner, *inner.parents):
+                least = min(least, _quota(folder))
+                if folder == base:
+                    break
+    return least
+
+
+def _quota(folder: Path) -> float:
+    """A control group's own limit, in cores."""
+    with suppress(OSError, ValueError, IndexError):
+        if (folder / "cpu.max").is_file():
+            quota, period = _lines(folder / "cpu.max")[0].split()
+        else:
+            quota = _lines(folder / "cpu.cfs_quota_us")[0]
+            period = _lines(folder / "cpu.cfs_period_us")[0]
+        if int(quota) > 0 and int(period) > 0:  # "max" and -1 are no limit
+            return int(quota) / int(period)
+    return math.inf
 
 
 def on_gpu(device: str | None) -> bool:

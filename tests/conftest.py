@@ -19,6 +19,7 @@ atexit.register(shutil.rmtree, os.environ["XDG_CACHE_HOME"], ignore_errors=True)
 LONG = (
     "testing/test_tutorial.py",
     "example_plugins/test_strangers.py",
+    "launch/test_slurm.py",
     "training/test_kill.py",
     "training/test_ranks_apart.py",
     "training/test_workers.py",

@@ -21,6 +21,7 @@ import json
 import os
 import pkgutil
 import runpy
+import signal
 import socket
 import subprocess
 import sys
@@ -49,6 +50,7 @@ class Process(subprocess.Popen[str]):
             "env": dict(asked["env"] if asked["env"] is not None else os.environ),
             "cwd": os.fspath(asked["cwd"] or Path.cwd()),
             "session": bool(asked["start_new_session"]),
+            "hangup": asked["preexec_fn"] is default_hangup,
         }
         pipes = [asked[name] for name in ("p2cread", "c2pwrite", "errwrite")]
         self.pid = _preloader().start(wish, [n if fd == -1 else fd for n, fd in enumerate(pipes)])
@@ -74,16 +76,22 @@ def run(
     return done
 
 
+def default_hangup() -> None:
+    """For `preexec_fn`: the tests may run under nohup, whose processes ignore SIGHUP."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
 def _suits(asked: Mapping[str, Any]) -> bool:
     line = asked["args"]
     if sys.platform != "linux" or isinstance(line, str) or len(line) < 2:
         return False
-    plain = (asked["preexec_fn"], asked["shell"], asked["executable"], asked["pass_fds"])
+    plain = (asked["shell"], asked["executable"], asked["pass_fds"])
     env = os.environ if asked["env"] is None else asked["env"]
     return (
         line[0] == sys.executable
         and (line[1] == "-c" or line[1].endswith(".py") or list(line[1:3]) in MODULES)
         and not any(plain)
+        and asked["preexec_fn"] in (None, default_hangup)
         and _of_start(env) == _of_start(os.environ)
     )
 
@@ -180,6 +188,8 @@ def become(wish: dict[str, Any], streams: list[int]) -> NoReturn:
     """Run the line and end as Python does, short of freeing what was imported."""
     if wish["session"]:
         os.setsid()
+    if wish["hangup"]:
+        default_hangup()
     for descriptor, stream in enumerate(streams):
         os.dup2(stream, descriptor)
         os.close(stream)

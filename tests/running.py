@@ -81,11 +81,6 @@ def words(*parts: object, launch: tuple[str, ...] = ()) -> list[str]:
     return [sys.executable, *launch, "-m", "ofa_bench", *map(str, parts)]
 
 
-def _default_signals() -> None:
-    """The tests may themselves run under nohup, whose processes ignore SIGHUP."""
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)
-
-
 @contextmanager
 def started(
     line: list[str], env: dict[str, str] | None = None, **options: object
@@ -98,7 +93,7 @@ def started(
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
-        preexec_fn=_default_signals,
+        preexec_fn=preloaded.default_hangup,
         **options,  # type: ignore[call-overload]
     )
     try:

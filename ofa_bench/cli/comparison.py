@@ -17,7 +17,7 @@ from ofa_bench.sanitize import plain_text
 from ofa_bench.spec_files import load_toml, specs_root
 from ofa_bench.strict import shown
 
-APART = ("file", "as_json", "yes", "trust")
+APART = ("file", "as_json", "yes", "trust", "launch", "dry_run", "retry")
 MOST_SEEDS = 1000  # of one comparison
 SEEDS = 2**31
 ROWS_SHARE = ("seed", "results", "fresh")

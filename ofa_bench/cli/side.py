@@ -34,13 +34,10 @@ def check_devices(devices: Sequence[str]) -> None:
 
 def families(runs: Sequence[tuple[Request, Assembly]]) -> list[list[Request]]:
     """The runs by their first step: those that may share a beginning, in order."""
-    from ofa_bench.planning.shared_prefix import Beginning
+    from ofa_bench.planning import shared_prefix
 
-    groups: dict[str, list[Request]] = {}
-    for number, (asked, assembly) in enumerate(runs):
-        beginning = Beginning(assembly)
-        groups.setdefault(beginning.digest(1) if beginning.known else str(number), []).append(asked)
-    return list(groups.values())
+    groups = shared_prefix.families([shared_prefix.Beginning(assembly) for _, assembly in runs])
+    return [[runs[number][0] for number in group] for group in groups]
 
 
 def run_side_by_side(

@@ -123,6 +123,10 @@ class Catalogue:
         """What writes an extracted subnet in a file format, see docs/deploy.md."""
         self._add("exporter", name, target)
 
+    def launcher(self, name: str, target: Any) -> None:
+        """What hands families of runs to a cluster or to other machines, see docs/cluster.md."""
+        self._add("launcher", name, target)
+
     def proxy(self, name: str, target: Any) -> None:
         """What ranks untrained subnets at no cost, see docs/hooks.md."""
         self._add("proxy", name, target)

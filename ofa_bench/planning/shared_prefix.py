@@ -45,6 +45,12 @@ class Beginning:
         }
         self.digest = lru_cache(maxsize=None)(self._digest)
 
+    @cached_property
+    def family(self) -> str:
+        """Equal for runs whose first step is the same, which therefore may share a beginning. A run
+        whose answers are not known beforehand has a family of its own."""
+        return (self.digest(1) if self.known else digest("alone", id(self)))[:32]
+
     def _digest(self, steps: int) -> str:
         """What acted before step `steps`, compared at a few steps of a phase."""
         try:
@@ -130,6 +136,11 @@ class Beginning:
         return "" if plain else self._codes["distill"]
 
 
+def shared_folder(results: Path) -> Path:
+    """Where families of runs keep the states that they share, each in a folder of its own."""
+    return results / "runs" / SHARED
+
+
 def _no_probe(subnet: object) -> float:
     raise AssertionError("a pure policy does not probe")
 
@@ -161,6 +172,14 @@ def branch_points(runs: Sequence[Beginning]) -> list[tuple[int, frozenset[int]]]
             donor = next(before for agreed, before in shared if agreed == steps)
             leave[donor].add(steps)
     return [(start, frozenset(steps)) for start, steps in zip(starts, leave, strict=True)]
+
+
+def families(runs: Sequence[Beginning]) -> list[list[int]]:
+    """The runs, by number, grouped by family, in order."""
+    groups: dict[str, list[int]] = {}
+    for number, run in enumerate(runs):
+        groups.setdefault(run.family, []).append(number)
+    return list(groups.values())
 
 
 def saved_macs(assembly: Assembly, start: int) -> float:

@@ -12,12 +12,10 @@ from pydantic import (
     Field,
     PlainSerializer,
     SerializerFunctionWrapHandler,
-    ValidationError,
     model_serializer,
     model_validator,
 )
 
-from ofa_bench.errors import RecipeError
 from ofa_bench.schedule import Duration
 from ofa_bench.strict import ratio
 
@@ -91,15 +89,11 @@ class Augment(RecipeTable):
     @classmethod
     def of(cls, options: Augment | Mapping[str, Any]) -> Augment:
         """Build from a table or model; RecipeError names the key."""
-        if isinstance(options, cls):
+        if isinstance(options, Augment):
             return options
-        try:
-            return cls.model_validate(options)
-        except ValidationError as error:
-            first = error.errors()[0]
-            key = ".".join(["augment", *map(str, first["loc"])])
-            keys = ", ".join(cls.model_fields)
-            raise RecipeError(first["msg"], key=key, hint=f"allowed: {keys}") from error
+        from ofa_bench.recipe.load import validated
+
+        return validated(cls, options, "augment", {})
 
     @property
     def geometric(self) -> bool:
@@ -211,12 +205,13 @@ class Science(RecipeTable):
 class Execution(RecipeTable):
     """Runtime configuration; no part of the run's identity.
 
-    A checkpoint is saved every `checkpoint_steps` if set, else every `checkpoint_seconds`;
-    `keep`: whether checkpoints at phase ends are kept, too.
+    `workers`: processes that load images; None leaves it to the machine, see
+    `hardware.usual_workers`. A checkpoint is saved every `checkpoint_steps` if set, else every
+    `checkpoint_seconds`; `keep`: whether checkpoints at phase ends are kept, too.
     """
 
     device: str = "auto"
-    workers: int = Field(default=2, ge=0, le=256)
+    workers: int | None = Field(default=None, ge=0, le=256)
     data_dir: str | None = None
     results: str = "results"
     deterministic: bool = False

@@ -53,15 +53,16 @@ class Store:
 
     def path(self, record: Record) -> Path:
         """The record's file; names are reduced to letters that cannot leave the folder."""
-        return self._path(record.task.dataset, record.method.name, record.run.id)
+        return self.path_of(record.task.dataset, record.method.name, record.run.id)
 
-    def _path(self, dataset: str, method: str, run: str) -> Path:
+    def path_of(self, dataset: str, method: str, run: str) -> Path:
+        """The file of a run's record."""
         return self.root / slug(dataset) / slug(method) / f"{slug(run)}.json"
 
     def check_free(self, dataset: str, method: str, run: str) -> None:
         """BenchError where a run's record could not be stored, since its file holds another one;
         the record of an attempt of this run that failed gives way."""
-        path = self._path(dataset, method, run)
+        path = self.path_of(dataset, method, run)
         if path.exists() or path.is_symlink():
             superseded(path, run)
 

@@ -17,6 +17,7 @@ from ofa_bench.leaderboard.published import published
 from ofa_bench.leaderboard.rows import BoardRow
 from ofa_bench.records.schema import Rates, Record
 from ofa_bench.records.store import StoredRecord
+from ofa_bench.records.truths.schema import TruthRecord
 from ofa_bench.records.validation.validate import UNUSABLE
 from ofa_bench.report import board_section, compared, training
 from ofa_bench.report.charts import Chart, Palette
@@ -42,9 +43,10 @@ def page(
     sources: Sources,
     pair: tuple[Record, Record] | None = None,
     unread: Sequence[str] = (),
+    truths: Sequence[TruthRecord] = (),
 ) -> str:
     """One HTML page that needs no network; `pair` are two records to hold against each other,
-    `unread` the files that could not be."""
+    `unread` the files that could not be, `truths` what is known of rankings of these tracks."""
     palette = Palette(standing.row.label for board in boards for standing in board.places)
     entries = [
         entry for board in boards for standing in board.places for entry in standing.row.good
@@ -58,7 +60,18 @@ def page(
         span=compared.span([*(entry.record for entry in entries), *failed]),
         pair=compared.difference_table(*pair) if pair else None,
         unread=list(unread),
+        truths=_truths(truths),
     )
+
+
+def _truths(records: Sequence[TruthRecord]) -> list[dict[str, Any]]:
+    if not records:
+        return []
+    from ofa_bench.leaderboard.truth.columns import tracks
+    from ofa_bench.report.truth import truth_section
+
+    groups = tracks(records).values()
+    return [truth_section(group, f"truth{number}") for number, group in enumerate(groups)]
 
 
 def showable(boards: Sequence[Board], sources: Sources) -> tuple[list[Board], list[str]]:

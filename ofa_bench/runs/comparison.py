@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from ofa_bench.errors import BenchError, Interrupted, UsageError
 from ofa_bench.leaderboard.board_files import write_boards
 from ofa_bench.planning.assemble import Assembly, assemble
-from ofa_bench.planning.shared_prefix import SHARED, Beginning, branch_points
+from ofa_bench.planning.shared_prefix import Beginning, branch_points, shared_folder
 from ofa_bench.processes import other_rank
 from ofa_bench.recipe import Request
 from ofa_bench.records.schema import Record
@@ -49,12 +50,14 @@ def run_all(
     watch = watch or Silent()
     entries: list[StoredRecord] = []
     failures: list[tuple[str, BenchError]] = []
-    points = branch_points([Beginning(assembly) for _, assembly in runs])
-    for number, ((asked, assembly), (_, leave)) in enumerate(zip(runs, points, strict=True), 1):
+    beginnings = [Beginning(assembly) for _, assembly in runs]
+    families = [beginning.family for beginning in beginnings]
+    points = zip(runs, families, branch_points(beginnings), strict=True)
+    for number, ((asked, assembly), family, (_, leave)) in enumerate(points, 1):
         title = begin(assembly)
         watch.note(f"run {number} of {len(runs)}: {title}")
         try:
-            record = run(asked, watch, leave=leave)
+            record = run(asked, watch, leave=leave, family=family)
             entries.append(StoredRecord(store.path(record), record))
         except UsageError:
             raise
@@ -64,11 +67,12 @@ def run_all(
         except BenchError as error:
             watch.note(f"failed: {error.message}")
             failures.append((title, error))
-            entries += _last_failure(store, assembly)
+            entries += last_failure(store, assembly)
+    _forget_shared(store.results, families)
     return entries, failures
 
 
-def _last_failure(store: Store, assembly: Assembly) -> list[StoredRecord]:
+def last_failure(store: Store, assembly: Assembly) -> list[StoredRecord]:
     """The latest record of a failed run, if it wrote one."""
     science = assembly.science.model_dump(mode="json")
     matches = [
@@ -81,9 +85,12 @@ def _last_failure(store: Store, assembly: Assembly) -> list[StoredRecord]:
     return sorted(matches, key=lambda entry: entry.record.run.finished)[-1:]
 
 
-def forget_shared(results: Path) -> None:
-    """Remove the checkpoints of shared first steps."""
-    shutil.rmtree(results / "runs" / SHARED, ignore_errors=True)
+def _forget_shared(results: Path, families: Sequence[str]) -> None:
+    """Remove the checkpoints of first steps that these families shared; those of others stay."""
+    for family in families:
+        shutil.rmtree(shared_folder(results) / family, ignore_errors=True)
+    with suppress(OSError):  # others are at work
+        shared_folder(results).rmdir()
 
 
 def compare(requests: Sequence[Request], watch: Progress | None = None) -> list[Record]:
@@ -96,7 +103,6 @@ def compare(requests: Sequence[Request], watch: Progress | None = None) -> list[
         return []
     runs, store = [planned(asked) for asked in requests], Store(results_root(requests[0].results))
     entries, failures = run_all(runs, store, watch)
-    forget_shared(store.results)
     refresh_boards(store.results, watch)
     recorded = {entry.record.error for entry in entries}
     lost = [(title, error) for title, error in failures if error.message not in recorded]

@@ -12,7 +12,9 @@ import torch
 from ofa_bench.evaluation.candidates import candidates
 from ofa_bench.evaluation.kept_scores import KeptScores
 from ofa_bench.evaluation.resumable import score_and_keep
+from ofa_bench.evaluation.score import Correctness
 from ofa_bench.hardware import cpu_model
+from ofa_bench.planning.assemble import Assembly
 from ofa_bench.records.per_image import pack
 from ofa_bench.records.schema import Layout, Score
 from ofa_bench.seeding import digest
@@ -61,20 +63,22 @@ def judge(state: State) -> Judgement:
         stop=state.stop,
         tell=lambda done, of: state.progress.evaluating(done, of, "images"),
     )
-    space, classes = assembly.space, assembly.classes
-    scores = tuple(
-        Score(
-            subnet=subnet.to_json(),
-            name=str(subnet),
-            macs=space.macs(subnet, classes),
-            params=space.params(subnet, classes),
-            top1_select=result.top1("select"),
-            top1_test=result.top1("test"),
-        )
-        for subnet, result in zip(subnets, evaluated.results, strict=True)
-    )
+    scores = tuple(score_of(assembly, result) for result in evaluated.results)
     raw, layout = pack([result.correct["test"].tolist() for result in evaluated.results])
     return Judgement(scores, raw, layout, tuple(subnets), evaluated.seconds)
+
+
+def score_of(assembly: Assembly, result: Correctness) -> Score:
+    """What a record holds of a subnet: its costs, and its accuracy on select and on test."""
+    space, classes = assembly.space, assembly.classes
+    return Score(
+        subnet=result.subnet.to_json(),
+        name=str(result.subnet),
+        macs=space.macs(result.subnet, classes),
+        params=space.params(result.subnet, classes),
+        top1_select=result.top1("select"),
+        top1_test=result.top1("test"),
+    )
 
 
 def _kept(state: State, subnets: Sequence[Subnet]) -> KeptScores:

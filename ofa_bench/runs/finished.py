@@ -26,7 +26,6 @@ from ofa_bench.training.callbacks import Progress, Silent
 
 if TYPE_CHECKING:
     from ofa_bench.data.sources.source import BatchSource
-    from ofa_bench.evaluation.score import Correctness
     from ofa_bench.nets.protocol import Supernet
     from ofa_bench.records.schema import Record, Score
     from ofa_bench.training.devices import Devices
@@ -200,23 +199,10 @@ def evaluate(
     run = finished_run(name, results, trust=trust, **options)
     nets = [run.subnet(spec) for spec in subnets]
     from ofa_bench.evaluation.score import score
+    from ofa_bench.runs.final_evaluation import score_of
 
     with run.open() as opened:
         (progress or Silent()).note(f"scoring {len(nets)} subnets of {run.folder.name}")
         chunk = opened.assembly.science.evaluate.chunk
         scores = score(opened.net, nets, opened.source, chunk=chunk, devices=opened.devices)
-    return [_score(opened.assembly, correctness) for correctness in scores]
-
-
-def _score(assembly: Assembly, scored: Correctness) -> Score:
-    from ofa_bench.records.schema import Score
-
-    space, classes = assembly.space, assembly.classes
-    return Score(
-        subnet=scored.subnet.to_json(),
-        name=str(scored.subnet),
-        macs=space.macs(scored.subnet, classes),
-        params=space.params(scored.subnet, classes),
-        top1_select=scored.top1("select"),
-        top1_test=scored.top1("test"),
-    )
+    return [score_of(opened.assembly, correctness) for correctness in scores]

@@ -24,6 +24,7 @@ from ofa_bench.hooks.policy import Policy
 from ofa_bench.limits import advice, limit
 from ofa_bench.recipe import Request, is_set
 from ofa_bench.recipe.fingerprint import difference
+from ofa_bench.records.json_text import first_fault
 from ofa_bench.runs.requests import subnet_table
 from ofa_bench.sanitize import plain_text
 
@@ -85,9 +86,7 @@ def read_begun(folder: Path) -> Begun:
             f"{folder} does not hold a begun run", "`ofa-bench runs` lists what there is"
         ) from error
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the file"
-        reason = f"{plain_text(where)}: {plain_text(first['msg'])}"
+        reason = first_fault(error, "the file")
         raise ResumeError(f"{path}: {reason}", f"the file was changed; {ANEW}") from error
     except (OSError, ValueError, RecursionError) as error:
         raise ResumeError(

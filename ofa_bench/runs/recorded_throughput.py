@@ -78,6 +78,27 @@ def speed_for(assembly: Assembly, store: Store) -> Speed:
     return kept
 
 
+def device_rates(assembly: Assembly, store: Store) -> dict[str, float]:
+    """Training MACs of a device-second, by "cpu" and "cuda": those of the slowest model that
+    records of this space and precision name, else this machine's by its last calibration."""
+    rates: dict[str, dict[str, list[float]]] = {}
+    space, precision = assembly.space.fingerprint(), assembly.science.precision
+    for record in (entry.record for entry in store.list(broken=lambda error: None)):
+        alike = record.science.get("precision") == precision
+        if alike and record.task.space.fingerprint == space and record.cost.device_seconds > 0:
+            spent = rates.setdefault(record.machine.device, {})
+            sums = spent.setdefault(record.machine.model, [0.0, 0.0])
+            sums[0] += record.cost.train_macs
+            sums[1] += record.cost.device_seconds
+    calibration = _kept(store).get(_key(assembly))
+    here = "cuda" if on_gpu(assembly.recipe.execution.device) else "cpu"
+    known = {here: calibration.macs} if calibration and calibration.macs else {}
+    return known | {
+        device: min(macs / seconds for macs, seconds in models.values())
+        for device, models in rates.items()
+    }
+
+
 def calibrated(assembly: Assembly, store: Store, pace: MeasuredRate) -> Speed:
     """Store a measured throughput in the results folder for later plans, and return it."""
     macs = sum(cost.total for cost in assembly.cost)

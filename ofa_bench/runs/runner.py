@@ -17,10 +17,11 @@ from ofa_bench.data.open import open_source
 from ofa_bench.data.sources.source import BatchSource
 from ofa_bench.errors import DataError, PluginError, RankFailed, TrainingDiverged, UsageError
 from ofa_bench.evaluation.exact_math import shielded
+from ofa_bench.hardware import usual_workers
 from ofa_bench.hooks.catalogue import Catalogue
 from ofa_bench.planning.assemble import Assembly, assemble, selected
 from ofa_bench.planning.identity import NAMED, RunIdentity, alike, identify
-from ofa_bench.planning.shared_prefix import SHARED, Beginning, Shared
+from ofa_bench.planning.shared_prefix import Beginning, Shared, shared_folder
 from ofa_bench.recipe import Request
 from ofa_bench.recipe.fingerprint import decoder_id
 from ofa_bench.records.extra_metrics import beside, gathered
@@ -44,8 +45,7 @@ from ofa_bench.training.weights import epsilon_note, load_weights, save_weights,
 from ofa_bench.weight_files.ancestry import ancestor_of
 
 ENDED = ("ok", "diverged", "imported")
-Stage = Literal["all", "train", "evaluate"]
-"""What to carry out of a run; "evaluate" refuses where training is not done."""
+Stage = Literal["all", "train", "evaluate"]  # "evaluate" refuses where training is not done
 
 
 @contextmanager
@@ -85,11 +85,10 @@ class RunContext:
 
     def _recorded(self) -> Record | None:
         recover(self.store.results)
-        run_id = self.identity.run
-        for path in sorted(self.store.root.glob(f"*/*/*-{run_id[:NAMED]}.json")):
+        for path in sorted(self.store.root.glob(f"*/*/*-{self.identity.run[:NAMED]}.json")):
             with suppress(UsageError):
                 record = read(path)
-                if record.run_id == run_id and record.status in ENDED:
+                if record.run_id == self.identity.run and record.status in ENDED:
                     return record
         return None
 
@@ -108,13 +107,15 @@ def prepare(
     catalogue: Catalogue,
     devices: Devices,
     leave: frozenset[int] | None = None,
+    family: str = "",
     adopted: str | None = None,
 ) -> RunContext:
     """Assemble, open the data, assemble again with its counts, and identify the run.
 
-    `leave`: steps at which the state is saved for runs with the same first steps; None: no sharing.
-    `adopted`: the hash of weights that were trained elsewhere. It is part of the identity, so that
-    no run which begins with the same weights is taken for this one.
+    `leave`: steps at which the state is saved for runs with the same first steps, of the `family`
+    that the comparison calls so; None: no sharing. `adopted`: the hash of weights that were trained
+    elsewhere. It is part of the identity, so that no run which begins with the same weights is
+    taken for this one.
     """
     assembly, source = opened(request, catalogue, devices)
     files = {name: start_from(path, head) for name, path, head in _starts(request)}
@@ -126,7 +127,7 @@ def prepare(
     shared = None
     if leave is not None:
         salt = f"{source.hash} {files} {torch.get_num_threads()}"
-        shared = Shared(results / "runs" / SHARED, Beginning(assembly), salt, leave)
+        shared = Shared(shared_folder(results) / family, Beginning(assembly), salt, leave)
     devices.agree(alike(assembly, source, identity, files))
     store = Store(results)
     ancestor = ancestor_of(assembly.recipe.execution.init)
@@ -136,6 +137,9 @@ def prepare(
 def source_of(assembly: Assembly, devices: Devices) -> BatchSource:
     """The run's images, on its device. Raises DataError."""
     execution = assembly.recipe.execution
+    workers = execution.workers
+    if workers is None:
+        workers = usual_workers(devices.device.type != "cpu")
     return open_source(
         assembly.spec,
         Path(execution.data_dir) if execution.data_dir else None,
@@ -144,7 +148,7 @@ def source_of(assembly: Assembly, devices: Devices) -> BatchSource:
         select=selected(assembly.recipe),
         seed=assembly.recipe.seed,
         device=devices.device,
-        workers=execution.workers,
+        workers=workers,
     )
 
 
@@ -205,7 +209,9 @@ def _locked(prepared: RunContext, stop: Stop, progress: Progress, command: str) 
         Loop(state).run(train=prepared.stage != "evaluate")
     except (TrainingDiverged, PluginError) as error:
         status = "diverged" if isinstance(error, TrainingDiverged) else "failed"
-        _store(prepared, record_of(prepared, state, run_fields, status, error=error), None)
+        record = record_of(prepared, state, run_fields, status, error=error)
+        if prepared.devices.first:
+            prepared.store.write(record)
         raise
     finally:
         log.close()
@@ -220,7 +226,8 @@ def _finish(prepared: RunContext, state: State, run_fields: dict[str, str]) -> R
 
     judgement = judge(state)
     record = record_of(prepared, state, run_fields, "ok", judgement=judgement)
-    _store(prepared, record, judgement.bits)
+    if prepared.devices.first:
+        prepared.store.write(record, judgement.bits)
     prepared.assembly.bus.run_end(record.model_dump(mode="json", by_alias=True))
     if prepared.devices.first:
         if readings := gathered(prepared.folder):
@@ -228,11 +235,6 @@ def _finish(prepared: RunContext, state: State, run_fields: dict[str, str]) -> R
         state.checkpoints.clear()
         forget_scores(prepared.folder)
     return record
-
-
-def _store(prepared: RunContext, record: Record, bits: bytes | None) -> None:
-    if prepared.devices.first:
-        prepared.store.write(record, bits)
 
 
 def _describe_run(prepared: RunContext, command: str) -> str:

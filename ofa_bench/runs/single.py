@@ -119,10 +119,12 @@ def run_request(
     command: str | None = None,
     leave: frozenset[int] | None = None,
     resumed: Resumption | None = None,
+    family: str = "",
 ) -> Record:
     """Train, evaluate and store one run, watched by `progress`; `resumed`, where it goes on with a
-    certain one and must be that one. `leave`: see `runs.runner.prepare`. Raises BenchError."""
-    record = _carried_out(asked, progress, command, leave, resumed)
+    certain one and must be that one. `leave`, `family`: see `runs.runner.prepare`. Raises
+    BenchError."""
+    record = _carried_out(asked, progress, command, leave, resumed, family=family)
     assert not isinstance(record, UnevaluatedRun)
     return record
 
@@ -150,6 +152,7 @@ def _carried_out(
     leave: frozenset[int] | None = None,
     resumed: Resumption | None = None,
     stage: Stage = "all",
+    family: str = "",
 ) -> Record | UnevaluatedRun:
     if resumed is not None:
         _refuse_adopted(resumed)
@@ -158,7 +161,7 @@ def _carried_out(
 
     watch, execution = progress or Silent(), assembly.recipe.execution
     with session(execution.device, execution.deterministic) as (stop, devices):
-        prepared = prepare(asked, catalogue_for(asked), devices, leave)
+        prepared = prepare(asked, catalogue_for(asked), devices, leave, family)
         if resumed is not None:
             resumed.check(prepared)
         done = prepared.finished

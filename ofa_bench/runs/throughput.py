@@ -113,12 +113,11 @@ class _Bench:
 
 
 def _input_rate(assembly: Assembly, devices: Devices) -> float | None:
-    # Batches that workers hold ready when the clock starts.
-    ahead = 2 * assembly.recipe.execution.workers
     try:
         with closing(source_of(assembly, devices)) as source:
             addresses = _addresses(assembly.schedule.norm_batch, source.sizes["train"])
             stream = source.batches(addresses)
+            ahead = 2 * source.workers  # batches that workers hold ready when the clock starts
             for _ in islice(stream, 1 + ahead):
                 pass
             began = time.perf_counter()

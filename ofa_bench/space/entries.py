@@ -62,7 +62,7 @@ WRONG = {
     "greater_than": "is {value}, but must be positive",
     "finite_number": "is {value}, but must be positive",
     "greater_than_equal": "is {value}, but must be at least {ge}",
-    "less_than_equal": "is {value}, but at most {le:,g} has a use",
+    "less_than_equal": "is {number:,}, but at most {le:,g} has a use",
     "tuple_type": "is {value}, not a list of one or more whole numbers",
     "too_short": "is {value}, not a list of one or more whole numbers",
     "too_long": "has {actual_length:,} entries, over {max_length}",
@@ -80,8 +80,8 @@ def checked(kind: Any, value: Any, file: str, key: str = "") -> Any:
         names = [part for part in first["loc"] if isinstance(part, str)]
         reason = first["msg"]
         if first["type"] in WRONG:
-            context = first.get("ctx", {})
-            reason = WRONG[first["type"]].format(value=shown(first["input"]), **context)
+            context = {"value": shown(first["input"]), "number": first["input"]}
+            reason = WRONG[first["type"]].format(**context, **first.get("ctx", {}))
         raise RecipeError(
             reason,
             file=file,

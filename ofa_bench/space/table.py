@@ -159,6 +159,7 @@ class SpaceFile(BaseModel):
 
     model_config = STRICT
 
+    base: None = None  # which is laid under it before
     width_mult: Number = 1.0
     stem: Stem
     first: First

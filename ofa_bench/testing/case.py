@@ -27,7 +27,7 @@ from ofa_bench.testing.verdict import Breach, DoesNotApply
 if TYPE_CHECKING:
     from ofa_bench.testing.shared_trials import Crew
 
-TOOLS = ("searcher", "device", "exporter", "proxy")
+TOOLS = ("searcher", "device", "exporter", "launcher", "proxy")
 FAMILIES = ("shrink", "lr", "distill")
 QUICK = ("evaluate.per_bucket=1", "evaluate.buckets=1", "evaluate.curve=0")
 EPOCHS = 2.0

@@ -15,6 +15,7 @@ from ofa_bench.testing.clauses import (
     end_to_end,
     exporter,
     extra,
+    launcher,
     lr,
     network,
     proxy,
@@ -38,8 +39,8 @@ from ofa_bench.testing.verdict import (
 
 # Importing a module adds its clauses to CLAUSES, in this order.
 CLAUSE_MODULES = (
-    *(registration, shrink, lr, distill, extra, space, network, searcher, device, exporter, proxy),
-    end_to_end,
+    *(registration, shrink, lr, distill, extra, space, network, searcher, device, exporter),
+    *(launcher, proxy, end_to_end),
 )
 LOADS = "register succeeds"
 WANTED = "register(catalogue) returns, and adds no name that another plugin has"
@@ -126,26 +127,23 @@ class Held:
 
     def verdict(self) -> Verdict:
         """Check the clause; any exception of the plugin becomes a verdict."""
-        self.case.at = None
-        try:
-            self.rule.check(self.case)
-        except Breach as breach:
-            return self._broken(breach.observed, breach, breach.step, breach.where)
-        except DoesNotApply as reason:
-            return self._verdict(None, f"does not apply: {reason}")
-        except BenchError as error:
-            message = ": ".join(part for part in (error.message, error.hint) if part)
-            return self._broken(message, error)
-        except (Exception, SystemExit) as error:
-            return self._broken(f"{type(error).__name__}: {error}", error)
-        return self._verdict(True)
+        rule, case = self.rule, self.case
 
-    def _broken(
-        self, observed: str, error: BaseException, step: int | None = None, where: str = ""
-    ) -> Verdict:
-        where = where or source_line(error) or self._line()
-        step = self.case.at if step is None else step
-        return self._verdict(False, observed, step, where, self._page())
+        def verdict(ok: bool | None, *details: Any) -> Verdict:
+            return Verdict(rule.name, str(case), ok, rule.expected, *details)
+
+        case.at = None
+        try:
+            rule.check(case)
+        except DoesNotApply as reason:
+            return verdict(None, f"does not apply: {reason}")
+        except (Exception, SystemExit) as error:
+            breach = error if isinstance(error, Breach) else Breach(_described(error))
+            step = case.at if breach.step is None else breach.step
+            where = breach.where or source_line(error) or self._line()
+            page = f"{HOOKS_PAGE} ({rule.hook})" if rule.hook else rule.page or GUIDE
+            return verdict(False, breach.observed, step, where, page)
+        return verdict(True)
 
     def _line(self) -> str:
         try:
@@ -153,21 +151,11 @@ class Held:
         except BenchError:
             return ""
 
-    def _page(self) -> str:
-        if self.rule.hook:
-            return f"{HOOKS_PAGE} ({self.rule.hook})"
-        return self.rule.page or GUIDE
 
-    def _verdict(
-        self,
-        ok: bool | None,
-        observed: str = "",
-        step: int | None = None,
-        where: str = "",
-        see: str = "",
-    ) -> Verdict:
-        rule = self.rule
-        return Verdict(rule.name, str(self.case), ok, rule.expected, observed, step, where, see)
+def _described(error: BaseException) -> str:
+    if isinstance(error, BenchError):
+        return ": ".join(filter(None, (error.message, error.hint)))
+    return f"{type(error).__name__}: {error}"
 
 
 def _unregistered(subject: Subject) -> Verdict:

@@ -17,7 +17,7 @@ from ofa_bench.hooks.policy import families
 
 KINDS = (
     *("method", "shrink", "lr", "distill", "extra", "space", "dataset", "supernet"),
-    *("searcher", "device", "exporter", "proxy"),
+    *("searcher", "device", "exporter", "launcher", "proxy"),
 )
 
 

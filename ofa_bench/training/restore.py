@@ -67,8 +67,12 @@ def memory(state: State) -> dict[str, Any]:
 
 
 def machine_of(state: State) -> dict[str, Any]:
-    """The `machine` of a record: where training ended."""
-    return state.machine or describe(state.devices, bool(state.assembly.bus.merges))
+    """The `machine` of a record: where training ended, and how its images were loaded there."""
+    if state.machine:
+        return state.machine
+    machine = describe(state.devices, bool(state.assembly.bus.merges))
+    machine["details"] |= state.source.loading()
+    return machine
 
 
 def remembers(plugin: object) -> bool:

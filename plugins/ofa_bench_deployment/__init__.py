@@ -1,4 +1,5 @@
-"""What the bench brings to search a finished run, to measure its subnets and to take them out."""
+"""What the bench brings to search a finished run, to measure its subnets, to take them out, and to
+train elsewhere."""
 
 from __future__ import annotations
 
@@ -7,7 +8,7 @@ from ofa_bench import Catalogue, hookimpl
 
 @hookimpl
 def register(catalogue: Catalogue) -> None:
-    """Searchers, devices, exporters and proxies; the card is README.md."""
+    """Searchers, devices, exporters, launchers and proxies; the card is README.md."""
     catalogue.searcher("exact", "ofa_bench.search.exact:ExactSearcher")
     catalogue.searcher("random", "ofa_bench.search.searcher:RandomSearcher")
     catalogue.searcher("nsga2", "ofa_bench.search.nsga2:Nsga2Searcher")
@@ -21,6 +22,9 @@ def register(catalogue: Catalogue) -> None:
     catalogue.device("torch-cpu", "ofa_bench.deploy.latency.devices:TorchCpu")
     catalogue.device("onnx-cpu", "ofa_bench.deploy.latency.onnx_cpu:OnnxCpu")
     catalogue.device("cuda", "ofa_bench.deploy.latency.devices:Cuda")
+    catalogue.launcher("local", "ofa_bench.launch.launcher:LocalLauncher")
+    catalogue.launcher("slurm", "ofa_bench.launch.slurm:SlurmLauncher")
+    catalogue.launcher("lines", "ofa_bench.launch.launcher:LinesLauncher")
     proxies = "ofa_bench.evaluation.proxies"
     catalogue.proxy("macs", f"{proxies}:MacsProxy")
     catalogue.proxy("params", f"{proxies}:ParamsProxy")

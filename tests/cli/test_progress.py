@@ -165,3 +165,22 @@ def test_waiting_for_images_is_told(assembly: Assembly) -> None:
     watch.waited(2.5)
     watch.micro(step, 2, 2)
     assert "25% waiting for images" in watch.text()
+
+
+@pytest.mark.parametrize(("waited", "warned"), [(0.5, 1), (0.05, 0)])
+def test_waiting_for_images_is_warned_of_once(
+    assembly: Assembly, capsys: pytest.CaptureFixture[str], waited: float, warned: int
+) -> None:
+    """Not for the first batches, which workers have yet to start for."""
+    clock = Clock()
+    watch = followed(ProgressView(clock), assembly)
+    with console.speaking(as_json=False):
+        watch.waited(300.0)
+        for second in range(100):
+            watch.micro(assembly.schedule.step(min(second, 9)), 1, 2)
+            clock.now += 1.0
+            watch.waited(waited)
+            text = capsys.readouterr().err
+            assert "waiting for images" not in text or second == 20
+            warned -= "data prepare digits --cache" in text
+    assert warned == 0

@@ -15,7 +15,8 @@ from ofa_bench.records.store import Store
 
 from .conftest import Bench
 
-TINY: dict[str, Any] = {"dataset": "digits", "space": "toy", "set": ("evaluate.per_bucket=1",)}
+TINY: dict[str, Any] = {"dataset": "digits", "space": "toy"}
+TINY |= {"set": ("evaluate.per_bucket=1", "evaluate.buckets=3", "evaluate.curve=1")}
 
 
 @pytest.fixture(autouse=True)
@@ -26,9 +27,9 @@ def one_thread() -> None:
 @pytest.mark.parametrize(
     "more",
     [
-        {"method": "deps", "epochs": 0.5},
-        {"method": "compofa", "budget": "matched", "epochs": 1},
-        {"method": "bignas", "scale": 0.1, "lr": "cosine", "seed": 3},
+        {"method": "deps", "epochs": 0.3},
+        {"method": "compofa", "budget": "matched", "epochs": 0.5},
+        {"method": "bignas", "scale": 0.04, "lr": "cosine", "seed": 3},
     ],
     ids=["epochs", "matched", "composed"],
 )
@@ -44,8 +45,8 @@ def test_the_same_machine_gives_the_same_bits(
 
 def test_a_branch_is_made_again_from_its_beginning(tmp_path: Path, bench: Bench) -> None:
     rows = [{"method": "deps"}, {"method": "deps", "lr": "cosine"}]
-    asked = [api.request(**TINY, **row, epochs=4, results=tmp_path) for row in rows]
-    plans = [api.plan(**TINY, **row, epochs=4) for row in rows]
+    asked = [api.request(**TINY, **row, epochs=1, results=tmp_path) for row in rows]
+    plans = [api.plan(**TINY, **row, epochs=1) for row in rows]
     for each, (_, leave) in zip(asked, branch_points([Beginning(p) for p in plans]), strict=True):
         branched = api.run_request(each, leave=leave)
     assert branched.run.prefix is not None
@@ -64,7 +65,7 @@ def altered(record: Record) -> Record:
 
 
 def test_better_numbers_than_the_run_gives_are_not_reproduced(tmp_path: Path, bench: Bench) -> None:
-    record = api.run(**TINY, method="deps", epochs=0.5, results=tmp_path / "true")
+    record = api.run(**TINY, method="deps", epochs=0.3, results=tmp_path / "true")
     bits = Store(tmp_path / "true").path(record).with_suffix(".bits").read_bytes()
     Store(tmp_path / "forged").write(altered(record), bits)
     done = bench("reproduce", record.run.id, "--results", tmp_path / "forged")

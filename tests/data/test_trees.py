@@ -13,7 +13,9 @@ import torch
 
 from ofa_bench.data.check import check
 from ofa_bench.data.discovery.datasets import load_spec
-from ofa_bench.data.open import open_source
+from ofa_bench.data.discovery.layout import locate
+from ofa_bench.data.open import open_source, read_collection
+from ofa_bench.data.readers.image_set import cut
 from ofa_bench.data.sources.batch import Address
 from ofa_bench.data.sources.source import BatchSource
 from ofa_bench.errors import DataError
@@ -112,7 +114,11 @@ def test_archives_are_unpacked_once_and_read(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not (REAL / "cifar10").is_dir(), reason="no CIFAR-10 here")
 def test_cifar10_as_archives(tmp_path: Path) -> None:
-    source = opened("cifar10", REAL)
-    assert source.sizes == {"train": 45000, "select": 5000, "test": 10000}
-    counts = torch.cat([b.labels for b in source.evaluation("select", 32, 1000)]).bincount()
-    assert counts.tolist() == [500] * 10
+    spec = load_spec("cifar10")
+    collection = read_collection(spec, locate(spec, REAL, None))
+    splits = cut(collection, spec, None)
+    sizes = {name: len(split) for name, split in splits.items()}
+    assert sizes == {"train": 45000, "select": 5000, "test": 10000}
+    for name, split in splits.items():
+        counts = split.labels.bincount()
+        assert counts.tolist() == [sizes[name] // 10] * 10

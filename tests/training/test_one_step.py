@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from tests import preloaded
+from tests.running import finished_ranks
 
 WORKER = """
 import sys, torch
@@ -29,20 +29,18 @@ api.run(method="bignas", dataset="digits", space="toy", epochs=0.2, results=sys.
 """
 
 
-def gradient(folder: Path, launch: list[str]) -> torch.Tensor:
+def gradient(folder: Path, world: int) -> torch.Tensor:
     folder.mkdir()
     script = folder / "worker.py"
     script.write_text(WORKER)
     out = folder / "gradient.pt"
-    done = preloaded.run([sys.executable, *launch, str(script), str(out), str(folder / "results")])
-    assert done.returncode == 0, done.stderr[-2000:]
+    finished_ranks([sys.executable, str(script), str(out), str(folder / "results")], world)
     loaded: torch.Tensor = torch.load(out, weights_only=True)
     return loaded
 
 
-def test_two_ranks_give_the_gradient_of_one(tmp_path: Path) -> None:
-    one = gradient(tmp_path / "one", [])
-    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "3"]
-    three = gradient(tmp_path / "three", torchrun)  # four micro-batches: 2, 1 and 1
+def test_three_ranks_give_the_gradient_of_one(tmp_path: Path) -> None:
+    one = gradient(tmp_path / "one", 1)
+    three = gradient(tmp_path / "three", 3)  # four micro-batches: 2, 1 and 1
     assert one.abs().max() > 0
     assert (one - three).abs().max() <= 1e-6 * one.abs().max()

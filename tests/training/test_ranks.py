@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from pathlib import Path
 
 import pytest
 from safetensors.torch import load_file
 
-from tests import preloaded
+from tests.running import TORCHRUN, finished_ranks, words
 
 # Short: later a rounding switches a rectifier, and no two orders of summation stay together.
 WORDS = ["run", "--space", "toy", "--epochs", "0.4"]
@@ -21,16 +19,14 @@ def weights(folder: Path) -> dict[str, object]:
     return dict(load_file(str(file)))
 
 
-@pytest.mark.parametrize("method", ["ofa", "deps"])
-def test_two_ranks_agree_with_one(method: str, tmp_path: Path) -> None:
-    env = {**os.environ, "OMP_NUM_THREADS": "1"}
-    asked = [*WORDS, "--method", method, "--json", "--results"]
-    one = [sys.executable, "-m", "ofa_bench", *asked, str(tmp_path / "one")]
-    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    two = [sys.executable, *launch, "-m", "ofa_bench", *asked, str(tmp_path / "two")]
-    for command in (one, two):
-        done = preloaded.run(command, env=env, timeout=300)
-        assert done.returncode == 0, done.stderr[-2000:]
+@pytest.mark.parametrize(("method", "launch"), [("ofa", TORCHRUN), ("deps", None)])
+def test_two_ranks_agree_with_one(
+    method: str, launch: tuple[str, ...] | None, tmp_path: Path
+) -> None:
+    asked = (*WORDS, "--method", method, "--results")
+    finished_ranks(words(*asked, tmp_path / "one"), 1)
+    two = words(*asked, tmp_path / "two", launch=launch or ())
+    finished_ranks(two, 1 if launch else 2)
     left, right = weights(tmp_path / "one"), weights(tmp_path / "two")
     assert left.keys() == right.keys()
     for name, value in left.items():

@@ -6,6 +6,7 @@ import json
 import shutil
 import signal
 import socket
+import sys
 from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
@@ -15,6 +16,7 @@ from tests.running import (
     ENDLESS,
     ENVIRONMENT,
     GUARD,
+    TORCHRUN,
     checkpoints,
     ended,
     free_port,
@@ -116,8 +118,8 @@ def test_the_first_rank_to_fail_is_named_and_its_file(tmp_path: Path) -> None:
 def test_a_killed_rank_is_named_and_the_state_is_kept(tmp_path: Path) -> None:
     port = free_port()
     line = words("run", *ENDLESS, "--method", "ofa", "--results", tmp_path)
-    one, two = (started(line, rank_environment(rank, port)) for rank in (0, 1))
-    with one as first, two as second:
+    one, other = (started(line, rank_environment(rank, port)) for rank in (0, 1))
+    with one as first, other as second:
         training(first, tmp_path)
         second.kill()
         _, err = first.communicate(timeout=GUARD)
@@ -130,8 +132,8 @@ def test_a_killed_rank_is_named_and_the_state_is_kept(tmp_path: Path) -> None:
 def test_the_others_end_with_the_first_rank_and_say_so(tmp_path: Path) -> None:
     port = free_port()
     line = words("run", *ENDLESS, "--method", "ofa", "--results", tmp_path)
-    one, two = (started(line, rank_environment(rank, port)) for rank in (0, 1))
-    with one as first, two as second:
+    one, other = (started(line, rank_environment(rank, port)) for rank in (0, 1))
+    with one as first, other as second:
         training(first, tmp_path)
         first.kill()
         _, err = second.communicate(timeout=GUARD)
@@ -140,15 +142,22 @@ def test_the_others_end_with_the_first_rank_and_say_so(tmp_path: Path) -> None:
 
 
 def test_a_mistake_that_all_ranks_make_is_shown_once_under_torchrun(tmp_path: Path) -> None:
-    launch = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
-    line = words("run", "--method", "ofaa", "--results", tmp_path, launch=launch)
+    line = words("run", "--method", "ofaa", "--results", tmp_path, launch=TORCHRUN)
     done = preloaded.run(line, env=ENVIRONMENT, timeout=GUARD)
     assert done.returncode != 0
     assert done.stderr.count("error: ") <= 2 and "did you mean ofa?" in done.stderr
 
 
+def impatient(tmp_path: Path) -> list[str]:
+    """A run that names missing ranks after a moment."""
+    code = "import sys; from ofa_bench.cli.main import main; "
+    code += "from ofa_bench.training import devices; devices.TELL_AFTER = 0.5; "
+    code += "sys.exit(main(sys.argv[1:]))"
+    return [sys.executable, "-c", code, *words("run", *SHORT, "--results", tmp_path)[3:]]
+
+
 def test_a_missing_rank_is_named_and_ctrl_c_ends_the_waiting(tmp_path: Path) -> None:
-    line = words("run", *SHORT, "--results", tmp_path)
+    line = impatient(tmp_path)
     with started(line, rank_environment(0, free_port())) as first:
         assert first.stderr is not None
         for said in first.stderr:
@@ -161,7 +170,7 @@ def test_a_missing_rank_is_named_and_ctrl_c_ends_the_waiting(tmp_path: Path) -> 
 
 
 def test_a_missing_first_rank_is_named_too(tmp_path: Path) -> None:
-    line = words("run", *SHORT, "--results", tmp_path)
+    line = impatient(tmp_path)
     with started(line, rank_environment(1, free_port())) as second:
         assert second.stderr is not None
         for said in second.stderr:
@@ -202,11 +211,14 @@ def test_another_number_of_ranks_is_told_and_recorded(tmp_path: Path) -> None:
     asked = ("run", "--space", "toy", "--epochs", "3", "--method", "ofa", "--json", "--set")
     asked += ("evaluate.per_bucket=1", "--set", "evaluate.curve=0", "--results", str(tmp_path))
     asked += ("--checkpoint-every", "2steps")
-    launch = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2")
-    with started(words(*asked, launch=launch)) as begun:
-        training(begun, tmp_path)
-        begun.send_signal(signal.SIGTERM)
-        begun.communicate(timeout=GUARD)
+    port = free_port()
+    one, other = (started(words(*asked), rank_environment(rank, port)) for rank in (0, 1))
+    with one as first, other as second:
+        training(first, tmp_path)
+        for rank in (first, second):
+            rank.send_signal(signal.SIGTERM)
+        for rank in (first, second):
+            rank.communicate(timeout=GUARD)
     line = words(*asked)
     done = preloaded.run(line, env=ENVIRONMENT, timeout=2 * GUARD)
     assert done.returncode == 0, done.stderr

@@ -15,8 +15,9 @@ from ofa_bench.deploy.truth.nets import STRATA, sample
 from ofa_bench.errors import BenchError, UsageError
 from ofa_bench.evaluation.candidates import bounds
 from ofa_bench.leaderboard.truth.validate import validate_truth
+from ofa_bench.records.schema import json_schema
 from ofa_bench.records.store import Store
-from ofa_bench.records.truths.schema import truth_json_schema, truth_values
+from ofa_bench.records.truths.schema import TruthRecord, truth_values
 from ofa_bench.records.truths.store import read_truth, truth_path, truths
 from ofa_bench.records.validation.validate import validate
 from ofa_bench.runs.record_checks import record_checks
@@ -156,7 +157,7 @@ def test_what_is_kept_holds(first: Any, results: Path, capsys: Any) -> None:
 
 def test_the_published_schema_is_current() -> None:
     path = Path(pipeline.__file__).parents[2] / "records" / "truths" / "schema.json"
-    assert path.read_text() == truth_json_schema()
+    assert path.read_text() == json_schema(TruthRecord)
 
 
 def test_a_net_that_fails_is_shown_and_left_out(
@@ -201,6 +202,49 @@ def test_the_command(supernets: list[str], results: Path, first: Any, capsys: An
     assert "one seed by another" in text and "MACs" in text
     assert "compofa never trained" in text
     assert files(results) == before
+
+
+def test_what_is_kept_is_shown_again(
+    supernets: list[str], results: Path, first: Any, capsys: Any, tmp_path: Path
+) -> None:
+    """On the board as table, Markdown and JSON, and in the report with a plot of every net."""
+    where = ["--results", str(results)]
+    assert main(["board", "digits", "--truth", *where]) == 0
+    out = capsys.readouterr().out
+    assert "5 nets alone" in out and "bignas, on select" in out
+    assert main(["board", "digits-toy", "--truth", "--format", "md", *where]) == 0
+    assert "| τ within ranges (95 %) |" in capsys.readouterr().out
+    assert main(["board", "--truth", "--json", *where]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert set(supernets) <= {truth["run"] for truth in answer["truths"]}
+    assert answer["unranked"] == []
+    assert main(["board", "cifar10", "--truth", *where]) == 0
+    assert "no ground truth is kept" in capsys.readouterr().out
+    assert main(["board", "--truth", "--buckets", *where]) == 2
+    page = tmp_path / "page.html"
+    assert main(["report", "-o", str(page), *where]) == 0
+    text = page.read_text()
+    assert "Ground truth: digits · toy · 5 nets alone" in text
+    (chart,) = [
+        json.loads(part.partition("</script>")[0])
+        for part in text.split('truth0-truth-data">')[1:]
+    ]
+    assert len(chart["data"][0]["x"]) == len(chart["data"][0]["low"])
+
+
+def test_what_does_not_hold_is_not_shown(
+    results: Path, first: Any, capsys: Any
+) -> None:
+    path = truth_path(results, first)
+    text = path.read_text()
+    path.write_text(text.replace('"method": "bignas"', '"method": "spos"'))
+    try:
+        assert main(["board", "--truth", "--results", str(results)]) == 0
+        out = capsys.readouterr().out
+        assert "not shown:" in out and "was changed after it was written" in out
+        assert "spos" not in out
+    finally:
+        path.write_text(text)
 
 
 def test_a_track_and_a_comparison_name_their_runs(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from ofa_bench.cli import console
 from ofa_bench.formatting import duration
+from ofa_bench.sanitize import command_line
 from ofa_bench.training.callbacks import Progress
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ LINE_EVERY = 10.0  # seconds between lines of a log, at first
 LATER = 60.0  # and when it has gone on for ten minutes
 WINDOW = 60.0  # seconds over which speed is measured
 WAITING = 0.005  # share of waiting from which it is shown
+MUCH_WAITING = 0.1  # share from which it is warned of, once
+SETTLED = 20.0  # seconds of training after which waiting is judged
 
 
 class ProgressRate:
@@ -58,6 +61,11 @@ class ProgressRate:
         return self._speed(2)
 
     @property
+    def span(self) -> float:
+        """Seconds over which speed is measured."""
+        return self._seen[-1][0] - self._seen[0][0] if self._seen else 0.0
+
+    @property
     def waiting(self) -> float:
         """Share of the time in which there were no images to train on."""
         return self._speed(3) or 0.0
@@ -68,6 +76,7 @@ class ProgressView(Progress):
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.clock = clock
+        self.warned_of_waiting = False
         self.assembly: Assembly | None = None
         self._reset()
 
@@ -99,10 +108,24 @@ class ProgressView(Progress):
         self.share = self._share(step, part)
         batch = self.assembly.science.optim.batch if self.assembly else 0
         self.pace.saw(self.share, self.images + part * batch, self.seconds_waited)
+        self._warn_of_waiting()
         epochs = f"{step.epoch + part / step.steps_per_epoch:.2f}/{step.budget.epochs:.4g}"
         of_steps = f"{step.index + 1:,}/{self.steps:,}" if self.steps else f"{step.index + 1:,}"
         self.position = f"epoch {epochs} · step {of_steps} · micro-batch {done}/{of}"
         self.moved()
+
+    def _warn_of_waiting(self) -> None:
+        """Say once that images come too slowly."""
+        much = self.pace.waiting > MUCH_WAITING and self.pace.span >= SETTLED
+        if self.warned_of_waiting or not much or self.assembly is None:
+            return
+        self.warned_of_waiting = True
+        dataset = self.assembly.science.dataset
+        decode = command_line("ofa-bench", "data", "prepare", dataset, "--cache")
+        self.note(
+            f"{self.pace.waiting:.0%} of the time goes by waiting for images: give more --workers "
+            f"where cores are free, or decode once with `{decode}`"
+        )
 
     @property
     def steps(self) -> int:

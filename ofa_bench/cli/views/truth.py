@@ -7,7 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from ofa_bench.cli import console
-from ofa_bench.leaderboard.truth.columns import HEADS, caveats, lines, tracks
+from ofa_bench.leaderboard.truth.columns import HEADS, caveats, lines, to_markdown, tracks
+from ofa_bench.leaderboard.truth.validate import held_truths
+from ofa_bench.records.spaces import Loader
+from ofa_bench.records.store import Store
 from ofa_bench.records.truths.schema import TruthRecord, truth_values
 from ofa_bench.records.truths.store import truth_path
 
@@ -30,6 +33,25 @@ def table(title: str, records: Sequence[TruthRecord]) -> None:
     console.table(HEADS, list(lines(records)), title)
     for line in caveats(records):
         console.say(line)
+
+
+def show_kept(store: Store, load: Loader, which: str | None, form: str) -> None:
+    """What `board --truth` shows: all that is kept and holds."""
+    records, broken = held_truths(store, load, which)
+    if form == "json":
+        console.answer({**document(records, store.results), "unranked": broken})
+        return
+    groups = tracks(records)
+    if form == "md":
+        console.raw("\n".join(to_markdown(title, group) for title, group in groups.items()))
+    else:
+        for title, group in groups.items():
+            table(title, group)
+            console.say()
+        if not groups:
+            console.say("no ground truth is kept; `ofa-bench truth` makes it")
+        for line in broken:
+            console.say(f"not shown: {line}")
 
 
 def document(records: Iterable[TruthRecord], results: Path) -> dict[str, Any]:

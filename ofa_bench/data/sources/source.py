@@ -133,5 +133,10 @@ class BatchSource(ABC):
     def preprocessing(self, resolution: int) -> Preprocessing:
         """What `evaluation` does to an image."""
 
+    def loading(self) -> dict[str, object]:
+        """How images are loaded, for `machine.details` of a record: workers, and where colours are
+        jittered. Empty if they lie in memory."""
+        return {}
+
     def close(self) -> None:  # noqa: B027
         """Stop the workers of all streams, if it has any; the source can be used again."""

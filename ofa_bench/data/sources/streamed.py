@@ -15,7 +15,8 @@ from ofa_bench.data.sources.batch import Address, MicroBatch
 from ofa_bench.data.sources.source import CALIBRATION_BATCH, BatchSource, HeldOut, Preprocessing
 from ofa_bench.data.sources.workers import initialise, loaded
 from ofa_bench.data.transforms.augment import epoch_order
-from ofa_bench.data.transforms.per_sample import Augmented, Plain, Transform
+from ofa_bench.data.transforms.colour import coloured, jitters_on
+from ofa_bench.data.transforms.per_sample import Augmented, Plain
 from ofa_bench.errors import DataError
 
 # How many workers is the user's to say; the share of waiting tells what it does.
@@ -23,33 +24,37 @@ warnings.filterwarnings("ignore", message="This DataLoader will create")
 
 KEPT_BYTES = 512 << 20
 Rendered = tuple[Tensor, Tensor]
+Loaded = tuple[Tensor, Tensor, Tensor]
 
 
-class Rendering(Dataset[Rendered | DataError]):
-    """Maps addresses to pixels uint8 [n, R, R, 3] and labels; shuffled by epoch if it has a seed.
+class Rendering(Dataset[Loaded | DataError]):
+    """Maps addresses to pixels uint8 [n, R, R, 3], labels, and what colours left to the device need
+    (float64 [n, 12], or [n, 0] if nothing is left); shuffled by epoch if it has a seed.
 
     A DataError is returned, not raised, since an exception from a worker process arrives as the
     text of a traceback.
     """
 
     def __init__(
-        self, split: ImageSplit, transform: Transform, side: int, seed: int | None
+        self, split: ImageSplit, transform: Plain | Augmented, side: int, seed: int | None
     ) -> None:
         self.images, self.rows, self.labels = split.whole.images, split.row_index, split.labels
         self.transform, self.side, self.seed = transform, side, seed
         self._order: tuple[int, Tensor] = (-1, torch.empty(0))
 
-    def __getitem__(self, address: Address) -> Rendered | DataError:
+    def __getitem__(self, address: Address) -> Loaded | DataError:
         chosen = self._epoch(address.epoch)[address.start : address.stop]
         pixels = torch.empty((len(chosen), self.side, self.side, 3), dtype=torch.uint8)
+        numbers: list[list[float]] = []
         try:
             for row, index in enumerate(chosen.tolist()):
                 image = self.images.decode(int(self.rows[index]))
                 shown = self.transform(image, address.epoch, address.start + row)
                 pixels[row] = shown.permute(1, 2, 0)
+                numbers.append([*self.transform.numbers])
         except DataError as error:
             return error
-        return pixels, self.labels[chosen]
+        return pixels, self.labels[chosen], torch.tensor(numbers, dtype=torch.float64)
 
     def _epoch(self, epoch: int) -> Tensor:
         if self.seed is None:
@@ -68,11 +73,15 @@ class Streamed(BatchSource):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        self._grey = tuple(round(255 * value) for value in self.mean)
+        self._colours_left = self.augment.jitter != "none" and jitters_on(self.device)
         self._kept: dict[tuple[str, int], Rendered] = {}
-        self._live: set[Generator[Rendered | DataError]] = set()
+        self._live: set[Generator[Loaded | DataError]] = set()
 
     def batches(self, addresses: Iterable[Address]) -> Iterator[MicroBatch]:
-        transform = Augmented(self.augment, self.resolution, self.seed, self.mean)
+        transform = Augmented(
+            self.augment, self.resolution, self.seed, self.mean, deferred=self._colours_left
+        )
         rendering = Rendering(self.splits["train"], transform, self.resolution, self.seed)
         for pixels, labels in self._stream(rendering, addresses):
             yield MicroBatch(self.normalise(pixels), labels)
@@ -147,11 +156,19 @@ class Streamed(BatchSource):
             for rendered in stream:
                 if isinstance(rendered, DataError):
                     raise rendered
-                pixels, labels = (part.to(self.device, non_blocking=pinned) for part in rendered)
+                *parts, numbers = rendered
+                pixels, labels = (part.to(self.device, non_blocking=pinned) for part in parts)
+                if numbers.numel():
+                    pixels = coloured(pixels, numbers, self._grey)
                 yield pixels, labels
         finally:
             self._live.discard(stream)
             stream.close()
+
+    def loading(self) -> dict[str, object]:
+        if self.augment.jitter == "none":
+            return {"workers": self.workers}
+        return {"workers": self.workers, "jitter": "device" if self._colours_left else "workers"}
 
     def close(self) -> None:
         for stream in list(self._live):

@@ -7,7 +7,7 @@ as in the DepS code: torchvision's own rotation of tensors blends the edges with
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -17,6 +17,7 @@ from torchvision.transforms.v2 import functional as edit
 
 from ofa_bench.data.discovery.datasets import Channels
 from ofa_bench.data.transforms.augment import crop_and_flip
+from ofa_bench.data.transforms.colour import BOX, FACTORS, NOTHING, ORDER
 from ofa_bench.recipe.models import Augment
 from ofa_bench.seeding import key
 
@@ -27,17 +28,14 @@ JITTER: dict[str, dict[str, float]] = {
 """Colour jitter of the OFA code family, by its names for `distort_color`."""
 
 
-Transform = Callable[[Tensor, int, int], Tensor]
-"""Of an image uint8 [3, H, W], an epoch and a position, which random parts depend on, to uint8
-[3, R, R]."""
-
-
 class Plain:
     """Evaluation: resize and crop the centre.
 
     With a random-resized crop in training the short side goes to ceil(R / 0.875) first, as in the
     OFA code family; otherwise to R itself.
     """
+
+    numbers: Sequence[float] = ()
 
     def __init__(self, augment: Augment, resolution: int) -> None:
         zoomed = augment.kind == "resized-crop"
@@ -51,16 +49,31 @@ class Plain:
 
 
 class Augmented:
-    """Training: geometry, flip, AutoAugment, colour jitter, erasing (to the set's mean colour)."""
+    """Training: geometry, flip, AutoAugment, colour jitter, erasing (to the set's mean colour).
 
-    def __init__(self, augment: Augment, resolution: int, seed: int, mean: Channels) -> None:
+    `deferred`: jitter and erasing draw their numbers as ever, which stand in `numbers` after a
+    call, but leave the image as it is; `colour.coloured` does them for a whole batch.
+    """
+
+    def __init__(
+        self,
+        augment: Augment,
+        resolution: int,
+        seed: int,
+        mean: Channels,
+        *,
+        deferred: bool = False,
+    ) -> None:
         self.seed, self.border, self.flip = seed, augment.border, augment.flip
         self.crop = v2.RandomResizedCrop(resolution, (0.08, 1.0), (3 / 4, 4 / 3), antialias=True)
         self.zoomed = augment.kind == "resized-crop"
         self.fit = Plain(augment, resolution)
-        self.colour = v2.Compose([v2.Identity(), *_colour(augment, mean)])
+        self.deferred, self.numbers = deferred, list[float]()
+        steps = _drawn(augment, self.numbers) if deferred else _colour(augment, mean)
+        self.colour = v2.Compose([v2.Identity(), *steps])
 
     def __call__(self, image: Tensor, epoch: int, position: int) -> Tensor:
+        self.numbers[:] = NOTHING if self.deferred else ()
         with torch.random.fork_rng(devices=[]):
             # Not torch.manual_seed: that would seed the accelerators' generators as well.
             torch.default_generator.manual_seed(key("sample", self.seed, epoch, position))
@@ -96,6 +109,48 @@ def _autoaugment(augment: Augment) -> Callable[[Tensor], Tensor]:
         nearest: Callable[[Tensor], Tensor] = v2.AutoAugment(policy)
         return nearest  # on tensors, for runs whose record says nothing else
     return OnPillow(v2.AutoAugment(policy, v2.InterpolationMode.BILINEAR))
+
+
+class DrawnJitter(v2.ColorJitter):  # type: ignore[misc]
+    """Draws the numbers of a colour jitter, and writes them down."""
+
+    def __init__(self, numbers: list[float], **reach: float) -> None:
+        super().__init__(**reach)
+        self.numbers = numbers
+
+    def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
+        """The image as it is."""
+        names = ("brightness", "contrast", "saturation", "hue")
+        factors = [params[f"{name}_factor"] for name in names]
+        self.numbers[ORDER] = params["fn_idx"].tolist()
+        self.numbers[FACTORS] = [math.nan if value is None else value for value in factors]
+        return inpt
+
+
+class DrawnErasing(v2.RandomErasing):  # type: ignore[misc]
+    """Draws the box of a random erasing, and writes it down."""
+
+    def __init__(self, numbers: list[float], p: float) -> None:
+        super().__init__(p=p)
+        self.numbers = numbers
+
+    def transform(self, inpt: Any, params: dict[str, Any]) -> Any:
+        """The image as it is."""
+        if params["v"] is not None:
+            self.numbers[BOX] = [float(params[name]) for name in "ijhw"]
+        return inpt
+
+
+def _drawn(augment: Augment, numbers: list[float]) -> list[Callable[[Tensor], Tensor]]:
+    """As `_colour`, with jitter and erasing drawn only."""
+    steps: list[Callable[[Tensor], Tensor]] = []
+    if augment.autoaugment:
+        steps.append(_autoaugment(augment))
+    if augment.jitter != "none":
+        steps.append(DrawnJitter(numbers, **JITTER[augment.jitter]))
+    if augment.erasing:
+        steps.append(DrawnErasing(numbers, augment.erasing))
+    return steps
 
 
 def _colour(augment: Augment, mean: Channels) -> list[Callable[[Tensor], Tensor]]:

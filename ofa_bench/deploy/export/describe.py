@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ofa_bench.deploy.export.exporter import Deployable
     from ofa_bench.deploy.export.proof import Predictions
     from ofa_bench.runs.finished import FinishedRun, Opened
-    from ofa_bench.space import Subnet
+    from ofa_bench.space import Space, Subnet
 
 LIBRARIES = ("torch", "numpy", "onnx", "onnxscript", "onnxruntime", "openvino", "timm")
 
@@ -32,33 +32,40 @@ def described(
     formats: Iterable[str],
 ) -> ModelFile:
     """The model file of an export."""
-    space, assembly, classes = run.space, opened.assembly, len(deployable.classes)
-    record, science = run.record, opened.assembly.science
-    name = f"{science.dataset}-{space.name}-{subnet}"
+    space, record, science = run.space, run.record, opened.assembly.science
     trained = TrainedRun(
         id=run.folder.name,
         method=printable(science.method),
         dataset=printable(science.dataset),
-        space=printable(assembly.space.name),
+        space=printable(opened.assembly.space.name),
         space_fingerprint=space.fingerprint(),
         record_sha256=record.sha256 if record is not None else None,
         weights_sha256=record.weights_sha256 if record is not None else None,
     )
-    return ModelFile.model_validate(
-        {
-            "name": printable(name),
-            "classes": tuple(map(printable, deployable.classes)),
-            "input": deployable.images,
-            "architecture": deployable.table,
-            "subnet": subnet.to_json(),
-            "macs": space.macs(subnet, classes),
-            "parameters": space.params(subnet, classes),
-            "accuracy": {split: measured(hits) for split, hits in answers.items()},
-            "calibration": opened.source.calibration_hash,
-            "run": trained,
-            "formats": tuple(formats),
-            "versions": versions(),
-        }
+    return model_file(
+        space,
+        subnet,
+        deployable,
+        name=printable(f"{science.dataset}-{space.name}-{subnet}"),
+        accuracy={split: measured(hits) for split, hits in answers.items()},
+        calibration=opened.source.calibration_hash,
+        run=trained,
+        formats=tuple(formats),
+    )
+
+
+def model_file(space: Space, subnet: Subnet, deployable: Deployable, **fields: Any) -> ModelFile:
+    """The model file of a subnet; `fields` are those that do not follow from it."""
+    classes = len(deployable.classes)
+    return ModelFile(
+        classes=tuple(map(printable, deployable.classes)),
+        input=deployable.images,
+        architecture=deployable.table,
+        subnet=subnet.to_json(),
+        macs=space.macs(subnet, classes),
+        parameters=space.params(subnet, classes),
+        versions=versions(),
+        **fields,
     )
 
 

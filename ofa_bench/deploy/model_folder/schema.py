@@ -5,7 +5,6 @@ Torch-free. No field is a path or a name of code.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -14,6 +13,7 @@ from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from ofa_bench.errors import UsageError
 from ofa_bench.limits import advice, limit
+from ofa_bench.records.json_text import first_fault, parsed
 from ofa_bench.records.parts import Count, Hash, Macs, Part, Percent, Positive
 from ofa_bench.records.store import read_bytes
 from ofa_bench.sanitize import plain_text, printable
@@ -184,14 +184,10 @@ def read_model(folder: Path) -> ModelFile:
     path = folder / MODEL
     source = plain_text(path)
     try:
-        model = ModelFile.model_validate(json.loads(read_bytes(path, BOUND)))
+        model = parsed(ModelFile, read_bytes(path, BOUND))
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        field = plain_text(".".join(map(str, first["loc"]))) or "the model"
-        raise UsageError(
-            f"{source}: {field}: {plain_text(first['msg'])}",
-            "the file is not of an export of this version, or was changed",
-        ) from error
+        hint = "the file is not of an export of this version, or was changed"
+        raise UsageError(f"{source}: {first_fault(error, 'the model')}", hint) from error
     except (ValueError, RecursionError) as error:
         raise UsageError(
             f"{source}: is not JSON: {plain_text(str(error))}", "the file was changed or cut off"

@@ -12,9 +12,9 @@ from ofa_bench.deploy.searching.request import SearchRequest
 from ofa_bench.deploy.searching.scored_nets import ScoredNets
 from ofa_bench.deploy.searching.trials import Trials
 from ofa_bench.errors import UsageError
-from ofa_bench.records.per_image import wilson
 from ofa_bench.records.searches.schema import (
     SearchRecord,
+    accuracy,
     order,
     sealed_search,
 )
@@ -92,7 +92,6 @@ class Answer:
     def net(self, net: Subnet, test: Mapping[Subnet, int]) -> dict[str, Any]:
         """The fields of a `SearchedNet`."""
         images, space, classes = self.scores.images, self.asked.space, self.asked.classes
-        low, high = wilson(self.hits[net], images.select)
         fields: dict[str, Any] = {
             "subnet": net.to_json(),
             "name": str(net),
@@ -100,15 +99,9 @@ class Answer:
             "params": space.params(net, classes),
             "latency": self.cost[net] if self.asked.budget.kind == "latency" else None,
             "measured": self.measured.get(net),
-            "top1_select": 100 * self.hits[net] / images.select,
-            "select_low": low,
-            "select_high": high,
+            **accuracy("select", self.hits[net], images.select),
         }
-        if net in test:
-            low, high = wilson(test[net], images.test)
-            top1 = 100 * test[net] / images.test
-            fields |= {"top1_test": top1, "test_low": low, "test_high": high}
-        return fields
+        return fields | (accuracy("test", test[net], images.test) if net in test else {})
 
     def baselines(self) -> dict[str, Any]:
         """The best random net and the net of most MACs, on select; test stays closed to them."""

@@ -12,7 +12,7 @@ from pydantic import Field, ValidationError
 from ofa_bench.atomic_io import make_folder, sha256_file, write_whole
 from ofa_bench.errors import ResumeError, UsageError
 from ofa_bench.locks import exclusive
-from ofa_bench.records.json_text import check_bounds
+from ofa_bench.records.json_text import parsed
 from ofa_bench.records.parts import Count, Hash, Part
 from ofa_bench.records.searches.schema import SelectHits, SplitSizes
 from ofa_bench.records.searches.store import search_folder
@@ -151,9 +151,7 @@ class ScoredNets:
         if not self.path.exists():
             return
         try:
-            values = json.loads(read_bytes(self.path, "search-bytes"))
-            check_bounds(values)
-            file = ScoreFile.model_validate(values)
+            file = parsed(ScoreFile, read_bytes(self.path, "search-bytes"))
             if (file.weights, file.data) != (self.weights, self.data):
                 raise ValueError("holds scores of other weights")
             for entry in file.select:

@@ -3,7 +3,6 @@ a record for each supernet. Torch is imported when the first net is scored."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
@@ -19,14 +18,14 @@ from ofa_bench.deploy.truth.training import NetRun, defaults, net_runs
 from ofa_bench.errors import UsageError
 from ofa_bench.planning.assemble import Assembly
 from ofa_bench.recipe.asked import amount, whole
-from ofa_bench.records.schema import Record, canonical
+from ofa_bench.records.schema import Record, digest
 from ofa_bench.records.searches.schema import SplitSizes
 from ofa_bench.records.store import Store, StoredRecord
 from ofa_bench.records.tables import carried
 from ofa_bench.records.track import budget_label, table
 from ofa_bench.records.truths.schema import MOST_NETS, MOST_SEEDS, TruthRecord, sealed_truth
 from ofa_bench.records.truths.store import read_truth, truth_path, write_truth
-from ofa_bench.runs.comparison import forget_shared, run_all
+from ofa_bench.runs.comparison import run_all
 from ofa_bench.runs.finished import FinishedRun, finished_run
 from ofa_bench.runs.single import results_root
 from ofa_bench.sanitize import command_line
@@ -98,7 +97,6 @@ def truth(
     watch = progress or Silent()
     scores = supernet_scores(plan, watch)
     entries, _ = run_all([run.planned for run in plan.runs], plan.store, watch)
-    forget_shared(plan.store.results)
     return truth_records(plan, scores, entries)
 
 
@@ -266,4 +264,4 @@ def _record(
 def _recipe_hash(assembly: Assembly) -> str:
     """The hash of the nets' science but for the space, which is each net's own."""
     science = assembly.science.model_dump(mode="json")
-    return hashlib.sha256(canonical({**science, "space": ""})).hexdigest()
+    return digest({**science, "space": ""})

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from ofa_bench.formatting import DASH
 from ofa_bench.leaderboard.truth.recorded import MACS, SELECT, SUPERNET
+from ofa_bench.records.json_text import cell, markdown_table
 from ofa_bench.records.truths.schema import PointsRecord, RankingRecord, TauRecord, TruthRecord
 
 HEADS = (
@@ -65,16 +66,23 @@ def ranked(records: Sequence[TruthRecord]) -> list[tuple[str, RankingRecord]]:
     """All rankings of a track with their labels; those without a supernet once."""
     rows: dict[str, RankingRecord] = {}
     for record in records:
-        label = f"{record.method}, seed {record.supernet_seed}"
-        if sum(other.method == record.method for other in records) == 1:
-            label = record.method
+        label = supernet_label(record, records)
         names = {SUPERNET: label, SELECT: f"{label}, on select", MACS: MACS}
         for ranking in record.rankings:
             name = names.get(ranking.name, ranking.name)
-            if name in rows and ranking.name in (SUPERNET, SELECT):
-                name = f"{name}, {record.weights[:6]}"
             rows[name] = ranking
     return list(rows.items())
+
+
+def supernet_label(record: TruthRecord, records: Sequence[TruthRecord]) -> str:
+    """The method of a supernet, with as much more as tells it from the others of its track."""
+    same = [other for other in records if other.method == record.method]
+    if len(same) == 1:
+        return record.method
+    label = f"{record.method}, seed {record.supernet_seed}"
+    if sum(other.supernet_seed == record.supernet_seed for other in same) > 1:
+        label += f", {record.run[-10:]}"
+    return label
 
 
 def tau(value: TauRecord | None) -> str:
@@ -89,6 +97,13 @@ def points(value: PointsRecord | None) -> str:
     if value is None:
         return DASH
     return f"{value.value:.2f} ({value.low:.2f} to {value.high:.2f})"
+
+
+def to_markdown(title: str, records: Sequence[TruthRecord]) -> str:
+    """A track's rankings as a Markdown table with its caveats; names as plain text."""
+    rows = [[cell(text) for text in row] for row in lines(records)]
+    text = [f"## {cell(title)}", "", *markdown_table(HEADS, rows), ""]
+    return "\n".join([*text, *(f"* {cell(line)}" for line in caveats(records)), ""])
 
 
 def caveats(records: Sequence[TruthRecord]) -> list[str]:

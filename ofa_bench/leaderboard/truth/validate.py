@@ -10,17 +10,37 @@ from ofa_bench.errors import UsageError
 from ofa_bench.leaderboard.truth.recorded import analysed
 from ofa_bench.records.schema import Record
 from ofa_bench.records.spaces import Loader
-from ofa_bench.records.store import read_bytes, slug
+from ofa_bench.records.store import Store, read_bytes, slug
 from ofa_bench.records.tables import restored
 from ofa_bench.records.truths.schema import TruthNet, TruthRecord, truth_hash, truth_question
 from ofa_bench.records.truths.schema import truth_values as values_of
-from ofa_bench.records.truths.store import DIGITS, parse_truth, truth_text
+from ofa_bench.records.truths.store import DIGITS, parse_truth, truth_text, truths
 from ofa_bench.records.validation.findings import Finding, far
 from ofa_bench.records.validation.validate import carefully
 from ofa_bench.sanitize import plain_text
 from ofa_bench.space import Space, load_space
 
 FOLLOWING = ("left_out", "ranges", "rankings", "ceiling", "ceiling_within")
+
+
+def held_truths(
+    store: Store, load: Loader = load_space, which: str | None = None
+) -> tuple[list[TruthRecord], list[str]]:
+    """The records of ground truth that hold, and a sentence for each file that does not.
+
+    `which` is a data set, or the beginning of `<data set>-<space>`.
+    """
+    records, broken = truths(store.results)
+    known = [entry.record for entry in store.list(broken=lambda error: None)] if records else []
+    kept = []
+    for path, record in records:
+        findings = [one for one in validate_truth(path, load, known) if not one.unknown]
+        meant = which is None or which == record.dataset
+        if findings:
+            broken.append(f"{plain_text(path.name)} of {record.run}: {findings[0]}")
+        elif meant or f"{slug(record.dataset)}-{slug(record.space)}-".startswith(which or ""):
+            kept.append(record)
+    return kept, broken
 
 
 def validate_truth(

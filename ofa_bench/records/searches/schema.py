@@ -9,6 +9,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from ofa_bench.records.parts import Count, Hash, Macs, Part, Percent
+from ofa_bench.records.per_image import wilson
 from ofa_bench.records.schema import digest, hash_without_itself
 from ofa_bench.records.tables import SpaceTable
 
@@ -47,6 +48,12 @@ class SearcherUsed(Part):
     distribution: str = Field(max_length=200)
     version: str = Field(max_length=100)
     source: Hash
+
+
+def accuracy(split: str, hits: int, images: int) -> dict[str, float]:
+    """The fields of a net's accuracy on a split, in percent, with its 95 % Wilson interval."""
+    low, high = wilson(hits, images)
+    return {f"top1_{split}": 100 * hits / images, f"{split}_low": low, f"{split}_high": high}
 
 
 class SearchedNet(Part):

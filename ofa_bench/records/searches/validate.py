@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from ofa_bench.errors import UsageError
-from ofa_bench.records.per_image import wilson
 from ofa_bench.records.searches.schema import (
     SearchedNet,
     SearchRecord,
+    accuracy,
     order,
     question_hash,
     search_hash,
@@ -187,19 +187,14 @@ def _net(
         yield Finding(field, "was not scored")
         return
     images = record.images
-    low, high = wilson(match.hits, images.select)
     values: dict[str, Any] = {
         "name": str(match.subnet),
         "macs": match.macs,
         "params": match.params,
-        "top1_select": 100 * match.hits / images.select,
-        "select_low": low,
-        "select_high": high,
+        **accuracy("select", match.hits, images.select),
     }
     if net.top1_test is not None:
-        hits = round(net.top1_test * images.test / 100)
-        low, high = wilson(hits, images.test)
-        values |= {"top1_test": 100 * hits / images.test, "test_low": low, "test_high": high}
+        values |= accuracy("test", round(net.top1_test * images.test / 100), images.test)
     for name, value in values.items():
         stated = getattr(net, name)
         if stated != value and (isinstance(value, str) or stated is None or far(stated, value)):

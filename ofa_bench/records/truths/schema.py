@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from ofa_bench.records.parts import Count, Hash, Macs, Part, Percent
-from ofa_bench.records.schema import canonical
+from ofa_bench.records.schema import digest, hash_without_itself
 from ofa_bench.records.searches.schema import SplitSizes
 from ofa_bench.records.tables import SpaceTable
 
@@ -146,18 +144,11 @@ def truth_values(record: TruthRecord) -> dict[str, Any]:
 
 def truth_hash(record: TruthRecord) -> str:
     """Hex SHA-256 over the canonical JSON of everything but the hash itself."""
-    body = {name: value for name, value in truth_values(record).items() if name != "sha256"}
-    return hashlib.sha256(canonical(body)).hexdigest()
+    return hash_without_itself(truth_values(record))
 
 
 def truth_question(record: TruthRecord) -> str:
     """Hex SHA-256 of what was asked: supernet, data, space, recipe, seeds and nets."""
     values = truth_values(record)
     nets = [net["subnet"] for net in values["nets"]]
-    return hashlib.sha256(canonical([*(values[name] for name in QUESTION), nets])).hexdigest()
-
-
-def truth_json_schema() -> str:
-    """The published JSON Schema, as `schema.json` beside this file holds it."""
-    schema = TruthRecord.model_json_schema(by_alias=True, mode="serialization")
-    return json.dumps(schema, indent=1, sort_keys=True) + "\n"
+    return digest([*(values[name] for name in QUESTION), nets])

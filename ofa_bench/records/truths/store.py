@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from pydantic import ValidationError
 
 from ofa_bench.atomic_io import write_whole
 from ofa_bench.errors import UsageError
-from ofa_bench.records.json_text import check_bounds, spell
+from ofa_bench.records.json_text import first_fault, parsed, spell
 from ofa_bench.records.store import read_bytes, slug
 from ofa_bench.records.truths.schema import TruthRecord, truth_hash, truth_values
 from ofa_bench.sanitize import plain_text
@@ -45,13 +44,9 @@ def truth_text(record: TruthRecord) -> str:
 def parse_truth(raw: bytes, source: str) -> TruthRecord:
     """The record that these bytes spell; UsageError names the source and the field."""
     try:
-        values = json.loads(raw)
-        check_bounds(values)
-        return TruthRecord.model_validate(values)
+        return parsed(TruthRecord, raw)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        field = ".".join(map(str, first["loc"])) or "the record"
-        reason = f"{plain_text(field)}: {plain_text(first['msg'])}"
+        reason = first_fault(error, "the record")
     except (ValueError, RecursionError) as error:
         reason = f"is no JSON of ground truth: {plain_text(str(error))}"
     raise UsageError(f"{plain_text(source)}: {reason}", "the file was changed or cut off")

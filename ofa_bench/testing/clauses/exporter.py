@@ -78,31 +78,20 @@ def _written(case: Case) -> Iterator[tuple[Any, Path, Deployable, Reference]]:
 
 def _described(net: MBConvNet, subnet: Subnet, model: Deployable) -> Any:
     """The model file that an export writes before its formats."""
-    from ofa_bench.deploy.model_folder.schema import ModelFile, TrainedRun
+    from ofa_bench.deploy.export.describe import model_file
+    from ofa_bench.deploy.model_folder.schema import TrainedRun
 
+    space, nothing = net.space, {"accuracy": {}, "calibration": "none", "formats": ()}
     run = TrainedRun(
         id="none",
         method="none",
         dataset="noise",
-        space=net.space.name,
-        space_fingerprint=net.space.fingerprint(),
+        space=space.name,
+        space_fingerprint=space.fingerprint(),
         record_sha256=None,
         weights_sha256=None,
     )
-    return ModelFile(
-        name=str(subnet),
-        classes=model.classes,
-        input=model.images,
-        architecture=model.table,
-        subnet=subnet.to_json(),
-        macs=net.space.macs(subnet, CLASSES),
-        parameters=net.space.params(subnet, CLASSES),
-        accuracy={},
-        calibration="none",
-        run=run,
-        formats=(),
-        versions={},
-    )
+    return model_file(space, subnet, model, name=str(subnet), run=run, **nothing)
 
 
 @on_exporters(

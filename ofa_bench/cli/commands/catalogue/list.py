@@ -126,6 +126,7 @@ LISTS: dict[str, Callable[[Discovery], list[Row]]] = {
     "searchers": _policies("searcher"),
     "devices": _policies("device"),
     "exporters": _policies("exporter"),
+    "launchers": _policies("launcher"),
     "proxies": _policies("proxy"),
     "spaces": _spaces,
     "datasets": _datasets,
@@ -140,8 +141,8 @@ LISTS: dict[str, Callable[[Discovery], list[Row]]] = {
 def command(kind: str | None, plugins: tuple[str, ...], as_json: bool) -> None:
     """List what may be named in a command.
 
-    KIND: methods, shrink, lr, distill, extras, searchers, devices, exporters, proxies, spaces,
-    datasets, networks or plugins; all of them without.
+    KIND: methods, shrink, lr, distill, extras, searchers, devices, exporters, launchers, proxies,
+    spaces, datasets, networks or plugins; all of them without.
     """
     kinds = [kind] if kind else list(LISTS)
     known = _known(plugins)

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ofa_bench.cli import console
-from ofa_bench.cli.comparison import devices_option
+from ofa_bench.cli.launching import Manner, many_runs_options
 from ofa_bench.cli.options import RUN_OPTIONS, finished_run_options
-from ofa_bench.errors import BenchError
 from ofa_bench.formatting import count, duration, money
 
 if TYPE_CHECKING:
@@ -21,17 +20,14 @@ if TYPE_CHECKING:
 @click.option("--nets", type=click.IntRange(4, 300), metavar="N", help="Nets trained alone; 30.")
 @click.option("--seeds", type=click.IntRange(1, 20), metavar="N", help="Seeds of each net; 2.")
 @RUN_OPTIONS["epochs"]
-@devices_option
-@click.option("--yes", is_flag=True, help="Do not ask before a long training.")
 @finished_run_options
+@many_runs_options
 @click.pass_context
 def command(
     ctx: click.Context,
     /,
     runs: tuple[str, ...],
-    devices: tuple[str, ...] | None,
-    yes: bool,
-    as_json: bool,
+    manner: Manner,
     **values: Any,
 ) -> None:
     """Compare the ranking of finished supernets with the same nets trained alone.
@@ -39,34 +35,38 @@ def command(
     RUNS are supernets of one track, by name; or a track's name, or a comparison's file, for all of
     its finished runs. The nets are spread over the space's MACs and trained from labels, by one
     recipe, once for all supernets of the track: what is trained already is not trained again. A
-    net that fails is shown and left out; the exit code is then 1.
+    net that fails is shown and left out; the exit code is then 1. With --launch the supernets are
+    scored once all nets are trained.
     """
-    from ofa_bench.cli import side
-    from ofa_bench.cli.commands.training.compare import run_watched
+    from ofa_bench.cli.launching import ask, carry_out, check_manner
     from ofa_bench.cli.views import truth as view
     from ofa_bench.cli.views.progress import watched_on
     from ofa_bench.deploy.truth import pipeline
-    from ofa_bench.runs.comparison import forget_shared
 
-    side.check_devices(devices or ())
+    launcher = check_manner(manner, [values])
     names = [name for run in runs for name in _names(run, values["results"], values["trust"])]
     plan = pipeline.truth_plan(names, **values)
-    if not _foretold(plan) and not (yes or console.confirm("Start?")):
-        raise BenchError("nothing was started", "--yes starts without asking")
+    planned = [run.planned for run in plan.runs]
+    carried = None
+    if launcher is not None:
+        carried = carry_out(
+            planned, plan.store, manner, launcher, settled=lambda some: _foretold(plan)
+        )
+        if carried.waiting:
+            if manner.as_json:
+                console.answer(carried.more)
+            ctx.exit(1 if carried.failures else 0)
+    else:
+        ask(_foretold(plan), manner)
     with watched_on(values["device"]) as watch:
         scores = pipeline.supernet_scores(plan, watch)
-    planned = [run.planned for run in plan.runs]
-    if devices:
-        entries, failures = side.run_side_by_side(planned, plan.store, devices)
-    else:
-        entries, failures = run_watched(planned, plan.store)
-    forget_shared(plan.store.results)
-    records = pipeline.truth_records(plan, scores, entries)
-    view.show(records, as_json, plan.store.results)
-    if not as_json:
-        for title, error in failures:
+    carried = carried or carry_out(planned, plan.store, manner)
+    records = pipeline.truth_records(plan, scores, carried.entries)
+    view.show(records, manner.as_json, plan.store.results)
+    if not manner.as_json:
+        for title, error in carried.failures:
             console.say(f"failed: {title}: {error.message}")
-    ctx.exit(1 if failures else 0)
+    ctx.exit(1 if carried.failures else 0)
 
 
 def _names(run: str, results: str | None, trust: bool) -> list[str]:

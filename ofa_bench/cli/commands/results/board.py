@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ofa_bench.leaderboard.cost_axis import CostAxis
-    from ofa_bench.leaderboard.screening import Screened
+    from ofa_bench.records.store import Store
     from ofa_bench.records.validation.validate import Context
 
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 )
 @click.option("--claims", metavar="PAPER", help="A paper's claims, judged on the records.")
 @click.option("--buckets", is_flag=True, help="The best net of every row by ranges of MACs.")
+@click.option("--truth", is_flag=True, help="How supernets rank nets that were trained alone.")
 @click.option(
     "--format", "form", type=click.Choice(["table", "md", "json"]), default="table", help="How."
 )
@@ -42,6 +43,7 @@ def command(
     reach: float | None,
     claims: str | None,
     buckets: bool,
+    truth: bool,
     form: str,
     cost: str,
     tables: tuple[str, ...],
@@ -61,22 +63,29 @@ def command(
     store, context = store_of(results), api.record_checks(candidates=False)
     form = "json" if as_json else form
     others = check or claims or curve or reach is not None
+    if truth and (others or buckets or published):
+        raise UsageError("--truth is a table of its own", "omit what is asked of boards")
     if buckets and others:
         raise UsageError("--buckets is a board's own", "omit --check, --claims, --curve, --reach")
-    axis = cost_axis.chosen(cost, tables, alone=not (others or buckets))
-    if check:
+    axis = cost_axis.chosen(cost, tables, alone=not (others or buckets or truth))
+    if truth:
+        _truth(store, context, which, form)
+    elif check:
         ctx.exit(1 if board_view.check(store.results, context, form) else 0)
-    if claims:
+    elif claims:
         board_view.show_claims(store.results, claims, context, form)
-        return
-    if not (curve or reach is not None or buckets or cost != "macs"):
+    elif curve or reach is not None:
+        board_view.show_curves(held(store, context=context), which, reach, form)
+    elif buckets or cost != "macs":
+        _boards(store, context, which, published, buckets, form, axis)
+    else:
         _kept(store.results, context, which, published, form)
-        return
-    screened = held(store, context=context)
-    if curve or reach is not None:
-        board_view.show_curves(screened, which, reach, form)
-        return
-    _boards(store.results, screened, which, published, buckets, form, axis)
+
+
+def _truth(store: Store, context: Context, which: str | None, form: str) -> None:
+    from ofa_bench.cli.views.truth import show_kept
+
+    show_kept(store, context.load, which, form)
 
 
 def _kept(results: Path, context: Context, which: str | None, published: bool, form: str) -> None:
@@ -92,8 +101,8 @@ def _kept(results: Path, context: Context, which: str | None, published: bool, f
 
 
 def _boards(
-    results: Path,
-    screened: Screened,
+    store: Store,
+    context: Context,
     which: str | None,
     published: bool,
     buckets: bool,
@@ -104,14 +113,16 @@ def _boards(
     from ofa_bench.cli.views import cost_axis
     from ofa_bench.leaderboard.board import boards_of
     from ofa_bench.leaderboard.kept_boards import shown
+    from ofa_bench.leaderboard.screening import held
 
+    screened = held(store, context=context)
     unranked = screened.unranked
     boards, papers = board_view.choose_boards(boards_of(screened), unranked, which, published)
     if boards:
-        board_view.refresh(results)
+        board_view.refresh(store.results)
     if buckets:
         board_view.show_buckets(boards, form)
     else:
         boards = cost_axis.along(axis, boards, screened)
         made = [shown(board) for board in boards]
-        board_view.show_all(made, unranked, papers, results, form)
+        board_view.show_all(made, unranked, papers, store.results, form)

@@ -13,7 +13,9 @@ from ofa_bench.cli.options import options, store_of
 if TYPE_CHECKING:
     from ofa_bench.leaderboard.board import Board
     from ofa_bench.leaderboard.screening import Screened
+    from ofa_bench.records.spaces import Loader
     from ofa_bench.records.store import Store, StoredRecord
+    from ofa_bench.records.truths.schema import TruthRecord
 
 
 @click.command()
@@ -53,7 +55,8 @@ def command(
     pair = (named[0].record, named[1].record) if len(named) == 2 else None
     unread = [f"{item.file}: {item.reason}" for item in records.unranked]
     boards, more = showable(boards, sources)
-    text = page(boards, sources, pair, [*unread, *more])
+    truths, lines = _truths(store, boards, context.load)
+    text = page(boards, sources, pair, [*unread, *more, *lines], truths)
     _write(Path(output), text)
     names = [board.track.name for board in boards]
     console.result(as_json, {"file": output, "tracks": names, "bytes": len(text.encode())}, output)
@@ -90,6 +93,19 @@ def _boards(store: Store, records: Screened, which: tuple[str, ...]) -> list[Boa
             "make some with `ofa-bench run` or `ofa-bench compare`, or say where with --results",
         )
     return choose(boards, which[0] if which else None)
+
+
+def _truths(store: Store, boards: list[Board], load: Loader) -> tuple[list[TruthRecord], list[str]]:
+    """The ground truth of the boards' data sets and spaces, and what of it does not hold."""
+    from ofa_bench.records.truths.store import FOLDER
+
+    if not (store.results / FOLDER).is_dir():
+        return [], []
+    from ofa_bench.leaderboard.truth.validate import held_truths
+
+    records, broken = held_truths(store, load)
+    meant = {(board.track.dataset, board.track.space) for board in boards}
+    return [one for one in records if (one.dataset, one.space) in meant], broken
 
 
 def _card(method: str) -> str | None:

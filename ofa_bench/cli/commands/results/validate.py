@@ -13,6 +13,7 @@ from ofa_bench.cli.options import json_option
 from ofa_bench.errors import UsageError
 
 if TYPE_CHECKING:
+    from ofa_bench.records.spaces import Loader
     from ofa_bench.records.validation.findings import Finding
 
 OTHERS = ("boards", "runs", "scores", ".incoming")
@@ -39,7 +40,7 @@ def command(ctx: click.Context, /, records: tuple[str, ...], as_json: bool) -> N
     context = api.record_checks()
     reruns = {str(path): _rerun_findings(path) for path in files if _is_rerun(path)}
     searches = {str(p): validate_search(p, context.load) for p in files if is_search(p)}
-    truths = {str(path): _truth_findings(path) for path in files if is_truth(path)}
+    truths = {str(path): _truth_findings(path, context.load) for path in files if is_truth(path)}
     apart = reruns | searches | truths
     others = [path for path in files if str(path) not in apart]
     by_file = {str(path): validate(path, context) for path in others} | apart
@@ -81,13 +82,12 @@ def _rerun_findings(path: Path) -> list[Finding]:
     return validate_file(path, [entry.record for entry in entries])
 
 
-def _truth_findings(path: Path) -> list[Finding]:
+def _truth_findings(path: Path, load: Loader) -> list[Finding]:
     from ofa_bench.leaderboard.truth.validate import validate_truth
     from ofa_bench.records.store import Store
-    from ofa_bench.runs.record_checks import recorded_space
 
     entries = Store(path.absolute().parents[2]).list(broken=lambda error: None)
-    return validate_truth(path, recorded_space, [entry.record for entry in entries])
+    return validate_truth(path, load, [entry.record for entry in entries])
 
 
 def _shown(finding: Finding) -> dict[str, str]:

@@ -8,8 +8,9 @@ import click
 
 from ofa_bench.cli import console
 from ofa_bench.cli.commands.training.compare import conduct
-from ofa_bench.cli.comparison import devices_option, requests, seeds_option, yes_option
-from ofa_bench.cli.options import json_option, run_options
+from ofa_bench.cli.comparison import requests, seeds_option
+from ofa_bench.cli.launching import Manner, many_runs_options
+from ofa_bench.cli.options import options, run_options
 
 if TYPE_CHECKING:
     from ofa_bench.records.store import StoredRecord
@@ -22,9 +23,8 @@ APART = ("method", "seed", "shrink", "lr", "distill")
 @click.option("--grid", is_flag=True, help="Every legal mix of the named policies instead.")
 @seeds_option
 @run_options(without=APART)
-@devices_option
-@yes_option
-@json_option
+@options("json")
+@many_runs_options
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -32,9 +32,7 @@ def command(
     method: str,
     grid: bool,
     seeds: tuple[int, ...],
-    devices: tuple[str, ...] | None,
-    yes: bool,
-    as_json: bool,
+    manner: Manner,
     **values: Any,
 ) -> None:
     """Train METHOD with each policy in turn replaced by the plain one.
@@ -54,7 +52,7 @@ def command(
     whole = {family: about[family] for family in FAMILIES}
     rows = [{"method": method, **({} if mix == whole else mix)} for mix in mixes]
     every = requests(values, None, seeds, rows)
-    conduct(ctx, every, seeds, yes, as_json, devices, _effects if grid else None)
+    conduct(ctx, every, seeds, manner, _effects if grid else None)
 
 
 def _effects(entries: list[StoredRecord]) -> None:

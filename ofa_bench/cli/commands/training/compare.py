@@ -10,21 +10,21 @@ import click
 from ofa_bench.cli import console
 from ofa_bench.cli.comparison import (
     check_code,
-    devices_option,
     name_list,
     requests,
     seeds_option,
     sized,
     take_file,
-    yes_option,
 )
+from ofa_bench.cli.launching import Manner, carry_out, check_manner, many_runs_options
 from ofa_bench.cli.options import Kind, asked_of, options, run_options, store_of
-from ofa_bench.errors import BenchError
 from ofa_bench.formatting import count, duration, money
 from ofa_bench.sanitize import command_line
 
 if TYPE_CHECKING:
+    from ofa_bench.cli.launching import Carried
     from ofa_bench.planning.assemble import Assembly
+    from ofa_bench.records.schema import Record
     from ofa_bench.records.store import Store, StoredRecord
     from ofa_bench.runs.comparison import Outcomes, Planned
 
@@ -38,9 +38,8 @@ SLOWEST = 2e9  # MACs a second of a slow core: only to judge whether asking is d
 @seeds_option
 @run_options(without=("method", "seed"))
 @click.option("--curve", is_flag=True, help="At a quarter, half, one and two of the budget.")
-@devices_option
-@yes_option
 @options("trust", "json")
+@many_runs_options
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -48,10 +47,8 @@ def command(
     methods: tuple[str, ...] | None,
     seeds: tuple[int, ...],
     curve: bool,
-    devices: tuple[str, ...] | None,
-    yes: bool,
     trust: bool,
-    as_json: bool,
+    manner: Manner,
     **values: Any,
 ) -> None:
     """Train every method and seed; show one table.
@@ -59,12 +56,13 @@ def command(
     Finished runs are reused and begun ones go on. FILE.toml may declare a comparison: keys named
     as these options, and [[rows]] instead of methods for rows that differ in more. A run that
     fails is shown as failed, and the others go on; the exit code is then 1. Code that FILE.toml
-    names is run only where --plugin names it too, or with --trust.
+    names is run only where --plugin names it too, or with --trust. With --launch the same line
+    submits, later says what is queued, running, done or failed, and shows the table.
     """
     check_code(ctx, trust)
     every = requests(values, methods, seeds, ctx.meta.get("rows", []))
     every = list(sized(every)) if curve else every
-    conduct(ctx, every, seeds, yes, as_json, devices, _curves if curve else None)
+    conduct(ctx, every, seeds, manner, _curves if curve else None)
 
 
 def _curves(entries: list[StoredRecord]) -> None:
@@ -78,38 +76,32 @@ def conduct(
     ctx: click.Context,
     every: list[dict[str, Any]],
     seeds: tuple[int, ...],
-    yes: bool,
-    as_json: bool,
-    devices: tuple[str, ...] | None = None,
+    manner: Manner,
     after: Callable[[list[StoredRecord]], None] | None = None,
 ) -> None:
     """Say what a comparison will cost, ask where that is much, run it and show its table.
 
-    `after` is given the records, to show more of them.
+    `after` is given the records, to show more of them. With a launcher, this comes once all are
+    there.
     """
-    from ofa_bench.cli import side
     from ofa_bench.cli.views.board import refresh
     from ofa_bench.leaderboard.board import again, more_seeds
-    from ofa_bench.runs.comparison import forget_shared, planned
+    from ofa_bench.runs.comparison import planned
 
-    side.check_devices(devices or ())
+    launcher = check_manner(manner, every)
     runs = [planned(asked_of(item)) for item in every]
     store = store_of(every[0]["results"])
-    if not _foretold(runs, store) and not (yes or console.confirm("Start?")):
-        raise BenchError("nothing was started", "--yes starts without asking")
-    if devices:
-        entries, failures = side.run_side_by_side(runs, store, devices)
-    else:
-        entries, failures = run_watched(runs, store)
-    forget_shared(store.results)
-    refresh(store.results)
-    _conclude(entries, failures, as_json)
-    if after is not None and not as_json:
-        after(entries)
-    line = again(command_line("ofa-bench", *(ctx.obj or ())), len(seeds), more_seeds(len(seeds)))
-    if line and not as_json:
-        console.say(f"more seeds: {line}")
-    ctx.exit(1 if failures else 0)
+    carried = carry_out(runs, store, manner, launcher, settled=lambda some: _foretold(some, store))
+    if launcher is None or launcher.devices:
+        refresh(store.results)
+    _conclude(carried, manner.as_json)
+    if not manner.as_json and not carried.waiting:
+        if after is not None:
+            after(carried.entries)
+        words = command_line("ofa-bench", *(ctx.obj or ()))
+        if line := again(words, len(seeds), more_seeds(len(seeds))):
+            console.say(f"more seeds: {line}")
+    ctx.exit(1 if carried.failures else 0)
 
 
 def _foretold(runs: list[Planned], store: Store) -> bool:
@@ -140,7 +132,9 @@ def saved(runs: list[Assembly]) -> float:
     return sum(saved_macs(item, start) for item, (start, _) in zip(runs, points, strict=True))
 
 
-def run_watched(runs: list[Planned], store: Store) -> Outcomes:
+def run_watched(
+    runs: list[Planned], store: Store, run: Callable[..., Record] | None = None
+) -> Outcomes:
     """As `runs.comparison.run_all`, watched on the terminal."""
     from ofa_bench import api
     from ofa_bench.cli.views.progress import watched_on
@@ -153,18 +147,17 @@ def run_watched(runs: list[Planned], store: Store) -> Outcomes:
             watch.follow(assembly)
             return headline(assembly)
 
-        return comparison.run_all(runs, store, watch, begin=begin, run=api.run_request)
+        return comparison.run_all(runs, store, watch, begin=begin, run=run or api.run_request)
 
 
-def _conclude(
-    entries: list[StoredRecord], failures: list[tuple[str, BenchError]], as_json: bool
-) -> None:
+def _conclude(carried: Carried, as_json: bool) -> None:
     from ofa_bench import api
     from ofa_bench.cli.views import board as board_view
     from ofa_bench.leaderboard.board import boards_of
     from ofa_bench.leaderboard.kept_boards import shown
     from ofa_bench.leaderboard.screening import screened
 
+    entries, failures = carried.entries, carried.failures
     records = screened(entries, api.record_checks(candidates=False))
     boards = boards_of(records)
     if as_json:
@@ -174,8 +167,8 @@ def _conclude(
             for quantity, label, values in board_view.readings(boards)
         ]
         unranked = board_view.unranked_document(records.unranked)
-        made = map(shown, boards)
-        console.answer(board_view.document(made, failures=text, readings=measured, **unranked))
+        more, made = {**unranked, **carried.more}, map(shown, boards)
+        console.answer(board_view.document(made, failures=text, readings=measured, **more))
         return
     for item in boards:
         board_view.show(shown(item), item.track.name if len(boards) > 1 else "")

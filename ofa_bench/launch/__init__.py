@@ -1,0 +1,1 @@
+"""Many runs handed to whatever trains them: a cluster, a list of commands, this machine."""

@@ -1,0 +1,255 @@
+"""Slurm: one job array, a task a family of runs, each requeued alone until its runs are done."""
+
+from __future__ import annotations
+
+import math
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import AfterValidator, Field
+
+from ofa_bench.errors import BenchError
+from ofa_bench.hooks.policy import Options
+from ofa_bench.launch.launcher import LaunchBatch, LaunchTask, QueueSilent, QueueState, Text
+from ofa_bench.sanitize import plain_text
+
+WAIT = 60.0  # seconds for an answer of Slurm's commands
+MARGIN, START, LONGEST = 1.5, 600.0, 86_400.0  # of a time limit from a measured rate; seconds
+OURS = (
+    *("array", "chdir", "job-name", "open-mode", "output", "parsable", "requeue", "no-requeue"),
+    *("signal", "test-only", "wait", "wrap", "nodes", "ntasks", "ntasks-per-node"),
+)
+SHORT = ("-a", "-D", "-J", "-o", "-W", "-N", "-n")
+WAITING = ("PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", "RESV_DEL_HOLD")
+WORKING = ("RUNNING", "COMPLETING", "SUSPENDED", "STAGE_OUT", "SIGNALING", "STOPPED", "RESIZING")
+
+
+def _flag(text: str) -> str:
+    name = text.lstrip("-").partition("=")[0]
+    if not text.startswith("-") or len(text) < 3:
+        raise ValueError("is no flag; write its value into the same text: --qos=high")
+    if (text.startswith("--") and name in OURS) or (
+        not text.startswith("--") and text.startswith(SHORT)
+    ):
+        raise ValueError("is a flag that ofa-bench sets itself")
+    return text
+
+
+class SlurmOptions(Options):
+    """The keys of a site's file for Slurm; docs/cluster.md explains them."""
+
+    gpus: int = Field(ge=0, le=64)
+    nodes: int = Field(default=1, ge=1, le=4096)
+    ranks: int | None = Field(default=None, ge=1, le=1024)
+    partition: Text | None = None
+    account: Text | None = None
+    qos: Text | None = None
+    time: Annotated[Text, Field(pattern=r"^(\d{1,4}-)?\d{1,6}(:\d\d){0,2}$")] | None = None
+    cpus: int | None = Field(default=None, ge=1, le=4096)
+    memory: Annotated[Text, Field(pattern=r"^\d{1,9}[KMGT]?$")] | None = None
+    at_once: int = Field(default=16, ge=1, le=100_000)
+    grace: int = Field(default=120, ge=1, le=65_535)
+    restarts: int = Field(default=100, ge=0, le=100_000)
+    python: Text | None = None
+    container: tuple[Text, ...] = ()
+    environment: tuple[Text, ...] = ()
+    sbatch: tuple[Annotated[Text, AfterValidator(_flag)], ...] = ()
+
+    @property
+    def processes(self) -> int:
+        """Ranks a node: as many as GPUs, unless set."""
+        return self.ranks or max(self.gpus, 1)
+
+
+class SlurmLauncher:
+    """Submits with `sbatch`, and reads `squeue`; needs neither accounting nor a daemon of ours."""
+
+    Options: ClassVar[Any] = SlurmOptions
+    queues: ClassVar[bool] = True
+    devices: Sequence[str] = ()
+
+    def __init__(self, options: Any) -> None:
+        self.options: SlurmOptions = options
+
+    def script(self, batch: LaunchBatch) -> str:
+        """The task script, after the line that submits it."""
+        line = shlex.join(self._sbatch(batch, batch.folder / f"{batch.name}.sh"))
+        return task_script(batch, self.options, line)
+
+    def submit(self, batch: LaunchBatch, script: Path) -> str:
+        """The job's number."""
+        return _called(self._sbatch(batch, script)).strip().partition(";")[0]
+
+    def _sbatch(self, batch: LaunchBatch, script: Path) -> list[str]:
+        options = self.options
+        output = str(batch.folder / f"{batch.name}.log").replace("%", "%%")
+        flags: dict[str, object] = {
+            "job-name": batch.name,
+            "array": f"0-{len(batch.tasks) - 1}%{options.at_once}",
+            "output": output,
+            "open-mode": "append",
+            "signal": f"B:USR1@{options.grace}",
+            "chdir": batch.directory,
+            "nodes": options.nodes,
+            "ntasks-per-node": 1,
+            "gres": f"gpu:{options.gpus}" if options.gpus else None,
+            "cpus-per-task": options.cpus,
+            "mem": options.memory,
+            "time": options.time or time_limit(batch, options),
+            "partition": options.partition,
+            "account": options.account,
+            "qos": options.qos,
+        }
+        words = [f"--{name}={value}" for name, value in flags.items() if value is not None]
+        return ["sbatch", "--parsable", "--requeue", *words, *options.sbatch, str(script)]
+
+    def states(self, names: Collection[str]) -> Mapping[tuple[str, int], QueueState]:
+        """Of the jobs that `squeue` still lists, those that ended minutes ago among them."""
+        if not names:
+            return {}
+        fields = "%j|%K|%T|%F|%r|%M|%N"
+        words = ["squeue", "--noheader", "--array", "--states=all", f"--format={fields}"]
+        text = _called([*words, f"--name={','.join(sorted(names))}"])
+        return dict(_rows(text, names))
+
+
+def _rows(text: str, names: Collection[str]) -> Iterator[tuple[tuple[str, int], QueueState]]:
+    """A task that was submitted twice is as its newest job says."""
+    rows = [line.strip().split("|") for line in text.splitlines()]
+    rows = [row for row in rows if len(row) == 7 and row[0] in names and row[1].isdecimal()]
+    for name, number, word, job, reason, spent, nodes in sorted(rows, key=lambda row: row[3]):
+        state: Literal["queued", "running", "ended"] = "ended"
+        detail = word
+        if word in WAITING:
+            state, detail = "queued", reason
+        elif word in WORKING:
+            state, detail = "running", f"{spent} on {nodes}"
+        yield (name, int(number)), QueueState(state, f"{job}_{number}", plain_text(detail))
+
+
+def _called(words: Sequence[str]) -> str:
+    """Stdout of one of Slurm's commands. Raises BenchError with what it said."""
+    if shutil.which(words[0]) is None:
+        raise BenchError(
+            f"there is no {words[0]} on this machine", "call it where jobs can be submitted from"
+        )
+    try:
+        done = subprocess.run(
+            list(words), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=WAIT
+        )
+    except subprocess.TimeoutExpired as error:
+        raise QueueSilent(
+            f"{words[0]} did not answer in {WAIT:.0f} s", "try again; nothing is submitted twice"
+        ) from error
+    if done.returncode:
+        reason = plain_text(done.stderr.strip().replace("\n", "; ") or "it did not say why", 400)
+        raise BenchError(
+            f"{words[0]} failed: {reason}", "correct the site's file; --dry-run shows the script"
+        )
+    return done.stdout
+
+
+def time_limit(batch: LaunchBatch, options: SlurmOptions) -> str | None:
+    """A time limit for the longest task from the measured rate, with a margin and at most a day:
+    a task that needs longer is requeued. None where no rate is known."""
+    rate = batch.rates.get("cuda" if options.gpus else "cpu")
+    if not rate:
+        return None
+    longest = max(task.macs for task in batch.tasks) / (rate * options.processes * options.nodes)
+    minutes = math.ceil(min(MARGIN * longest + START, LONGEST) / 60)
+    return f"{minutes // 60}:{minutes % 60:02d}:00"
+
+
+def _python(options: SlurmOptions) -> str:
+    return options.python or ("python3" if options.container else sys.executable)
+
+
+def train_command(options: SlurmOptions) -> str:
+    """The line that starts a task's runs: plain on one device, by torchrun on several."""
+    inside = [*options.container, _python(options), "-m"]
+    if options.processes * options.nodes == 1:
+        return f'{shlex.join([*inside, "ofa_bench"])} "$@"'
+    inside += ["torch.distributed.run", f"--nproc-per-node={options.processes}"]
+    inside += ["--max-restarts=3"]
+    if options.nodes == 1:
+        return f'{shlex.join([*inside, "--standalone", "-m", "ofa_bench"])} "$@"'
+    # A step does not inherit the processors of its job.
+    cpus = [f"--cpus-per-task={options.cpus}"] if options.cpus else []
+    step = ["srun", f"--nodes={options.nodes}", "--ntasks-per-node=1", *cpus, *inside]
+    meet = f'--nnodes={options.nodes} --rdzv-backend=c10d --rdzv-id="$SLURM_JOB_ID"'
+    # Two jobs of one host meet at different ports.
+    meet += ' --rdzv-endpoint="$(hostname):$((10000 + SLURM_JOB_ID % 20000))"'
+    return f'{shlex.join(step)} {meet} -m ofa_bench "$@"'
+
+
+def _case(number: int, task: LaunchTask) -> str:
+    words = shlex.join(task.words)
+    answer, log = shlex.quote(str(task.answer)), shlex.quote(str(task.log))
+    return f"  {number}) set -- {words}\n    answer={answer} log={log} ;;"
+
+
+def task_script(batch: LaunchBatch, options: SlurmOptions, line: str) -> str:
+    """The script of all tasks. TERM and USR1 are passed on to the run; once it has saved its state,
+    this task alone is requeued, unless it was cancelled."""
+    exports = [f"export {name}={shlex.quote(value)}" for name, value in batch.variables.items()]
+    head = ["#!/bin/bash", f"# {re.sub(r'[^ -~]', '?', line)}", TRAP, *exports]
+    cases = [_case(number, task) for number, task in enumerate(batch.tasks)]
+    choice = ['case "${SLURM_ARRAY_TASK_ID:-}" in', *cases, NO_TASK, "esac", 'exec >>"$log" 2>&1']
+    around = [*options.environment, "set +eu"]
+    body = WORK.replace("@TRAIN@", train_command(options))
+    body = body.replace("@RESTARTS@", str(options.restarts))
+    return "\n".join([*head, *choice, *around, body])
+
+
+NO_TASK = '  *) echo "this script is the task of a job array" >&2; exit 2 ;;'
+TRAP = """
+stopping= again= child= code=130
+stop() {
+  stopping=yes again=yes
+  [ -z "$child" ] || kill -s TERM "$child" 2>/dev/null
+}
+trap stop TERM USR1
+"""
+WORK = """
+if [ -z "$stopping" ]; then
+  : >"$answer"
+  @TRAIN@ >"$answer" &
+  child=$!
+  [ -z "$stopping" ] || kill -s TERM "$child" 2>/dev/null
+  while :; do # a signal ends the wait, not the run
+    again=
+    wait "$child"; status=$?
+    [ "$status" -eq 127 ] || code=$status
+    [ -n "$again" ] || break
+  done
+  child=
+fi
+if [ -n "$stopping" ] && [ "$code" -ne 0 ]; then
+  trap '' TERM USR1
+  task=${SLURM_ARRAY_JOB_ID}_${SLURM_ARRAY_TASK_ID}
+  about=$(scontrol --oneliner show job "$task")
+  case "$about" in
+    *' Reason=TimeLimit '*) ;;
+    *' JobState=COMPLETING '* | *' JobState=CANCELLED '*) stopping=Slurm ;;
+  esac
+  if [ "$stopping" = Slurm ]; then
+    echo "task $task (exit code $code) was cancelled, or Slurm itself requeues it"
+  elif [ "${SLURM_RESTART_COUNT:-0}" -ge @RESTARTS@ ]; then
+    echo "task $task (exit code $code) was requeued @RESTARTS@ times, and is not again"
+  else
+    echo "task $task (exit code $code) is requeued"
+    scontrol requeue "$task" && exit "$code"
+  fi
+  code=130
+fi
+if [ ! -s "$answer" ]; then
+  printf '{"error": "the task ended with exit code %d", "exit": %d}\\n' "$code" "$code" >"$answer"
+fi
+exit "$code"
+"""
