@@ -58,7 +58,6 @@ def command(
     from ofa_bench import api
     from ofa_bench.cli.views import board as board_view
     from ofa_bench.cli.views import cost_axis
-    from ofa_bench.leaderboard.screening import held
 
     store, context = store_of(results), api.record_checks(candidates=False)
     form = "json" if as_json else form
@@ -75,7 +74,7 @@ def command(
     elif claims:
         board_view.show_claims(store.results, claims, context, form)
     elif curve or reach is not None:
-        board_view.show_curves(held(store, context=context), which, reach, form)
+        _curves(store, context, which, reach, form)
     elif buckets or cost != "macs":
         _boards(store, context, which, published, buckets, form, axis)
     else:
@@ -86,6 +85,15 @@ def _truth(store: Store, context: Context, which: str | None, form: str) -> None
     from ofa_bench.cli.views.truth import show_kept
 
     show_kept(store, context.load, which, form)
+
+
+def _curves(
+    store: Store, context: Context, which: str | None, reach: float | None, form: str
+) -> None:
+    from ofa_bench.cli.views import board as board_view
+    from ofa_bench.leaderboard.screening import held
+
+    board_view.show_curves(held(store, context=context), which, reach, form)
 
 
 def _kept(results: Path, context: Context, which: str | None, published: bool, form: str) -> None:
