@@ -159,7 +159,7 @@ def kept_boards(results: Path, context: Context) -> tuple[list[ShownBoard], tupl
         name: known for name, known in records.items() if max(known.version[TIMES]) < now - RACY
     }
     new = IndexFile(code=old.code, records=lasting, boards=boards)
-    if new != old:
+    if path is not None and new != old:
         with suppress(BenchError):  # an index that cannot be written only costs time
             write_whole(path, new.model_dump_json())
     return [item for known in boards.values() for item in known.boards], unranked
@@ -240,14 +240,25 @@ def _belongs(item: Unranked, track: str, dataset: str) -> bool:
     return item.track == track if item.track else item.name.partition("/")[0] == slug(dataset)
 
 
-def _path(results: Path, context: Context) -> Path:
-    """The index of a results folder, for checks of this kind."""
-    kind = [context.load.__qualname__, context.planned is not None, context.expected is not None]
+def _path(results: Path, context: Context) -> Path | None:
+    """The index of a results folder, for checks of this kind; None for a function that cannot be
+    known again by its name."""
+    kind = [_name(part) for part in (context.load, context.planned, context.expected)]
+    if any("<" in name for name in kind):
+        return None
     return user_cache() / "boards" / f"{digest(str(results.resolve()), kind)[:32]}.json"
 
 
-def _read(path: Path, code: str) -> IndexFile:
+def _name(function: object) -> str:
+    if function is None:
+        return ""
+    return f"{getattr(function, '__module__', '')}.{getattr(function, '__qualname__', '<>')}"
+
+
+def _read(path: Path | None, code: str) -> IndexFile:
     """The index in a file; an empty one where there is none of this code."""
+    if path is None:
+        return IndexFile(code=code)
     try:
         index = IndexFile.model_validate_json(read_bytes(path, "bundle-bytes"))
     except (UsageError, ValidationError, ValueError):

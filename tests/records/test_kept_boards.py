@@ -15,6 +15,7 @@ from ofa_bench.leaderboard.board import boards_of
 from ofa_bench.leaderboard.kept_boards import kept_boards, shown
 from ofa_bench.leaderboard.screening import held
 from ofa_bench.records.store import Store
+from ofa_bench.records.validation.validate import Context
 from tests.records.forgery import forge, record, results
 
 
@@ -121,3 +122,10 @@ def test_a_record_just_written_is_checked_again(
     assert kept_boards(folder, context) == first
     assert len(names) == len(list(folder.rglob("*.json")))
 
+
+
+def test_a_check_that_has_no_name_is_not_remembered(folder: Path) -> None:
+    checks = api.record_checks(candidates=False)
+    nameless = Context(load=lambda name: checks.load(name), planned=checks.planned)
+    boards, _ = kept_boards(folder, nameless)
+    assert boards and not list((folder.parent / "cache").rglob("*.json"))
