@@ -41,6 +41,7 @@ from ofa_bench.leaderboard.screening import (
 )
 from ofa_bench.limits import VARIABLE
 from ofa_bench.records.parts import Part
+from ofa_bench.records.schema import Record
 from ofa_bench.records.staging import recover
 from ofa_bench.records.store import Store, StoredRecord, read, read_bytes, slug
 from ofa_bench.records.track import track_of
@@ -150,7 +151,7 @@ def kept_boards(results: Path, context: Context) -> tuple[list[ShownBoard], tupl
         known = old.boards.get(track)
         if known is None or known.made_of != made_of:
             files = [(store.root / name, records[name].machines) for name in members]
-            entries = tuple(StoredRecord(file, read(file), where) for file, where in files)
+            entries = tuple(StoredRecord(file, _checked(file), where) for file, where in files)
             made = boards_of(Screened(entries, unranked))
             known = KnownBoard(made_of=made_of, boards=tuple(map(shown, made)))
         boards[track] = known
@@ -197,6 +198,15 @@ class _Check:
             fingerprint=fingerprint_of(record),
             machines=with_machines(entry, self._reproductions).machines,
         )
+
+
+def _checked(path: Path) -> Record:
+    """A record that was checked already; its bounds are not checked again, which takes most of the
+    time of reading it. UsageError where the file is gone or none any more."""
+    try:
+        return Record.model_validate_json(read_bytes(path, "record-bytes"))
+    except ValidationError:
+        return read(path)
 
 
 def _version(path: Path) -> Version:
