@@ -7,8 +7,10 @@ from itertools import combinations, product
 from typing import Any
 
 from ofa_bench import api
+from ofa_bench.cli import console
 from ofa_bench.errors import MisfitError
 from ofa_bench.recipe.load import FAMILIES
+from ofa_bench.records.store import StoredRecord
 from ofa_bench.spec_files import load_toml, specs_root
 
 Mix = dict[str, str]
@@ -79,20 +81,35 @@ def interactions(scores: Sequence[tuple[Mix, float]]) -> list[tuple[str, str, fl
     """For two changes of policy in two families (a → b, c → d): what both bring beyond the sum of
     each alone, (bd − ad) − (bc − ac) in points, averaged over the third family; and how many."""
     table = {tuple(mix[f] for f in FAMILIES): score for mix, score in scores}
+    names = {family: sorted({mix[family] for mix, _ in scores}) for family in FAMILIES}
     sums: dict[tuple[str, str], list[float]] = {}
-    for one, two in combinations(range(len(FAMILIES)), 2):
-        names = [sorted({key[index] for key in table}) for index in (one, two)]
-        for a, b in combinations(names[0], 2):
-            for c, d in combinations(names[1], 2):
-                for key in table:
-                    cells = [_put(key, one, x, two, y) for x in (a, b) for y in (c, d)]
-                    if key == cells[0] and all(cell in table for cell in cells):
-                        ac, ad, bc, bd = (table[cell] for cell in cells)
-                        sums.setdefault((f"{a} → {b}", f"{c} → {d}"), []).append(bd - ad - bc + ac)
+    for one, two in combinations(FAMILIES, 2):
+        for (a, b), (c, d) in product(combinations(names[one], 2), combinations(names[two], 2)):
+            for mix, ac in scores:
+                changes = ({two: d}, {one: b}, {one: b, two: d})
+                cells = [tuple((mix | new)[family] for family in FAMILIES) for new in changes]
+                ad, bc, bd = map(table.get, cells)
+                square = (mix[one], mix[two]) == (a, c)
+                if square and ad is not None and bc is not None and bd is not None:
+                    sums.setdefault((f"{a} → {b}", f"{c} → {d}"), []).append(bd - ad - bc + ac)
     return [(x, y, sum(lines) / len(lines), len(lines)) for (x, y), lines in sums.items()]
 
 
-def _put(key: tuple[str, ...], one: int, x: str, two: int, y: str) -> tuple[str, ...]:
-    changed = list(key)
-    changed[one], changed[two] = x, y
-    return tuple(changed)
+def show_effects(entries: Sequence[StoredRecord]) -> None:
+    """Main effects and interactions, by the mean over seeds of each mix."""
+    groups: dict[tuple[str, ...], list[float]] = {}
+    for entry in entries:
+        summary, chosen = entry.record.summary, entry.record.method
+        if summary is not None:
+            names = tuple(policy.name for policy in chosen.policies.values())
+            groups.setdefault(names, []).append(summary.mean_pareto_accuracy)
+    scores = [
+        (dict(zip(FAMILIES, names, strict=True)), sum(values) / len(values))
+        for names, values in groups.items()
+    ]
+    console.say("main effects, points against the mixes that differ in this policy alone:")
+    for family, name, rows, gap in effects(scores):
+        console.say(f"  {family} {name}: {gap:+.2f} ({rows} rows)")
+    console.say("interactions, points beyond the sum of both changes:")
+    for one, other, gap, cells in interactions(scores):
+        console.say(f"  {one} with {other}: {gap:+.2f} ({cells} squares)")

@@ -77,29 +77,25 @@ yes_option = click.option("--yes", is_flag=True, help="Do not ask before a long 
 def take_file(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
     """Let a file's values stand where the command line says nothing.
 
-    Its keys are the command's own options, and `rows`, a list of tables each of which says what
-    one row has of its own. RecipeError names a key or value that cannot be meant.
+    The file is a path, or the name of one that is shipped. Its keys are the command's own options,
+    and `rows`, a list of tables each of which says what one row has of its own. RecipeError names a
+    key or value that cannot be meant.
     """
     if value is None:
         return None
-    table = load_toml(_declared(value))
+    shipped = specs_root() / "comparisons" / f"{value}.toml"
+    table = load_toml(shipped if not Path(value).is_file() and shipped.is_file() else Path(value))
     rows = table.pop("rows", [])
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise RecipeError("rows are tables", file=value, key="rows", hint="write [[rows]]")
     if rows and "methods" in table:
-        raise RecipeError(
-            "methods and rows exclude each other",
-            file=value,
-            key="methods",
-            hint='give each row its method: [[rows]] method = "NAME"',
-        )
+        hint = 'give each row its method: [[rows]] method = "NAME"'
+        reason = "methods and rows exclude each other"
+        raise RecipeError(reason, file=value, key="methods", hint=hint)
     if "results" in table:
-        raise RecipeError(
-            "a file does not say where results are written",
-            file=value,
-            key="results",
-            hint="take it out, and say --results DIR",
-        )
+        reason = "a file does not say where results are written"
+        hint = "take it out, and say --results DIR"
+        raise RecipeError(reason, file=value, key="results", hint=hint)
     params = [p for p in ctx.command.params if p.name not in APART]
     ctx.default_map = {param.name: setting for param, setting in _settings(table, params, value)}
     ctx.meta["rows"] = [dict(_row(ctx, row, value)) for row in rows]
@@ -116,18 +112,9 @@ def check_code(ctx: click.Context, trust: bool) -> None:
     known = {Path(path).resolve() for path in ctx.params["plugins"]} if typed else set()
     for path in paths:
         if not trust and Path(path).resolve() not in known:
-            raise RecipeError(
-                f"names {plain_text(path)}, which is code: it is run only on your word",
-                file=file,
-                key="plugin",
-                hint=f"add --plugin {plain_text(path)}, or --trust if you trust this file",
-            )
-
-
-def _declared(name: str) -> Path:
-    """A comparison's file: a path, or the name of one that is shipped."""
-    shipped = specs_root() / "comparisons" / f"{name}.toml"
-    return shipped if not Path(name).is_file() and shipped.is_file() else Path(name)
+            hint = f"add --plugin {plain_text(path)}, or --trust if you trust this file"
+            reason = f"names {plain_text(path)}, which is code: it is run only on your word"
+            raise RecipeError(reason, file=file, key="plugin", hint=hint)
 
 
 def _settings(
@@ -154,16 +141,14 @@ def _check_kind(param: click.Parameter, value: Any, file: str, key: str) -> None
         raise RecipeError("is a table", file=file, key=key, hint="give one value")
     if getattr(param, "is_flag", False):
         if not isinstance(value, bool):
-            raise RecipeError(
-                f"{shown(value)} is neither true nor false", file=file, key=key, hint="write true"
-            )
+            reason = f"{shown(value)} is neither true nor false"
+            raise RecipeError(reason, file=file, key=key, hint="write true")
         return
     for item in value if isinstance(value, list) else [value]:
         if isinstance(item, bool) or not isinstance(item, str | int | float):
             text = str(item).lower() if isinstance(item, bool) else shown(item)
-            raise RecipeError(
-                f"is {text}, which is no number or name", file=file, key=key, hint="give one value"
-            )
+            reason = f"is {text}, which is no number or name"
+            raise RecipeError(reason, file=file, key=key, hint="give one value")
 
 
 def _as_typed(value: Any) -> Any:

@@ -54,19 +54,15 @@ def speaking(as_json: bool, heard: bool = True) -> Iterator[None]:
                 _voice.document = silence
                 yield
             return
+        stream: Any
         for stream in (sys.stdout, sys.stderr):
-            _tolerant(stream)
+            if hasattr(stream, "reconfigure"):
+                stream.reconfigure(errors="replace")  # a question mark for what its encoding lacks
         _voice.document = sys.stdout
         with redirect_stdout(sys.stderr if as_json else sys.stdout):
             yield
     finally:
         _voice = before
-
-
-def _tolerant(stream: Any) -> None:
-    """Print a question mark for what the stream's encoding lacks, rather than fail."""
-    if hasattr(stream, "reconfigure"):
-        stream.reconfigure(errors="replace")
 
 
 def answer(document: Any) -> None:
@@ -142,8 +138,7 @@ def page(text: str) -> None:
     """A Markdown page: rendered on a terminal, as it is elsewhere."""
     lines = [line if not line.strip() else _kept(line) for line in text.splitlines()]
     if not sys.stdout.isatty():
-        sys.stdout.write("\n".join(lines) + "\n")
-        sys.stdout.flush()
+        raw("\n".join(lines) + "\n")
         return
     from rich.markdown import Markdown
 
@@ -183,8 +178,7 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[object]], title: str =
             cell.rjust(width) if column.startswith(">") else cell.ljust(width)
             for column, cell, width in zip(columns, row, widths, strict=True)
         ]
-        sys.stdout.write("  ".join(parts).rstrip() + "\n")
-    sys.stdout.flush()
+        raw("  ".join(parts).rstrip() + "\n")
 
 
 def _fits(columns: Sequence[str], widths: Sequence[int], room: int) -> bool:

@@ -19,48 +19,28 @@ from ofa_bench.limits import override
 from ofa_bench.processes import other_rank, several_ranks
 from ofa_bench.sanitize import plain_text
 
-LAZY_COMMANDS = {
-    "run": "ofa_bench.cli.commands.training.run:command",
-    "compare": "ofa_bench.cli.commands.training.compare:command",
-    "ablate": "ofa_bench.cli.commands.training.ablate:command",
-    "plan": "ofa_bench.cli.commands.training.plan:command",
-    "resume": "ofa_bench.cli.commands.training.resume:command",
-    "runs": "ofa_bench.cli.commands.results.runs:command",
-    "show": "ofa_bench.cli.commands.results.show:command",
-    "evaluate": "ofa_bench.cli.commands.results.evaluate:command",
-    "search": "ofa_bench.cli.commands.deploy.search:command",
-    "truth": "ofa_bench.cli.commands.deploy.truth:command",
-    "latency": "ofa_bench.cli.commands.deploy.latency:command",
-    "export": "ofa_bench.cli.commands.deploy.export:command",
-    "adopt": "ofa_bench.cli.commands.deploy.adopt:command",
-    "finetune": "ofa_bench.cli.commands.deploy.finetune:command",
-    "publish": "ofa_bench.cli.commands.deploy.publish:command",
-    "list": "ofa_bench.cli.commands.catalogue.list:command",
-    "space": "ofa_bench.cli.commands.catalogue.space:command",
-    "data": "ofa_bench.cli.commands.catalogue.data:command",
-    "board": "ofa_bench.cli.commands.results.board:command",
-    "validate": "ofa_bench.cli.commands.results.validate:command",
-    "report": "ofa_bench.cli.commands.results.report:command",
-    "reproduce": "ofa_bench.cli.commands.training.reproduce:command",
-    "records": "ofa_bench.cli.commands.results.records:command",
-    "plugin": "ofa_bench.cli.commands.catalogue.plugin:command",
-}
+# Files of `commands/`, in the order a user meets them: the last word is the command's name.
+FILES = (
+    *("training.run", "training.compare", "training.ablate", "training.plan", "training.resume"),
+    *("results.runs", "results.show", "results.evaluate", "deploy.search", "deploy.truth"),
+    *("deploy.latency", "deploy.export", "deploy.adopt", "deploy.finetune", "deploy.publish"),
+    *("catalogue.list", "catalogue.space", "catalogue.data", "results.board", "results.validate"),
+    *("results.report", "training.reproduce", "results.records", "catalogue.plugin"),
+)
+LAZY_COMMANDS = {file.partition(".")[2]: f"ofa_bench.cli.commands.{file}" for file in FILES}
 INTERRUPTED = 130
 
 
 class LazyGroup(click.Group):
-    """Commands by import path, in the order a user meets them."""
+    """Commands that are imported when they are needed."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Names in the order of the table."""
         return list(LAZY_COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The command of that name, imported now."""
         if cmd_name not in LAZY_COMMANDS:
             return None
-        module, _, attribute = LAZY_COMMANDS[cmd_name].partition(":")
-        command: click.Command = getattr(importlib.import_module(module), attribute)
+        command: click.Command = importlib.import_module(LAZY_COMMANDS[cmd_name]).command
         return command
 
     def resolve_command(
@@ -134,7 +114,7 @@ def _failed(error: BenchError, code: int) -> int:
         with console.heard_after_all():
             console.complain(error.message, error.hint)
         return code
-    if debugging():
+    if os.environ.get("OFA_BENCH_DEBUG", "") not in ("", "0"):
         import traceback
 
         console.tell(traceback.format_exc().rstrip())
@@ -147,11 +127,6 @@ def _failed(error: BenchError, code: int) -> int:
     else:
         console.complain(error.message, error.hint)
     return console.refuse(error.message, error.hint, code)
-
-
-def debugging() -> bool:
-    """Whether the user asked to see tracebacks."""
-    return os.environ.get("OFA_BENCH_DEBUG", "") not in ("", "0")
 
 
 def explained(error: Exception) -> BenchError:

@@ -62,7 +62,14 @@ def run_side_by_side(
         with listening():
             for worker in workers:
                 worker.start()
-            return _gather(len(waiting), answers, workers)
+            entries, failures = [], []
+            for _ in waiting:
+                answer = _next(answers, workers)
+                if isinstance(answer, BenchError):
+                    raise answer
+                entries += answer[0]
+                failures += answer[1]
+            return entries, failures
     except Interrupted as error:
         hint = "state is saved; the same line goes on with all of them"
         raise Interrupted(error.message, hint) from error
@@ -81,17 +88,6 @@ def _end(workers: Sequence[Any], answers: Any) -> None:
             with suppress(Empty):
                 answers.get(timeout=LOOK_EVERY)
         worker.join()
-
-
-def _gather(count: int, answers: Any, workers: Sequence[Any]) -> Outcomes:
-    entries, failures = [], []
-    for _ in range(count):
-        answer = _next(answers, workers)
-        if isinstance(answer, BenchError):
-            raise answer
-        entries += answer[0]
-        failures += answer[1]
-    return entries, failures
 
 
 def _next(answers: Any, workers: Sequence[Any]) -> Any:

@@ -29,16 +29,13 @@ class Outlet(io.FileIO):
         except BlockingIOError:
             raise
         except OSError as error:
-            self._lead_nowhere()
+            self.lost = True
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self.fileno())
+            os.close(nowhere)
             if error.errno not in GONE and self.fileno() == 1:
                 raise
             return memoryview(data).nbytes
-
-    def _lead_nowhere(self) -> None:
-        self.lost = True
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, self.fileno())
-        os.close(nowhere)
 
 
 def outlive_streams() -> None:

@@ -103,8 +103,10 @@ def board(
     cost = {row.id: row.mean("cost", "train_macs") or 0.0 for row in able}
     places = [_standing(row, values, pairs, cost, every) for row in every]
     places.sort(key=_order)
+    more = [again(row.any.run.command, row.n, more_seeds(row.n)) for row in every]
+    lines = tuple(dict.fromkeys(line for line in more if line))
     mine = tuple(entry for entry in unranked if entry.belongs(track))
-    return Board(track, (low, high), delta, tuple(places), pairs, _more(every), mine, axis)
+    return Board(track, (low, high), delta, tuple(places), pairs, lines, mine, axis)
 
 
 def boards(store: Store, delta: float = DELTA, context: Context | None = None) -> list[Board]:
@@ -230,15 +232,6 @@ def _standing(
 def _order(standing: Standing) -> tuple[float, float, str]:
     mean = standing.accuracy.mean if standing.accuracy else -1.0
     return (standing.rank or float("inf"), -mean, standing.row.id)
-
-
-def _more(every: Sequence[BoardRow]) -> tuple[str, ...]:
-    lines: dict[str, None] = {}
-    for row in every:
-        line = again(row.any.run.command, row.n, more_seeds(row.n))
-        if line:
-            lines[line] = None
-    return tuple(lines)
 
 
 def more_seeds(seeds: int) -> int:

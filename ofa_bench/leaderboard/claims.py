@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
+from itertools import product
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -68,22 +69,16 @@ def findings(results: Path, paper: str, context: Context | None = None) -> list[
     document = load_toml(folder / f"{paper}.toml")
     claims = TypeAdapter(list[Claim]).validate_python(document["claims"])
     settings = TypeAdapter(list[Setting]).validate_python(document["settings"])
-    return [
-        verdict for claim in claims for verdict in _everywhere(claim, settings, results, context)
-    ]
-
-
-def _everywhere(
-    claim: Claim, settings: Sequence[Setting], results: Path, context: Context | None
-) -> Iterator[ClaimVerdict]:
-    for setting in settings:
+    verdicts = []
+    for claim, setting in product(claims, settings):
         store = Store(results / setting.results)
         ours, theirs = (
             _counted(held(store, (*setting.where, *some), context).entries)
             for some in (claim.row, claim.against)
         )
         if ours and theirs:
-            yield _judged(claim, setting.name, ours, theirs)
+            verdicts.append(_judged(claim, setting.name, ours, theirs))
+    return verdicts
 
 
 def _counted(entries: Sequence[StoredRecord]) -> list[StoredRecord]:

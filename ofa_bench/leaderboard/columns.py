@@ -40,6 +40,9 @@ class BoardCell:
     value: float | None = None
     aside: str = ""
 
+    def __str__(self) -> str:
+        return f"{self.text} ({self.aside})" if self.aside else self.text
+
 
 def cells(standing: Standing) -> dict[str, BoardCell]:
     """A row's cells by head, in the order of `HEADS`."""

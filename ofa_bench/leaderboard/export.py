@@ -39,7 +39,6 @@ def to_json(board: Board) -> dict[str, Any]:
 
 
 def row_json(standing: Standing) -> dict[str, Any]:
-    """One row as JSON values."""
     row = standing.row
     reproduced = [
         {"seed": seed, "machines": list(machines)} for seed, machines in row.reproduced.items()
@@ -91,7 +90,6 @@ def estimate_json(estimate: Estimate | None) -> dict[str, float | None]:
 
 
 def pair_json(pair: Pair) -> dict[str, Any]:
-    """One comparison as JSON values."""
     return {
         "verdict": pair.verdict,
         "difference": fine(pair.difference),
@@ -133,8 +131,7 @@ def _preface(board: Board) -> str:
 def _cells(standing: Standing) -> list[str]:
     shown = []
     for head, item in cells(standing).items():
-        text = cell(item.text) if head in TEXTS else item.text
-        shown.append(f"{text} ({item.aside})" if item.aside else text)
+        shown.append(cell(item.text) if head in TEXTS else str(item))
     if standing.greyed_by:
         shown[1] = f"*{shown[1]}* (greyed)"
     return shown

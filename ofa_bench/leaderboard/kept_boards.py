@@ -65,13 +65,13 @@ class TrackName(Part):
 
 
 class ShownBoard(Part):
-    """A board as it is shown: its JSON values, its Markdown, and its cells (text and aside by
-    head), caveats and detectable difference for a terminal."""
+    """A board as it is shown: its JSON values, its Markdown, and its cells by head,
+    caveats and detectable difference for a terminal."""
 
     track: TrackName
     document: dict[str, Any]
     markdown: str
-    cells: tuple[dict[str, tuple[str, str]], ...]
+    cells: tuple[dict[str, str], ...]
     caveats: tuple[str, ...]
     detectable: str
     about: str = ""
@@ -88,8 +88,7 @@ def shown(board: Board) -> ShownBoard:
         document=to_json(board),
         markdown=to_markdown(board),
         cells=tuple(
-            {head: (cell.text, cell.aside) for head, cell in cells(standing).items()}
-            for standing in board.places
+            {head: str(cell) for head, cell in cells(standing).items()} for standing in board.places
         ),
         caveats=tuple(caveats(board)),
         detectable=f"{board.detectable_text}." if able else "",

@@ -17,9 +17,9 @@ from pydantic import Field
 from ofa_bench.atomic_io import write_whole
 from ofa_bench.errors import UsageError
 from ofa_bench.leaderboard.reproduction import Interval, Reproduction, Verdict
-from ofa_bench.records.json_text import parsed, spell
+from ofa_bench.records.json_text import hash_without_itself, parsed, spell
 from ofa_bench.records.parts import Hash, Machine, Part, Percent
-from ofa_bench.records.schema import Record, hash_without_itself
+from ofa_bench.records.schema import Record
 from ofa_bench.records.store import read_bytes, slug
 from ofa_bench.records.validation.findings import Finding
 from ofa_bench.sanitize import plain_text

@@ -1,26 +1,34 @@
-"""Whether a run made again came out the same, and by which measure."""
+"""Whether a run made again came out the same, and by which measure; where two records differ."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf, sqrt
 from statistics import fmean, variance
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from pydantic import Field
 
-from ofa_bench.leaderboard.differences import Difference, differences
 from ofa_bench.leaderboard.stats import student_t
 from ofa_bench.records.pareto import mean_pareto_accuracy
 from ofa_bench.records.parts import Part
 from ofa_bench.records.per_image import fits, image_accuracies, standard_error
-from ofa_bench.records.schema import Record, canonical
+from ofa_bench.records.schema import Record, canonical, plain
 from ofa_bench.records.spaces import budget_range
 
+FOLLOW = ("seals", "sha256")  # these differ because something else does
 Verdict = Literal["identical", "within interval", "not reproduced"]
 ENOUGH = 3  # other seeds of the row, from which on they say what another run may give
 SURROUNDINGS = ("machine.", "method.", "science.", "task.", "run.commit", "run.dirty", "row_id")
+
+
+class Difference(NamedTuple):
+    """A field by its dotted path, and its value in each record; None where one has none."""
+
+    path: str
+    left: Any
+    right: Any
 
 
 class Interval(Part):
@@ -69,7 +77,9 @@ def reproduction(
     """
     fields = tuple(_fields(record, again))
     around = tuple(
-        difference for difference in differences(record, again) if _surrounds(difference.path)
+        difference
+        for difference in differences(record, again)
+        if difference.path.startswith(SURROUNDINGS) and not difference.path.endswith(".source.text")
     )
     if all(field.same for field in fields):
         same = "the same weights to the bit, and the same scores"
@@ -91,10 +101,6 @@ def reproduction(
         fields,
         around,
     )
-
-
-def _surrounds(path: str) -> bool:
-    return path.startswith(SURROUNDINGS) and not path.endswith(".source.text")
 
 
 def _fields(record: Record, again: Record) -> list[ResultField]:
@@ -171,3 +177,36 @@ def _reason(band: Interval | None, values: Sequence[float], held: bool) -> str:
         return f"mean Pareto accuracy lies within {spread}"
     out = next(value for value in values if not band.holds(value))
     return f"a mean Pareto accuracy of {out:.2f} % lies outside {spread}"
+
+
+def differences(a: Record, b: Record) -> list[Difference]:
+    """Every leaf that two records do not share, in the order of the schema.
+
+    Tables and lists are compared item by item; an item that one side lacks is one difference.
+    """
+    ours, theirs = plain(a), plain(b)
+    return [
+        difference
+        for name in ours
+        if name not in FOLLOW
+        for difference in _between(ours[name], theirs[name], name)
+    ]
+
+
+def _between(left: Any, right: Any, path: str) -> Iterator[Difference]:
+    ours, theirs = _items(left), _items(right)
+    if ours is None or theirs is None or isinstance(left, Mapping) != isinstance(right, Mapping):
+        if type(left) is not type(right) or left != right:
+            yield Difference(path, left, right)
+        return
+    for key in [*ours, *(key for key in theirs if key not in ours)]:
+        yield from _between(ours.get(key), theirs.get(key), f"{path}.{key}")
+
+
+def _items(value: Any) -> dict[str, Any] | None:
+    """What a table or list holds, by name or place; None for a leaf."""
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return {str(index): item for index, item in enumerate(value)}
+    return None

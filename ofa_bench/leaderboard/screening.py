@@ -148,14 +148,9 @@ def _reason(entry: StoredRecord, context: Context) -> str | None:
         return str(finding)
     if record.adoption is not None:
         return "was trained elsewhere: what that cost is not known"
-    return _presentable(entry)
-
-
-def _presentable(entry: StoredRecord) -> str | None:
-    """Why a record cannot be shown; None where a board of it alone can be made and written."""
     from ofa_bench.leaderboard.board import written
 
-    try:
+    try:  # a board of it alone
         written(track_of(entry.record), [entry])
     except UsageError as error:
         return f"cannot be shown: {plain_text(error.message)}"

@@ -6,10 +6,9 @@ import io
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import IO
 
 from ofa_bench.atomic_io import write_whole
 from ofa_bench.errors import UsageError
@@ -81,7 +80,7 @@ def take_in(file: Path, store: Store, context: Context | None = None) -> list[Pa
             members = _members(file, bundle)
             for member in members:
                 _check(file, bundle, member, context)
-            return store.write_all(_held(bundle, member) for member in members)
+            return store.write_all(_read(bundle, member)[1:] for member in members)
     except UNREADABLE as error:
         raise UsageError(
             f"{file} cannot be read as a bundle: {plain_text(str(error))}",
@@ -129,17 +128,12 @@ def _members(file: Path, bundle: zipfile.ZipFile) -> list[BundleMember]:
             bits = named.get(f"{name.removesuffix('.json')}.bits")
             label = f"{file}: member {number} ({plain_text(name, 80)})"
             members.append(BundleMember(label, info, bits))
-    paired = sum(1 + (member.bits is not None) for member in members)
-    if not members or paired != len(named):
-        odd = next((n for n in named if not _paired(n, named)), "")
-        raise (
-            _foreign(file, odd) if odd else UsageError(f"{file} holds no record", "ask its sender")
-        )
+    for name in named:
+        if name.endswith(".bits") and f"{name.removesuffix('.bits')}.json" not in named:
+            raise _foreign(file, name)
+    if not members:
+        raise UsageError(f"{file} holds no record", "ask its sender")
     return members
-
-
-def _paired(name: str, named: Iterable[str]) -> bool:
-    return name.endswith(".json") or f"{name.removesuffix('.bits')}.json" in named
 
 
 def _foreign(file: Path, name: str) -> UsageError:
@@ -149,18 +143,17 @@ def _foreign(file: Path, name: str) -> UsageError:
 
 
 def _check(file: Path, bundle: zipfile.ZipFile, member: BundleMember, context: Context) -> None:
-    raw = _bytes(bundle, member.record, "record-bytes")
-    record = parse(raw, member.label)
-    bits = None if member.bits is None else _bytes(bundle, member.bits, "bits-bytes")
+    raw, record, bits = _read(bundle, member)
     every = findings_of(record, raw, lambda: bits, context)
     findings = [finding for finding in every if not finding.unknown]
     if findings:
         raise UsageError(f"{member.label}: {findings[0]}", "ask its sender for a whole bundle")
 
 
-def _held(bundle: zipfile.ZipFile, member: BundleMember) -> tuple[Record, bytes | None]:
-    record = parse(_bytes(bundle, member.record, "record-bytes"), member.label)
-    return record, None if member.bits is None else _bytes(bundle, member.bits, "bits-bytes")
+def _read(bundle: zipfile.ZipFile, member: BundleMember) -> tuple[bytes, Record, bytes | None]:
+    raw = _bytes(bundle, member.record, "record-bytes")
+    bits = None if member.bits is None else _bytes(bundle, member.bits, "bits-bytes")
+    return raw, parse(raw, member.label), bits
 
 
 def _bytes(bundle: zipfile.ZipFile, info: zipfile.ZipInfo, bound: str) -> bytes:
@@ -170,7 +163,7 @@ def _bytes(bundle: zipfile.ZipFile, info: zipfile.ZipInfo, bound: str) -> bytes:
         raise zipfile.BadZipFile(f"{info.filename} is packed by a method that bundles do not use")
     parts: list[bytes] = []
     with bundle.open(info) as stream:
-        for part in _pieces(stream):
+        while part := stream.read(CHUNK):
             parts.append(part)
             most -= len(part)
             if most < 0:
@@ -178,8 +171,3 @@ def _bytes(bundle: zipfile.ZipFile, info: zipfile.ZipInfo, bound: str) -> bytes:
                     f"{plain_text(info.filename)} is over {limit(bound):,} bytes", advice(bound)
                 )
     return b"".join(parts)
-
-
-def _pieces(stream: IO[bytes]) -> Iterator[bytes]:
-    while part := stream.read(CHUNK):
-        yield part

@@ -3,6 +3,7 @@ record's file."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -71,6 +72,21 @@ def _check_text(text: str) -> None:
             text.encode()
         except UnicodeEncodeError:
             raise ValueError("a text holds half a character (a lone surrogate)") from None
+
+
+def hash_without_itself(values: Mapping[str, Any]) -> str:
+    """Hex SHA-256 over the canonical JSON of a file's fields, all but `sha256`."""
+    return digest({name: value for name, value in values.items() if name != "sha256"})
+
+
+def digest(value: Any) -> str:
+    """Hex SHA-256 over the canonical JSON of a value."""
+    return hashlib.sha256(canonical(value)).hexdigest()
+
+
+def canonical(value: Any) -> bytes:
+    """JSON with one spelling: sorted keys, no spaces, ASCII."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
 
 
 def markdown_table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:

@@ -1,12 +1,17 @@
-"""The deployed front: what a user with a budget gets, and the areas that sum it up."""
+"""The deployed front: what a user with a budget gets; and the numbers that sum it up on a board."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from ofa_bench.errors import UsageError
+from ofa_bench.records.schema import Coverage, Score, Summary, canonical
+
+if TYPE_CHECKING:
+    from ofa_bench.space import Space
 
 PAPER_NETS = ((2, 3), (3, 3), (4, 3), (4, 4), (3, 6), (4, 6))  # depth, expand: the paper's six nets
 
@@ -98,3 +103,50 @@ def trapezoid(points: Iterable[tuple[float, float]]) -> float:
     ordered = sorted(points)
     width = ordered[-1][0] - ordered[0][0]
     return sum((b[0] - a[0]) * (a[1] + b[1]) / 2 for a, b in pairwise(ordered)) / width
+
+
+def candidates_hash(subnets: Iterable[Mapping[str, Any]]) -> str:
+    """Hex SHA-256 of the candidates as a set: their sorted canonical JSON, one a line."""
+    lines = sorted(canonical(dict(subnet)) for subnet in subnets)
+    return hashlib.sha256(b"\n".join(lines)).hexdigest()
+
+
+def summarise(scores: Sequence[Score], space: Space, classes: int) -> Summary:
+    """The summary of one run over its track's space (docs/evaluation-protocol.md).
+
+    Raises UsageError where no score lies within the space's budgets.
+    """
+    low, high = space.macs(space.smallest, classes), space.macs(space.largest, classes)
+    paper, reason = paper_accuracy(scores, space)
+    first, last, share = covered(scores, low, high)
+    by_macs = sorted(scores, key=lambda score: score.macs)
+    return Summary(
+        mean_pareto_accuracy=mean_pareto_accuracy(scores, low, high),
+        mean_pareto_accuracy_paper=paper,
+        mean_pareto_accuracy_paper_reason=reason,
+        coverage=Coverage(low=first, high=last, share=share),
+        largest_top1=by_macs[-1].top1_test,
+        smallest_top1=by_macs[0].top1_test,
+        selection_bonus=selection_bonus(scores, low, high),
+    )
+
+
+def paper_accuracy(scores: Sequence[Score], space: Space) -> tuple[float | None, str | None]:
+    """The DepS paper's metric over its six uniform nets, or None and why there is none."""
+    kernel = max(space.choices("kernel"))
+    names = [f"k{kernel}e{expand}d{depth}" for depth, expand in PAPER_NETS]
+    known = {canonical(score.subnet): score for score in scores}
+    points, missing = [], []
+    for name in names:
+        try:
+            subnet = space.subnet(name)
+        except UsageError:
+            return None, f"{space.name} has no net {name}"
+        score = known.get(canonical(subnet.to_json()))
+        if score is None:
+            missing.append(name)
+        else:
+            points.append((float(score.macs), score.top1_test))
+    if missing:
+        return None, f"the method did not train {', '.join(missing)}"
+    return trapezoid(points), None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
@@ -10,6 +9,8 @@ from typing import Any, Literal
 from pydantic import Field
 
 from ofa_bench.records import parts
+from ofa_bench.records.json_text import canonical as canonical
+from ofa_bench.records.json_text import digest, hash_without_itself
 from ofa_bench.records.parts import Beside as Beside
 from ofa_bench.records.parts import Cost as Cost
 from ofa_bench.records.parts import Count, Epochs, Hash, Macs, Part, Percent, Share, Units
@@ -81,6 +82,16 @@ class Method(Part):
     distill: PolicyRecord
     extras: tuple[PolicyRecord, ...] = ()
     wrappers: tuple[str, ...] = ()
+
+    @property
+    def policies(self) -> dict[str, PolicyRecord]:
+        """The three policies by family."""
+        return {"shrink": self.shrink, "lr": self.lr, "distill": self.distill}
+
+    @property
+    def parts(self) -> tuple[PolicyRecord, ...]:
+        """The policies, then the extras."""
+        return (*self.policies.values(), *self.extras)
 
 
 class Split(Part):
@@ -277,21 +288,6 @@ def plain(record: Record) -> dict[str, Any]:
 def own_hash(record: Record) -> str:
     """Hex SHA-256 over the canonical JSON of everything but the hash itself."""
     return hash_without_itself(plain(record))
-
-
-def hash_without_itself(values: Mapping[str, Any]) -> str:
-    """Hex SHA-256 over the canonical JSON of a file's fields, all but `sha256`."""
-    return digest({name: value for name, value in values.items() if name != "sha256"})
-
-
-def digest(value: Any) -> str:
-    """Hex SHA-256 over the canonical JSON of a value."""
-    return hashlib.sha256(canonical(value)).hexdigest()
-
-
-def canonical(value: Any) -> bytes:
-    """JSON with one spelling: sorted keys, no spaces, ASCII."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
 
 
 def json_schema(model: type[Part] = Record) -> str:

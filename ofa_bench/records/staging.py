@@ -15,7 +15,6 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
 
 from ofa_bench.atomic_io import make_folder, unwritable
 from ofa_bench.errors import BenchError
@@ -53,7 +52,8 @@ class Staging:
                 folder = Path(tempfile.mkdtemp(suffix=PART, dir=parent))
                 handle = os.open(folder, os.O_RDONLY)
             except (FileNotFoundError, BenchError) as error:
-                if isinstance(error, BenchError) and not _vanished(error):
+                removed = isinstance(error.__cause__, FileNotFoundError)  # while it was being made
+                if isinstance(error, BenchError) and not removed:
                     raise
                 continue
             if attempt(handle) is not False and folder.exists():
@@ -61,12 +61,7 @@ class Staging:
             os.close(handle)
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(parent))
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         _remove(self._folder)
         os.close(self._lock)
 
@@ -125,11 +120,6 @@ class Staging:
         return True
 
 
-def _vanished(error: BenchError) -> bool:
-    """Whether a folder was removed while one below it was being made."""
-    return isinstance(error.__cause__, FileNotFoundError)
-
-
 def recover(results: Path) -> None:
     """Finish or remove what killed processes left; silent where the folder may not be written."""
     parent = results / FOLDER
@@ -174,19 +164,15 @@ def _locked(folder: Path) -> Iterator[bool]:
     """Whether the process that made the folder is gone; a decided one is waited for."""
     handle = os.open(folder, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
     try:
-        yield _taken(handle, PATIENCE if folder.suffix == READY else 0.0)
+        end = time.monotonic() + (PATIENCE if folder.suffix == READY else 0.0)
+        while (free := attempt(handle)) is False and time.monotonic() < end:
+            time.sleep(0.01)
+        if free is None:
+            # Without locks only age tells: what still writes has touched its folder since.
+            free = time.time() - os.fstat(handle).st_mtime > ABANDONED
+        yield free
     finally:
         os.close(handle)
-
-
-def _taken(handle: int, patience: float) -> bool:
-    end = time.monotonic() + patience
-    while (free := attempt(handle)) is False:
-        if time.monotonic() >= end:
-            return False
-        time.sleep(0.01)
-    # Without locks only age tells: a process that still writes has touched its folder since.
-    return bool(free) or time.time() - os.fstat(handle).st_mtime > ABANDONED
 
 
 def _remove(folder: Path) -> None:

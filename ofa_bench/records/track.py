@@ -8,7 +8,8 @@ from functools import lru_cache
 from typing import Any
 
 from ofa_bench.recipe.fingerprint import decoder_id
-from ofa_bench.records.schema import Record, digest
+from ofa_bench.records.json_text import digest
+from ofa_bench.records.schema import Record
 from ofa_bench.records.store import StoredRecord, slug
 from ofa_bench.spec_files import load_toml, specs_root
 
@@ -30,7 +31,6 @@ class Track:
 
 
 def track_of(record: Record) -> Track:
-    """The track a record belongs to."""
     facts = _facts(record)
     return Track(
         id=digest(facts),

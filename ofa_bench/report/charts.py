@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ofa_bench.report.tables import HtmlTable
+from ofa_bench.report.tables import HtmlTable, label
 
 HUES = 8
 SYMBOLS = (  # SVG paths around 0, 0
@@ -44,7 +44,6 @@ class Palette:
         self._index = {name: index for index, name in enumerate(sorted(set(labels)))}
 
     def hue(self, name: str) -> str:
-        """The colour of a line or marker."""
         return f"var(--c{self._index[name] % HUES})"
 
     def symbol(self, name: str) -> str:
@@ -52,13 +51,17 @@ class Palette:
         return SYMBOLS[self._index[name] % len(SYMBOLS)]
 
     def line(self, name: str) -> dict[str, Any]:
-        """Colour and dash of a row's line."""
         return {"color": self.hue(name), "dash": DASHES[self._index[name] // HUES % len(DASHES)]}
 
 
 def axis(title: str, *, si: bool = False, zero: bool = False, log: bool = False) -> dict[str, Any]:
     """An axis with its title: with unit prefixes (`si`), from 0 (`zero`), logarithmic (`log`)."""
     return {"title": title, "si": si, "zero": zero, "log": log}
+
+
+def trace(kind: str, name: object, x: list[Any], y: list[Any], **more: Any) -> dict[str, Any]:
+    """A trace as `figure` draws it; its name is folded for the legend."""
+    return {"kind": kind, "name": label(name), "x": x, "y": y, **more}
 
 
 def figure(

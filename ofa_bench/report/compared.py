@@ -9,7 +9,7 @@ from typing import Any
 
 from ofa_bench.formatting import DASH, count, percent
 from ofa_bench.leaderboard.board import Board
-from ofa_bench.leaderboard.differences import differences
+from ofa_bench.leaderboard.reproduction import differences
 from ofa_bench.leaderboard.rows import BoardRow
 from ofa_bench.recipe.fingerprint import decoder_id
 from ofa_bench.records.extra_metrics import table as readings_of
@@ -112,12 +112,11 @@ def _machine(name: str, group: list[Record]) -> list[Cell]:
 
 
 def policies(board: Board) -> HtmlTable:
-    """The policies of every row as they ran."""
     lines = []
     for standing in board.places:
         method = standing.row.any.method
-        parts = [("shrink", method.shrink), ("lr", method.lr), ("distill", method.distill)]
-        for family, policy in [*parts, *(("extra", extra) for extra in method.extras)]:
+        extras = [("extra", extra) for extra in method.extras]
+        for family, policy in [*method.policies.items(), *extras]:
             lines.append(_policy(standing.row.label, family, policy))
         for wrapper in method.wrappers:
             lines.append([word(standing.row.label, "name"), word("wraps"), word(wrapper)])

@@ -12,8 +12,9 @@ from ofa_bench.leaderboard.board import Board, Standing
 from ofa_bench.leaderboard.cost_axis import MACS
 from ofa_bench.leaderboard.published import Published
 from ofa_bench.leaderboard.rows import BoardRow
+from ofa_bench.leaderboard.stats import Estimate
 from ofa_bench.records.pareto import Tread, front
-from ofa_bench.report.charts import SYMBOLS, Chart, Palette, axis, figure
+from ofa_bench.report.charts import SYMBOLS, Chart, Palette, axis, figure, trace
 from ofa_bench.report.tables import Cell, HtmlTable, label, listed, number, shown, table, word
 
 BUDGETS = 7  # lines of the table beside the fronts
@@ -26,6 +27,7 @@ def fronts_chart(board: Board, papers: Sequence[Published], palette: Palette, ke
     """The deployed fronts: mean over seeds, from the lowest seed to the highest."""
     rows = [standing.row for standing in board.places if standing.row.good]
     treads = {row.id: [front(row.scores(entry)) for entry in row.good] for row in rows}
+    last = {row: fmean(seed[-1].accuracy for seed in seeds) for row, seeds in treads.items()}
     ends = {*board.range, *(row.low for row in rows)}
     macs = {tread.macs for seeds in treads.values() for height in seeds for tread in height}
     grid = sorted(macs | ends)
@@ -43,7 +45,7 @@ def fronts_chart(board: Board, papers: Sequence[Published], palette: Palette, ke
         "Line: mean over seeds; band: lowest to highest seed. The mean height of a line over the "
         "range that all rows cover is its mean Pareto accuracy.",
         alt=f"Step lines of test accuracy against {unit}. At the largest budget: "
-        + listed([f"{row.label} {_last(treads[row.id])}" for row in rows])
+        + listed([f"{row.label} {percent(last[row.id])} %" for row in rows])
         + ".",
         figure=figure(data, x, axis("top-1 on test, %")),
         table=_budgets(board, rows, treads),
@@ -64,10 +66,6 @@ def heights(seeds: Sequence[Sequence[Tread]], grid: Sequence[int]) -> Heights:
     return heights
 
 
-def _last(seeds: Sequence[Sequence[Tread]]) -> str:
-    return f"{percent(fmean(treads[-1].accuracy for treads in seeds))} %"
-
-
 def _front(
     row: BoardRow, grid: Sequence[int], heights: Heights, palette: Palette
 ) -> dict[str, Any]:
@@ -75,8 +73,8 @@ def _front(
         return [None if height is None else round(height[part], 4) for height in heights]
 
     band = {"low": side(1), "high": side(2)} if len(row.good) > 1 else {}
-    line = {"kind": "line", "step": True, "name": label(row.label), **palette.line(row.label)}
-    return {**line, "x": [row.axis.value(steps) for steps in grid], "y": side(0), **band}
+    x = [row.axis.value(steps) for steps in grid]
+    return trace("line", row.label, x, side(0), step=True, **palette.line(row.label), **band)
 
 
 def _published(papers: Sequence[Published], low: int, high: int) -> list[dict[str, Any]]:
@@ -91,21 +89,10 @@ def _published(papers: Sequence[Published], low: int, high: int) -> list[dict[st
     for index, (name, points) in enumerate(groups):
         near = [point for point in points if low / REACH <= point[1] <= high * REACH]
         if near:
-            traces.append(_points(label(name), near, index))
+            notes, macs, top1 = map(list, zip(*near, strict=True))
+            look = {"color": "var(--muted)", "symbol": SYMBOLS[index % len(SYMBOLS)], "open": True}
+            traces.append(trace("points", name, macs, top1, notes=list(map(label, notes)), **look))
     return traces
-
-
-def _points(name: str, points: Sequence[tuple[str, int, float]], index: int) -> dict[str, Any]:
-    return {
-        "kind": "points",
-        "name": name,
-        "x": [macs for _, macs, _ in points],
-        "y": [top1 for _, _, top1 in points],
-        "notes": [label(net) for net, _, _ in points],
-        "color": "var(--muted)",
-        "symbol": SYMBOLS[index % len(SYMBOLS)],
-        "open": True,
-    }
 
 
 def _budgets(
@@ -134,30 +121,20 @@ def _height(heights: tuple[float, float, float] | None) -> Cell:
 
 def price_chart(board: Board, palette: Palette, key: str) -> Chart:
     """Mean Pareto accuracy against training MACs, the front of both through the rows."""
-    places = [standing for standing in board.places if standing.accuracy is not None]
-    costs = [(standing, standing.row.mean("cost", "train_macs") or 0.0) for standing in places]
-    edge = sorted(
-        (cost, standing.accuracy.mean)
-        for standing, cost in costs
-        if standing.front and standing.accuracy
-    )
-    data: list[dict[str, Any]] = [
-        {
-            "kind": "line",
-            "name": "front",
-            "x": [cost for cost, _ in edge],
-            "y": [round(mean, 4) for _, mean in edge],
-            "color": "var(--muted)",
-            "dash": "2 4",
-            "step": True,
-            "silent": True,
-        }
+    costs = [
+        (standing, standing.accuracy, standing.row.mean("cost", "train_macs") or 0.0)
+        for standing in board.places
+        if standing.accuracy is not None
     ]
-    data += [_marker(standing, cost, palette) for standing, cost in costs]
-    values = [cost for _, cost in costs]
+    edge = sorted((cost, accuracy.mean) for standing, accuracy, cost in costs if standing.front)
+    heights = [round(mean, 4) for _, mean in edge]
+    look = {"color": "var(--muted)", "dash": "2 4", "step": True, "silent": True}
+    data = [trace("line", "front", [cost for cost, _ in edge], heights, **look)]
+    data += [_marker(*item, palette) for item in costs]
+    values = [cost for _, _, cost in costs]
     wide = max(values) > 5 * min(values) > 0
     x = axis("training MACs", si=True, log=wide, zero=not wide)
-    texts = [f"{p.row.label} {_mean(p)} % for {count(cost)}" for p, cost in costs]
+    texts = [f"{s.row.label} {percent(a.mean)} % for {count(cost)}" for s, a, cost in costs]
     return Chart(
         id=f"{key}-price",
         title="Accuracy against cost",
@@ -169,32 +146,21 @@ def price_chart(board: Board, palette: Palette, key: str) -> Chart:
     )
 
 
-def _mean(standing: Standing) -> str:
-    return percent(standing.accuracy.mean if standing.accuracy else None)
-
-
-def _marker(standing: Standing, cost: float, palette: Palette) -> dict[str, Any]:
-    accuracy, name = standing.accuracy, standing.row.label
-    assert accuracy is not None
-    marker = {
-        "kind": "points",
-        "name": label(name),
-        "x": [cost],
-        "y": [round(accuracy.mean, 4)],
-        "color": palette.hue(name),
-        "symbol": palette.symbol(name),
-        "pale": bool(standing.greyed_by),
-    }
+def _marker(
+    standing: Standing, accuracy: Estimate, cost: float, palette: Palette
+) -> dict[str, Any]:
+    name = standing.row.label
+    look = {"color": palette.hue(name), "symbol": palette.symbol(name)}
+    height, pale = round(accuracy.mean, 4), bool(standing.greyed_by)
+    marker = trace("points", name, [cost], [height], **look, pale=pale)
     if accuracy.low is None or accuracy.high is None:
         return marker
     return marker | {"low": [max(accuracy.low, 0.0)], "high": [min(accuracy.high, 100.0)]}
 
 
-def _prices(costs: Sequence[tuple[Standing, float]]) -> HtmlTable:
+def _prices(costs: Sequence[tuple[Standing, Estimate, float]]) -> HtmlTable:
     lines = []
-    for standing, cost in costs:
-        accuracy = standing.accuracy
-        assert accuracy is not None
+    for standing, accuracy, cost in costs:
         n = len(standing.row.good)
         limits = "" if accuracy.low is None else interval(accuracy.low, accuracy.high, n)
         lines.append(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -14,8 +14,7 @@ from ofa_bench.errors import BenchError
 from ofa_bench.leaderboard.board import Board, separated
 from ofa_bench.leaderboard.board import board as board_of
 from ofa_bench.leaderboard.published import published
-from ofa_bench.leaderboard.rows import BoardRow
-from ofa_bench.records.schema import Rates, Record
+from ofa_bench.records.schema import Record
 from ofa_bench.records.store import StoredRecord
 from ofa_bench.records.truths.schema import TruthRecord
 from ofa_bench.records.validation.validate import UNUSABLE
@@ -108,14 +107,16 @@ def page_of_track(board: Board, sources: Sources) -> None:
 
 def _track(board: Board, palette: Palette, sources: Sources, key: str) -> dict[str, Any]:
     papers = published(board.track.dataset)
-    rated, without_rates = _rates(board)
+    rated = _by_label(board, lambda record: record.rates)
     charts: dict[str, Chart | None] = {"spending": spending_chart(board, key)}
     if any(standing.row.good for standing in board.places):
         charts["price"] = price_chart(board, palette, key)
         charts["fronts"] = fronts_chart(board, papers, palette, key)
         charts["curves"] = training.curves_chart(board, palette, key)
     charts["rates"] = training.rates_chart(rated, palette, key)
-    charts["interference"] = training.interference_chart(_meters(board, sources), palette, key)
+    charts["interference"] = training.interference_chart(
+        _by_label(board, sources.meter), palette, key
+    )
     return {
         "key": key,
         "name": compared.title(board),
@@ -128,7 +129,7 @@ def _track(board: Board, palette: Palette, sources: Sources, key: str) -> dict[s
         "more": list(board.more),
         "papers": [(paper, board_section.paper_table(paper)) for paper in papers],
         "charts": charts,
-        "without_rates": without_rates,
+        "without_rates": [s.row.label for s in board.places if s.row.label not in rated],
         "readings": compared.readings(board),
         "candidates": board_section.candidates(board),
         "environment": compared.environment(board),
@@ -137,22 +138,14 @@ def _track(board: Board, palette: Palette, sources: Sources, key: str) -> dict[s
     }
 
 
-def _rates(board: Board) -> tuple[dict[str, Rates], list[str]]:
-    """The rates of each row by label, and the labels of rows without."""
-    rows = [standing.row for standing in board.places]
-    rates = {row.label: _first(r.rates for r in compared.records(row)) for row in rows}
-    known = {name: value for name, value in rates.items() if value is not None}
-    return known, [name for name in rates if name not in known]
-
-
-def _meters(board: Board, sources: Sources) -> dict[str, Metered]:
-    rows: Iterable[BoardRow] = (standing.row for standing in board.places)
-    by_label = {row.label: _first(sources.meter(r) for r in compared.records(row)) for row in rows}
-    return {name: value for name, value in by_label.items() if value is not None}
-
-
-def _first(values: Iterable[T | None]) -> T | None:
-    return next((value for value in values if value is not None), None)
+def _by_label(board: Board, get: Callable[[Record], T | None]) -> dict[str, T]:
+    """By row's label, what its first record that has some has; rows without are left out."""
+    values: dict[str, T] = {}
+    for row in (standing.row for standing in board.places):
+        first = next(filter(None, map(get, compared.records(row))), None)
+        if first is not None:
+            values[row.label] = first
+    return values
 
 
 def _cards(boards: Sequence[Board], sources: Sources) -> Mapping[str, Markup]:

@@ -11,7 +11,7 @@ from ofa_bench.formatting import DASH, count, duration
 from ofa_bench.leaderboard.board import Board
 from ofa_bench.leaderboard.rows import WAITING, BoardRow
 from ofa_bench.records.parts import PhaseCost
-from ofa_bench.report.charts import Chart, axis, figure
+from ofa_bench.report.charts import Chart, axis, figure, trace
 from ofa_bench.report.tables import Cell, HtmlTable, label, listed, number, shown, table, word
 from ofa_bench.sanitize import plain_text
 
@@ -80,16 +80,16 @@ def spending_chart(board: Board, key: str) -> Chart:
 
 def _bars(role: str, rows: Sequence[BoardRow], parts: dict[str, list[Segment]]) -> dict[str, Any]:
     parts_of_role = [(row, item) for row in rows for item in parts[row.id] if item.role == role]
-    return {
-        "kind": "bars",
-        "name": label(role),
-        "color": f"var(--{role})" if role in ROLES else "var(--muted)",
-        "y": [label(row.label) for row, _ in parts_of_role],
-        "x": [round(item.macs) for _, item in parts_of_role],
-        "base": [round(item.before) for _, item in parts_of_role],
-        "notes": [label(item.phase) for _, item in parts_of_role],
-        "texts": [plain_text(item.phase, 24) if item.main else "" for _, item in parts_of_role],
-    }
+    return trace(
+        "bars",
+        role,
+        [round(item.macs) for _, item in parts_of_role],
+        [label(row.label) for row, _ in parts_of_role],
+        color=f"var(--{role})" if role in ROLES else "var(--muted)",
+        base=[round(item.before) for _, item in parts_of_role],
+        notes=[label(item.phase) for _, item in parts_of_role],
+        texts=[plain_text(item.phase, 24) if item.main else "" for _, item in parts_of_role],
+    )
 
 
 def ledger(rows: Sequence[BoardRow], roles: Sequence[str]) -> HtmlTable:
@@ -125,6 +125,7 @@ def _line(
     spent = [macs(role) for role in roles]
     peak = max((item.peak_bytes for seeds in every for item in seeds), default=0)
     waited = sum(fmean(e.waiting_share * e.wall_seconds for e in seeds) for seeds in every)
+    share = waited / wall if wall else 0.0
     return [
         word(name, mark),
         word(phase, mark),
@@ -134,10 +135,6 @@ def _line(
         *(shown(count(value) if value else DASH, value, mark) for value in spent),
         shown(count(sum(spent)), sum(spent), mark),
         shown(duration(seconds), seconds, mark),
-        _waiting(waited / wall if wall else 0.0, mark),
+        Cell(f"{share:.1%}", "hours not comparable" if share > WAITING else "", share, mark),
         shown(f"{count(peak)}B" if peak else DASH, peak, mark),
     ]
-
-
-def _waiting(share: float, mark: str) -> Cell:
-    return Cell(f"{share:.1%}", "hours not comparable" if share > WAITING else "", share, mark)

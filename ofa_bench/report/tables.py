@@ -59,7 +59,6 @@ def table(
     sortable: bool = False,
     filtered: bool = False,
 ) -> HtmlTable:
-    """A table of these rows."""
     return HtmlTable(caption, tuple(heads), tuple(map(tuple, rows)), sortable, filtered)
 
 

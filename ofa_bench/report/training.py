@@ -16,7 +16,7 @@ from ofa_bench.leaderboard.board import Board
 from ofa_bench.leaderboard.rows import BoardRow
 from ofa_bench.records.schema import CurvePoint, Rates, Record
 from ofa_bench.records.store import read_bytes
-from ofa_bench.report.charts import Chart, Palette, axis, figure, thinned
+from ofa_bench.report.charts import Chart, Palette, axis, figure, thinned, trace
 from ofa_bench.report.tables import label, listed, number, shown, table, word
 
 POINTS = 400  # of a line on a chart
@@ -122,14 +122,9 @@ def _average(points: Sequence[CurvePoint]) -> CurvePoint:
 def _curve(
     row: BoardRow, points: Sequence[CurvePoint], net: str, palette: Palette
 ) -> dict[str, Any]:
-    return {
-        "kind": "line",
-        "name": label(row.label),
-        "x": [point.epoch for point in points],
-        "y": [getattr(point, net) for point in points],
-        "notes": [f"{net} net, {label(point.phase)}" for point in points],
-        **palette.line(row.label),
-    }
+    notes = [f"{net} net, {label(point.phase)}" for point in points]
+    x, y = [point.epoch for point in points], [getattr(point, net) for point in points]
+    return trace("line", row.label, x, y, notes=notes, **palette.line(row.label))
 
 
 def rates_chart(by_label: Mapping[str, Rates], palette: Palette, key: str) -> Chart | None:
@@ -170,8 +165,7 @@ def rates_chart(by_label: Mapping[str, Rates], palette: Palette, key: str) -> Ch
 def _line(
     name: str, x: Sequence[float], y: Sequence[float | None], palette: Palette
 ) -> dict[str, Any]:
-    line = {"kind": "line", "name": label(name), **palette.line(name)}
-    return {**line, "x": list(x), "y": list(y)}
+    return trace("line", name, list(x), list(y), **palette.line(name))
 
 
 def interference_chart(by_label: Mapping[str, Metered], palette: Palette, key: str) -> Chart | None:

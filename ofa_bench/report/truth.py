@@ -10,7 +10,16 @@ from ofa_bench.formatting import DASH, count, percent
 from ofa_bench.leaderboard.truth.columns import HEADS, caveats, lines, supernet_label, title_of
 from ofa_bench.records.truths.schema import TruthNet, TruthRecord
 from ofa_bench.report.charts import Chart, Palette, axis, figure
-from ofa_bench.report.tables import Cell, HtmlTable, label, listed, number, shown, table, word
+from ofa_bench.report.tables import (
+    Cell,
+    HtmlTable,
+    label,
+    listed,
+    number,
+    shown,
+    table,
+    word,
+)
 
 
 def truth_section(records: Sequence[TruthRecord], key: str) -> dict[str, Any]:

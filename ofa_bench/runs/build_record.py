@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from ofa_bench.errors import BenchError
 from ofa_bench.planning.forecast import Outlook
+from ofa_bench.records.pareto import candidates_hash, summarise
 from ofa_bench.records.prices import usd
 from ofa_bench.records.schema import Record, sealed
-from ofa_bench.records.summary import candidates_hash, summarise
 from ofa_bench.records.tables import carried
 from ofa_bench.runs.final_evaluation import Judgement
 from ofa_bench.sanitize import storable

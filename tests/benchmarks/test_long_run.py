@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ofa_bench import api
+from ofa_bench import api, hookimpl
 from ofa_bench.training.callbacks import EventLog
 
 STEPS = 10_000
@@ -27,6 +27,7 @@ def test_memory_is_flat(
     seen: dict[int, float] = {}
     after = EventLog.after_step
 
+    @hookimpl
     def noted(log: EventLog, step: Any, outcome: Any) -> None:
         if step.index % 1000 == 999:
             seen[step.index + 1] = resident()

@@ -11,7 +11,7 @@ from ofa_bench.errors import UnknownName
 from ofa_bench.leaderboard.board import board, boards
 from ofa_bench.leaderboard.board_files import check_boards, choose, write_boards
 from ofa_bench.leaderboard.export import to_json, to_markdown
-from ofa_bench.leaderboard.row_labels import labels
+from ofa_bench.leaderboard.rows import labels
 from ofa_bench.records.schema import Record, plain, sealed
 from ofa_bench.records.store import Store
 from ofa_bench.records.track import tracks

@@ -152,8 +152,8 @@ def better(values: Document, raw: bytes) -> None:
     """The smallest net has every test image right, and everything says so."""
     import hashlib
 
+    from ofa_bench.records.pareto import summarise
     from ofa_bench.records.schema import Score
-    from ofa_bench.records.summary import summarise
     from ofa_bench.space import load_space
 
     values["weights_sha256"] = "ef" * 32
@@ -193,7 +193,7 @@ def test_a_forged_divergence_takes_no_seed_away(
     folder: Path, honest: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def diverged(values: Document) -> None:
-        from ofa_bench.records.summary import candidates_hash
+        from ofa_bench.records.pareto import candidates_hash
 
         values |= {"status": "diverged", "scores": [], "summary": None, "bits": None}
         values |= {"error": "the loss is not finite", "curve": []}

@@ -12,8 +12,7 @@ import torch
 
 from ofa_bench import api
 from ofa_bench.cli.main import main
-from ofa_bench.records.json_text import spell
-from ofa_bench.records.schema import hash_without_itself
+from ofa_bench.records.json_text import hash_without_itself, spell
 
 
 @pytest.fixture(scope="module")

@@ -9,9 +9,8 @@ import pytest
 from pydantic import ValidationError
 
 from ofa_bench.records import schema
-from ofa_bench.records.pareto import PAPER_NETS
+from ofa_bench.records.pareto import PAPER_NETS, paper_accuracy, summarise
 from ofa_bench.records.schema import Record, json_schema, own_hash, plain, sealed
-from ofa_bench.records.summary import paper_accuracy, summarise
 from ofa_bench.space import load_space
 from tests.records.factory import CLASSES, candidates, fields, make, space
 

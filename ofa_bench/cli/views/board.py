@@ -10,7 +10,7 @@ from typing import Any
 
 from ofa_bench import api
 from ofa_bench.cli import console
-from ofa_bench.cli.views import cost_curves
+from ofa_bench.cli.views import cost
 from ofa_bench.errors import BenchError
 from ofa_bench.formatting import DASH
 from ofa_bench.leaderboard import claims
@@ -43,16 +43,12 @@ def document(boards: Iterable[ShownBoard], **more: Any) -> dict[str, Any]:
 def show(board: ShownBoard, title: str = "") -> None:
     """Print a board as a table, then what must be read with it and what its seeds can show."""
     heads = [head if head in TEXTS else f">{head}" for head in COLUMNS]
-    rows = [[_cell(*row[head]) for head in COLUMNS] for row in board.cells]
+    rows = [[row[head] for head in COLUMNS] for row in board.cells]
     console.table(heads, rows, title)
     for line in board.caveats:
         console.say(line)
     if board.detectable:
         console.say(board.detectable)
-
-
-def _cell(text: str, aside: str) -> str:
-    return f"{text} ({aside})" if aside else text
 
 
 def unranked_document(unranked: Iterable[Unranked]) -> dict[str, Any]:
@@ -108,11 +104,11 @@ def show_curves(screened: Screened, which: str | None, reach: float | None, form
     groups = families(records)
     if form == "json":
         unranked = unranked_document(screened.unranked)
-        console.answer({"families": cost_curves.document(groups, reach), **unranked})
+        console.answer({"families": cost.document(groups, reach), **unranked})
     elif form == "md":
-        console.raw(cost_curves.markdown(groups, reach))
+        console.raw(cost.markdown(groups, reach))
     elif groups:
-        cost_curves.show(groups, reach)
+        cost.show(groups, reach)
     else:
         console.say("no rows at two sizes of a budget; compare --curve makes them")
     if form == "table":

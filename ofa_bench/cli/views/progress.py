@@ -30,45 +30,30 @@ SETTLED = 20.0  # seconds of training after which waiting is judged
 
 
 class ProgressRate:
-    """Speed over the last while, of work and of images, and the share of it spent waiting."""
+    """What was done a second over the last while."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._seen: deque[tuple[float, float, float, float]] = deque()
+        self._seen: deque[tuple[float, ...]] = deque()
 
-    def saw(self, work: float, images: float, waited: float = 0.0) -> None:
-        """So much is done by now, and so many seconds were waited."""
+    def saw(self, *done: float) -> None:
+        """So much is done by now: share of the run, images, seconds waited for them."""
         now = self._clock()
-        self._seen.append((now, work, images, waited))
+        self._seen.append((now, *done))
         while len(self._seen) > 2 and self._seen[0][0] < now - WINDOW:
             self._seen.popleft()
-
-    def _speed(self, index: int) -> float | None:
-        if len(self._seen) < 2:
-            return None
-        first, last = self._seen[0], self._seen[-1]
-        seconds = last[0] - first[0]
-        return (last[index] - first[index]) / seconds if seconds > 0 else None
-
-    @property
-    def work(self) -> float | None:
-        """Share of the run a second."""
-        return self._speed(1)
-
-    @property
-    def images(self) -> float | None:
-        """Images a second."""
-        return self._speed(2)
 
     @property
     def span(self) -> float:
         """Seconds over which speed is measured."""
         return self._seen[-1][0] - self._seen[0][0] if self._seen else 0.0
 
-    @property
-    def waiting(self) -> float:
-        """Share of the time in which there were no images to train on."""
-        return self._speed(3) or 0.0
+    def speeds(self) -> list[float]:
+        """Each of them a second; empty while there is no time between two readings."""
+        if self.span <= 0:
+            return []
+        changes = [last - first for first, last in zip(self._seen[0], self._seen[-1], strict=True)]
+        return [change / changes[0] for change in changes[1:]]
 
 
 class ProgressView(Progress):
@@ -94,12 +79,10 @@ class ProgressView(Progress):
         self._reset()
 
     def begin(self, total_steps: int, done: int) -> None:
-        """Training begins, or goes on, at a step."""
         if done:
             self.note(f"going on after step {done:,} of {total_steps:,}")
 
     def micro(self, step: Step, done: int, of: int) -> None:
-        """A micro-batch is done."""
         if step.phase.name != self.phase:
             self.phase = step.phase.name
             first = step.index - step.phase_step
@@ -116,14 +99,15 @@ class ProgressView(Progress):
 
     def _warn_of_waiting(self) -> None:
         """Say once that images come too slowly."""
-        much = self.pace.waiting > MUCH_WAITING and self.pace.span >= SETTLED
+        waiting = (self.pace.speeds() or [0.0])[-1]
+        much = waiting > MUCH_WAITING and self.pace.span >= SETTLED
         if self.warned_of_waiting or not much or self.assembly is None:
             return
         self.warned_of_waiting = True
         dataset = self.assembly.science.dataset
         decode = command_line("ofa-bench", "data", "prepare", dataset, "--cache")
         self.note(
-            f"{self.pace.waiting:.0%} of the time goes by waiting for images: give more --workers "
+            f"{waiting:.0%} of the time goes by waiting for images: give more --workers "
             f"where cores are free, or decode once with `{decode}`"
         )
 
@@ -145,7 +129,6 @@ class ProgressView(Progress):
         return min(1.0, before / sum(cost.total for cost in costs))
 
     def step(self, step: Step, outcome: Outcome) -> None:
-        """A step is done."""
         self.images += outcome.images
         if step.index + 1 == self.steps:
             self.phase, self.position, self.losses = "evaluation", "", {}
@@ -164,11 +147,10 @@ class ProgressView(Progress):
             self.pace = ProgressRate(self.clock)  # another kind of work, at a speed of its own
         self.phase, self.share = "evaluation", done / of if of else 1.0
         self.position, self.losses = f"{done:,} of {of:,} {unit}", {}
-        self.pace.saw(self.share, 0.0)
+        self.pace.saw(self.share, 0.0, 0.0)
         self.moved()
 
     def waited(self, seconds: float) -> None:
-        """Images were not there at once."""
         self.seconds_waited += seconds
 
     def note(self, text: str) -> None:
@@ -181,15 +163,17 @@ class ProgressView(Progress):
     def text(self) -> str:
         """All of it in a line."""
         parts = [self.phase, self.position]
-        if self.pace.images is not None and self.phase != "evaluation":
-            parts.append(f"{self.pace.images:,.0f} images/s")
-        if self.pace.waiting >= WAITING:
-            parts.append(f"{self.pace.waiting:.0%} waiting for images")
+        speeds = self.pace.speeds()
+        work, images, waiting = speeds or (0.0, 0.0, 0.0)
+        if speeds and self.phase != "evaluation":
+            parts.append(f"{images:,.0f} images/s")
+        if waiting >= WAITING:
+            parts.append(f"{waiting:.0%} waiting for images")
         if self.losses:
             losses = " ".join(f"{role} {loss:.3f}" for role, loss in self.losses.items())
             parts.append(f"loss {losses}")
-        if self.pace.work:
-            parts.append(f"{duration((1 - self.share) / self.pace.work)} left")
+        if work:
+            parts.append(f"{duration((1 - self.share) / work)} left")
         return " · ".join(part for part in parts if part)
 
 

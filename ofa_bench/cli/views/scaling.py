@@ -54,7 +54,6 @@ def foretold(assembly: Assembly, speed: Speed, devices: int) -> list[dict[str, A
 
 
 def show(rows: list[dict[str, Any]]) -> None:
-    """The rows as a table."""
     columns = ["link", ">compute", ">all-reduce", ">input", ">step", ">images/s", ">efficiency"]
     columns += [">training", ">$"]
     cells = [

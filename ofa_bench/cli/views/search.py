@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from ofa_bench.cli import console
 from ofa_bench.formatting import DASH, count, percent
@@ -20,7 +19,9 @@ def show(record: SearchRecord, path: str, as_json: bool, results: str | None = N
     `results`: the results folder that the command named, which the next command names too.
     """
     if as_json:
-        console.answer({**document(record), "record": path})
+        values = search_values(record).items()
+        answer = {name: value for name, value in values if name not in HIDDEN}
+        console.answer({**answer, "record": path})
         return
     console.facts([*_facts(record), ("record", path)])
     console.say()
@@ -31,11 +32,6 @@ def show(record: SearchRecord, path: str, as_json: bool, results: str | None = N
     console.say()
     for line in _going_on(record, ["--results", results] if results else []):
         console.say(line)
-
-
-def document(record: SearchRecord) -> dict[str, Any]:
-    """The JSON answer: the record without the scores of all subnets."""
-    return {name: value for name, value in search_values(record).items() if name not in HIDDEN}
 
 
 def _facts(record: SearchRecord) -> Iterator[tuple[str, str]]:
@@ -58,7 +54,8 @@ def _facts(record: SearchRecord) -> Iterator[tuple[str, str]]:
         if largest is not None:
             yield "most MACs", f"{_against(largest, best)}: what MACs alone would choose"
         if record.best_by != "searcher":
-            yield "mind", f"{record.searcher.name} did not propose the best: {_by(record)} did"
+            by = "a random draw" if record.best_by == "random" else "MACs alone"
+            yield "mind", f"{record.searcher.name} did not propose the best: {by} did"
     quality = record.predictor
     if quality is not None:
         ceiling = DASH if quality.ceiling is None else f"{quality.ceiling:.2f}"
@@ -79,10 +76,6 @@ def _looked_at(record: SearchRecord) -> str:
         f"{record.evaluated:,} of {count(record.nets)} subnets: {len(record.trials.searcher)} by "
         f"{record.searcher.name}, {len(record.trials.random)} at random"
     )
-
-
-def _by(record: SearchRecord) -> str:
-    return {"random": "a random draw", "macs_alone": "MACs alone"}.get(record.best_by, "")
 
 
 def _amount(value: float | None, record: SearchRecord) -> str:

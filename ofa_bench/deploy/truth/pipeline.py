@@ -18,7 +18,8 @@ from ofa_bench.deploy.truth.training import NetRun, defaults, net_runs
 from ofa_bench.errors import UsageError
 from ofa_bench.planning.assemble import Assembly
 from ofa_bench.recipe.asked import amount, whole
-from ofa_bench.records.schema import Record, digest
+from ofa_bench.records.json_text import digest
+from ofa_bench.records.schema import Record
 from ofa_bench.records.searches.schema import SplitSizes
 from ofa_bench.records.store import Store, StoredRecord
 from ofa_bench.records.tables import carried
@@ -218,20 +219,8 @@ def _record(
 ) -> TruthRecord:
     from ofa_bench.leaderboard.truth.recorded import analysed
 
-    space, assembly, classes = supernet.space, supernet.assembly, plan.classes
-    nets = [
-        {
-            "subnet": net.to_json(),
-            "name": str(net),
-            "macs": space.macs(net, classes),
-            "params": space.params(net, classes),
-            "trained": net in assembly.trained,
-            "select": scores.select[net],
-            "test": scores.test[net],
-            "alone": alone[net],
-        }
-        for net in plan.nets
-    ]
+    space, assembly = supernet.space, supernet.assembly
+    nets = _nets(plan, supernet, scores, alone)
     images = scores.images.model_dump()
     science = plan.runs[0].planned[1].science.model_dump(mode="json")
     return sealed_truth(
@@ -246,7 +235,7 @@ def _record(
             "fingerprint": space.fingerprint(),
             "searched": space.describe(),
             "table": carried(space),
-            "classes": classes,
+            "classes": plan.classes,
             "images": images,
             "recipe": _recipe_hash(plan.runs[0].planned[1]),
             "budget": budget_label(table(science, "budget")),
@@ -259,6 +248,28 @@ def _record(
             "finished": datetime.now(UTC).isoformat(timespec="milliseconds"),
         }
     )
+
+
+def _nets(
+    plan: TruthPlan,
+    supernet: FinishedRun,
+    scores: SupernetScores,
+    alone: Mapping[Subnet, list[dict[str, Any]]],
+) -> list[dict[str, Any]]:
+    space, classes, trained = supernet.space, plan.classes, supernet.assembly.trained
+    return [
+        {
+            "subnet": net.to_json(),
+            "name": str(net),
+            "macs": space.macs(net, classes),
+            "params": space.params(net, classes),
+            "trained": net in trained,
+            "select": scores.select[net],
+            "test": scores.test[net],
+            "alone": alone[net],
+        }
+        for net in plan.nets
+    ]
 
 
 def _recipe_hash(assembly: Assembly) -> str:

@@ -68,13 +68,11 @@ def ranges_of(board: Board, papers: Iterable[Published] = ()) -> list[MacsRange]
         return []
     low, high = budget_range(rows[0].any)
     edges = [low + (high + 1 - low) * number // RANGES for number in range(RANGES + 1)]
-    nets = list(_nets(papers))
     ranges = []
     for first, after in pairwise(edges):
-        best = [_best(row, first, after - 1) for row in rows]
-        near = [net for net in nets if first <= net.macs < after]
-        kept = tuple(item for item in best if item is not None)
-        ranges.append(MacsRange(first, after - 1, kept, tuple(near)))
+        best = (_best(row, first, after - 1) for row in rows)
+        near = tuple(net for net in _nets(papers) if first <= net.macs < after)
+        ranges.append(MacsRange(first, after - 1, tuple(filter(None, best)), near))
     return ranges
 
 
@@ -112,7 +110,6 @@ def _chosen(scores: Sequence[Score], low: int, high: int) -> Score | None:
 
 
 def ranges_json(board: Board, papers: Sequence[Published]) -> dict[str, Any]:
-    """The ranges as JSON values."""
     return {
         "track": board.track.name,
         "buckets": [
@@ -154,7 +151,6 @@ def lines_of(ranges: Iterable[MacsRange]) -> Iterator[tuple[str, ...]]:
 
 
 def ranges_markdown(board: Board, papers: Sequence[Published]) -> str:
-    """The ranges as a Markdown page."""
     heads = [head.removeprefix(">") for head in HEADS]
     lines = [list(map(cell, line)) for line in lines_of(ranges_of(board, papers))]
     table = "\n".join(markdown_table(heads, lines))

@@ -9,8 +9,7 @@ from itertools import combinations, pairwise
 from math import exp, log
 from typing import Any
 
-from ofa_bench.leaderboard.row_labels import labels
-from ofa_bench.leaderboard.rows import BoardRow, rows
+from ofa_bench.leaderboard.rows import BoardRow, labels, rows
 from ofa_bench.leaderboard.stats import Estimate, estimate
 from ofa_bench.records.schema import Record, canonical
 from ofa_bench.records.spaces import budget_range
@@ -105,20 +104,15 @@ def _family(group: Sequence[tuple[Track, list[StoredRecord]]]) -> CurveGroup:
     for track, row in every:
         by_row.setdefault(_who(row.any), []).append((track, row))
     named = labels({who: _sizeless(rows_[0][1].any) for who, rows_ in by_row.items()})
+    points_by_row = {who: [_point(*item, low, high) for item in by_row[who]] for who in by_row}
     curves = [
-        CostCurve(
-            named[who], tuple(sorted((_point(t, r, low, high) for t, r in points), key=_by_cost))
-        )
-        for who, points in by_row.items()
+        CostCurve(named[who], tuple(sorted(points, key=lambda point: point.macs)))
+        for who, points in points_by_row.items()
         if len(points) > 1
     ]
     track = group[0][0]
     rule = track.budget.partition("-")[0]
     return CurveGroup(f"{track.dataset} · {track.space} · {rule}", tuple(curves))
-
-
-def _by_cost(point: Point) -> float:
-    return point.macs
 
 
 def _point(track: Track, row: BoardRow, low: int, high: int) -> Point:
@@ -136,8 +130,8 @@ def _sizeless(record: Record) -> Record:
 def _who(record: Record) -> str:
     """What stays of a row's identity when its budget's size changes."""
     science: Mapping[str, Any] = _sizeless(record).science
-    parts = (record.method.shrink, record.method.lr, record.method.distill, *record.method.extras)
-    return canonical([record.method.name, science, [p.source.hash for p in parts]]).decode()
+    sources = [part.source.hash for part in record.method.parts]
+    return canonical([record.method.name, science, sources]).decode()
 
 
 def _crossings(a: CostCurve, b: CostCurve) -> list[Crossing]:

@@ -8,9 +8,9 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from ofa_bench.records.json_text import digest, hash_without_itself
 from ofa_bench.records.parts import Count, Hash, Macs, Part, Percent
 from ofa_bench.records.per_image import wilson
-from ofa_bench.records.schema import digest, hash_without_itself
 from ofa_bench.records.tables import SpaceTable
 
 VERSION = 1
@@ -171,7 +171,6 @@ def sealed_search(fields: Mapping[str, Any]) -> SearchRecord:
 
 
 def search_values(record: SearchRecord) -> dict[str, Any]:
-    """The search record as JSON values."""
     return record.model_dump(mode="json", by_alias=True)
 
 

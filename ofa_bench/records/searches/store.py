@@ -19,7 +19,6 @@ MOST = 10_000  # files that a reader opens
 
 
 def search_folder(results: Path, run: str) -> Path:
-    """The folder of a run's searches."""
     return results / FOLDER / slug(run)
 
 

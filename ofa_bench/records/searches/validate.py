@@ -44,7 +44,6 @@ def validate_search(path: Path, load: Loader = load_space) -> list[Finding]:
         return [Finding("file", error.message)]
     checks = (
         lambda: _file(path, raw, record),
-        lambda: _hashes(record),
         lambda: _trials(record),
         lambda: _nets(record, load),
     )
@@ -58,9 +57,6 @@ def _file(path: Path, raw: bytes, record: SearchRecord) -> Iterator[Finding]:
         yield Finding("question", f"begins with {record.question[:DIGITS]}, the file {path.stem}")
     if path.absolute().parent.name != slug(record.run):
         yield Finding("run", f"is {record.run}, the folder {path.absolute().parent.name}")
-
-
-def _hashes(record: SearchRecord) -> Iterator[Finding]:
     if search_hash(record) != record.sha256:
         yield Finding("sha256", "is not the search's own hash")
     if question_hash(search_values(record)) != record.question:
@@ -149,7 +145,10 @@ def _answer(record: SearchRecord, ranked: Sequence[_Ranked]) -> Iterator[Finding
         yield from _net(field, net, record, ranked)
     budget = record.budget
     if budget.kind == "latency":
-        yield from _measured(record)
+        limit = budget.value or 0.0
+        within = [n for n in record.top if n.measured is not None and n.measured <= limit]
+        if budget.value is not None and record.best not in (within or record.top)[:1]:
+            yield Finding("best", "is not the first of the top that was measured in time")
         yield Finding("budget", "latencies need their table, which is not here", unknown=True)
         return
     if budget.value is None:
@@ -169,14 +168,6 @@ def _answer(record: SearchRecord, ranked: Sequence[_Ranked]) -> Iterator[Finding
     by = next((w for w in WAYS if inside[0].index in getattr(record.trials, w)), None)
     if record.best_by != by:
         yield Finding("best_by", f"is {record.best_by}, should be {by}")
-
-
-def _measured(record: SearchRecord) -> Iterator[Finding]:
-    value = record.budget.value
-    if value is not None:
-        within = [n for n in record.top if n.measured is not None and n.measured <= value]
-        if record.best not in (within or record.top)[:1]:
-            yield Finding("best", "is not the first of the top that was measured in time")
 
 
 def _net(

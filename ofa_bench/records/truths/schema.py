@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from ofa_bench.records.json_text import digest, hash_without_itself
 from ofa_bench.records.parts import Count, Hash, Macs, Part, Percent
-from ofa_bench.records.schema import digest, hash_without_itself
 from ofa_bench.records.searches.schema import SplitSizes
 from ofa_bench.records.tables import SpaceTable
 

@@ -98,7 +98,7 @@ def earlier(record: Record) -> set[str]:
     row_ids = set()
     for acting in (extras, []):
         hashes = {name: code for name, code in sources(record).items() if name in acting}
-        hashes |= {family: getattr(record.method, family).source.hash for family in FAMILIES}
+        hashes |= {name: policy.source.hash for name, policy in record.method.policies.items()}
         code = [f"{name}:{digest}" for name, digest in hashes.items()]
         code.append(f"space:{task.space.fingerprint}")
         science = hashed_science(record.science, task.space.name, acting, {})
@@ -111,6 +111,5 @@ def earlier(record: Record) -> set[str]:
 def sources(record: Record) -> dict[str, str]:
     """The hash of the code of each policy and extra, by family or name."""
     method = record.method
-    named = {family: getattr(method, family) for family in FAMILIES}
-    named |= {extra.name: extra for extra in method.extras}
+    named = {**method.policies, **{extra.name: extra for extra in method.extras}}
     return {name: policy.source.hash for name, policy in named.items()}

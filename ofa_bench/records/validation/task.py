@@ -28,9 +28,8 @@ def task_findings(record: Record) -> Iterator[Finding]:
 def _spelled(record: Record) -> Iterator[Finding]:
     """Names that a reader would take for another: letters that look alike, blanks, marks."""
     method = record.method
-    policies = (method.shrink, method.lr, method.distill, *method.extras)
     names = {"method.name": method.name, "method.composition": method.composition}
-    names |= {f"the policy {number}": policy.name for number, policy in enumerate(policies)}
+    names |= {f"the policy {number}": policy.name for number, policy in enumerate(method.parts)}
     for name, text in names.items():
         if not NAME.fullmatch(text):
             yield Finding(name, f"is {text[:80]!a}: names have letters a to z, 0-9 and -_.+")
@@ -48,8 +47,8 @@ def _names(record: Record) -> Iterator[Finding]:
         ),
         "extras": (list(science.get("extras", ())), [extra.name for extra in method.extras]),
     }
-    for family in ("shrink", "lr", "distill"):
-        ours, policy = table(science, family), getattr(method, family)
+    for family, policy in method.policies.items():
+        ours = table(science, family)
         fields[f"{family}.name"] = (ours.get("name"), policy.name)
         fields[f"{family}.options"] = (ours.get("options", {}), policy.options)
     for name, (here, there) in fields.items():
@@ -58,7 +57,7 @@ def _names(record: Record) -> Iterator[Finding]:
     names = task.class_names
     if names is not None and len(names) != task.classes:
         yield Finding("task.class_names", f"are {len(names)}, of {task.classes} classes")
-    composed = "+".join((method.shrink.name, method.lr.name, method.distill.name))
+    composed = "+".join(policy.name for policy in method.policies.values())
     if method.composition != composed:
         yield Finding("method.composition", f"is {method.composition!r}, should be {composed!r}")
 

@@ -13,7 +13,8 @@ from ofa_bench.errors import BenchError, UsageError
 from ofa_bench.limits import advice, limit
 from ofa_bench.records import per_image
 from ofa_bench.records.json_text import spell
-from ofa_bench.records.schema import PolicyRecord, Record, canonical, own_hash, plain, seals
+from ofa_bench.records.pareto import candidates_hash, summarise
+from ofa_bench.records.schema import Record, canonical, own_hash, plain, seals
 from ofa_bench.records.spaces import (
     Loader,
     installed,
@@ -22,7 +23,6 @@ from ofa_bench.records.spaces import (
     trained_space,
 )
 from ofa_bench.records.store import parse, read_bits, read_bytes, slug
-from ofa_bench.records.summary import candidates_hash, summarise
 from ofa_bench.records.track import number, table
 from ofa_bench.records.validation.cost import cost_findings
 from ofa_bench.records.validation.findings import Finding, far
@@ -69,8 +69,9 @@ def validate(path: Path, context: Context = Context()) -> list[Finding]:
         record = parse(raw, str(path))
     except UsageError as error:
         return [Finding("file", error.message)]
-    placed = carefully(lambda: _path(path, record))
-    return placed + findings_of(record, raw, lambda: read_bits(path, record), context)
+    return carefully(lambda: _path(path, record)) + findings_of(
+        record, raw, lambda: read_bits(path, record), context
+    )
 
 
 def findings_of(
@@ -78,8 +79,7 @@ def findings_of(
 ) -> list[Finding]:
     """What is wrong with a record, wherever it lies; `raw` is how its file spells it."""
     checks: list[Callable[[], Iterator[Finding]]] = [
-        lambda: _spelling(raw, record),
-        lambda: _hashes(record),
+        lambda: _hashes(raw, record),
         lambda: identity_findings(record),
         lambda: _status(record),
         lambda: _scores(record, context),
@@ -97,7 +97,7 @@ def _planned(context: Context) -> Planned | None:
     planned = context.planned
 
     def once(record: Record) -> Any:
-        sources = [(policy.distribution, policy.source.hash) for policy in _parts(record)]
+        sources = [(policy.distribution, policy.source.hash) for policy in record.method.parts]
         splits = record.task.splits.model_dump(mode="json")
         size = [record.task.classes, splits, record.method.name, record.origins]
         files = [record.execution.get(name) for name in ("init", "teacher")]
@@ -107,11 +107,6 @@ def _planned(context: Context) -> Planned | None:
         return context.once(key, lambda: planned(record))
 
     return once
-
-
-def _parts(record: Record) -> tuple[PolicyRecord, ...]:
-    method = record.method
-    return (method.shrink, method.lr, method.distill, *method.extras)
 
 
 def carefully(check: Callable[[], Iterator[Finding]]) -> list[Finding]:
@@ -138,12 +133,9 @@ def _path(path: Path, record: Record) -> Iterator[Finding]:
         yield Finding("file", f"should lie in {'/'.join(folders)}/")
 
 
-def _spelling(raw: bytes | None, record: Record) -> Iterator[Finding]:
+def _hashes(raw: bytes | None, record: Record) -> Iterator[Finding]:
     if raw is not None and raw != spell(plain(record)).encode():
         yield Finding("file", "is not spelled as ofa-bench writes records")
-
-
-def _hashes(record: Record) -> Iterator[Finding]:
     kept, made = record.seals, seals(record)
     for name in sorted({*kept, *made}):
         if kept.get(name) != made.get(name):

@@ -52,37 +52,33 @@ def _target(target: Any) -> str:
 def _spaces(known: Discovery) -> list[Row]:
     from ofa_bench.planning.assemble import space_of
 
-    rows = []
-    for entry in _entries(known, "space"):
-        space = space_of(entry.name, known.catalogue)
-        rows.append(
-            {
-                "name": entry.name,
-                "nets": space.count,
-                "resolutions": list(space.listed),
-                "summary": space.table.summary,
-            }
-        )
-    return rows
+    spaces = {name: space_of(name, known.catalogue) for name in known.catalogue.names("space")}
+    return [
+        {
+            "name": name,
+            "nets": space.count,
+            "resolutions": list(space.listed),
+            "summary": space.table.summary,
+        }
+        for name, space in spaces.items()
+    ]
 
 
 def _datasets(known: Discovery) -> list[Row]:
     from ofa_bench.planning.assemble import spec_of
 
-    rows = []
-    for entry in _entries(known, "dataset"):
-        spec = spec_of(entry.name, known.catalogue)
-        rows.append(
-            {
-                "name": spec.name,
-                "classes": spec.classes,
-                "train": spec.train_total,
-                "test": spec.test,
-                "space": spec.space,
-                "summary": spec.summary,
-            }
-        )
-    return rows
+    specs = [spec_of(name, known.catalogue) for name in known.catalogue.names("dataset")]
+    return [
+        {
+            "name": spec.name,
+            "classes": spec.classes,
+            "train": spec.train_total,
+            "test": spec.test,
+            "space": spec.space,
+            "summary": spec.summary,
+        }
+        for spec in specs
+    ]
 
 
 def _plugins(known: Discovery) -> list[Row]:

@@ -55,7 +55,7 @@ def show(space: str, classes: int, as_json: bool) -> None:
 
 
 def _cell(value: Any) -> object:
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return ", ".join(map(str, value))
     return {True: "yes", False: "no"}[value] if isinstance(value, bool) else value
 
@@ -79,17 +79,7 @@ def _describe(space: Any, classes: int) -> dict[str, Any]:
             for end, net in ends.items()
         },
         "stages": [
-            {
-                "stage": number,
-                "width": row.width,
-                "stride": row.stride,
-                "act": row.act,
-                "se": row.se,
-                "depth": list(row.depth),
-                "expand": list(row.expand),
-                "kernel": list(row.kernel),
-            }
-            for number, row in enumerate(space.table.rows, 1)
+            {"stage": number, **vars(row)} for number, row in enumerate(space.table.rows, 1)
         ],
     }
 

@@ -57,7 +57,7 @@ def command(
     """
     from ofa_bench import api
     from ofa_bench.cli.views import board as board_view
-    from ofa_bench.cli.views import cost_axis
+    from ofa_bench.cli.views import cost as cost_view
 
     store, context = store_of(results), api.record_checks(candidates=False)
     form = "json" if as_json else form
@@ -66,7 +66,7 @@ def command(
         raise UsageError("--truth is a table of its own", "omit what is asked of boards")
     if buckets and others:
         raise UsageError("--buckets is a board's own", "omit --check, --claims, --curve, --reach")
-    axis = cost_axis.chosen(cost, tables, alone=not (others or buckets or truth))
+    axis = cost_view.chosen(cost, tables, alone=not (others or buckets or truth))
     if truth:
         _truth(store, context, which, form)
     elif check:
@@ -118,7 +118,7 @@ def _boards(
     axis: CostAxis,
 ) -> None:
     from ofa_bench.cli.views import board as board_view
-    from ofa_bench.cli.views import cost_axis
+    from ofa_bench.cli.views import cost as cost_view
     from ofa_bench.leaderboard.board import boards_of
     from ofa_bench.leaderboard.kept_boards import shown
     from ofa_bench.leaderboard.screening import held
@@ -131,6 +131,5 @@ def _boards(
     if buckets:
         board_view.show_buckets(boards, form)
     else:
-        boards = cost_axis.along(axis, boards, screened)
-        made = [shown(board) for board in boards]
+        made = [shown(board) for board in cost_view.along(axis, boards, screened)]
         board_view.show_all(made, unranked, papers, store.results, form)

@@ -9,6 +9,7 @@ import click
 
 from ofa_bench.cli import console
 from ofa_bench.cli.options import options, store_of
+from ofa_bench.errors import BenchError, UsageError
 
 if TYPE_CHECKING:
     from ofa_bench.leaderboard.board import Board
@@ -36,18 +37,19 @@ def command(
     against each other, field by field.
     """
     from ofa_bench import api
-    from ofa_bench.cli.views import cost_axis
+    from ofa_bench.atomic_io import write_whole
+    from ofa_bench.cli.views import cost as cost_view
     from ofa_bench.leaderboard.screening import held, screened
     from ofa_bench.report import Sources, page
     from ofa_bench.report.page import showable
     from ofa_bench.report.training import metered
 
-    axis = cost_axis.chosen(cost, tables)
+    axis = cost_view.chosen(cost, tables)
     store = store_of(results)
     context = api.record_checks(candidates=False)
     named = _named(store, which)
     records = screened(named, context) if named else held(store, context=context)
-    boards = cost_axis.along(axis, _boards(store, records, () if named else which), records)
+    boards = cost_view.along(axis, _boards(store, records, () if named else which), records)
     for item in records.unranked:
         console.complain(f"not ranked: {item}", "`ofa-bench validate` names every finding")
     console.tell(f"{sum(standing.row.n for board in boards for standing in board.places)} records")
@@ -57,27 +59,25 @@ def command(
     boards, more = showable(boards, sources)
     truths, lines = _truths(store, boards, context.load)
     text = page(boards, sources, pair, [*unread, *more, *lines], truths)
-    _write(Path(output), text)
+    try:
+        write_whole(Path(output), text)
+    except BenchError as error:
+        raise BenchError(error.message, "name another file with -o") from error
     names = [board.track.name for board in boards]
     console.result(as_json, {"file": output, "tracks": names, "bytes": len(text.encode())}, output)
 
 
 def _named(store: Store, which: tuple[str, ...]) -> list[StoredRecord]:
     """The records named; none where a data set or track, or nothing, is meant."""
-    from ofa_bench.errors import UsageError
-
-    if len(which) > 1:
-        return [store.find(name) for name in which]
     try:
         return [store.find(name) for name in which]
     except UsageError:
-        if which[0].endswith(".json"):
+        if len(which) > 1 or which[0].endswith(".json"):
             raise
         return []
 
 
 def _boards(store: Store, records: Screened, which: tuple[str, ...]) -> list[Board]:
-    from ofa_bench.errors import UsageError
     from ofa_bench.leaderboard.board import boards_of
     from ofa_bench.leaderboard.board_files import choose
 
@@ -111,20 +111,9 @@ def _truths(store: Store, boards: list[Board], load: Loader) -> tuple[list[Truth
 def _card(method: str) -> str | None:
     """A method's card, where a plugin that may be loaded for a record has one."""
     from ofa_bench import api
-    from ofa_bench.errors import BenchError
     from ofa_bench.hooks.catalogue import trusted
 
     try:
         return api.card(method, trusted()).read_text(encoding="utf-8")
     except (BenchError, OSError, ValueError):
         return None
-
-
-def _write(path: Path, text: str) -> None:
-    from ofa_bench.atomic_io import write_whole
-    from ofa_bench.errors import BenchError
-
-    try:
-        write_whole(path, text)
-    except BenchError as error:
-        raise BenchError(error.message, "name another file with -o") from error

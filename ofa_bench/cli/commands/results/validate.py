@@ -15,6 +15,7 @@ from ofa_bench.errors import UsageError
 if TYPE_CHECKING:
     from ofa_bench.records.spaces import Loader
     from ofa_bench.records.validation.findings import Finding
+    from ofa_bench.records.validation.validate import Context
 
 OTHERS = ("boards", "runs", "scores", ".incoming")
 
@@ -32,18 +33,9 @@ def command(ctx: click.Context, /, records: tuple[str, ...], as_json: bool) -> N
     follow from its nets. In a results folder, what is no record (boards, run folders) is skipped.
     """
     from ofa_bench import api
-    from ofa_bench.records.searches.validate import is_search, validate_search
-    from ofa_bench.records.truths.store import is_truth
-    from ofa_bench.records.validation.validate import validate
 
     files, skipped = _files(records)
-    context = api.record_checks()
-    reruns = {str(path): _rerun_findings(path) for path in files if _is_rerun(path)}
-    searches = {str(p): validate_search(p, context.load) for p in files if is_search(p)}
-    truths = {str(path): _truth_findings(path, context.load) for path in files if is_truth(path)}
-    apart = reruns | searches | truths
-    others = [path for path in files if str(path) not in apart]
-    by_file = {str(path): validate(path, context) for path in others} | apart
+    kinds, by_file = _findings(files, api.record_checks())
     broken = sum(any(not finding.unknown for finding in findings) for findings in by_file.values())
     for line in skipped:
         console.tell(line)
@@ -61,17 +53,32 @@ def command(ctx: click.Context, /, records: tuple[str, ...], as_json: bool) -> N
         for name, findings in by_file.items():
             for finding in findings:
                 console.say(f"{name}: {finding}")
-        kinds = ("records", *(["reproductions"] if reruns else []))
-        kinds += (*(["searches"] if searches else []), *(["truths"] if truths else []))
         what = " and ".join(kinds)
         console.say(f"{len(by_file) - broken} of {len(by_file)} {what} hold")
     ctx.exit(1 if broken else 0)
 
 
-def _is_rerun(path: Path) -> bool:
-    """Whether a file is what `reproduce` keeps: by its folder, which records never lie in."""
-    parts = path.absolute().parts
-    return len(parts) > 3 and parts[-4] == "reproductions"
+def _findings(files: list[Path], context: Context) -> tuple[list[str], dict[str, list[Finding]]]:
+    """The kinds of files there are, and each file's findings."""
+    from ofa_bench.records.searches.validate import is_search, validate_search
+    from ofa_bench.records.truths.store import is_truth
+    from ofa_bench.records.validation.validate import validate
+
+    apart = {
+        # What `reproduce` keeps lies in a folder of its own, which records never lie in.
+        "reproductions": {
+            str(path): _rerun_findings(path)
+            for path in files
+            if path.absolute().parts[-4:-3] == ("reproductions",)
+        },
+        "searches": {str(p): validate_search(p, context.load) for p in files if is_search(p)},
+        "truths": {str(p): _truth_findings(p, context.load) for p in files if is_truth(p)},
+    }
+    known = {file for findings in apart.values() for file in findings}
+    by_file = {str(path): validate(path, context) for path in files if str(path) not in known}
+    for findings in apart.values():
+        by_file |= findings
+    return ["records", *(kind for kind, findings in apart.items() if findings)], by_file
 
 
 def _rerun_findings(path: Path) -> list[Finding]:
@@ -125,6 +132,4 @@ def _kind(file: Path, folder: Path) -> str | None:
             return f"{part}/, no records"
         if part in ("records", "reproductions"):
             return None
-    if file.parent.name == "scores":
-        return "scores/, no records"
-    return None
+    return "scores/, no records" if file.parent.name == "scores" else None

@@ -66,10 +66,10 @@ def command(
 
 
 def _curves(entries: list[StoredRecord]) -> None:
-    from ofa_bench.cli.views import cost_curves
+    from ofa_bench.cli.views import cost
     from ofa_bench.leaderboard.by_cost.cost_curves import families
 
-    cost_curves.show(families(entries), None)
+    cost.show(families(entries), None)
 
 
 def conduct(

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ofa_bench.cli import console
-from ofa_bench.cli.options import options
+from ofa_bench.cli.options import options, store_of
+from ofa_bench.errors import UsageError
 from ofa_bench.sanitize import command_line
 
 if TYPE_CHECKING:
@@ -49,19 +50,17 @@ def command(
     from ofa_bench.cli.views.record import headline
     from ofa_bench.leaderboard.reproduced import keep
     from ofa_bench.planning.assemble import assemble
-    from ofa_bench.records.store import Store
     from ofa_bench.runs.recorded_request import request_for, with_table
 
-    root = api.results_root(results)
-    entry = Store(root).find(record)
+    store = store_of(results)
+    entry, root = store.find(record), store.results
     recorded = entry.record
     catalogue = with_table(recorded, api.catalogue_for(api.request(plugins=plugins)))
     scratch = root / "runs" / SCRATCH / recorded.run_id[:16]
     asked = request_for(recorded, catalogue, results=scratch, plugins=plugins, **execution)
     assembly = assemble(asked, catalogue)
     console.tell(headline(assembly))
-    again = _again(entry, asked, assembly, catalogue)
-    outcome = _judged(entry, again)
+    again, outcome = _again(entry, asked, assembly, catalogue)
     kept = keep(root, recorded, again.entry.record, outcome)
     again.give_up()
     board_view.refresh(root)
@@ -69,30 +68,25 @@ def command(
     ctx.exit(1 if outcome.verdict == "not reproduced" else 0)
 
 
-def _again(entry: StoredRecord, asked: Request, assembly: Assembly, catalogue: Catalogue) -> Rerun:
-    from ofa_bench.cli.allocator import settle
-    from ofa_bench.cli.views.progress import watching
+def _again(
+    entry: StoredRecord, asked: Request, assembly: Assembly, catalogue: Catalogue
+) -> tuple[Rerun, Reproduction]:
+    from ofa_bench.cli.views.progress import watched_on
+    from ofa_bench.leaderboard.reproduction import reproduction
+    from ofa_bench.records.store import read_bits
 
-    settle(asked.device)
-    with watching() as watch:
+    with watched_on(asked.device) as watch:
         watch.follow(assembly)
         from ofa_bench.runs.reproduce import rerun
 
         line = command_line("ofa-bench", "reproduce", entry.path)
-        return rerun(entry.record, asked, catalogue, watch, line)
-
-
-def _judged(entry: StoredRecord, again: Rerun) -> Reproduction:
-    from ofa_bench.leaderboard.reproduction import reproduction
-    from ofa_bench.records.store import read_bits
-
+        again = rerun(entry.record, asked, catalogue, watch, line)
     raw = read_bits(again.entry.path, again.entry.record)
-    return reproduction(entry.record, again.entry.record, raw, _siblings(entry))
+    return again, reproduction(entry.record, again.entry.record, raw, _siblings(entry))
 
 
 def _siblings(entry: StoredRecord) -> list[Any]:
     """The records beside the record's file, wherever it lies."""
-    from ofa_bench.errors import UsageError
     from ofa_bench.records.store import read
 
     outcome = []
@@ -107,7 +101,8 @@ def _siblings(entry: StoredRecord) -> list[Any]:
 def _show(entry: StoredRecord, outcome: Reproduction, kept: Path, as_json: bool) -> None:
     if as_json:
         surroundings = [difference._asdict() for difference in outcome.surroundings]
-        values = {**asdict(outcome), "surroundings": surroundings}
+        band = outcome.band and outcome.band.model_dump()
+        values = {**asdict(outcome), "band": band, "surroundings": surroundings}
         files = {"record": str(entry.path), "reproduction": str(kept)}
         console.answer({"run": entry.record.run.id, **files, **values})
         return
