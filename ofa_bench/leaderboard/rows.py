@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import islice
 from statistics import fmean
 from typing import Any
@@ -35,6 +36,7 @@ class BoardRow:
     notes: tuple[str, ...]
     axis: CostAxis = MACS
     _images: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
+    _values: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def any(self) -> Record:
@@ -51,7 +53,7 @@ class BoardRow:
         """All seeds, failed ones too."""
         return len(self.good) + len(self.failed)
 
-    @property
+    @cached_property
     def low(self) -> int:
         """The cost from which on every seed has something to deploy, in steps of the axis."""
         return max(min(score.macs for score in self.scores(entry)) for entry in self.good)
@@ -62,7 +64,12 @@ class BoardRow:
 
     def values(self, low: int, high: int) -> tuple[float, ...]:
         """Mean Pareto accuracy of each good seed over a range of budgets."""
-        return tuple(mean_pareto_accuracy(self.scores(entry), low, high) for entry in self.good)
+        if (low, high) not in self._values:  # every other row asks for it
+            self._values[low, high] = tuple(
+                mean_pareto_accuracy(self.scores(entry), low, high) for entry in self.good
+            )
+        values: tuple[float, ...] = self._values[low, high]
+        return values
 
     def images(self, low: int, high: int) -> list[Any] | None:
         """Per-image accuracies of each good seed over a range; None where bits are missing."""
