@@ -44,7 +44,7 @@ from ofa_bench.records.parts import Part
 from ofa_bench.records.schema import Record
 from ofa_bench.records.staging import recover
 from ofa_bench.records.store import Store, StoredRecord, read, read_bytes, slug
-from ofa_bench.records.track import track_of
+from ofa_bench.records.track import alone, track_of
 from ofa_bench.records.validation.validate import Context
 from ofa_bench.sanitize import plain_text
 from ofa_bench.seeding import digest
@@ -181,6 +181,8 @@ class _Check:
             record = read(path)
         except UsageError as error:
             return KnownRecord(version=version, listed=_line(unreadable(error)))
+        if alone(record):  # on no track
+            return KnownRecord(version=version, sha256=record.sha256)
         entry = StoredRecord(path, record)
         if self._reproductions is None:
             self._reproductions = reproductions(self._store.results)
@@ -238,10 +240,11 @@ def _unranked(root: Path, records: Mapping[str, KnownRecord]) -> tuple[Unranked,
 
 
 def _tracks(records: Mapping[str, KnownRecord], ranked: Sequence[str]) -> dict[str, list[str]]:
-    """The files of each track's records that are ranked, tracks by name."""
+    """The files of each track's records that are ranked, tracks by name; nets alone are on none."""
     tracks: dict[str, list[str]] = {}
     for name in ranked:
-        tracks.setdefault(records[name].track, []).append(name)
+        if track := records[name].track:
+            tracks.setdefault(track, []).append(name)
     return dict(sorted(tracks.items()))
 
 
