@@ -198,12 +198,14 @@ def task_script(batch: LaunchBatch, options: SlurmOptions, line: str) -> str:
     """The script of all tasks. TERM and USR1 are passed on to the run; once it has saved its state,
     this task alone is requeued, unless it was cancelled."""
     exports = [f"export {name}={shlex.quote(value)}" for name, value in batch.variables.items()]
-    head = ["#!/bin/bash", f"# {re.sub(r'[^ -~]', '?', line)}", TRAP, *exports]
+    trap = TRAP.replace("@TELL@ ", STEPS if options.nodes > 1 else "")
+    head = ["#!/bin/bash", f"# {re.sub(r'[^ -~]', '?', line)}", trap, *exports]
     cases = [_case(number, task) for number, task in enumerate(batch.tasks)]
     choice = ['case "${SLURM_ARRAY_TASK_ID:-}" in', *cases, NO_TASK, "esac", 'exec >>"$log" 2>&1']
     around = [*options.environment, "set +eu"]
     body = WORK.replace("@TRAIN@", train_command(options))
     body = body.replace("@RESTARTS@", str(options.restarts))
+    body = body.replace("@SAID@", shlex.quote(str(batch.folder / f"{batch.name}.log")))
     return "\n".join([*head, *choice, *around, body])
 
 
@@ -212,10 +214,11 @@ TRAP = """
 stopping= again= child= code=130
 stop() {
   stopping=yes again=yes
-  [ -z "$child" ] || kill -s TERM "$child" 2>/dev/null
+  [ -z "$child" ] || @TELL@ kill -s TERM "$child" 2>/dev/null
 }
 trap stop TERM USR1
 """
+STEPS = 'scancel --signal=TERM "$SLURM_JOB_ID" || '  # srun itself would kill what it started
 WORK = """
 if [ -z "$stopping" ]; then
   : >"$answer"
@@ -233,13 +236,14 @@ fi
 if [ -n "$stopping" ] && [ "$code" -ne 0 ]; then
   trap '' TERM USR1
   task=${SLURM_ARRAY_JOB_ID}_${SLURM_ARRAY_TASK_ID}
-  about=$(scontrol --oneliner show job "$task")
-  case "$about" in
-    *' Reason=TimeLimit '*) ;;
-    *' JobState=COMPLETING '* | *' JobState=CANCELLED '*) stopping=Slurm ;;
+  # Slurm ends tasks that are cancelled and those that are pre-empted or out of time alike, but for
+  # what it writes into the job's log.
+  case "$(scontrol --oneliner show job "$task")" in
+    *' JobState=COMPLETING '* | *' JobState=CANCELLED '*)
+      grep -q "JOB $SLURM_JOB_ID ON .* DUE TO " @SAID@ || stopping=cancelled ;;
   esac
-  if [ "$stopping" = Slurm ]; then
-    echo "task $task (exit code $code) was cancelled, or Slurm itself requeues it"
+  if [ "$stopping" = cancelled ]; then
+    echo "task $task (exit code $code) was cancelled"
   elif [ "${SLURM_RESTART_COUNT:-0}" -ge @RESTARTS@ ]; then
     echo "task $task (exit code $code) was requeued @RESTARTS@ times, and is not again"
   else

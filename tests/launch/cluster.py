@@ -161,6 +161,7 @@ class Cluster:
         )
         self.env = {**environment(self.root), "SLURM_CONF": str(self.conf)}
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
+        self.requeued: dict[str, float] = {}  # when each was first seen to wait
         try:
             self.start("slurmctld", "-D", "-c", "-i")
             self.start_node()
@@ -220,11 +221,14 @@ class Cluster:
         return dict(line.strip().split("|") for line in text.splitlines())
 
     def over(self) -> bool:
-        """Whether nothing is queued; tasks that were requeued wait no longer."""
+        """Whether nothing is queued; tasks that were requeued wait no longer than a node needs to
+        forget that they were stopped."""
         text = self.call("squeue", "--noheader", "--array", "--format=%F_%K|%r")
         rows = [line.strip().split("|") for line in text.splitlines()]
         for task, reason in rows:
-            if reason == "BeginTime":
+            if reason != "BeginTime":
+                self.requeued.pop(task, None)
+            elif time.monotonic() - self.requeued.setdefault(task, time.monotonic()) > 3:
                 self.call("scontrol", "update", f"JobId={task}", "StartTime=now")
         return not rows
 

@@ -23,7 +23,7 @@ from typing import Any
 from tests.launch.cluster import Cluster
 
 METHODS, SEEDS, TASKS = "deps,random-subnet", 4, 8
-LINE = ["compare", "--methods", METHODS, "--seeds", str(SEEDS), "--space", "toy", "--epochs", "3"]
+LINE = ["compare", "--methods", METHODS, "--seeds", str(SEEDS), "--space", "toy", "--epochs", "8"]
 LINE += ["--set", "evaluate.per_bucket=2", "--yes", "--json"]
 
 
@@ -37,6 +37,7 @@ class Campaign:
     signalled: Counter[str] = field(default_factory=Counter)
     lost: list[str] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
+    length: float = 0.0  # seconds of one task that is not disturbed
 
     def call(self, results: str, *more: str) -> Any:
         """The comparison's line; its JSON."""
@@ -57,8 +58,8 @@ class Campaign:
         return states
 
     def stop_one(self) -> None:
-        """TERM to the script of one running task, at a random moment."""
-        time.sleep(self.rng.uniform(0, 8))
+        """TERM to the script of one running task, at a random moment of what a task takes."""
+        time.sleep(self.rng.uniform(0, self.length / 2))
         running = [name for name, state in self.cluster.tasks().items() if state == "RUNNING"]
         task = self.rng.choice(running) if running else ""
         pid = self.cluster.script(task) if task else None
@@ -69,7 +70,9 @@ class Campaign:
 
     def run(self, terms: int) -> int:
         """Until all runs are done; how often the line had to be given again."""
-        again, killed = 0, False
+        again, killed, began = 0, False, time.monotonic()
+        self.call("alone", "--seeds", "0,", "--methods", "deps")
+        self.length = time.monotonic() - began
         self.submit()
         while True:
             if self.cluster.over():

@@ -247,15 +247,14 @@ def test_a_signal_is_passed_on_and_this_task_is_requeued(name: int, tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    ("about", "again"),
-    [
-        (" JobState=COMPLETING Reason=None ", False),
-        (" JobState=COMPLETING Reason=TimeLimit Dependency=(null) ", True),
-    ],
+    ("reason", "again"), [("", False), (" DUE TO PREEMPTION", True), (" DUE TO TIME LIMIT", True)]
 )
-def test_a_cancelled_task_is_not_requeued(about: str, again: bool, tmp_path: Path) -> None:
-    env = tools(tmp_path / "bin", SAVING, f'echo "{about}"')
+def test_a_cancelled_task_is_not_requeued(reason: str, again: bool, tmp_path: Path) -> None:
+    """A pre-empted one is, also where the site has pre-emption cancel."""
+    env = tools(tmp_path / "bin", SAVING, 'echo " JobState=COMPLETING "') | {"SLURM_JOB_ID": "9"}
     process = started(tmp_path, env)
+    said = f"slurmstepd: error: *** JOB 9 ON node CANCELLED AT 2026-11-27T21:54:19{reason} ***"
+    (tmp_path / "batch" / "ofa-bench-00000000-1.log").write_text(said)
     while not (tmp_path / "bin" / "pid").exists():
         time.sleep(0.02)
     process.terminate()
@@ -300,7 +299,7 @@ def test_how_a_task_is_started(options: dict[str, Any], words: list[str], tmp_pa
     launcher = SlurmLauncher(SlurmOptions(python="python", **options))
     text = launcher.script(batch(tmp_path))
     assert all(word in text for word in words), text
-    assert ("srun" in text) is ("nodes" in options)
+    assert ("srun" in text) is ("nodes" in options) is ("scancel --signal=TERM" in text)
     checked = subprocess.run(["bash", "-n"], input=text, text=True, capture_output=True)
     assert checked.returncode == 0 and not checked.stderr
 

@@ -79,7 +79,7 @@ def test_the_weights_of_a_local_comparison(
     assert {row["n"] for row in done.json["rows"]} == {4}
     assert weights(tmp_path / "there") == weights(tmp_path / "here")
     local = (*LINE, "--results", tmp_path / "here", "--launch", site, "--dry-run")
-    assert f"{TASKS} done" in bench(*local).out, "records that no launch made"
+    assert f"{TASKS} done" in bench(*local).err, "records that no launch made"
     names = [f"{first['job']}_{number}" for number in range(TASKS)]
     restarts = {name: cluster.restarts(name) for name in names}
     assert not any(count for name, count in restarts.items() if name != task), restarts
