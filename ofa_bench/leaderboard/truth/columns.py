@@ -119,6 +119,6 @@ def caveats(records: Sequence[TruthRecord]) -> list[str]:
             )
     if len(first.seeds) == 1:
         made.append("one seed: its noise is in every number, and no interval covers it")
-    elif all(ranking.within.high - ranking.within.low > 1.5 for ranking in first.rankings):
+    elif any(ranking.within.high - ranking.within.low > 1.5 for ranking in first.rankings):
         made.append("the seeds differ as much as the nets: the order within ranges cannot be told")
     return list(dict.fromkeys(made))
