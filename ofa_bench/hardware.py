@@ -67,7 +67,8 @@ def _lines(path: str | Path) -> list[str]:
 
 def usable_cores() -> int:
     """Processor cores for each process of this machine's run: those that this process may run on,
-    within the limit of its container (cgroup), divided by the ranks beside it under `torchrun`."""
+    within the limit of its container (cgroup), divided by the processes that train beside it,
+    under `torchrun` or with `--devices`."""
     if hasattr(os, "sched_getaffinity"):
         cores = len(os.sched_getaffinity(0))
     else:

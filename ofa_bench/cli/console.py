@@ -166,37 +166,28 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[object]], title: str =
     widths = [max(map(len, parts)) for parts in zip(titles, *cells, strict=True)]
     if sys.stdout.isatty():
         console = console_on(sys.stdout)
-        if _fits(columns, widths, console.width):
+        # Numbers must fit whole, texts folded.
+        least = [
+            width if column.startswith(">") else min(width, FOLDED)
+            for column, width in zip(columns, widths, strict=True)
+        ]
+        if sum(least) + 2 * len(least) <= console.width:
             console.print(_rich_table(columns, cells, title))
-        else:
-            _blocks(titles, cells, title)
-        return
+            return
     if title:
         say(title)
+    if sys.stdout.isatty():
+        for number, row in enumerate(cells):
+            if number:
+                say()
+            facts(list(zip(titles, row, strict=True)))
+        return
     for row in (titles, ["-" * width for width in widths], *cells):
         parts = [
             cell.rjust(width) if column.startswith(">") else cell.ljust(width)
             for column, cell, width in zip(columns, row, widths, strict=True)
         ]
         raw("  ".join(parts).rstrip() + "\n")
-
-
-def _fits(columns: Sequence[str], widths: Sequence[int], room: int) -> bool:
-    """Whether numbers fit whole and texts fit folded."""
-    least = [
-        width if column.startswith(">") else min(width, FOLDED)
-        for column, width in zip(columns, widths, strict=True)
-    ]
-    return sum(least) + 2 * len(least) <= room
-
-
-def _blocks(titles: Sequence[str], cells: Sequence[Sequence[str]], title: str) -> None:
-    if title:
-        say(title)
-    for number, row in enumerate(cells):
-        if number:
-            say()
-        facts(list(zip(titles, row, strict=True)))
 
 
 def _rich_table(columns: Sequence[str], cells: Sequence[Sequence[str]], title: str) -> Table:

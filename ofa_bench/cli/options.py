@@ -130,7 +130,9 @@ RUN_OPTIONS: dict[str, Decorator[Any]] = {
         "--data-dir", metavar="DIR", help="Where the images are; else $OFA_BENCH_DATA, ./data."
     ),
     "workers": click.option(
-        "--workers", type=click.IntRange(0, 256), help="Processes that read images."
+        "--workers",
+        type=click.IntRange(0, 256),
+        help="Processes that read images; else as the cores allow.",
     ),
     "device": click.option(
         "--device", type=Kind("device", device), help="auto, cpu, cuda or cuda:N."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Sequence
 from contextlib import suppress
@@ -56,7 +57,7 @@ def run_side_by_side(
         tasks.put(item)
     for _ in devices:
         tasks.put(None)
-    shared = (store, tasks, answers)
+    shared = (len(devices), store, tasks, answers)
     workers = [context.Process(target=_work, args=(device, *shared)) for device in devices]
     try:
         with listening():
@@ -104,8 +105,9 @@ def _next(answers: Any, workers: Sequence[Any]) -> Any:
                 ) from None
 
 
-def _work(device: str, store: Store, tasks: Any, answers: Any) -> None:
-    """One device's process: families of runs until there are no more."""
+def _work(device: str, beside: int, store: Store, tasks: Any, answers: Any) -> None:
+    """One device's process of `beside`: families of runs until there are no more."""
+    os.environ.setdefault("LOCAL_WORLD_SIZE", str(beside))  # by which cores are divided
     # A terminal signals the whole group; this process is asked to stop by its parent's SIGTERM.
     signal.pthread_sigmask(signal.SIG_BLOCK, set(STOP_SIGNALS) - {signal.SIGTERM})
     stop_with_parent()

@@ -4,23 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TypeVar
 
 from ofa_bench.atomic_io import write_whole
 from ofa_bench.errors import UnknownName, UsageError
 from ofa_bench.leaderboard.board import Board, boards
-from ofa_bench.leaderboard.export import to_json, to_markdown
+from ofa_bench.leaderboard.kept_boards import ShownBoard, kept_boards, shown
+from ofa_bench.leaderboard.screening import SHARED
 from ofa_bench.records.json_text import spell
 from ofa_bench.records.store import Store, read_bytes
 from ofa_bench.records.validation.validate import Context
 from ofa_bench.sanitize import plain_text
 
+B = TypeVar("B", Board, ShownBoard)
+
 
 def write_boards(
-    results: Path, context: Context | None = None, made: Iterable[Board] | None = None
+    results: Path, context: Context | None = None, made: Iterable[ShownBoard] | None = None
 ) -> list[Path]:
     """Write `boards/<track>.{json,md}` for every track; files of no track are removed. `made`: the
     boards of all records, where they are made already."""
-    wanted = _files(results, boards(Store(results), context=context) if made is None else made)
+    if made is None:
+        made, _ = kept_boards(results, context or SHARED)
+    wanted = _files(results, made)
     for path, text in wanted.items():
         if not path.is_file() or path.read_bytes() != text.encode():
             write_whole(path, text, root=results)
@@ -32,7 +38,7 @@ def write_boards(
 def check_boards(results: Path, context: Context | None = None) -> list[str]:
     """What differs between the boards and the records, a sentence each; empty if nothing."""
     try:
-        wanted = _files(results, boards(Store(results), context=context))
+        wanted = _files(results, map(shown, boards(Store(results), context=context)))
     except UsageError as error:
         return [error.message]
     lines = [f"{path}: no record belongs to it" for path in _present(results) - set(wanted)]
@@ -41,7 +47,7 @@ def check_boards(results: Path, context: Context | None = None) -> list[str]:
     return sorted(lines)
 
 
-def choose(boards: Iterable[Board], name: str | None) -> list[Board]:
+def choose(boards: Iterable[B], name: str | None) -> list[B]:
     """The boards of a data set, or the one of a track (the beginning of its name or id)."""
     every = list(boards)
     if name is None:
@@ -58,11 +64,11 @@ def choose(boards: Iterable[Board], name: str | None) -> list[Board]:
     return chosen
 
 
-def _files(results: Path, made: Iterable[Board]) -> dict[Path, str]:
+def _files(results: Path, made: Iterable[ShownBoard]) -> dict[Path, str]:
     folder, texts = results / "boards", {}
     for board in made:
-        texts[folder / f"{board.track.name}.json"] = spell(to_json(board))
-        texts[folder / f"{board.track.name}.md"] = to_markdown(board)
+        texts[folder / f"{board.track.name}.json"] = spell(board.document)
+        texts[folder / f"{board.track.name}.md"] = board.markdown
     return texts
 
 

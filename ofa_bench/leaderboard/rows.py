@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import islice
 from statistics import fmean
 from typing import Any
@@ -35,6 +36,7 @@ class BoardRow:
     notes: tuple[str, ...]
     axis: CostAxis = MACS
     _images: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
+    _values: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def any(self) -> Record:
@@ -51,7 +53,7 @@ class BoardRow:
         """All seeds, failed ones too."""
         return len(self.good) + len(self.failed)
 
-    @property
+    @cached_property
     def low(self) -> int:
         """The cost from which on every seed has something to deploy, in steps of the axis."""
         return max(min(score.macs for score in self.scores(entry)) for entry in self.good)
@@ -62,7 +64,12 @@ class BoardRow:
 
     def values(self, low: int, high: int) -> tuple[float, ...]:
         """Mean Pareto accuracy of each good seed over a range of budgets."""
-        return tuple(mean_pareto_accuracy(self.scores(entry), low, high) for entry in self.good)
+        if (low, high) not in self._values:  # every other row asks for it
+            self._values[low, high] = tuple(
+                mean_pareto_accuracy(self.scores(entry), low, high) for entry in self.good
+            )
+        values: tuple[float, ...] = self._values[low, high]
+        return values
 
     def images(self, low: int, high: int) -> list[Any] | None:
         """Per-image accuracies of each good seed over a range; None where bits are missing."""
@@ -123,14 +130,14 @@ def _row(row: str, label: str, group: list[StoredRecord], axis: CostAxis) -> Boa
         else:
             failed[seed] = first.record
         notes += [_again(first, other.record) for other in others]
-    missing, count = _missing({*good, *failed})
+    count = max(seeds) + 1 - len(seeds)  # of the seeds under the highest that are not there
     if count:
-        more = f" and {count - len(missing)} more" if count > len(missing) else ""
-        notes.append(f"seeds {', '.join(map(str, missing))}{more} are missing")
-    notes += [f"seed {seed} {failed[seed].status}" for seed in sorted(failed)]
-    ordered = tuple(good[seed] for seed in sorted(good))
-    without = tuple(failed[seed] for seed in sorted(failed))
-    return BoardRow(row, label, ordered, without, tuple(notes), axis)
+        gaps = (seed for seed in range(max(seeds)) if seed not in seeds)
+        missing = ", ".join(map(str, islice(gaps, MOST_MISSING)))
+        more = f" and {count - MOST_MISSING} more" if count > MOST_MISSING else ""
+        notes.append(f"seeds {missing}{more} are missing")
+    notes += [f"seed {seed} {record.status}" for seed, record in failed.items()]
+    return BoardRow(row, label, (*good.values(),), (*failed.values(),), tuple(notes), axis)
 
 
 def _standing(entry: StoredRecord) -> tuple[bool, bool, bool, float, str, str]:
@@ -152,13 +159,6 @@ def _standing(entry: StoredRecord) -> tuple[bool, bool, bool, float, str, str]:
     )
 
 
-def _missing(seeds: set[int]) -> tuple[list[int], int]:
-    """The first seeds under the highest that are not there, and how many there are in all."""
-    count = max(seeds) + 1 - len(seeds)
-    gaps = (seed for seed in range(max(seeds) + 1) if seed not in seeds)
-    return list(islice(gaps, min(count, MOST_MISSING))), count
-
-
 def _again(standing: StoredRecord, second: Record) -> str:
     first, seed = standing.record, standing.record.seed
     how = "the reproduced one" if standing.machines else "the lower one"
@@ -178,10 +178,10 @@ def _images(
             raw = read_bits(entry.path, entry.record)
         except UsageError:
             return None
-        scores, bits = entry.record.scores, entry.record.bits
-        if raw is None or bits is None or bits.layout.rows != len(scores):
+        bits = entry.record.bits
+        if raw is None or bits is None or not fits(raw, bits.layout):
             return None
-        if not fits(raw, bits.layout):
+        if bits.layout.rows != len(entry.record.scores):
             return None
         images.append(image_accuracies(axis.scores(entry.record), raw, bits.layout, low, high))
     sizes = {len(values) for values in images}
@@ -194,12 +194,12 @@ def labels(records: Mapping[str, Record]) -> dict[str, str]:
     Policies by name, options and other recipe values as `key value`, extras as `+name`; rows that
     differ in code or data alone are told apart by their ids.
     """
-    named: dict[str, list[str]] = {}
+    named: dict[str, dict[str, Record]] = {}
     for row, record in records.items():
-        named.setdefault(record.method.name, []).append(row)
+        named.setdefault(record.method.name, {})[row] = record
     names: dict[str, str] = {}
     for name, group in named.items():
-        texts = _distinctions({row: records[row] for row in group})
+        texts = _distinctions(group)
         names |= {row: plain_text(f"{name} ({it})" if it else name, WIDTH) for row, it in texts}
     often = Counter(names.values())
     return {
@@ -217,16 +217,14 @@ def _distinctions(group: Mapping[str, Record]) -> list[tuple[str, str]]:
             values.setdefault(key, set()).add(value)
     differing = [key for key in sorted(values) if len(values[key]) > 1]
     families = [family for family in FAMILIES if family in differing]
+    others = [key for key in differing if key not in FAMILIES]
+    extras = {row: [f"+{e.name}" for e in record.method.extras] for row, record in group.items()}
+    alike = len(set(map(tuple, extras.values()))) == 1
     texts = []
     for row, row_facts in facts.items():
         words = ["+".join(row_facts[family] for family in families)]
-        words += [
-            f"{key} {row_facts[key]}"
-            for key in differing
-            if key not in FAMILIES and key in row_facts
-        ]
-        extras = group[row].method.extras if len({_extras(r) for r in group.values()}) > 1 else ()
-        words += [f"+{extra.name}" for extra in extras]
+        words += [f"{key} {row_facts[key]}" for key in others if key in row_facts]
+        words += [] if alike else extras[row]
         texts.append((row, ", ".join(filter(None, words))))
     return texts
 
@@ -257,7 +255,3 @@ def _short(value: Any) -> str:
         return f"{float(value):.4g}"
     except (TypeError, ValueError):
         return str(value)
-
-
-def _extras(record: Record) -> tuple[str, ...]:
-    return tuple(extra.name for extra in record.method.extras)

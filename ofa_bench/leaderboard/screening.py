@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from ofa_bench.errors import UsageError
-from ofa_bench.leaderboard.reproduced import reproductions, supporting
-from ofa_bench.records.schema import Record, Score, own_hash
+from ofa_bench.leaderboard.reproduced import ReproductionFile, reproductions, supporting
+from ofa_bench.records.parts import Part
+from ofa_bench.records.schema import Record, own_hash
 from ofa_bench.records.spaces import installed
 from ofa_bench.records.store import Store, StoredRecord, read_bits, slug
-from ofa_bench.records.track import Track, track_of
+from ofa_bench.records.track import Track, alone, track_of
 from ofa_bench.records.validation.validate import UNUSABLE, Context, findings_of
 from ofa_bench.sanitize import plain_text
 
@@ -56,16 +57,22 @@ def screened(entries: Iterable[StoredRecord], context: Context | None = None) ->
     """
     context, kept, unranked = context or SHARED, [], []
     for entry in entries:
-        key = ["reason", entry.record.sha256, own_hash(entry.record), _version(entry)]
-        reason = context.once(key, lambda: _reason(entry, context))  # noqa: B023
+        reason = screen(entry, context)
         if reason is None:
             kept.append(entry)
         else:
             unranked.append(unranked_entry(entry, reason))
-    copies = _copies(kept)
-    unranked += [unranked_entry(entry, copies[id(entry)]) for entry in kept if id(entry) in copies]
-    whole = tuple(entry for entry in kept if id(entry) not in copies)
+    reasons = copies([fingerprint_of(entry.record) for entry in kept])
+    unranked += [unranked_entry(kept[index], reason) for index, reason in sorted(reasons.items())]
+    whole = tuple(entry for index, entry in enumerate(kept) if index not in reasons)
     return Screened(whole, tuple(unranked))
+
+
+def screen(entry: StoredRecord, context: Context) -> str | None:
+    """Why a record does not hold by itself; None where it does."""
+    key = ["reason", entry.record.sha256, own_hash(entry.record), _version(entry)]
+    reason: str | None = context.once(key, lambda: _reason(entry, context))
+    return reason
 
 
 def _version(entry: StoredRecord) -> list[object]:
@@ -78,27 +85,29 @@ def _version(entry: StoredRecord) -> list[object]:
 
 
 def held(store: Store, filters: Iterable[str] = (), context: Context | None = None) -> Screened:
-    """The screened records of a store that answer to the filters, unreadable files listed."""
+    """The screened records of a store that answer to the filters, unreadable files listed; nets
+    alone, which nothing here ranks, are left out."""
     unread: list[Unranked] = []
-
-    def unreadable(error: UsageError) -> None:
-        name, _, reason = error.message.partition(": ")
-        unread.append(Unranked(_short(name), plain_text(reason), file=name))
-
-    entries = store.list(filters, broken=unreadable)
-    marked = screened(_with_reproductions(store, entries), context)
+    listed = store.list(filters, broken=lambda error: unread.append(unreadable(error)))
+    entries = [entry for entry in listed if not alone(entry.record)]
+    files = reproductions(store.results)
+    marked = screened([with_machines(entry, files) for entry in entries], context)
     return Screened(marked.entries, (*unread, *marked.unranked))
 
 
-def _with_reproductions(store: Store, entries: Iterable[StoredRecord]) -> list[StoredRecord]:
-    """The entries with the machines on which reruns reproduced them."""
-    files = reproductions(store.results)
-    marked = []
-    for entry in entries:
-        good = supporting(entry.record, files.get(entry.record.sha256, ()))
-        machines = tuple(sorted({plain_text(file.machine, 80) for file in good}))
-        marked.append(replace(entry, machines=machines) if machines else entry)
-    return marked
+def unreadable(error: UsageError) -> Unranked:
+    """A file that is no record, as the line that lists it."""
+    name, _, reason = error.message.partition(": ")
+    return Unranked(_short(name), plain_text(reason), file=name)
+
+
+def with_machines(
+    entry: StoredRecord, files: Mapping[str, Sequence[ReproductionFile]]
+) -> StoredRecord:
+    """An entry with the machines on which reruns reproduced it."""
+    good = supporting(entry.record, files.get(entry.record.sha256, ()))
+    machines = tuple(sorted({plain_text(file.machine, 80) for file in good}))
+    return replace(entry, machines=machines) if machines else entry
 
 
 def intact(entries: Iterable[StoredRecord]) -> Screened:
@@ -152,41 +161,60 @@ def _reason(entry: StoredRecord, context: Context) -> str | None:
     return None
 
 
-def _copies(entries: Sequence[StoredRecord]) -> dict[int, str]:
-    """Of records that share weights or answers under several seeds, all but one, with the reason.
+class Fingerprint(Part):
+    """By what one run is known under several seeds: hashes of its weights, and of its answers to
+    all test images; None where those say nothing."""
+
+    run: str
+    seed: int
+    sha256: str
+    weights: str | None
+    answers: str | None
+
+
+def fingerprint_of(record: Record) -> Fingerprint:
+    """A record's fingerprint."""
+    trained = record.good and any(phase.steps for phase in record.cost.phases)
+    answers = record.bits.sha256 if record.bits is not None and _telling(record) else None
+    return Fingerprint(
+        run=record.run.id,
+        seed=record.seed,
+        sha256=record.sha256,
+        weights=record.weights_sha256 if trained else None,
+        answers=answers,
+    )
+
+
+def copies(prints: Sequence[Fingerprint]) -> dict[int, str]:
+    """Of records that share weights or answers under several seeds, all but one, by their index,
+    with the reason.
 
     The one with the lowest seed stays: its numbers are those of all.
     """
-    groups: dict[tuple[str, str], list[StoredRecord]] = defaultdict(list)
-    for entry in entries:
-        record = entry.record
-        trained = any(phase.steps for phase in record.cost.phases)
-        if record.weights_sha256 is not None and record.good and trained:
-            groups["weights", record.weights_sha256].append(entry)
-        if record.bits is not None and _telling(record):
-            groups["answers", record.bits.sha256].append(entry)
-    copies: dict[int, str] = {}
+    groups: dict[tuple[str, str], list[int]] = defaultdict(list)
+    for index, known in enumerate(prints):
+        for what, value in (("weights", known.weights), ("answers", known.answers)):
+            if value is not None:
+                groups[what, value].append(index)
+    reasons: dict[int, str] = {}
     for (what, _), group in groups.items():
-        if len({entry.record.seed for entry in group}) < 2:
+        if len({prints[index].seed for index in group}) < 2:
             continue
-        ordered = sorted(group, key=lambda entry: (entry.record.seed, entry.record.sha256))
-        first = ordered[0].record
-        for entry in ordered[1:]:
-            if entry.record.seed != first.seed:
-                copies[id(entry)] = (
-                    f"{what} of seed {entry.record.seed} are those of {first.run.id}: "
+        ordered = sorted(group, key=lambda index: (prints[index].seed, prints[index].sha256))
+        first = prints[ordered[0]]
+        for index in ordered[1:]:
+            if prints[index].seed != first.seed:
+                reasons[index] = (
+                    f"{what} of seed {prints[index].seed} are those of {first.run}: "
                     "one run under two seeds"
                 )
-    return copies
+    return reasons
 
 
 def _telling(record: Record) -> bool:
     """Whether two honest runs would not give the same answers: some net is above chance, and
     there are wrong answers to agree on."""
     chance, images = 100 / record.task.classes, record.task.splits.test.count
-
-    def wrong(score: Score) -> float:
-        return (100 - score.top1_test) * images / 100
-
-    able = [score for score in record.scores if score.top1_test > 1.5 * chance]
-    return bool(able) and sum(map(wrong, record.scores)) >= PLAIN and images >= PLAIN
+    able = any(score.top1_test > 1.5 * chance for score in record.scores)
+    wrong = sum((100 - score.top1_test) * images / 100 for score in record.scores)
+    return able and wrong >= PLAIN and images >= PLAIN

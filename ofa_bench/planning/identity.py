@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ofa_bench.data.sources.source import BatchSource
 
 NETWORK = "ofa_bench.nets"
+NAMED = 10  # digits of its id that a run's name ends with
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ def identify(
     seed = f"s{assembly.recipe.seed}"
     label = "-".join([science.method, science.dataset, assembly.space.name, seed])
     hashed = Identity(code=tuple(code), files=files, numerics=NUMERICS)
-    return RunIdentity(row, run, f"{safe(label)}-{run[:10]}", sources, hashed, data_hash)
+    return RunIdentity(row, run, f"{safe(label)}-{run[:NAMED]}", sources, hashed, data_hash)
 
 
 def alike(

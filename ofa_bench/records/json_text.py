@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from ofa_bench.errors import UsageError
 from ofa_bench.sanitize import plain_text
 
 M = TypeVar("M", bound=BaseModel)
@@ -26,6 +27,17 @@ def parsed(model: type[M], raw: bytes) -> M:
     values = json.loads(raw, parse_constant=_no_constant)
     check_bounds(values)
     return model.model_validate(values)
+
+
+def parsed_file(model: type[M], raw: bytes, source: str, whole: str, kind: str) -> M:
+    """As `parsed`, of a file of this kind; UsageError names the source and the field."""
+    try:
+        return parsed(model, raw)
+    except ValidationError as error:
+        reason = first_fault(error, whole)
+    except (ValueError, RecursionError) as error:
+        reason = f"is no JSON of {kind}: {plain_text(str(error))}"
+    raise UsageError(f"{plain_text(source)}: {reason}", "the file was changed or cut off")
 
 
 def _no_constant(name: str) -> None:

@@ -121,7 +121,7 @@ class SpaceUsed(Part):
 
 
 class Candidates(Part):
-    """The evaluated nets: `hash` by `ofa_bench.records.candidates_hash`."""
+    """The evaluated nets: `hash` by `ofa_bench.records.pareto.candidates_hash`."""
 
     count: Count
     hash: Hash

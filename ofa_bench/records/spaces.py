@@ -8,7 +8,7 @@ from typing import Any
 
 from ofa_bench.errors import UsageError
 from ofa_bench.records.schema import Record
-from ofa_bench.records.tables import restored
+from ofa_bench.records.tables import SpaceTable, restored
 from ofa_bench.sanitize import plain_text
 from ofa_bench.space import Space, load_space
 
@@ -35,11 +35,9 @@ def trained_space(record: Record, load: Loader = shipped_space) -> Space:
 
 
 def _described(record: Record, description: Mapping[str, Any], load: Loader) -> Space:
-    name = record.task.space.name
-    if "/" in name or "\\" in name or name.endswith(".toml"):
-        raise UsageError(f"{plain_text(name)!r} is no space's name", "records name spaces")
+    name, table = record.task.space.name, record.task.space.table
     try:
-        return Space.from_description(_loaded(record, load).table, description)
+        return Space.from_description(named_space(name, table, load).table, description)
     except UsageError:
         raise
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
@@ -51,16 +49,23 @@ def _described(record: Record, description: Mapping[str, Any], load: Loader) -> 
 
 def installed(record: Record, load: Loader) -> bool:
     """Whether the record's space can be counted here: by its own table, or by its name."""
+    space = record.task.space
     try:
-        _loaded(record, load)
+        _loaded(space.name, space.table, load)
     except UsageError:
         return False
     return True
 
 
-def _loaded(record: Record, load: Loader) -> Space:
-    space = record.task.space
-    return load(space.name) if space.table is None else restored(space.name, space.table)
+def named_space(name: str, table: SpaceTable | None, load: Loader, files: str = "records") -> Space:
+    """A space that a stranger's file names, whole; UsageError for a path, or where it is absent."""
+    if "/" in name or "\\" in name or name.endswith(".toml"):
+        raise UsageError(f"{plain_text(name)!r} is no space's name", f"{files} name spaces")
+    return _loaded(name, table, load)
+
+
+def _loaded(name: str, table: SpaceTable | None, load: Loader) -> Space:
+    return load(name) if table is None else restored(name, table)
 
 
 def budget_range(record: Record, load: Loader = shipped_space) -> tuple[int, int]:

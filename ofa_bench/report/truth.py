@@ -9,17 +9,8 @@ from typing import Any
 from ofa_bench.formatting import DASH, count, percent
 from ofa_bench.leaderboard.truth.columns import HEADS, caveats, lines, supernet_label, title_of
 from ofa_bench.records.truths.schema import TruthNet, TruthRecord
-from ofa_bench.report.charts import Chart, Palette, axis, figure
-from ofa_bench.report.tables import (
-    Cell,
-    HtmlTable,
-    label,
-    listed,
-    number,
-    shown,
-    table,
-    word,
-)
+from ofa_bench.report.charts import Chart, Palette, axis, figure, trace
+from ofa_bench.report.tables import Cell, HtmlTable, label, listed, number, shown, table, word
 
 
 def truth_section(records: Sequence[TruthRecord], key: str) -> dict[str, Any]:
@@ -38,19 +29,10 @@ def _scatter(records: Sequence[TruthRecord], key: str) -> Chart:
     names = [supernet_label(record, records) for record in records]
     palette = Palette(names)
     data = [_points(name, record, palette) for name, record in zip(names, records, strict=True)]
-    values = [value for trace in data for axis_name in ("x", "y") for value in trace[axis_name]]
+    values = [value for drawn in data for axis_name in ("x", "y") for value in drawn[axis_name]]
     ends = [min(values, default=0.0), max(values, default=100.0)]
-    data.append(
-        {
-            "kind": "line",
-            "name": "as accurate as alone",
-            "x": ends,
-            "y": ends,
-            "color": "var(--muted)",
-            "dash": "2 4",
-            "silent": True,
-        }
-    )
+    look = {"color": "var(--muted)", "dash": "2 4", "silent": True}
+    data.append(trace("line", "as accurate as alone", ends, ends, **look))
     return Chart(
         id=key,
         title="Nets in a supernet and alone",
@@ -68,17 +50,17 @@ def _scatter(records: Sequence[TruthRecord], key: str) -> Chart:
 def _points(name: str, record: TruthRecord, palette: Palette) -> dict[str, Any]:
     nets = [net for net in record.nets if _alone(net)]
     seeds = [_alone(net) for net in nets]
-    return {
-        "kind": "points",
-        "name": label(name),
-        "x": [round(100 * net.test / record.images.test, 4) for net in nets],
-        "y": [round(fmean(values), 4) for values in seeds],
-        "low": [min(values) for values in seeds],
-        "high": [max(values) for values in seeds],
-        "notes": [label(f"{net.name}, {count(net.macs)} MACs") for net in nets],
-        "color": palette.hue(name),
-        "symbol": palette.symbol(name),
-    }
+    return trace(
+        "points",
+        name,
+        [round(100 * net.test / record.images.test, 4) for net in nets],
+        [round(fmean(values), 4) for values in seeds],
+        low=[min(values) for values in seeds],
+        high=[max(values) for values in seeds],
+        notes=[label(f"{net.name}, {count(net.macs)} MACs") for net in nets],
+        color=palette.hue(name),
+        symbol=palette.symbol(name),
+    )
 
 
 def _alone(net: TruthNet) -> list[float]:

@@ -62,7 +62,7 @@ def run_all(
         except UsageError:
             raise
         except Interrupted as error:
-            rest = "the same compare line goes on with all of them"
+            rest = "the same line goes on with all of them"
             raise Interrupted(error.message, f"{error.hint}; {rest}") from error
         except BenchError as error:
             watch.note(f"failed: {error.message}")

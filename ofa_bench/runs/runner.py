@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,19 +15,20 @@ import torch
 from ofa_bench.atomic_io import write_whole
 from ofa_bench.data.open import open_source
 from ofa_bench.data.sources.source import BatchSource
-from ofa_bench.errors import DataError, PluginError, RankFailed, TrainingDiverged
+from ofa_bench.errors import DataError, PluginError, RankFailed, TrainingDiverged, UsageError
 from ofa_bench.evaluation.exact_math import shielded
 from ofa_bench.hardware import usual_workers
 from ofa_bench.hooks.catalogue import Catalogue
 from ofa_bench.planning.assemble import Assembly, assemble, selected
-from ofa_bench.planning.identity import RunIdentity, alike, identify
+from ofa_bench.planning.identity import NAMED, RunIdentity, alike, identify
 from ofa_bench.planning.shared_prefix import Beginning, Shared, shared_folder
 from ofa_bench.recipe import Request
 from ofa_bench.recipe.fingerprint import decoder_id
 from ofa_bench.records.extra_metrics import beside, gathered
 from ofa_bench.records.parts import Ancestor
 from ofa_bench.records.schema import Record
-from ofa_bench.records.store import Store
+from ofa_bench.records.staging import recover
+from ofa_bench.records.store import Store, read
 from ofa_bench.runs.build_record import record_of
 from ofa_bench.runs.folder import read_begun, refuse_links, write_begun
 from ofa_bench.runs.readiness import make_ready
@@ -44,8 +45,7 @@ from ofa_bench.training.weights import epsilon_note, load_weights, save_weights,
 from ofa_bench.weight_files.ancestry import ancestor_of
 
 ENDED = ("ok", "diverged", "imported")
-Stage = Literal["all", "train", "evaluate"]
-"""What to carry out of a run; "evaluate" refuses where training is not done."""
+Stage = Literal["all", "train", "evaluate"]  # "evaluate" refuses where training is not done
 
 
 @contextmanager
@@ -84,10 +84,12 @@ class RunContext:
         return record
 
     def _recorded(self) -> Record | None:
-        for entry in self.store.list(broken=lambda error: None):
-            record = entry.record
-            if record.run_id == self.identity.run and record.status in ENDED:
-                return record
+        recover(self.store.results)
+        for path in sorted(self.store.root.glob(f"*/*/*-{self.identity.run[:NAMED]}.json")):
+            with suppress(UsageError):
+                record = read(path)
+                if record.run_id == self.identity.run and record.status in ENDED:
+                    return record
         return None
 
     def check_free(self) -> None:
@@ -207,7 +209,9 @@ def _locked(prepared: RunContext, stop: Stop, progress: Progress, command: str) 
         Loop(state).run(train=prepared.stage != "evaluate")
     except (TrainingDiverged, PluginError) as error:
         status = "diverged" if isinstance(error, TrainingDiverged) else "failed"
-        _store(prepared, record_of(prepared, state, run_fields, status, error=error), None)
+        record = record_of(prepared, state, run_fields, status, error=error)
+        if prepared.devices.first:
+            prepared.store.write(record)
         raise
     finally:
         log.close()
@@ -222,7 +226,8 @@ def _finish(prepared: RunContext, state: State, run_fields: dict[str, str]) -> R
 
     judgement = judge(state)
     record = record_of(prepared, state, run_fields, "ok", judgement=judgement)
-    _store(prepared, record, judgement.bits)
+    if prepared.devices.first:
+        prepared.store.write(record, judgement.bits)
     prepared.assembly.bus.run_end(record.model_dump(mode="json", by_alias=True))
     if prepared.devices.first:
         if readings := gathered(prepared.folder):
@@ -230,11 +235,6 @@ def _finish(prepared: RunContext, state: State, run_fields: dict[str, str]) -> R
         state.checkpoints.clear()
         forget_scores(prepared.folder)
     return record
-
-
-def _store(prepared: RunContext, record: Record, bits: bytes | None) -> None:
-    if prepared.devices.first:
-        prepared.store.write(record, bits)
 
 
 def _describe_run(prepared: RunContext, command: str) -> str:

@@ -17,7 +17,8 @@ from ofa_bench.hooks.hookspecs import Outcome, RunView, Scores, hookimpl
 from ofa_bench.limits import limit
 from ofa_bench.schedule import Phase, Step
 
-HEARTBEAT = 2.0  # seconds between progress lines in the event log
+HEARTBEAT = 2.0  # seconds between progress lines in the event log, at the least
+SLOWEST = 60.0  # and at the most: they grow with a hundredth of the time since the process began
 
 
 class Progress:
@@ -60,12 +61,15 @@ def paced(show: Callable[[int, int], None], seconds: float) -> Callable[[int, in
 
 
 class EventLog:
-    """`events.jsonl`: one JSON object per line, appended and flushed at every event."""
+    """`events.jsonl`: one JSON object per line, appended and flushed at every event.
+
+    Events are phases, points of the curve, and progress by time: the file does not grow by steps.
+    """
 
     def __init__(self, path: Path, draws: bool) -> None:
         self._path, self._draws = path, draws
         self._stream: IO[str] | None = None
-        self._last = 0.0
+        self._last, self._began = 0.0, time.monotonic()
 
     def _write(self, kind: str, **values: Any) -> None:
         try:
@@ -91,16 +95,18 @@ class EventLog:
 
     @hookimpl
     def after_step(self, step: Step, outcome: Outcome) -> None:
-        """Losses by role every HEARTBEAT seconds; with `draws`, the draws of every step."""
-        if self._draws:
-            drawn = [{"role": d.role.value, **d.subnet.to_json()} for d in outcome.draws]
-            self._write("draws", step=step.index, draws=drawn)
-        if time.monotonic() - self._last >= HEARTBEAT:
+        """Losses by role every HEARTBEAT to SLOWEST seconds; with `draws`, those of the step."""
+        now = time.monotonic()
+        if now - self._last >= min(SLOWEST, max(HEARTBEAT, (now - self._began) / 100)):
             losses: dict[str, float] = {}
             for draw, loss in zip(outcome.draws, outcome.losses, strict=True):
                 losses[draw.role.value] = round(float(loss), 6)
             share = min(outcome.shares, default=1.0)
-            self._write("step", step=step.index, lr=outcome.lr, share=share, losses=losses)
+            more: dict[str, Any] = {"lr": outcome.lr, "share": share, "losses": losses}
+            if self._draws:
+                draws = outcome.draws
+                more["draws"] = [{"role": d.role.value, **d.subnet.to_json()} for d in draws]
+            self._write("step", step=step.index, **more)
 
     @hookimpl
     def after_eval(self, step: Step, scores: Scores) -> None:

@@ -73,7 +73,8 @@ def decoded(path: Path) -> torch.Tensor:
 
 
 def stages(files: list[Path], number: int) -> dict[str, float]:
-    """Milliseconds an image of each stage, one thread of this process."""
+    """Milliseconds an image of each stage: processor time of one thread, which other jobs on the
+    machine lengthen little."""
     geometry = Augmented(Augment.of(AUGMENT), SIDE, 0, MEAN)
     split = Augmented(Augment.of(AUGMENT | {"jitter": "torch"}), SIDE, 0, MEAN, deferred=True)
     whole = Augmented(Augment.of(AUGMENT | {"jitter": "torch"}), SIDE, 0, MEAN)
@@ -82,14 +83,15 @@ def stages(files: list[Path], number: int) -> dict[str, float]:
     spent: dict[str, list[float]] = {}
 
     def clocked(what: str, work: Callable[[], Any]) -> Any:
-        began = time.perf_counter()
+        began = time.thread_time()
         result = work()
-        spent.setdefault(what, []).append(1e3 * (time.perf_counter() - began))
+        spent.setdefault(what, []).append(1e3 * (time.thread_time() - began))
         return result
 
     for at in range(number):
         path = files[at % len(files)]
         image = clocked("read and decode", lambda path=path: decoded(path))
+        geometry(image, 0, at)  # whoever reads the image first waits for memory
         for what, step in (
             ("crop, resize, flip", geometry),
             ("the same, jitter's numbers drawn", split),
@@ -179,6 +181,8 @@ def rates(options: argparse.Namespace, folder: Path, device: torch.device) -> It
         "workers": "jitter in the workers",
         "device": f"jitter on {device.type}",
     }
+    if not options.rounds:
+        return
     yield "| workers | " + " | ".join(f"{names[kind]}, images/s" for kind in KINDS) + " |"
     yield "|---" * (1 + len(KINDS)) + "|"
     for workers in options.workers:
@@ -200,7 +204,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder of the sample's archive")
     parser.add_argument("--workers", type=lambda text: [*map(int, text.split(","))])
     parser.add_argument("--batch", type=int, default=64)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=3, help="0 leaves out the rates")
     parser.add_argument("--seconds", type=float, default=6.0, help="of each measurement")
     parser.add_argument("--images", type=int, default=1000)
     options = parser.parse_args()
@@ -215,7 +219,7 @@ def main() -> None:
         print(f"{machine()}{gpu}; {usable_cores()} usable cores, default workers: {usual}")
         print(f"load average at the start: {os.getloadavg()[0]:.1f}")
         print(f"{len(files)} photographs, short side {SHORT}, {size:.0f} kB on average, to {SIDE}")
-        print("\n| stage, one thread | ms an image |\n|---|---|")
+        print("\n| stage | ms of one thread an image |\n|---|---|")
         for what, spent in stages(files, 200).items():
             print(f"| {what} | {spent:.2f} |")
         print("", *batch_jitter(files, device, options.batch), "", sep="\n", flush=True)

@@ -17,7 +17,8 @@ from tests.runs.test_evaluation_survives import CHUNKS, KILLED, counted, kept, l
 KILLS = int(os.environ.get("OFA_BENCH_KILLS", "50"))
 
 
-def test_many_kills(tmp_path: Path, monkeypatch: Any) -> None:
+def test_many_kills(tmp_path: Path, monkeypatch: Any, benchmark: Any) -> None:
+    benchmark.pedantic(lambda: None, rounds=1)  # which skips it where benchmarks are skipped
     first = tmp_path / "trained"
     asked: dict[str, Any] = {"method": "deps", "space": "toy", "epochs": 0.4}
     asked["set"] = ("evaluate.per_bucket=1", "evaluate.chunk=60", "evaluate.curve=0")

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.running import ENDLESS, ENVIRONMENT, GUARD, checkpoints, until
+from tests import preloaded
+from tests.running import ENDLESS, ENVIRONMENT, GUARD, checkpoints, until, words
 
 BENCH = f"{shlex.quote(sys.executable)} -m ofa_bench"
 SHORT = "--space toy --epochs 0.2 --set evaluate.per_bucket=1 --set evaluate.curve=0"
@@ -36,7 +37,9 @@ def test_training_outlives_its_reader(tmp_path: Path) -> None:
 
 
 def test_training_outlives_a_full_log(tmp_path: Path) -> None:
-    done = bash(f"{BENCH} run {SHORT} --results {tmp_path} --json 2> /dev/full")
+    line = words("run", *SHORT.split(), "--results", tmp_path, "--json")
+    with open("/dev/full", "w") as full:
+        done = preloaded.run(line, env=ENVIRONMENT, stderr=full, timeout=GUARD)
     assert done.returncode == 0 and '"weights_sha256"' in done.stdout
 
 

@@ -16,7 +16,7 @@ from ofa_bench.data.discovery.datasets import load_spec
 from ofa_bench.data.open import open_source
 from ofa_bench.data.sources.batch import Address
 from ofa_bench.data.sources.source import BatchSource
-from ofa_bench.data.transforms.colour import EDITS, NOTHING, VARIABLE, coloured, jitters_on
+from ofa_bench.data.transforms.colour import FACTORS, NOTHING, VARIABLE, coloured, jitters_on
 from ofa_bench.data.transforms.per_sample import Augmented
 from ofa_bench.errors import UsageError
 from ofa_bench.recipe.models import Augment
@@ -43,6 +43,16 @@ def scenes(count: int = COUNT, side: int = SIDE) -> torch.Tensor:
     return torch.from_numpy(np.stack(images))
 
 
+def edited(pixels: torch.Tensor, operation: int, factors: torch.Tensor) -> torch.Tensor:
+    """All images by one operation, whatever its place in their order."""
+    table = torch.tensor([NOTHING] * len(factors))
+    for row in range(len(table)):
+        table[row, :4] = torch.roll(torch.arange(4.0), row)
+    table = table.double()
+    table[:, FACTORS.start + operation] = factors
+    return coloured(pixels, table, GREY)
+
+
 def one_by_one(pixels: torch.Tensor, operation: int, factors: list[float]) -> torch.Tensor:
     images = zip(pixels.permute(0, 3, 1, 2), factors, strict=True)
     edited = [ALONE[operation](image, factor) for image, factor in images]
@@ -58,7 +68,7 @@ def test_an_edit_of_a_batch(operation: int, low: float, high: float, device: str
     """All levels equal those of torchvision on one image; not only within rounding."""
     pixels = scenes()
     factors = torch.linspace(low, high, COUNT)  # the ends too
-    ours = EDITS[operation](pixels.to(device), factors.double().view(-1, 1, 1, 1).to(device)).cpu()
+    ours = edited(pixels.to(device), operation, factors).cpu()
     theirs = one_by_one(pixels, operation, factors.tolist())
     off = (ours.int() - theirs.int()).abs()
     assert off.max() <= 1
@@ -72,7 +82,7 @@ def test_hue_at_the_edges_of_its_circle(turn: float) -> None:
     levels = (0, 1, 127, 128, 254, 255)
     colours = [(r, g, b) for r in levels for g in levels for b in levels]
     pixels = torch.tensor(colours, dtype=torch.uint8).view(1, 1, -1, 3)
-    ours = EDITS[3](pixels, torch.tensor([turn]).double().view(1, 1, 1, 1)).view(-1, 3)
+    ours = edited(pixels, 3, torch.tensor([turn])).view(-1, 3)
     for colour, turned in zip(colours, ours.tolist(), strict=True):
         hue, saturation, value = colorsys.rgb_to_hsv(*(level / 255 for level in colour))
         wanted = colorsys.hsv_to_rgb((hue + turn) % 1, saturation, value)

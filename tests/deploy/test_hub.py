@@ -17,6 +17,7 @@ import ofa_bench
 from ofa_bench import api
 from ofa_bench.deploy.hub import repository_of
 from ofa_bench.errors import UsageError
+from tests import preloaded
 
 from .hub_server import TOKEN, Hub, hub
 
@@ -26,6 +27,7 @@ COMMITTED = Path(__file__).resolve().parents[2] / "results" / "toy"
 NAME = "someone/net"
 LOAD = """
 import json, sys, torch, ofa_bench
+assert "huggingface_hub" not in sys.modules
 x = torch.linspace(-1, 1, 3 * 8 * 8).reshape(1, 3, 8, 8)
 nets = [ofa_bench.load(sys.argv[1], revision=revision) for revision in (None, *sys.argv[2:])]
 print(json.dumps([net(x).tolist() for net in nets]))
@@ -60,10 +62,8 @@ def call(server: Hub, tmp_path: Path) -> Call:
 
     def run(*words: object, **more: str) -> subprocess.CompletedProcess[str]:
         line = [sys.executable, *map(str, words)]
-        done = subprocess.run(
-            line, env={**around, **more}, capture_output=True, text=True, stdin=subprocess.DEVNULL,
-            timeout=120,
-        )  # fmt: skip
+        env = {**around, **more}
+        done = preloaded.run(line, env=env, stdin=subprocess.DEVNULL, timeout=120)
         assert TOKEN not in done.stdout + done.stderr
         assert "Traceback" not in done.stderr
         return done

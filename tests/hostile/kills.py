@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import os
 import random
 import shutil
 import sys
@@ -158,11 +159,13 @@ SCENES: dict[str, Scene] = {
 def bundle(corpus: Corpus) -> Path:
     """All committed records as one file, with the board's folders as they lie."""
     path = corpus.root / "committed.zip"
-    if not path.exists():
-        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+    if not path.exists():  # another process may be making it too
+        made = path.with_suffix(f".{os.getpid()}")
+        with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as file:
             for record in sorted((ROOT / "results" / "records").glob("*/*/*")):
                 if record.suffix in (".json", ".bits"):
                     file.write(record, "/".join(record.parts[-3:]))
+        made.rename(path)
     return path
 
 

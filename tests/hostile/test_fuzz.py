@@ -15,8 +15,8 @@ import pytest
 from tests.hostile.campaign import Campaign, Server, judged
 from tests.hostile.kinds import KINDS
 
-CASES = 30
-FEWER = {"comparisons": 8, "weights": 16, "checkpoints": 20, "folders": 20}
+CASES = 20
+FEWER = {"comparisons": 6, "weights": 10, "checkpoints": 10, "folders": 10}
 GUARD = 15.0  # seconds a kind: on a machine that is very busy some cases are left out
 LEAST = 4
 

@@ -19,7 +19,7 @@ from tests.hostile.spelling import spell_json, spell_toml
 from tests.hostile.values import settings, trees
 
 CI = configured(
-    max_examples=25,
+    max_examples=15,
     derandomize=True,
     deadline=None,
     database=None,

@@ -8,9 +8,9 @@ from functools import cache
 from typing import Any
 
 from ofa_bench.recipe.fingerprint import hashed_science, row_id, run_id
-from ofa_bench.records import Record, candidates_hash, sealed, summarise
+from ofa_bench.records.pareto import candidates_hash, summarise
 from ofa_bench.records.per_image import counts, pack
-from ofa_bench.records.schema import Bits, Score
+from ofa_bench.records.schema import Bits, Record, Score, sealed
 from ofa_bench.seeding import digest, rng
 from ofa_bench.space import Space, Subnet, load_space
 

@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 
 from ofa_bench.errors import BenchError, UsageError
-from ofa_bench.records import Store, read
 from ofa_bench.records.schema import plain, sealed
-from ofa_bench.records.store import read_bits, slug
+from ofa_bench.records.store import Store, read, read_bits, slug
 from tests.records.factory import failed, make
 
 

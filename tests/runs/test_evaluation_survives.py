@@ -166,7 +166,7 @@ def interrupted(trained: dict[str, Any], results: Path, after: int) -> list[Path
         def stopped(*arguments: Any) -> Any:
             count[0] += 1
             if count[0] > after:
-                os.kill(os.getpid(), signal.SIGTERM)
+                os.kill(os.getpid(), signal.SIGUSR1)
             return score(*arguments)
 
         patch.setattr(chunks, "_marks", stopped)

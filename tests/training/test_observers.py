@@ -5,11 +5,15 @@ from __future__ import annotations
 import json
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import pytest
 import torch
 
 from ofa_bench import api
 from ofa_bench.hooks.hookspecs import CatalogueSpec, TrainingSpec, hook_names
+from ofa_bench.training import callbacks
 
 DIARY = """
 import json
@@ -102,3 +106,28 @@ def test_a_merge_that_sums_changes_nothing_but_rounding(tmp_path: Path) -> None:
     )
     for name, value in one.items():
         assert (value - other[name]).abs().max() <= 1e-5, name
+
+
+def test_the_event_log_grows_by_time_and_not_by_steps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Clock:
+        now = 1e9
+
+        def monotonic(self) -> float:
+            return self.now
+
+        time = monotonic
+
+    clock = Clock()
+    monkeypatch.setattr(callbacks, "time", clock)
+    step: Any = SimpleNamespace(index=0)
+    outcome: Any = SimpleNamespace(draws=(), losses=(), shares=(), lr=0.1)
+    for steps, seconds, most in ((10_000, 0.01, 51), (86_400, 1.0, 24 * 60 + 500)):
+        log = callbacks.EventLog(tmp_path / f"{steps}.jsonl", draws=True)
+        for _ in range(steps):
+            clock.now += seconds
+            log.after_step(step, outcome)
+        log.close()
+        lines = (tmp_path / f"{steps}.jsonl").read_text().splitlines()
+        assert most / 2 < len(lines) <= most

@@ -25,7 +25,7 @@ from ofa_bench.training.forward_backward import Passes
 from ofa_bench.training.gradients import FlatGradients
 from ofa_bench.training.teacher import FrozenTeacher
 
-STEPS = 24
+STEPS = 14
 SIDES = (8, 7)  # of the images; deep inside a net they come to the same
 GPU = torch.device("cuda")
 DEVICES = [

@@ -14,12 +14,12 @@ from ofa_bench.cli.views import cost
 from ofa_bench.errors import BenchError
 from ofa_bench.formatting import DASH
 from ofa_bench.leaderboard import claims
-from ofa_bench.leaderboard.board import Board, boards_of
-from ofa_bench.leaderboard.board_files import check_boards, choose, write_boards
+from ofa_bench.leaderboard.board import Board
+from ofa_bench.leaderboard.board_files import B, check_boards, choose, write_boards
 from ofa_bench.leaderboard.by_cost import buckets
 from ofa_bench.leaderboard.by_cost.cost_curves import families
-from ofa_bench.leaderboard.columns import HEADS, TEXTS, caveats, cells
-from ofa_bench.leaderboard.export import to_json, to_markdown
+from ofa_bench.leaderboard.columns import HEADS, TEXTS
+from ofa_bench.leaderboard.kept_boards import ShownBoard
 from ofa_bench.leaderboard.published import Published, published
 from ofa_bench.leaderboard.screening import Screened, Unranked
 from ofa_bench.records.extra_metrics import table as readings_of
@@ -33,22 +33,22 @@ LEFT_OUT = ("composition", "over its own range", "coverage", "time/epoch", "wait
 COLUMNS = [head for head in HEADS if head not in (*LEFT_OUT, "selection bonus")]
 
 
-def document(boards: Sequence[Board], **more: Any) -> dict[str, Any]:
+def document(boards: Iterable[ShownBoard], **more: Any) -> dict[str, Any]:
     """The boards as JSON: all rows, each with its track, and the tracks."""
-    documents = [to_json(board) for board in boards]
+    documents = [dict(board.document) for board in boards]
     rows = [{"track": board["track"], **row} for board in documents for row in board.pop("rows")]
     return {**more, "rows": rows, "tracks": documents}
 
 
-def show(board: Board, title: str = "") -> None:
+def show(board: ShownBoard, title: str = "") -> None:
     """Print a board as a table, then what must be read with it and what its seeds can show."""
     heads = [head if head in TEXTS else f">{head}" for head in COLUMNS]
-    rows = [[row[head] for head in COLUMNS] for row in map(cells, board.places)]
+    rows = [[row[head] for head in COLUMNS] for row in board.cells]
     console.table(heads, rows, title)
-    for line in caveats(board):
+    for line in board.caveats:
         console.say(line)
-    if any(standing.accuracy for standing in board.places):
-        console.say(f"{board.detectable_text}.")
+    if board.detectable:
+        console.say(board.detectable)
 
 
 def unranked_document(unranked: Iterable[Unranked]) -> dict[str, Any]:
@@ -66,7 +66,7 @@ def list_unranked(unranked: Iterable[Unranked]) -> None:
             console.say(line)
 
 
-def refresh(results: Path, made: Sequence[Board] | None = None) -> None:
+def refresh(results: Path, made: Sequence[ShownBoard] | None = None) -> None:
     """Write the boards anew, those that are `made` already where they are; where that cannot be
     done, say so and go on."""
     if not console.heard():
@@ -116,47 +116,47 @@ def show_curves(screened: Screened, which: str | None, reach: float | None, form
 
 
 def choose_boards(
-    screened: Screened, which: str | None, with_papers: bool
-) -> tuple[list[Board], list[Published] | None]:
+    boards: Sequence[B], unranked: Sequence[Unranked], which: str | None, with_papers: bool
+) -> tuple[list[B], list[Published] | None]:
     """The boards of a data set, a track or all, and the papers' figures beside them if wanted."""
-    boards, papers = boards_of(screened), None
+    papers = None
     if with_papers:
         datasets = [which] if which else sorted({b.track.name.partition("-")[0] for b in boards})
         papers = [paper for dataset in datasets for paper in published(dataset)]
     mine = [item for item in boards if not papers or item.track.name.startswith(f"{which}-")]
-    return choose(mine, which if mine or (not papers and not screened.unranked) else None), papers
+    return choose(mine, which if mine or (not papers and not unranked) else None), papers
 
 
 def show_all(
-    boards: Sequence[Board],
-    screened: Screened,
+    boards: Sequence[ShownBoard],
+    unranked: Sequence[Unranked],
     papers: Sequence[Published] | None,
     results: Path,
     form: str,
 ) -> None:
     """Boards, the papers beside them, and the records that none of them ranks."""
     if form == "json":
-        more: dict[str, Any] = unranked_document(screened.unranked)
+        more: dict[str, Any] = unranked_document(unranked)
         if papers is not None:
             more = {"published": [asdict(paper) for paper in papers], **more}
         console.answer(document(boards, **more))
         return
     if form == "md":
-        console.raw("\n".join(to_markdown(item) for item in boards))
+        console.raw("\n".join(item.markdown for item in boards))
         return
     for paper in papers or ():
         _show_paper(paper)
-    if not boards and not screened.unranked:
+    if not boards and not unranked:
         console.say(f"no records in {results}")
     for index, board in enumerate(boards):
         if index:
             console.say()
         show(board, board.track.name)
-        if board.axis.about:
-            console.say(f"budgets {board.axis.span(*board.range)}; {board.axis.about}")
+        if board.about:
+            console.say(board.about)
         for line in board.more:
             console.say(f"more seeds: {_into(line, results)}")
-    list_unranked(screened.unranked)
+    list_unranked(unranked)
 
 
 def _into(line: str, results: Path) -> str:

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from ofa_bench.schedule import Step
 
 READ_EVERY = 0.5  # seconds between readings of a loss, each of which waits for the device
-LINE_EVERY = 10.0  # seconds between lines of a log
+LINE_EVERY = 10.0  # seconds between lines of a log, at first
+LATER = 60.0  # and when it has gone on for ten minutes
 WINDOW = 60.0  # seconds over which speed is measured
 WAITING = 0.005  # share of waiting from which it is shown
 MUCH_WAITING = 0.1  # share from which it is warned of, once
@@ -181,11 +182,12 @@ class Log(ProgressView):
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__(clock)
-        self._last = clock()
+        self._last = self._began = clock()
 
     def moved(self) -> None:
         """A line, if the last one is old."""
-        if self.clock() - self._last >= LINE_EVERY:
+        old = self.clock() - self._began > 10 * LATER
+        if self.clock() - self._last >= (LATER if old else LINE_EVERY):
             self._last = self.clock()
             console.tell(f"{self.share:4.0%} {self.text()}")
 

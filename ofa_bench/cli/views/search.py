@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import groupby
 
 from ofa_bench.cli import console
 from ofa_bench.formatting import DASH, count, percent
@@ -125,11 +126,9 @@ def _ms(value: float | None) -> str:
 
 def _front(record: SearchRecord) -> None:
     timed = record.budget.kind == "latency"
-    rows, before = [], None
-    for net in record.front:
-        if net.subnet == before:
-            continue
-        before = net.subnet
+    rows = []
+    for _, budgets in groupby(record.front, key=lambda net: net.subnet):
+        net = next(budgets)
         rows.append(
             (
                 f"{net.budget:.3g} ms" if timed else count(net.budget),

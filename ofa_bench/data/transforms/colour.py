@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 
 import torch
@@ -23,6 +23,8 @@ ORDER, FACTORS, BOX = slice(0, 4), slice(4, 8), slice(8, 12)
 """Columns of a sample's twelve numbers, float64: the order of brightness, contrast, saturation and
 hue; their factors, NaN for what is left out; top, left, height and width of what is erased."""
 
+BRIGHTNESS, CONTRAST, HUE = 0, 1, 3
+HUE_ROUND = 3
 NOTHING = (0.0, 1.0, 2.0, 3.0, *[math.nan] * 4, *[0.0] * 4)
 LUMA = tuple(torch.tensor((0.2989, 0.587, 0.114), dtype=torch.float32).tolist())
 CHANNELS = ("vqpptv", "tvvqpp", "pptvvq")
@@ -43,31 +45,35 @@ def coloured(pixels: Tensor, numbers: Tensor, grey: Sequence[int]) -> Tensor:
 
     `numbers`: float64 [n, 12] on the CPU, see `ORDER`, `FACTORS` and `BOX`.
     """
-    result = pixels.clone()
-    groups = _groups(numbers)
-    rows = torch.cat([rows for _, rows in groups] or [torch.zeros(0, dtype=torch.int64)])
-    rows = rows.to(pixels.device, non_blocking=True)
+    rounds = _rounds(numbers)
+    table = torch.stack([torch.cat(column) for column in zip(*rounds, strict=True)])
+    table = table.to(pixels.device, non_blocking=True)
     values = numbers.to(pixels.device, non_blocking=True)
-    start = 0
-    for edit, members in groups:
-        chosen = rows[start : start + len(members)]
-        start += len(members)
-        factors = values[chosen, FACTORS.start + edit].view(-1, 1, 1, 1)
-        result[chosen] = EDITS[edit](result[chosen], factors)
+    result = pixels.clone()
+    sizes = [len(rows) for rows, _ in rounds]
+    for number, (rows, edits) in enumerate(torch.split(table, sizes, 1)):
+        if not sizes[number]:
+            continue
+        factors = values[rows, FACTORS.start + edits].view(-1, 1, 1, 1)
+        edit = _hue if number == HUE_ROUND else _blend
+        result[rows] = edit(result[rows], factors, edits.view(-1, 1, 1, 1))
     return _erased(result, numbers, values, grey)
 
 
-def _groups(numbers: Tensor) -> list[tuple[int, Tensor]]:
-    """Which edit comes next for which samples, so that each sample's come in its own order."""
-    order, factors = numbers[:, ORDER], numbers[:, FACTORS]
-    wanted = factors.isnan().logical_not()
-    groups = []
-    for turn in range(order.shape[1]):
-        for edit in range(len(EDITS)):
-            rows = ((order[:, turn] == edit) & wanted[:, edit]).nonzero().flatten()
-            if len(rows):
-                groups.append((edit, rows))
-    return groups
+def _rounds(numbers: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """Rows and their edits, so that each sample's come in its own order: what comes before the hue
+    of a sample, place by place, then all hues, then what comes after."""
+    order, wanted = numbers[:, ORDER].long(), numbers[:, FACTORS].isnan().logical_not()
+    active, turn = wanted.gather(1, order), (order == HUE).long().argmax(1)
+    before = [active[:, at] & (turn > at) for at in range(3)]
+    after = [active[:, at] & (turn < at) for at in range(1, 4)]
+    masks = zip([*before, wanted[:, HUE], *after], (0, 1, 2, None, 1, 2, 3), strict=True)
+    rounds = []
+    for mask, at in masks:
+        rows = mask.nonzero().flatten()
+        edits = torch.full_like(rows, HUE) if at is None else order[rows, at]
+        rounds.append((rows, edits))
+    return rounds
 
 
 def _erased(pixels: Tensor, numbers: Tensor, values: Tensor, grey: Sequence[int]) -> Tensor:
@@ -81,22 +87,16 @@ def _erased(pixels: Tensor, numbers: Tensor, values: Tensor, grey: Sequence[int]
     return torch.where(box, _colour(tuple(grey), pixels.device), pixels)
 
 
-def _brightness(pixels: Tensor, factors: Tensor) -> Tensor:
-    return _levels(pixels * factors.float())
+def _blend(pixels: Tensor, factors: Tensor, edits: Tensor) -> Tensor:
+    """Brightness, contrast or saturation: away from black, from the image's mean grey, or from each
+    pixel's own. The mean is of whole numbers, whose sum is exact in double precision."""
+    shades = _grey(pixels)
+    mean = shades.sum((1, 2, 3), keepdim=True, dtype=torch.float64).float() / shades[0].numel()
+    other = torch.where(edits == CONTRAST, mean, shades) * (edits != BRIGHTNESS)
+    return _levels(_plus(pixels * factors.float(), other, (1 - factors).float().double()))
 
 
-def _contrast(pixels: Tensor, factors: Tensor) -> Tensor:
-    """Towards the mean grey of each image: a sum of whole numbers, exact in double precision."""
-    grey = _grey(pixels)
-    mean = grey.sum((1, 2, 3), keepdim=True, dtype=torch.float64).float() / grey[0].numel()
-    return _blended(pixels, mean, factors)
-
-
-def _saturation(pixels: Tensor, factors: Tensor) -> Tensor:
-    return _blended(pixels, _grey(pixels), factors)
-
-
-def _hue(pixels: Tensor, factors: Tensor) -> Tensor:
+def _hue(pixels: Tensor, factors: Tensor, edits: Tensor) -> Tensor:
     """Hue turned by a share of the circle, by way of hue, saturation and value."""
     shares = pixels.float().mul_(1 / 255)
     low, high = shares.aminmax(dim=-1)
@@ -139,10 +139,6 @@ def _grey(pixels: Tensor) -> Tensor:
     return _plus(_plus(red * LUMA[0], green, LUMA[1]), blue, LUMA[2]).floor_()
 
 
-def _blended(pixels: Tensor, other: Tensor, factors: Tensor) -> Tensor:
-    return _levels(_plus(pixels * factors.float(), other, (1 - factors).float().double()))
-
-
 def _plus(x: Tensor, y: Tensor, factor: Tensor | float) -> Tensor:
     """x + factor · y, rounded once: products of single-precision numbers are exact in double."""
     if isinstance(factor, float):
@@ -152,6 +148,3 @@ def _plus(x: Tensor, y: Tensor, factor: Tensor | float) -> Tensor:
 
 def _levels(values: Tensor) -> Tensor:
     return values.clamp_(0, 255).to(torch.uint8)
-
-
-EDITS: tuple[Callable[[Tensor, Tensor], Tensor], ...] = (_brightness, _contrast, _saturation, _hue)

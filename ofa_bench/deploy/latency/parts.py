@@ -72,9 +72,10 @@ def parts(net: MBConvNet, resolution: int, batch: int) -> Iterator[tuple[PartKey
                 kernel, expand = subnet.kernel[slot], subnet.expand[slot]
                 assert kernel is not None and expand is not None
                 key = (slot, kernel, expand)
-            yield key, Shaped(module, tuple(x.shape))
-            with torch.inference_mode():
+            shape = tuple(x.shape)
+            with torch.inference_mode():  # before a device has the module, which may move it
                 x = module(x)
+            yield key, Shaped(module, shape)
 
 
 def covering(space: Space, resolution: int) -> list[Subnet]:

@@ -169,7 +169,7 @@ class ScoredNets:
     def _take(self, split: Split, values: Mapping[str, Any], hits: int, images: int) -> None:
         if hits > images:
             raise ValueError("a subnet gets more images right than there are")
-        self.hits[split][self._space.subnet(values)] = hits
+        self.hits[split][self._run.space.subnet(values)] = hits
 
     def _write(self) -> None:
         values: dict[str, Any] = {

@@ -4,15 +4,15 @@ a record for each supernet. Torch is imported when the first net is scored."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from ofa_bench import __version__
-from ofa_bench.deploy.searching.scored_nets import ScoredNets
 from ofa_bench.deploy.truth.nets import sample
+from ofa_bench.deploy.truth.scoring import SupernetScores, proxy_rankings, supernet_scores
 from ofa_bench.deploy.truth.supernets import supernets as named
 from ofa_bench.deploy.truth.training import NetRun, defaults, net_runs
 from ofa_bench.errors import UsageError
@@ -20,7 +20,6 @@ from ofa_bench.planning.assemble import Assembly
 from ofa_bench.recipe.asked import amount, whole
 from ofa_bench.records.json_text import digest
 from ofa_bench.records.schema import Record
-from ofa_bench.records.searches.schema import SplitSizes
 from ofa_bench.records.store import Store, StoredRecord
 from ofa_bench.records.tables import carried
 from ofa_bench.records.track import budget_label, table
@@ -32,9 +31,6 @@ from ofa_bench.runs.single import results_root
 from ofa_bench.sanitize import command_line
 from ofa_bench.space import Subnet
 from ofa_bench.training.callbacks import Progress, Silent
-from ofa_bench.training.interrupts import listening
-
-SAME_LINE = "what was scored and trained is kept: go on with the same command"
 
 
 @dataclass(frozen=True)
@@ -52,23 +48,6 @@ class TruthPlan:
     def macs(self) -> float:
         """Training MACs of all nets."""
         return sum(cost.total for run in self.runs for cost in run.planned[1].cost)
-
-    @property
-    def classes(self) -> int:
-        """How many classes there are."""
-        return self.supernets[0].assembly.classes
-
-
-@dataclass(frozen=True)
-class SupernetScores:
-    """How many images of each split each net gets right with a supernet's weights."""
-
-    weights: str
-    data: str
-    images: SplitSizes
-    torch: str
-    select: Mapping[Subnet, int]
-    test: Mapping[Subnet, int]
 
 
 def truth(
@@ -96,9 +75,10 @@ def truth(
         names, nets=nets, seeds=seeds, epochs=epochs, results=results, trust=trust, **options
     )
     watch = progress or Silent()
-    scores = supernet_scores(plan, watch)
+    scores = supernet_scores(plan.supernets, plan.nets, watch)
+    proxies = proxy_rankings(plan.supernets[0], plan.nets, watch)
     entries, _ = run_all([run.planned for run in plan.runs], plan.store, watch)
-    return truth_records(plan, scores, entries)
+    return truth_records(plan, scores, entries, proxies)
 
 
 def truth_plan(
@@ -156,24 +136,11 @@ def _check_alike(first: FinishedRun, other: FinishedRun, ours: NetRun, theirs: N
         )
 
 
-def supernet_scores(plan: TruthPlan, progress: Progress) -> list[SupernetScores]:
-    """The nets' scores with each supernet's weights, as `search` keeps them. Raises Interrupted."""
-    made = []
-    for supernet in plan.supernets:
-        with listening() as stop, ExitStack() as stack, stop.anywhere():
-            stop.hint = SAME_LINE
-            scores = ScoredNets(supernet, supernet.space, progress, stack)
-            stack.enter_context(scores.alone())
-            name = supernet.folder.name
-            scores.note = lambda count, name=name: f"scoring {count} nets in {name}"  # type: ignore[misc]
-            select, test = scores.select(plan.nets), scores.test(plan.nets)
-            known = (scores.weights, scores.data, scores.images, scores.torch)
-            made.append(SupernetScores(*known, select, test))
-    return made
-
-
 def truth_records(
-    plan: TruthPlan, scores: Sequence[SupernetScores], entries: Sequence[StoredRecord]
+    plan: TruthPlan,
+    scores: Sequence[SupernetScores],
+    entries: Sequence[StoredRecord],
+    proxies: Mapping[str, Sequence[float]],
 ) -> list[TruthRecord]:
     """Write and return the record of each supernet, from the records of the nets alone."""
     by_run = {(entry.record.task.space.name, entry.record.seed): entry.record for entry in entries}
@@ -183,7 +150,8 @@ def truth_records(
         alone[run.subnet].append(_seed(run.seed, record))
     made = []
     for supernet, known in zip(plan.supernets, scores, strict=True):
-        made.append(_kept(plan.store.results, _record(plan, supernet, known, alone)))
+        truth_record = _record(plan, supernet, known, alone, proxies)
+        made.append(_kept(plan.store.results, truth_record))
     return made
 
 
@@ -216,11 +184,12 @@ def _record(
     supernet: FinishedRun,
     scores: SupernetScores,
     alone: Mapping[Subnet, list[dict[str, Any]]],
+    proxies: Mapping[str, Sequence[float]],
 ) -> TruthRecord:
     from ofa_bench.leaderboard.truth.recorded import analysed
 
     space, assembly = supernet.space, supernet.assembly
-    nets = _nets(plan, supernet, scores, alone)
+    nets = [{**_net(supernet, net, scores), "alone": alone[net]} for net in plan.nets]
     images = scores.images.model_dump()
     science = plan.runs[0].planned[1].science.model_dump(mode="json")
     return sealed_truth(
@@ -235,13 +204,14 @@ def _record(
             "fingerprint": space.fingerprint(),
             "searched": space.describe(),
             "table": carried(space),
-            "classes": plan.classes,
+            "classes": assembly.classes,
             "images": images,
             "recipe": _recipe_hash(plan.runs[0].planned[1]),
             "budget": budget_label(table(science, "budget")),
             "seeds": plan.seeds,
             "nets": nets,
-            **analysed(nets, images, {}),
+            "proxies": {name: tuple(values) for name, values in proxies.items()},
+            **analysed(nets, images, proxies),
             "command": plan.command,
             "ofa_bench": __version__,
             "torch": scores.torch,
@@ -250,26 +220,18 @@ def _record(
     )
 
 
-def _nets(
-    plan: TruthPlan,
-    supernet: FinishedRun,
-    scores: SupernetScores,
-    alone: Mapping[Subnet, list[dict[str, Any]]],
-) -> list[dict[str, Any]]:
-    space, classes, trained = supernet.space, plan.classes, supernet.assembly.trained
-    return [
-        {
-            "subnet": net.to_json(),
-            "name": str(net),
-            "macs": space.macs(net, classes),
-            "params": space.params(net, classes),
-            "trained": net in trained,
-            "select": scores.select[net],
-            "test": scores.test[net],
-            "alone": alone[net],
-        }
-        for net in plan.nets
-    ]
+def _net(supernet: FinishedRun, net: Subnet, scores: SupernetScores) -> dict[str, Any]:
+    """The fields of a `TruthNet` but for its runs alone."""
+    space, classes = supernet.space, supernet.assembly.classes
+    return {
+        "subnet": net.to_json(),
+        "name": str(net),
+        "macs": space.macs(net, classes),
+        "params": space.params(net, classes),
+        "trained": net in supernet.assembly.trained,
+        "select": scores.select[net],
+        "test": scores.test[net],
+    }
 
 
 def _recipe_hash(assembly: Assembly) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations, pairwise
 from math import exp, log
@@ -152,17 +152,11 @@ def _crossings(a: CostCurve, b: CostCurve) -> list[Crossing]:
 
 
 def _reach(curve: CostCurve, accuracy: float) -> Reach:
-    def first(of: Callable[[Estimate], float | None]) -> float | None:
-        return _first([(p.macs, of(p.accuracy)) for p in curve.points], accuracy)
-
-    return Reach(
-        curve.label,
-        first(lambda e: e.mean),
-        first(lambda e: e.high),
-        first(lambda e: e.low),
-        curve.points[0].macs,
-        curve.points[-1].macs,
+    mean, low, high = (
+        _first([(point.macs, getattr(point.accuracy, end)) for point in curve.points], accuracy)
+        for end in ("mean", "high", "low")
     )
+    return Reach(curve.label, mean, low, high, curve.points[0].macs, curve.points[-1].macs)
 
 
 def _first(points: Sequence[tuple[float, float | None]], accuracy: float) -> float | None:

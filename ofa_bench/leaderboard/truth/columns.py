@@ -51,14 +51,14 @@ def lines(records: Sequence[TruthRecord]) -> Iterator[list[str]]:
     for label, ranking in rows:
         yield [
             label,
-            tau(ranking.within),
-            tau(ranking.overall),
-            points(ranking.regret_within),
-            points(ranking.regret.get("1")),
-            points(ranking.gap),
+            estimate(ranking.within),
+            estimate(ranking.overall),
+            estimate(ranking.regret_within),
+            estimate(ranking.regret.get("1")),
+            estimate(ranking.gap),
         ]
     first = records[0]
-    within, overall = tau(first.ceiling_within), tau(first.ceiling)
+    within, overall = estimate(first.ceiling_within), estimate(first.ceiling)
     yield ["one seed by another", within, overall, DASH, DASH, DASH]
 
 
@@ -85,15 +85,8 @@ def supernet_label(record: TruthRecord, records: Sequence[TruthRecord]) -> str:
     return label
 
 
-def tau(value: TauRecord | None) -> str:
-    """`0.62 (0.31 to 0.84)`."""
-    if value is None:
-        return DASH
-    return f"{value.value:.2f} ({value.low:.2f} to {value.high:.2f})"
-
-
-def points(value: PointsRecord | None) -> str:
-    """`1.20 (0.30 to 2.10)`."""
+def estimate(value: TauRecord | PointsRecord | None) -> str:
+    """A τ or points with their interval: `0.62 (0.31 to 0.84)`."""
     if value is None:
         return DASH
     return f"{value.value:.2f} ({value.low:.2f} to {value.high:.2f})"

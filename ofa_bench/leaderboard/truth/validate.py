@@ -8,11 +8,12 @@ from typing import Any
 
 from ofa_bench.errors import UsageError
 from ofa_bench.leaderboard.truth.recorded import analysed
-from ofa_bench.records.schema import Record
-from ofa_bench.records.spaces import Loader
+from ofa_bench.records.json_text import hash_without_itself
+from ofa_bench.records.schema import Record, own_hash
+from ofa_bench.records.spaces import Loader, named_space
 from ofa_bench.records.store import Store, read_bytes, slug
-from ofa_bench.records.tables import restored
-from ofa_bench.records.truths.schema import TruthNet, TruthRecord, truth_hash, truth_question
+from ofa_bench.records.track import alone
+from ofa_bench.records.truths.schema import TruthNet, TruthRecord, truth_question
 from ofa_bench.records.truths.schema import truth_values as values_of
 from ofa_bench.records.truths.store import DIGITS, parse_truth, truth_text, truths
 from ofa_bench.records.validation.findings import Finding, far
@@ -31,7 +32,7 @@ def held_truths(
     `which` is a data set, or the beginning of `<data set>-<space>`.
     """
     records, broken = truths(store.results)
-    known = [entry.record for entry in store.list(broken=lambda error: None)] if records else []
+    known = _nets_alone(store) if records else []
     kept = []
     for path, record in records:
         findings = [one for one in validate_truth(path, load, known) if not one.unknown]
@@ -41,6 +42,11 @@ def held_truths(
         elif meant or f"{slug(record.dataset)}-{slug(record.space)}-".startswith(which or ""):
             kept.append(record)
     return kept, broken
+
+
+def _nets_alone(store: Store) -> list[Record]:
+    entries = store.list(broken=lambda error: None)
+    return [entry.record for entry in entries if alone(entry.record)]
 
 
 def validate_truth(
@@ -55,7 +61,7 @@ def validate_truth(
         record = parse_truth(raw, str(path))
     except UsageError as error:
         return [Finding("file", error.message)]
-    by_hash = {known.sha256: known for known in records}
+    by_hash = {known.sha256: known for known in records if own_hash(known) == known.sha256}
     checks = (
         lambda: _file(path, raw, record),
         lambda: _nets(record, load),
@@ -68,7 +74,7 @@ def validate_truth(
 def _file(path: Path, raw: bytes, record: TruthRecord) -> Iterator[Finding]:
     if raw != truth_text(record).encode():
         yield Finding("file", "is not spelled as ofa-bench writes records of ground truth")
-    if truth_hash(record) != record.sha256:
+    if hash_without_itself(values_of(record)) != record.sha256:
         yield Finding("sha256", "is not the record's own hash")
     if truth_question(record) != record.question:
         yield Finding("question", "is not the hash of what was asked")
@@ -80,7 +86,8 @@ def _file(path: Path, raw: bytes, record: TruthRecord) -> Iterator[Finding]:
 
 def _nets(record: TruthRecord, load: Loader) -> Iterator[Finding]:
     try:
-        space = _space(record, load)
+        whole = named_space(record.space, record.table, load)
+        space = Space.from_description(whole.table, record.searched)
     except UsageError as error:
         yield Finding("space", error.message, unknown=record.table is None)
         return
@@ -115,14 +122,6 @@ def _hits(record: TruthRecord, index: int, net: TruthNet) -> Iterator[Finding]:
         yield Finding(f"nets.{index}.alone", f"are not the runs of seeds {list(record.seeds)}")
 
 
-def _space(record: TruthRecord, load: Loader) -> Space:
-    name = record.space
-    if "/" in name or "\\" in name or name.endswith(".toml"):
-        raise UsageError(f"{plain_text(name)!r} is no space's name", "records name spaces")
-    whole = load(name) if record.table is None else restored(name, record.table)
-    return Space.from_description(whole.table, record.searched)
-
-
 def _alone(record: TruthRecord, by_hash: Mapping[str, Record]) -> Iterator[Finding]:
     """What a run alone says of itself, beside the record of that run where it is here."""
     for index, net in enumerate(record.nets):
@@ -152,6 +151,9 @@ def _alone(record: TruthRecord, by_hash: Mapping[str, Record]) -> Iterator[Findi
 
 def _numbers(record: TruthRecord) -> Iterator[Finding]:
     values = values_of(record)
+    if any(len(scores) != len(record.nets) for scores in record.proxies.values()):
+        yield Finding("proxies", f"do not score each of the {len(record.nets)} nets")
+        return
     made = analysed(values["nets"], values["images"], record.proxies)
     for field in FOLLOWING:
         yield from _compared(field, values[field], made[field])

@@ -167,16 +167,11 @@ class SearchRecord(Part):
 def sealed_search(fields: Mapping[str, Any]) -> SearchRecord:
     """The search record of these fields, with its own hash. Raises pydantic.ValidationError."""
     draft = SearchRecord.model_validate({"schema": VERSION, **fields, "sha256": "0" * 64})
-    return draft.model_copy(update={"sha256": search_hash(draft)})
+    return draft.model_copy(update={"sha256": hash_without_itself(search_values(draft))})
 
 
 def search_values(record: SearchRecord) -> dict[str, Any]:
     return record.model_dump(mode="json", by_alias=True)
-
-
-def search_hash(record: SearchRecord) -> str:
-    """Hex SHA-256 over the canonical JSON of everything but the hash itself."""
-    return hash_without_itself(search_values(record))
 
 
 def question_hash(fields: Mapping[str, Any]) -> str:

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from ofa_bench.atomic_io import write_whole
 from ofa_bench.errors import UsageError
-from ofa_bench.records.json_text import first_fault, parsed, spell
-from ofa_bench.records.searches.schema import SearchRecord, search_hash, search_values
+from ofa_bench.records.json_text import hash_without_itself, parsed_file, spell
+from ofa_bench.records.searches.schema import SearchRecord, search_values
 from ofa_bench.records.store import read_bytes, slug
 from ofa_bench.sanitize import plain_text
 
 FOLDER = "searches"
 DIGITS = 16  # of the question's hash, in a file's name
 MOST = 10_000  # files that a reader opens
+
+
+def lies_in(folder: str, path: Path) -> bool:
+    """Whether a file lies in `folder/<run>/`; a data set of that name has its records elsewhere."""
+    parts = path.absolute().parts
+    return len(parts) > 3 and parts[-3] == folder and parts[-4] != "records"
 
 
 def search_folder(results: Path, run: str) -> Path:
@@ -41,19 +45,13 @@ def search_text(record: SearchRecord) -> str:
 
 def parse_search(raw: bytes, source: str) -> SearchRecord:
     """The search that these bytes spell; UsageError names the source and the field."""
-    try:
-        return parsed(SearchRecord, raw)
-    except ValidationError as error:
-        reason = first_fault(error, "the search")
-    except (ValueError, RecursionError) as error:
-        reason = f"is no JSON of a search: {plain_text(str(error))}"
-    raise UsageError(f"{plain_text(source)}: {reason}", "the file was changed or cut off")
+    return parsed_file(SearchRecord, raw, source, "the search", "a search")
 
 
 def read_search(path: Path) -> SearchRecord:
     """The search in a file; UsageError where it is none, or its hash is not its own."""
     record = parse_search(read_bytes(path, "search-bytes"), str(path))
-    if search_hash(record) != record.sha256:
+    if hash_without_itself(search_values(record)) != record.sha256:
         raise UsageError(
             f"{plain_text(path)}: was changed after it was written",
             "remove it, and search again",

@@ -8,22 +8,20 @@ from pathlib import Path
 from typing import Any
 
 from ofa_bench.errors import UsageError
+from ofa_bench.records.json_text import hash_without_itself
 from ofa_bench.records.searches.schema import (
     SearchedNet,
     SearchRecord,
     accuracy,
     order,
     question_hash,
-    search_hash,
     search_values,
 )
-from ofa_bench.records.searches.store import DIGITS, FOLDER, parse_search, search_text
-from ofa_bench.records.spaces import Loader
+from ofa_bench.records.searches.store import DIGITS, FOLDER, lies_in, parse_search, search_text
+from ofa_bench.records.spaces import Loader, named_space
 from ofa_bench.records.store import read_bytes, slug
-from ofa_bench.records.tables import restored
 from ofa_bench.records.validation.findings import Finding, far
 from ofa_bench.records.validation.validate import carefully
-from ofa_bench.sanitize import plain_text
 from ofa_bench.space import Space, Subnet, load_space
 
 WAYS = ("searcher", "random", "macs_alone")
@@ -31,8 +29,7 @@ WAYS = ("searcher", "random", "macs_alone")
 
 def is_search(path: Path) -> bool:
     """Whether a file is a search's record: by its folder, which no other record lies in."""
-    parts = path.absolute().parts
-    return len(parts) > 3 and parts[-3] == FOLDER and parts[-4] != "records"  # a set of that name
+    return lies_in(FOLDER, path)
 
 
 def validate_search(path: Path, load: Loader = load_space) -> list[Finding]:
@@ -57,7 +54,7 @@ def _file(path: Path, raw: bytes, record: SearchRecord) -> Iterator[Finding]:
         yield Finding("question", f"begins with {record.question[:DIGITS]}, the file {path.stem}")
     if path.absolute().parent.name != slug(record.run):
         yield Finding("run", f"is {record.run}, the folder {path.absolute().parent.name}")
-    if search_hash(record) != record.sha256:
+    if hash_without_itself(search_values(record)) != record.sha256:
         yield Finding("sha256", "is not the search's own hash")
     if question_hash(search_values(record)) != record.question:
         yield Finding("question", "is not the hash of what was asked")
@@ -97,7 +94,8 @@ class _Ranked:
 
 def _nets(record: SearchRecord, load: Loader) -> Iterator[Finding]:
     try:
-        space = _space(record, load)
+        whole = named_space(record.space, record.table, load, "searches")
+        space = Space.from_description(whole.table, record.searched)
     except UsageError as error:
         yield Finding("searched", error.message, unknown=record.table is None)
         return
@@ -125,14 +123,6 @@ def _nets(record: SearchRecord, load: Loader) -> Iterator[Finding]:
         yield Finding("scored", "holds a net twice, or none")
         return
     yield from _answer(record, ranked)
-
-
-def _space(record: SearchRecord, load: Loader) -> Space:
-    name = record.space
-    if "/" in name or "\\" in name or name.endswith(".toml"):
-        raise UsageError(f"{plain_text(name)!r} is no space's name", "searches name spaces")
-    whole = load(name) if record.table is None else restored(name, record.table)
-    return Space.from_description(whole.table, record.searched)
 
 
 def _answer(record: SearchRecord, ranked: Sequence[_Ranked]) -> Iterator[Finding]:

@@ -134,17 +134,12 @@ def sealed_truth(fields: Mapping[str, Any]) -> TruthRecord:
         {"schema": VERSION, **fields, "question": blank, "sha256": blank}
     )
     draft = draft.model_copy(update={"question": truth_question(draft)})
-    return draft.model_copy(update={"sha256": truth_hash(draft)})
+    return draft.model_copy(update={"sha256": hash_without_itself(truth_values(draft))})
 
 
 def truth_values(record: TruthRecord) -> dict[str, Any]:
     """The record as JSON values."""
     return record.model_dump(mode="json", by_alias=True)
-
-
-def truth_hash(record: TruthRecord) -> str:
-    """Hex SHA-256 over the canonical JSON of everything but the hash itself."""
-    return hash_without_itself(truth_values(record))
 
 
 def truth_question(record: TruthRecord) -> str:

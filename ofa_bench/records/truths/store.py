@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from ofa_bench.atomic_io import write_whole
 from ofa_bench.errors import UsageError
-from ofa_bench.records.json_text import first_fault, parsed, spell
+from ofa_bench.records.json_text import hash_without_itself, parsed_file, spell
+from ofa_bench.records.searches.store import lies_in
 from ofa_bench.records.store import read_bytes, slug
-from ofa_bench.records.truths.schema import TruthRecord, truth_hash, truth_values
+from ofa_bench.records.truths.schema import TruthRecord, truth_values
 from ofa_bench.sanitize import plain_text
 
 FOLDER = "truth"
@@ -20,8 +19,7 @@ MOST = 10_000  # files that a reader opens
 
 def is_truth(path: Path) -> bool:
     """Whether a file is a record of ground truth: by its folder, which no other record lies in."""
-    parts = path.absolute().parts
-    return len(parts) > 3 and parts[-3] == FOLDER and parts[-4] != "records"  # a set of that name
+    return lies_in(FOLDER, path)
 
 
 def truth_path(results: Path, record: TruthRecord) -> Path:
@@ -43,19 +41,13 @@ def truth_text(record: TruthRecord) -> str:
 
 def parse_truth(raw: bytes, source: str) -> TruthRecord:
     """The record that these bytes spell; UsageError names the source and the field."""
-    try:
-        return parsed(TruthRecord, raw)
-    except ValidationError as error:
-        reason = first_fault(error, "the record")
-    except (ValueError, RecursionError) as error:
-        reason = f"is no JSON of ground truth: {plain_text(str(error))}"
-    raise UsageError(f"{plain_text(source)}: {reason}", "the file was changed or cut off")
+    return parsed_file(TruthRecord, raw, source, "the record", "ground truth")
 
 
 def read_truth(path: Path) -> TruthRecord:
     """The record in a file; UsageError where it is none, or its hash is not its own."""
     record = parse_truth(read_bytes(path, "record-bytes"), str(path))
-    if truth_hash(record) != record.sha256:
+    if hash_without_itself(truth_values(record)) != record.sha256:
         raise UsageError(
             f"{plain_text(path)}: was changed after it was written",
             "remove it, and run `ofa-bench truth` again",

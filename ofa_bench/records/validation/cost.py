@@ -9,7 +9,7 @@ units) at 3.5 GHz are 1.1e11; mobile networks, which are bound by memory, stay u
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from ofa_bench.errors import UsageError
 from ofa_bench.records.prices import price_of
@@ -18,7 +18,6 @@ from ofa_bench.records.spaces import Loader, trained_space
 from ofa_bench.records.track import number, table
 from ofa_bench.records.validation.findings import Finding, far
 from ofa_bench.records.validation.ledger import FORWARD_ONLY, Planned, ledger_findings
-from ofa_bench.space import Space
 
 GPU_MACS = {  # multiply-accumulates a second, by a part of the model's name; the first that fits
     "b300": 1.3e15,
@@ -83,7 +82,9 @@ def _passes(record: Record, load: Loader) -> Iterator[Finding]:
         space = trained_space(record, load)
     except UsageError:
         return  # reported already, with the scores
-    low, high = _ends(space, record.task.classes)
+    sizes, classes = space.resolutions, record.task.classes
+    low = space.macs(space.smallest.at(min(sizes)), classes)
+    high = space.macs(space.largest.at(max(sizes)), classes)
     for index, phase in enumerate(record.cost.phases):
         where = f"cost.phases.{index}"
         if set(phase.passes) != set(phase.macs):
@@ -93,18 +94,8 @@ def _passes(record: Record, load: Loader) -> Iterator[Finding]:
             macs = phase.macs.get(role, 0)
             if not low * trained * passes <= macs <= high * trained * passes:
                 yield Finding(f"{where}.macs.{role}", f"no net of the space costs that in {passes}")
-    yield from _speed(record, _blocks(space))
-
-
-def _blocks(space: Space) -> int:
-    """Blocks of the least net, with the first and the head."""
-    return sum(min(option.depth) for option in space.options) + 2
-
-
-def _ends(space: Space, classes: int) -> tuple[int, int]:
-    sizes = space.resolutions
-    small, large = space.smallest.at(min(sizes)), space.largest.at(max(sizes))
-    return space.macs(small, classes), space.macs(large, classes)
+    # Of the least net, with the first and the head.
+    yield from _speed(record, sum(min(option.depth) for option in space.options) + 2)
 
 
 def _dollars(record: Record) -> Iterator[Finding]:
@@ -141,14 +132,11 @@ def _peak(record: Record) -> float:
     """MACs a second and device that are not to be exceeded."""
     machine = record.machine
     if machine.gpu:
-        return _named(machine.gpu, GPU_MACS, FASTEST_GPU)
+        named = (rate for name, rate in GPU_MACS.items() if name in machine.gpu.lower())
+        return next(named, FASTEST_GPU)
     precision = str(record.science.get("precision"))
     core = APPLE_CORE_MACS if "apple" in machine.cpu.lower() else CORE_MACS.get(precision, 4e12)
     return core * max(1, min(machine.cores, machine.threads))
-
-
-def _named(model: str, rates: Mapping[str, float], otherwise: float) -> float:
-    return next((rate for name, rate in rates.items() if name in model.lower()), otherwise)
 
 
 def _launches(record: Record, phase: PhaseCost) -> float:

@@ -15,11 +15,12 @@ from ofa_bench.errors import BenchError
 from ofa_bench.launch.launcher import LaunchBatch, Launcher, LaunchTask
 from ofa_bench.testing.case import Case
 from ofa_bench.testing.source_lines import line_of
-from ofa_bench.testing.verdict import Breach, DoesNotApply, clause
+from ofa_bench.testing.verdict import Breach, DoesNotApply, clauses
 
 PAGE = "docs/cluster.md"
 ODD = ("a b", "it's", "$(touch hurt)", "`touch hurt`", "x;touch hurt", '"', "100%", "~", "*")
 LIKELY = {"gpus": 0, "devices": ("cpu",)}  # options that launchers ask for
+on_launchers = clauses("launcher", page=PAGE)
 
 
 def _made(case: Case) -> Launcher:
@@ -54,11 +55,9 @@ def _folder() -> Iterator[Path]:
         yield Path(name)
 
 
-@clause(
+@on_launchers(
     "the script names every task's command, quoted",
-    "launcher",
-    page=PAGE,
-    expected="script(batch) is a text; a shell reads the words of each task from it as they are",
+    "script(batch) is a text; a shell reads the words of each task from it as they are",
 )
 def script_is_quoted(case: Case) -> None:
     """Paths with blanks and dollars are paths."""
@@ -77,11 +76,9 @@ def script_is_quoted(case: Case) -> None:
                 )
 
 
-@clause(
+@on_launchers(
     "the script is the same each time",
-    "launcher",
-    page=PAGE,
-    expected="script(batch) twice gives one text: --dry-run shows what is submitted",
+    "script(batch) twice gives one text: --dry-run shows what is submitted",
 )
 def script_repeats(case: Case) -> None:
     """Neither times nor random names."""
@@ -91,11 +88,8 @@ def script_repeats(case: Case) -> None:
         raise Breach("two calls gave two texts", where=line_of(case.cls, "script"))
 
 
-@clause(
-    "showing the script starts nothing",
-    "launcher",
-    page=PAGE,
-    expected="script(batch) starts no process and writes no file",
+@on_launchers(
+    "showing the script starts nothing", "script(batch) starts no process and writes no file"
 )
 def script_starts_nothing(case: Case) -> None:
     """A dry run is dry."""
@@ -109,11 +103,9 @@ def script_starts_nothing(case: Case) -> None:
             raise Breach(f"it wrote {files[0]}", where=where)
 
 
-@clause(
+@on_launchers(
     "no tasks, no states",
-    "launcher",
-    page=PAGE,
-    expected="states([]) is an empty mapping; of batches that never were, there is no state",
+    "states([]) is an empty mapping; of batches that never were, there is no state",
 )
 def unknown_batches_have_no_state(case: Case) -> None:
     """A task that is not queued is submitted."""

@@ -41,7 +41,7 @@ def command(
     from ofa_bench.cli.launching import ask, carry_out, check_manner
     from ofa_bench.cli.views import truth as view
     from ofa_bench.cli.views.progress import watched_on
-    from ofa_bench.deploy.truth import pipeline
+    from ofa_bench.deploy.truth import pipeline, scoring
 
     launcher = check_manner(manner, [values])
     names = [name for run in runs for name in _names(run, values["results"], values["trust"])]
@@ -59,9 +59,10 @@ def command(
     else:
         ask(_foretold(plan), manner)
     with watched_on(values["device"]) as watch:
-        scores = pipeline.supernet_scores(plan, watch)
+        scores = scoring.supernet_scores(plan.supernets, plan.nets, watch)
+        proxies = scoring.proxy_rankings(plan.supernets[0], plan.nets, watch)
     carried = carried or carry_out(planned, plan.store, manner)
-    records = pipeline.truth_records(plan, scores, carried.entries)
+    records = pipeline.truth_records(plan, scores, carried.entries, proxies)
     view.show(records, manner.as_json, plan.store.results)
     if not manner.as_json:
         for title, error in carried.failures:

@@ -10,6 +10,8 @@ from ofa_bench.cli.options import options, store_of
 from ofa_bench.errors import UsageError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from ofa_bench.leaderboard.cost_axis import CostAxis
     from ofa_bench.records.store import Store
     from ofa_bench.records.validation.validate import Context
@@ -56,7 +58,6 @@ def command(
     from ofa_bench import api
     from ofa_bench.cli.views import board as board_view
     from ofa_bench.cli.views import cost as cost_view
-    from ofa_bench.leaderboard.screening import held
 
     store, context = store_of(results), api.record_checks(candidates=False)
     form = "json" if as_json else form
@@ -73,15 +74,38 @@ def command(
     elif claims:
         board_view.show_claims(store.results, claims, context, form)
     elif curve or reach is not None:
-        board_view.show_curves(held(store, context=context), which, reach, form)
-    else:
+        _curves(store, context, which, reach, form)
+    elif buckets or cost != "macs":
         _boards(store, context, which, published, buckets, form, axis)
+    else:
+        _kept(store.results, context, which, published, form)
 
 
 def _truth(store: Store, context: Context, which: str | None, form: str) -> None:
     from ofa_bench.cli.views.truth import show_kept
 
     show_kept(store, context.load, which, form)
+
+
+def _curves(
+    store: Store, context: Context, which: str | None, reach: float | None, form: str
+) -> None:
+    from ofa_bench.cli.views import board as board_view
+    from ofa_bench.leaderboard.screening import held
+
+    board_view.show_curves(held(store, context=context), which, reach, form)
+
+
+def _kept(results: Path, context: Context, which: str | None, published: bool, form: str) -> None:
+    """Boards over MACs, of which those whose records are as before are not made again."""
+    from ofa_bench.cli.views import board as board_view
+    from ofa_bench.leaderboard.kept_boards import kept_boards
+
+    boards, unranked = kept_boards(results, context)
+    chosen, papers = board_view.choose_boards(boards, unranked, which, published)
+    if chosen:
+        board_view.refresh(results, boards)
+    board_view.show_all(chosen, unranked, papers, results, form)
 
 
 def _boards(
@@ -95,14 +119,17 @@ def _boards(
 ) -> None:
     from ofa_bench.cli.views import board as board_view
     from ofa_bench.cli.views import cost as cost_view
+    from ofa_bench.leaderboard.board import boards_of
+    from ofa_bench.leaderboard.kept_boards import shown
     from ofa_bench.leaderboard.screening import held
 
     screened = held(store, context=context)
-    boards, papers = board_view.choose_boards(screened, which, published)
+    unranked = screened.unranked
+    boards, papers = board_view.choose_boards(boards_of(screened), unranked, which, published)
     if boards:
         board_view.refresh(store.results)
     if buckets:
         board_view.show_buckets(boards, form)
     else:
-        boards = cost_view.along(axis, boards, screened)
-        board_view.show_all(boards, screened, papers, store.results, form)
+        made = [shown(board) for board in cost_view.along(axis, boards, screened)]
+        board_view.show_all(made, unranked, papers, store.results, form)

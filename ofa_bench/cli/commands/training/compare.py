@@ -154,6 +154,7 @@ def _conclude(carried: Carried, as_json: bool) -> None:
     from ofa_bench import api
     from ofa_bench.cli.views import board as board_view
     from ofa_bench.leaderboard.board import boards_of
+    from ofa_bench.leaderboard.kept_boards import shown
     from ofa_bench.leaderboard.screening import screened
 
     entries, failures = carried.entries, carried.failures
@@ -166,11 +167,11 @@ def _conclude(carried: Carried, as_json: bool) -> None:
             for quantity, label, values in board_view.readings(boards)
         ]
         unranked = board_view.unranked_document(records.unranked)
-        more = {**unranked, **carried.more}
-        console.answer(board_view.document(boards, failures=text, readings=measured, **more))
+        more, made = {**unranked, **carried.more}, map(shown, boards)
+        console.answer(board_view.document(made, failures=text, readings=measured, **more))
         return
     for item in boards:
-        board_view.show(item, item.track.name if len(boards) > 1 else "")
+        board_view.show(shown(item), item.track.name if len(boards) > 1 else "")
     board_view.list_unranked(records.unranked)
     board_view.show_readings(boards)
     shown_already = {entry.record.error for entry in entries}
