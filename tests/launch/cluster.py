@@ -250,7 +250,9 @@ class Cluster:
         """Cancel what runs, and end the daemons."""
         if "slurmd" in self.processes:
             self.call("scancel", "--user", pwd.getpwuid(os.getuid()).pw_name)
-            time.sleep(0.5)
+            deadline = time.monotonic() + 15
+            while self.tasks() and time.monotonic() < deadline:  # what runs saves its state first
+                time.sleep(0.2)
         for process in reversed(self.processes.values()):
             process.terminate()
         for process in self.processes.values():
