@@ -76,7 +76,7 @@ def checked(kind: Any, value: Any, file: str, key: str = "") -> Any:
         return TypeAdapter(kind).validate_python(value)
     except ValidationError as error:
         errors = error.errors(include_url=False)
-        first = next((e for e in errors if e["type"] in UNKNOWN), errors[0])
+        first = min(errors, key=lambda e: (e["type"] not in UNKNOWN, e["type"] == "missing"))
         names = [part for part in first["loc"] if isinstance(part, str)]
         reason = first["msg"]
         if first["type"] in WRONG:
