@@ -229,11 +229,11 @@ def _layered(path: Path, above: tuple[Path, ...], families: Families) -> dict[st
 
 
 def _parse(data: dict[str, Any], path: Path, families: Families) -> Table:
+    sizes = _resolutions(data["resolution"], str(path)) if "resolution" in data else ((), ())
     file: SpaceFile = checked(SpaceFile, data, str(path))
     if file.family not in families:
         hint = suggest(file.family, families)
         raise RecipeError(f"is {shown(file.family)}", file=str(path), key="family", hint=hint)
-    resolutions, listed = _resolutions(file.resolution, str(path))
 
     def width(value: int) -> int:
         return int(checked(Width, round8(value * file.width_mult), str(path), "width"))
@@ -254,8 +254,8 @@ def _parse(data: dict[str, Any], path: Path, families: Families) -> Table:
         ),
         norm_eps=file.norm_eps,
         transforms=file.transforms,
-        resolutions=resolutions,
-        listed=listed,
+        resolutions=sizes[0],
+        listed=sizes[1],
         costs=families[file.family],
     )
 
