@@ -235,3 +235,14 @@ def test_devices_keep_the_contract(tmp_path: Path) -> None:
         ("device backwards", "times are positive and finite")
     }
     assert sum(verdict.ok is True for verdict in report.verdicts) >= 9
+
+
+def test_a_device_may_move_a_block(space: Space) -> None:
+    """As a GPU does: the inputs of the blocks that follow do not depend on it."""
+    net = api.build_supernet(space, CLASSES)
+    before = {key: subject.shape for key, subject in parts(net, 8, 1)}
+    moved = {}
+    for key, subject in parts(net, 8, 1):
+        moved[key] = subject.shape
+        subject.module.to(torch.float64)
+    assert moved == before
