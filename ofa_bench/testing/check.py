@@ -19,6 +19,7 @@ from ofa_bench.testing.clauses import (
     lr,
     network,
     proxy,
+    purity,
     registration,
     searcher,
     shrink,
@@ -39,8 +40,8 @@ from ofa_bench.testing.verdict import (
 
 # Importing a module adds its clauses to CLAUSES, in this order.
 CLAUSE_MODULES = (
-    *(registration, shrink, lr, distill, extra, space, network, searcher, device, exporter),
-    *(launcher, proxy, end_to_end),
+    *(registration, shrink, lr, purity, distill, extra, space, network, searcher, device),
+    *(exporter, launcher, proxy, end_to_end),
 )
 LOADS = "register succeeds"
 WANTED = "register(catalogue) returns, and adds no name that another plugin has"

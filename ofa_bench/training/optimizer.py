@@ -76,10 +76,14 @@ class Optimizer:
         for group in self.torch.param_groups:
             group["lr"] = lr
 
-    def step(self, lr: float) -> None:
+    def step(self, lr: float, scaler: torch.amp.GradScaler | None = None) -> None:
+        """Update the parameters; with a scaler not where it found gradients that overflowed."""
         self.rate(lr)
         assert self.torch is not None
-        self.torch.step()
+        if scaler is None:
+            self.torch.step()
+        else:
+            scaler.step(self.torch)
 
     def buffers(self, name: str) -> list[torch.Tensor]:
         """A parameter's state tensors of the same shape, which a channel sort permutes too."""

@@ -188,9 +188,7 @@ class State:
         """Update the parameters; a step that the fp16 scaler skips is not divergence."""
         if not self.scaler.is_enabled():
             self._bad |= ~torch.isfinite(self.gradients.flat.sum())
-        self.optimizer.rate(lr)
-        assert self.optimizer.torch is not None
-        self.scaler.step(self.optimizer.torch)
+        self.optimizer.step(lr, self.scaler)
         self.scaler.update()
 
     def watch(self, losses: Sequence[Tensor]) -> None:

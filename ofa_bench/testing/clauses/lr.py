@@ -7,7 +7,7 @@ from typing import Any
 
 from ofa_bench.hooks.bus import Bus
 from ofa_bench.schedule import Step
-from ofa_bench.testing.case import Case, draws_of, no_global_random, only
+from ofa_bench.testing.case import Case, draws_of, no_global_random
 from ofa_bench.testing.verdict import Breach, clauses
 
 Answer = Callable[[Bus, Step], Any]
@@ -37,33 +37,6 @@ def _legal(case: Case, answer: Answer) -> None:
     for step in case.steps():
         with no_global_random():
             answer(case.assembly.bus, step)
-
-
-@on_rates(
-    "lr_at depends on the step alone",
-    "a function of the step (step.clock, step.epoch), not of earlier calls",
-)
-def lr_at_is_pure(case: Case) -> None:
-    """Plans, curves and resumed runs ask for steps out of order."""
-    _pure(case, rate)
-
-
-@on_shares("lr_share depends on step and draw alone", "a function of the step and the draw")
-def lr_share_is_pure(case: Case) -> None:
-    _pure(case, shares)
-
-
-def _pure(case: Case, answer: Answer) -> None:
-    only(case.pure, "the policy declares `pure = False`")
-    bus, schedule = case.again().bus, case.schedule
-    first = [answer(bus, schedule.step(index)) for index in range(schedule.steps)]
-    again = [(i, answer(bus, schedule.step(i))) for i in reversed(range(schedule.steps))]
-    middle = schedule.steps // 2
-    again.append((middle, answer(case.again().bus, schedule.step(middle))))
-    for index, value in again:
-        if value != first[index]:
-            observed = f"it was {first[index]} at first, {value} at a later call"
-            raise Breach(observed, step=index)
 
 
 @on_rates("lr_at is above 0 at some step", "a rate above 0 at some step")

@@ -8,8 +8,7 @@ from ofa_bench.draws import Role
 from ofa_bench.errors import PolicyError
 from ofa_bench.planning.compatibility import check_draws
 from ofa_bench.schedule import Budget, Phase
-from ofa_bench.space import Subnet
-from ofa_bench.testing.case import Case, describe, draws_of, no_global_random, only, probe, replay
+from ofa_bench.testing.case import Case, draws_of, no_global_random, only
 from ofa_bench.testing.verdict import Breach, clauses
 
 PHASES, DRAWS = "shrink_phases", "shrink_draws"
@@ -85,30 +84,6 @@ def randomness_is_addressed(case: Case) -> None:
 
 
 @on_draws(
-    "shrink_draws depends on the step alone",
-    "the same subnets for a step in any order of calls, also by a new policy object",
-)
-def draws_are_pure(case: Case) -> None:
-    """Resumed runs, plans and other ranks ask for steps out of order."""
-    steps, schedule = case.schedule.steps, case.schedule
-    bus = case.again().bus
-    if not case.pure:
-        replays = [replay(case.again().bus, schedule, 0, steps) for _ in range(2)]
-        first, second = ([draws for draws, _ in steps_answered] for steps_answered in replays)
-        asked = list(enumerate(second))
-    else:
-        first = [draws_of(bus, schedule.step(index)) for index in range(steps)]
-        asked = [(i, draws_of(bus, schedule.step(i))) for i in reversed(range(steps))]
-        asked += [(i, draws_of(case.again().bus, schedule.step(i))) for i in (0, steps // 2)]
-    for index, draws in sorted(asked, key=lambda pair: pair[0]):
-        if draws != first[index]:
-            raise Breach(
-                f"drew {describe(first[index])} at first, {describe(draws)} at a later call",
-                step=index,
-            )
-
-
-@on_draws(
     "sampled subnets vary between steps",
     "sampled subnets differ between steps: step.rng(), not a generator with a fixed seed",
 )
@@ -124,22 +99,6 @@ def draws_vary(case: Case) -> None:
         ]
         if len(set(nets)) == 1:
             raise Breach(f"all steps of phase {phase.name!r} draw the same subnets", step=first)
-
-
-@on_draws("a policy that probes sets pure = False", "`pure = False` in a policy that calls `probe`")
-def probing_is_declared(case: Case) -> None:
-    """Plans and shared beginnings rely on the declaration."""
-    only(case.assembly.recipe.policies["shrink"].pure, "the policy declares `pure = False`")
-    probed: list[Subnet] = []
-
-    def watched(subnet: Subnet) -> float:
-        probed.append(subnet)
-        return probe(subnet)
-
-    for step in case.steps():
-        draws_of(case.assembly.bus, step, watched)
-        if probed:
-            raise Breach("it probes, and declares `pure = True`")
 
 
 @on_draws(
