@@ -137,7 +137,7 @@ def test_images_are_prepared_as_evaluation_does(
 ) -> None:
     net = ofa_bench.load(exported.folder)
     with finished_run(trained.run.id, results).open() as opened:
-        split = opened.source._splits["test"]  # type: ignore[attr-defined]
+        split = opened.source.splits["test"]
         pixels = split.whole.images.pixels[split.row_index[:50]].numpy()
     ready = torch.stack([net.transform(Image.fromarray(image)) for image in pixels])
     assert (ready.numpy() == held_out[0][:50]).all()
