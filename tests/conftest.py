@@ -17,6 +17,7 @@ atexit.register(shutil.rmtree, os.environ["XDG_CACHE_HOME"], ignore_errors=True)
 
 
 LONG = (
+    "launch/test_slurm.py",
     "hostile/test_fuzz.py",
     "parity/test_steps.py",
     "testing/test_tutorial.py",
@@ -41,6 +42,8 @@ LONG = (
     "records/test_null_worlds.py",
     "example_plugins/test_strangers.py",
     "training/test_ranks.py",
+    "truth/test_truth.py",
+    "runs/test_evaluation_survives.py",
     "data/test_archives.py",
 )
 
