@@ -53,8 +53,10 @@ def run_side_by_side(
     context = get_context("spawn")
     tasks, answers = context.Queue(), context.Queue()
     waiting = families(runs)
-    for item in waiting:
-        tasks.put(item)
+    first = 1
+    for family in waiting:
+        tasks.put((first, len(runs), family))
+        first += len(family)
     for _ in devices:
         tasks.put(None)
     shared = (len(devices), store, tasks, answers)
@@ -122,11 +124,12 @@ def _work(device: str, beside: int, store: Store, tasks: Any, answers: Any) -> N
     outlive_streams()
     settle(device)
     with console.speaking(as_json=True, heard=True):
-        while (family := tasks.get()) is not None:
+        while (task := tasks.get()) is not None:
+            first, total, family = task
             asked = [replace(item, device=device) for item in family]
             try:
                 runs = [(item, assemble(item, api.catalogue_for(item))) for item in asked]
-                answers.put(compare.run_watched(runs, store))
+                answers.put(compare.run_watched(runs, store, first=first, total=total))
             except Exception as error:
                 answers.put(error if isinstance(error, BenchError) else explained(error))
                 return

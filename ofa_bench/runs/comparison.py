@@ -41,11 +41,14 @@ def run_all(
     *,
     begin: Callable[[Assembly], str] = title_of,
     run: Callable[..., Record] = run_request,
+    first: int = 1,
+    total: int | None = None,
 ) -> Outcomes:
     """Run all; return their records, failed ones included, and the errors of failed runs.
 
     First steps that several runs share are trained once. UsageError stops all runs, since later
-    runs would raise it too. `begin` is called before each run and returns its title.
+    runs would raise it too. `begin` is called before each run and returns its title. Where others
+    carry out the rest of a comparison, `first` is the number of the first run among its `total`.
     """
     watch = watch or Silent()
     entries: list[StoredRecord] = []
@@ -53,9 +56,9 @@ def run_all(
     beginnings = [Beginning(assembly) for _, assembly in runs]
     families = [beginning.family for beginning in beginnings]
     points = zip(runs, families, branch_points(beginnings), strict=True)
-    for number, ((asked, assembly), family, (_, leave)) in enumerate(points, 1):
+    for number, ((asked, assembly), family, (_, leave)) in enumerate(points, first):
         title = begin(assembly)
-        watch.note(f"run {number} of {len(runs)}: {title}")
+        watch.note(f"run {number} of {total or len(runs)}: {title}")
         try:
             record = run(asked, watch, leave=leave, family=family)
             entries.append(StoredRecord(store.path(record), record))

@@ -133,7 +133,11 @@ def saved(runs: list[Assembly]) -> float:
 
 
 def run_watched(
-    runs: list[Planned], store: Store, run: Callable[..., Record] | None = None
+    runs: list[Planned],
+    store: Store,
+    run: Callable[..., Record] | None = None,
+    first: int = 1,
+    total: int | None = None,
 ) -> Outcomes:
     """As `runs.comparison.run_all`, watched on the terminal."""
     from ofa_bench import api
@@ -147,7 +151,10 @@ def run_watched(
             watch.follow(assembly)
             return headline(assembly)
 
-        return comparison.run_all(runs, store, watch, begin=begin, run=run or api.run_request)
+        carry_out = run or api.run_request
+        return comparison.run_all(
+            runs, store, watch, begin=begin, run=carry_out, first=first, total=total
+        )
 
 
 def _conclude(carried: Carried, as_json: bool) -> None:
