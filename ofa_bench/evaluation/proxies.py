@@ -7,6 +7,7 @@ papers; each says where it does not.
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -73,7 +74,7 @@ class ParamsProxy:
 
 
 class SynflowProxy:
-    """Synaptic flow: Σ over weights of |θ · ∂R/∂θ| with R = 1ᵀ (Π over layers of |θ|) 1.
+    """Synaptic flow: log Σ over weights of |θ · ∂R/∂θ| with R = 1ᵀ (Π over layers of |θ|) 1.
 
     Tanaka, Kunin, Yamins and Ganguli, "Pruning neural networks without any data by iteratively
     conserving synaptic flow" (NeurIPS 2020), the saliency of its section 6; as a score of
@@ -98,7 +99,8 @@ class SynflowProxy:
         ones = torch.ones(1, *shape, dtype=torch.float64, device=weights[0].device)
         slopes = torch.autograd.grad(net(ones).sum(), weights)
         pairs = zip(weights, slopes, strict=True)
-        return sum(float((weight.detach() * slope).sum()) for weight, slope in pairs)
+        total = sum(float((weight.detach() * slope).sum()) for weight, slope in pairs)
+        return math.log(max(total, sys.float_info.min))
 
 
 class JacobCovProxy:

@@ -91,7 +91,7 @@ class LaunchFolder:
 
     def write(self, key: str, suffix: str, text: str) -> Path:
         """Write one, whole."""
-        write_whole(self.path(key, suffix), text, root=self.results)
+        write_whole(self.path(key, suffix), text, root=self.results.absolute())
         return self.path(key, suffix)
 
     def batches(self) -> Iterator[BatchFile]:
@@ -103,13 +103,21 @@ class LaunchFolder:
 
     def answer(self, key: str) -> TaskAnswer | None:
         """A task's answer; None while it has none, or one that is cut off."""
-        answer: TaskAnswer | None = _parsed(TaskAnswer, self.path(key, "json"))
+        answer: TaskAnswer | None = _parsed(TaskAnswer, self.path(key, "json"), last=True)
         return answer
 
 
-def _parsed(model: type[Any], path: Path) -> Any:
+def _parsed(model: type[Any], path: Path, last: bool = False) -> Any:
+    """What a file holds; `last`: the last of its documents, for a restarted run writes another."""
     try:
-        return model.model_validate(json.loads(read_bytes(path, "run-file-bytes")))
+        text = read_bytes(path, "run-file-bytes").decode()
+        value, end = json.JSONDecoder().raw_decode(text)
+        while rest := text[end:].lstrip():
+            if not last:
+                return None
+            text = rest
+            value, end = json.JSONDecoder().raw_decode(text)
+        return model.model_validate(value)
     except (UsageError, ValidationError, ValueError, RecursionError):
         return None
 

@@ -167,7 +167,9 @@ def batch_of(
     folder = LaunchFolder(store.results)
     groups = families([Beginning(run.assembly) for run in runs])
     keys = [digest(*(runs[number].key for number in group))[:16] for group in groups]
-    stem = f"ofa-bench-{digest(launcher, *keys)[:8]}"
+    # A queue lists the jobs of all users and folders by their names.
+    user = str(getattr(os, "getuid", str)())
+    stem = f"ofa-bench-{digest(launcher, str(folder.root.absolute()), user, *keys)[:8]}"
     earlier = [batch.name for batch in folder.batches() if batch.name.startswith(stem)]
     name = f"{stem}-{1 + max((int(text.rpartition('-')[2]) for text in earlier), default=0)}"
     tasks = []
@@ -201,7 +203,8 @@ def hand_over(
     listed = []
     for task in batch.tasks:
         folder.write(task.key, "toml", family_file([by_key[key] for key in task.runs]))
-        task.answer.unlink(missing_ok=True)
+        if launcher.queues:  # a printed line empties its answer itself
+            task.answer.unlink(missing_ok=True)
         listed.append({"key": task.key, "runs": list(task.runs)})
     script = folder.write(batch.name, "sh", launcher.script(batch))
     document = {"name": batch.name, "launcher": name, "tasks": listed, "at": time.time()}

@@ -24,8 +24,9 @@ MARGIN, START, LONGEST = 1.5, 600.0, 86_400.0  # of a time limit from a measured
 OURS = (
     *("array", "chdir", "job-name", "open-mode", "output", "parsable", "requeue", "no-requeue"),
     *("signal", "test-only", "wait", "wrap", "nodes", "ntasks", "ntasks-per-node"),
+    *("clusters", "error"),
 )
-SHORT = ("-a", "-D", "-J", "-o", "-W", "-N", "-n")
+SHORT = ("-a", "-D", "-J", "-o", "-W", "-N", "-n", "-M", "-e")
 WAITING = ("PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", "RESV_DEL_HOLD")
 WORKING = ("RUNNING", "COMPLETING", "SUSPENDED", "STAGE_OUT", "SIGNALING", "STOPPED", "RESIZING")
 
@@ -123,7 +124,8 @@ def _rows(text: str, names: Collection[str]) -> Iterator[tuple[tuple[str, int], 
     """A task that was submitted twice is as its newest job says."""
     rows = [line.strip().split("|") for line in text.splitlines()]
     rows = [row for row in rows if len(row) == 7 and row[0] in names and row[1].isdecimal()]
-    for name, number, word, job, reason, spent, nodes in sorted(rows, key=lambda row: row[3]):
+    rows.sort(key=lambda row: int(row[3]) if row[3].isdecimal() else 0)
+    for name, number, word, job, reason, spent, nodes in rows:
         state: Literal["queued", "running", "ended"] = "ended"
         detail = word
         if word in WAITING:
@@ -218,8 +220,11 @@ stop() {
 }
 trap stop TERM USR1
 """
-STEPS = 'scancel --signal=TERM "$SLURM_JOB_ID" || '  # srun itself would kill what it started
+# srun itself would kill what it started. A job's own number would mean all tasks of the array.
+STEPS = 'scancel --signal=TERM "${SLURM_ARRAY_JOB_ID}_${SLURM_ARRAY_TASK_ID}" || '
 WORK = """
+ended() { grep -c "JOB $SLURM_JOB_ID ON .* DUE TO " @SAID@ 2>/dev/null || true; }
+before=$(ended) # a requeued task's log goes on
 if [ -z "$stopping" ]; then
   : >"$answer"
   @TRAIN@ >"$answer" &
@@ -240,7 +245,7 @@ if [ -n "$stopping" ] && [ "$code" -ne 0 ]; then
   # what it writes into the job's log.
   case "$(scontrol --oneliner show job "$task")" in
     *' JobState=COMPLETING '* | *' JobState=CANCELLED '*)
-      grep -q "JOB $SLURM_JOB_ID ON .* DUE TO " @SAID@ || stopping=cancelled ;;
+      [ "$(ended)" != "$before" ] || stopping=cancelled ;;
   esac
   if [ "$stopping" = cancelled ]; then
     echo "task $task (exit code $code) was cancelled"

@@ -99,7 +99,7 @@ def shown(board: Board) -> ShownBoard:
 
 class KnownRecord(Part):
     """What checking a record gave: how it is listed if it is not ranked, and else its track, its
-    fingerprint and where it was reproduced."""
+    fingerprint and where it was reproduced; one that is not steady is checked each time."""
 
     version: Version
     sha256: str = ""
@@ -108,6 +108,7 @@ class KnownRecord(Part):
     dataset: str = ""
     fingerprint: Fingerprint | None = None
     machines: tuple[str, ...] = ()
+    steady: bool = True
 
 
 class KnownBoard(Part):
@@ -156,7 +157,9 @@ def kept_boards(results: Path, context: Context) -> tuple[list[ShownBoard], tupl
         boards[track] = known
     now = time.time_ns()
     lasting = {
-        name: known for name, known in records.items() if max(known.version[TIMES]) < now - RACY
+        name: known
+        for name, known in records.items()  # what did not hold may have been a disk's moment
+        if max(known.version[TIMES]) < now - RACY and known.steady
     }
     new = IndexFile(code=old.code, records=lasting, boards=boards)
     if path is not None and new != old:
@@ -180,7 +183,7 @@ class _Check:
         try:
             record = read(path)
         except UsageError as error:
-            return KnownRecord(version=version, listed=_line(unreadable(error)))
+            return KnownRecord(version=version, listed=_line(unreadable(error)), steady=False)
         if alone(record):  # on no track
             return KnownRecord(version=version, sha256=record.sha256)
         entry = StoredRecord(path, record)
@@ -189,7 +192,7 @@ class _Check:
         reason = screen(entry, self._context)
         if reason is not None:
             listed = _line(unranked_entry(entry, reason))
-            return KnownRecord(version=version, sha256=record.sha256, listed=listed)
+            return KnownRecord(version=version, sha256=record.sha256, listed=listed, steady=False)
         track = track_of(record)
         return KnownRecord(
             version=version,
@@ -198,6 +201,7 @@ class _Check:
             dataset=track.dataset,
             fingerprint=fingerprint_of(record),
             machines=with_machines(entry, self._reproductions).machines,
+            steady=record.bits is None or record.bits.file == path.with_suffix(".bits").name,
         )
 
 
@@ -282,14 +286,15 @@ def _code(results: Path) -> str:
     """A hash of the files that decide what checking gives: this package, its tables, plugins, and
     the reproductions that mark rows; by name, size and time."""
     roots = {Path(ofa_bench.__file__).parent, specs_root(), results / FOLDER}
+    files: list[Path] = []
     for point in importlib.metadata.entry_points(group=GROUP):
         spec = importlib.util.find_spec(point.module.partition(".")[0])
-        if spec is not None and spec.origin:
-            roots.add(Path(spec.origin).parent)
-    facts = [
-        (str(path), *_version(path))
-        for root in sorted(roots)
-        for kind in ("*.py", "*.toml", "*.json")
-        for path in sorted(root.rglob(kind))
-    ]
+        if spec is not None and spec.submodule_search_locations:
+            roots |= set(map(Path, spec.submodule_search_locations))
+        elif spec is not None and spec.origin:
+            files.append(Path(spec.origin))
+    for root in sorted(roots):
+        for kind in ("*.py", "*.toml", "*.json"):
+            files += sorted(root.rglob(kind))
+    facts = [(str(path), *_version(path)) for path in files]
     return digest(facts, os.environ.get(NARROWED), os.environ.get(VARIABLE))

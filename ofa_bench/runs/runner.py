@@ -29,6 +29,7 @@ from ofa_bench.records.parts import Ancestor
 from ofa_bench.records.schema import Record
 from ofa_bench.records.staging import recover
 from ofa_bench.records.store import Store, read
+from ofa_bench.runs import final_evaluation
 from ofa_bench.runs.build_record import record_of
 from ofa_bench.runs.folder import read_begun, refuse_links, write_begun
 from ofa_bench.runs.readiness import make_ready
@@ -222,9 +223,7 @@ def _locked(prepared: RunContext, stop: Stop, progress: Progress, command: str) 
 
 
 def _finish(prepared: RunContext, state: State, run_fields: dict[str, str]) -> Record:
-    from ofa_bench.runs.final_evaluation import forget_scores, judge
-
-    judgement = judge(state)
+    judgement = final_evaluation.judge(state)
     record = record_of(prepared, state, run_fields, "ok", judgement=judgement)
     if prepared.devices.first:
         prepared.store.write(record, judgement.bits)
@@ -233,7 +232,7 @@ def _finish(prepared: RunContext, state: State, run_fields: dict[str, str]) -> R
         if readings := gathered(prepared.folder):
             write_whole(beside(prepared.store.path(record)), readings)
         state.checkpoints.clear()
-        forget_scores(prepared.folder)
+        final_evaluation.forget_scores(prepared.folder)
     return record
 
 
@@ -255,6 +254,7 @@ def _describe_run(prepared: RunContext, command: str) -> str:
         return started
     if prepared.request.fresh:
         Checkpoints(folder / "checkpoint", 0).clear()
+        final_evaluation.forget_scores(folder)
     write_begun(prepared, command, torch.get_num_threads(), started)
     return started
 

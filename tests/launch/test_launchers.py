@@ -252,11 +252,14 @@ def test_a_signal_is_passed_on_and_this_task_is_requeued(name: int, tmp_path: Pa
 def test_a_cancelled_task_is_not_requeued(reason: str, again: bool, tmp_path: Path) -> None:
     """A pre-empted one is, also where the site has pre-emption cancel."""
     env = tools(tmp_path / "bin", SAVING, 'echo " JobState=COMPLETING "') | {"SLURM_JOB_ID": "9"}
+    said = "slurmstepd: error: *** JOB 9 ON node CANCELLED AT 2026-11-27T21:54:19"
+    log = batch(tmp_path / "batch").folder / "ofa-bench-00000000-1.log"
+    log.write_text(f"{said} DUE TO PREEMPTION ***\n")  # before it was requeued
     process = started(tmp_path, env)
-    said = f"slurmstepd: error: *** JOB 9 ON node CANCELLED AT 2026-11-27T21:54:19{reason} ***"
-    (tmp_path / "batch" / "ofa-bench-00000000-1.log").write_text(said)
     while not (tmp_path / "bin" / "pid").exists():
         time.sleep(0.02)
+    with log.open("a") as file:
+        file.write(f"{said}{reason} ***\n")
     process.terminate()
     assert process.wait(timeout=60) == 130
     assert ("requeue 7_0" in called(tmp_path / "bin")) is again
@@ -478,3 +481,18 @@ def test_bundled_launchers_keep_the_contract(name: str) -> None:
     report = check_plugin(name)
     assert report.ok, str(report)
     assert name in discover().catalogue.names("launcher")
+
+
+def test_a_results_folder_may_be_named_from_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And of the answers that a restarted run wrote, the last counts."""
+    monkeypatch.chdir(tmp_path)
+    folder = LaunchFolder(Path("results"))
+    folder.make()
+    path = folder.write("a" * 16, "json", '{"error": "interrupted", "exit": 130}\n{"runs": []}\n')
+    assert path == tmp_path / "results" / "runs" / "launches" / f"{'a' * 16}.json"
+    answer = folder.answer("a" * 16)
+    assert answer is not None and answer.error is None
+    folder.write("b" * 16, "json", '{"runs": []}\n{"cut')
+    assert folder.answer("b" * 16) is None

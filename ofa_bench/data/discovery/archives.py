@@ -6,6 +6,7 @@ import itertools
 import os
 import re
 import shutil
+import stat
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -76,7 +77,10 @@ def unpacked(archives: Sequence[Path], cache: Path) -> Path:
 
 
 def _made(home: Path) -> bool:
-    return home.is_dir() and not home.is_symlink()  # a link is none of ours
+    try:
+        return stat.S_ISDIR(home.lstat().st_mode)  # a link is none of ours
+    except OSError:
+        return False
 
 
 def _fits(path: Path, spec: DatasetSpec) -> bool:

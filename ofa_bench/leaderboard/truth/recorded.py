@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from ofa_bench.errors import UsageError
 from ofa_bench.leaderboard.truth.analysis import RankingTruth, TruthAnalysis, analyse
 
 SUPERNET = "supernet"
@@ -24,6 +25,8 @@ def analysed(
     search sees. Raises UsageError where too few nets were trained alone.
     """
     indices = range(len(nets))
+    if taken := {SUPERNET, SELECT, MACS} & set(proxies):
+        raise UsageError(f"a proxy is called {min(taken)!r}, as another ranking", "rename it")
     rankings: dict[str, Mapping[int, float]] = {
         SUPERNET: {index: 100 * nets[index]["test"] / images["test"] for index in indices},
         SELECT: {index: 100 * nets[index]["select"] / images["select"] for index in indices},

@@ -54,7 +54,7 @@ class Context:
 
     def once(self, key: Any, compute: Callable[[], Any]) -> Any:
         """A value by its key, computed when it is first asked for."""
-        name = canonical(key)
+        name = hashlib.sha256(canonical(key)).digest()
         if name not in self.memo:
             if len(self.memo) > MOST_KEPT:
                 self.memo.clear()

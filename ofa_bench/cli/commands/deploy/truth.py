@@ -52,7 +52,7 @@ def command(
         carried = carry_out(
             planned, plan.store, manner, launcher, settled=lambda some: _foretold(plan)
         )
-        if carried.waiting:
+        if carried.waiting or manner.dry_run:
             if manner.as_json:
                 console.answer(carried.more)
             ctx.exit(1 if carried.failures else 0)

@@ -94,6 +94,8 @@ def conduct(
     carried = carry_out(runs, store, manner, launcher, settled=lambda some: _foretold(some, store))
     if launcher is None or launcher.devices:
         refresh(store.results)
+    if not manner.as_json and "script" in carried.more.get("launch", {}):
+        ctx.exit(0)  # stdout is the script's alone
     _conclude(carried, manner.as_json)
     if not manner.as_json and not carried.waiting:
         if after is not None:
