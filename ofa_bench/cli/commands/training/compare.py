@@ -95,7 +95,7 @@ def conduct(
     if launcher is None or launcher.devices:
         refresh(store.results)
     if not manner.as_json and "script" in carried.more.get("launch", {}):
-        ctx.exit(0)  # stdout is the script's alone
+        ctx.exit(1 if carried.failures else 0)  # stdout is the script's alone
     _conclude(carried, manner.as_json)
     if not manner.as_json and not carried.waiting:
         if after is not None:
