@@ -10,7 +10,7 @@ from ofa_bench.errors import UsageError
 from ofa_bench.records.schema import Record
 from ofa_bench.records.tables import SpaceTable, restored
 from ofa_bench.sanitize import plain_text
-from ofa_bench.space import Space, load_space
+from ofa_bench.space import Space, Subnet, load_space
 
 Loader = Callable[[str], Space]
 
@@ -66,6 +66,14 @@ def named_space(name: str, table: SpaceTable | None, load: Loader, files: str = 
 
 def _loaded(name: str, table: SpaceTable | None, load: Loader) -> Space:
     return load(name) if table is None else restored(name, table)
+
+
+def recorded_net(space: Space, values: Mapping[str, Any]) -> Subnet:
+    """A recorded subnet. Raises UsageError where it is none of the space, canonically written."""
+    subnet = space.subnet(values)
+    if subnet not in space or subnet.to_json() != values:
+        raise UsageError("is not a net of the space, canonically written", "")
+    return subnet
 
 
 def budget_range(record: Record, load: Loader = shipped_space) -> tuple[int, int]:

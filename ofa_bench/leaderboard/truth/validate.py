@@ -10,7 +10,7 @@ from ofa_bench.errors import UsageError
 from ofa_bench.leaderboard.truth.recorded import analysed
 from ofa_bench.records.json_text import hash_without_itself
 from ofa_bench.records.schema import Record, own_hash
-from ofa_bench.records.spaces import Loader, named_space
+from ofa_bench.records.spaces import Loader, named_space, recorded_net
 from ofa_bench.records.store import Store, read_bytes, slug
 from ofa_bench.records.track import alone
 from ofa_bench.records.truths.schema import TruthNet, TruthRecord, truth_question
@@ -96,12 +96,9 @@ def _nets(record: TruthRecord, load: Loader) -> Iterator[Finding]:
     seen = set()
     for index, net in enumerate(record.nets):
         try:
-            subnet = space.subnet(net.subnet)
+            subnet = recorded_net(space, net.subnet)
         except UsageError as error:
             yield Finding(f"nets.{index}.subnet", error.message)
-            return
-        if subnet not in space or subnet.to_json() != net.subnet:
-            yield Finding(f"nets.{index}.subnet", "is not a net of the space, canonically written")
             return
         seen.add(subnet)
         classes = record.classes

@@ -18,7 +18,7 @@ from ofa_bench.records.searches.schema import (
     search_values,
 )
 from ofa_bench.records.searches.store import DIGITS, FOLDER, lies_in, parse_search, search_text
-from ofa_bench.records.spaces import Loader, named_space
+from ofa_bench.records.spaces import Loader, named_space, recorded_net
 from ofa_bench.records.store import read_bytes, slug
 from ofa_bench.records.validation.findings import Finding, far
 from ofa_bench.records.validation.validate import carefully
@@ -107,12 +107,9 @@ def _nets(record: SearchRecord, load: Loader) -> Iterator[Finding]:
     ranked: list[_Ranked] = []
     for index, net in enumerate(record.scored):
         try:
-            subnet = space.subnet(net.subnet)
+            subnet = recorded_net(space, net.subnet)
         except UsageError as error:
             yield Finding(f"scored.{index}", error.message)
-            return
-        if subnet not in space or subnet.to_json() != net.subnet:
-            yield Finding(f"scored.{index}", "is not a net of the space, canonically written")
             return
         macs, params = (count(subnet, record.classes) for count in (space.macs, space.params))
         ranked.append(_Ranked(index, subnet, net.subnet, net.select, macs, params))
