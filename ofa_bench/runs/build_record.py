@@ -17,7 +17,7 @@ from ofa_bench.records.tables import carried
 from ofa_bench.runs.final_evaluation import Judgement
 from ofa_bench.sanitize import storable
 from ofa_bench.training.cost_ledger import PhaseLedger
-from ofa_bench.training.restore import machine_of
+from ofa_bench.training.resume import machine_of
 from ofa_bench.training.state import State
 from ofa_bench.training.weights import weights_hash
 
