@@ -1,4 +1,4 @@
-"""Run a comparison in parallel, a process per device. Runs with the same beginning stay in order."""
+"""Run a comparison in parallel, a process per device; runs that begin alike stay in order."""
 
 from __future__ import annotations
 
