@@ -249,7 +249,7 @@ def set_options(values: dict[str, Any], results: str | None) -> dict[str, Any]:
     """The options that were set; a teacher that is a run's name becomes its folder."""
     from ofa_bench import api
     from ofa_bench.recipe import is_set
-    from ofa_bench.recipe.starts import split_set
+    from ofa_bench.recipe.initial_weights import split_set
 
     options = {name: value for name, value in values.items() if is_set(value)}
     teacher = options.get("teacher")
