@@ -80,7 +80,7 @@ def amount(value: Any) -> float:
 def interval(value: Any) -> str:
     """A time such as 600, 90s, 10m or 2h, or a count such as 500steps, as it was written."""
     from ofa_bench.errors import UsageError
-    from ofa_bench.recipe.interval import checkpoint_interval
+    from ofa_bench.recipe.checkpoint_interval import checkpoint_interval
 
     try:
         checkpoint_interval(value)

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 from ofa_bench.errors import RecipeError, UsageError, suggest
 from ofa_bench.hooks.catalogue import Catalogue
 from ofa_bench.hooks.policy import Policy
-from ofa_bench.recipe.interval import checkpoint_interval
+from ofa_bench.recipe.checkpoint_interval import checkpoint_interval
 from ofa_bench.recipe.layers import Layers, Tree, recipe_files, refuse_chosen
 from ofa_bench.recipe.models import Choice, Execution, Science
 from ofa_bench.recipe.type_checks import invalid_values
