@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import random
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from ofa_bench.training.callbacks import Silent
 from ofa_bench.training.checkpoint import Checkpoints, deserialized, serialized
 
 TINY: dict[str, Any] = {"method": "deps", "dataset": "digits", "space": "toy", "epochs": 0.6}
-TINY |= {"set": ("evaluate.per_bucket=1", "evaluate.curve=2")}
+TINY |= {"set": ("evaluate.per_bucket=1", "evaluate.buckets=1", "evaluate.curve=2")}
 CPU = torch.device("cpu")
 MOMENT = 8  # the step that is killed; the last checkpoint but one is of one step earlier
 
@@ -38,9 +39,11 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return api.run(**TINY, results=tmp_path_factory.mktemp("whole"))
 
 
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A run's folder with two checkpoints, of a process that was killed."""
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The results of a run that was killed; tests change copies of them."""
+    torch.set_num_threads(1)
+    results = tmp_path_factory.mktemp("killed")
     tell = Bus.after_step
 
     def kill(bus: Bus, step: Any, outcome: Any) -> None:
@@ -48,11 +51,18 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             raise Killed
         tell(bus, step, outcome)
 
-    with monkeypatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Bus, "after_step", kill)
         patch.setattr(Checkpoints, "due", property(lambda self: True))
         with pytest.raises(Killed):
-            api.run(**TINY, results=tmp_path)
+            api.run(**TINY, results=results)
+    return results
+
+
+@pytest.fixture
+def folder(killed: Path, tmp_path: Path) -> Path:
+    """A run's folder with two checkpoints, of a process that was killed."""
+    shutil.copytree(killed, tmp_path, dirs_exist_ok=True)
     (run,) = (tmp_path / "runs").iterdir()
     assert len(list((run / "checkpoint").glob("*.pt"))) == 2
     return run
@@ -74,6 +84,17 @@ def test_a_flipped_bit_is_never_taken_up(tmp_path: Path) -> None:
         assert found["step"] == 1, place
     newest.write_bytes(raw)
     assert checkpoints.load("a", CPU)["step"] == 2  # type: ignore[index]
+
+
+def test_a_truncated_newest_checkpoint_falls_back(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path, 0)
+    checkpoints.save(1, {"run_id": "a", "step": 1})
+    checkpoints.save(2, {"run_id": "a", "step": 2})
+    newest = tmp_path / "000000002.pt"
+    newest.write_bytes(newest.read_bytes()[:40])
+    state = checkpoints.load("a", CPU)
+    assert state is not None
+    assert state["step"] == 1
 
 
 def test_a_run_goes_on_from_the_older_checkpoint(folder: Path, whole: Any) -> None:
