@@ -134,7 +134,7 @@ def _numbers(record: TruthRecord) -> Iterator[Finding]:
     if any(len(scores) != len(record.nets) for scores in record.proxies.values()):
         yield Finding("proxies", f"do not score each of the {len(record.nets)} nets")
         return
-    made = analysed(values["nets"], values["images"], record.proxies)
+    made = analysed(values["nets"], values["images"], record.proxies, record.version)
     for field in FOLLOWING:
         yield from _compared(field, values[field], made[field])
 
