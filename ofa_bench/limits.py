@@ -47,7 +47,7 @@ LIMITS: dict[str, Limit] = {
     "meter-bytes": Limit(256 * 2**20, "bytes", "what one extra logged of a run"),
     "model-file-bytes": Limit(64 * 2**20, "bytes", "the model.json of an exported folder"),
     "network-parameters": Limit(2 * 10**9, "parameters", "the largest network of a space"),
-    "record-bytes": Limit(4 * 2**20, "bytes", "one record"),
+    "record-bytes": Limit(4 * 2**20, "bytes", "one record, or one file of ground truth"),
     "run-file-bytes": Limit(4 * 2**20, "bytes", "a run folder's run.json"),
     "search-bytes": Limit(64 * 2**20, "bytes", "one search's record, or the scores of one run"),
     "space-sums": Limit(200_000, "costs", "what the stages of a space can cost, counted apart"),
