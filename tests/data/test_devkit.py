@@ -7,6 +7,7 @@ import struct
 import tarfile
 import zlib
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -244,10 +245,8 @@ def test_a_damaged_table_is_refused(tmp_path: Path) -> None:
     for position in range(124, len(raw), 13):
         changed = bytearray(raw)
         changed[position] ^= 0xFF
-        try:
+        with suppress(ValueError):
             class_names(bytes(changed))
-        except ValueError:
-            pass
 
 
 def test_a_table_that_unpacks_to_too_much(tree: Path, tmp_path: Path,
