@@ -11,9 +11,9 @@ import torch
 from torch import nn
 
 from ofa_bench.deploy.export.formats.onnx_graph import EXTRA, LIBRARIES, exported, session_of
-from ofa_bench.deploy.export.libraries import require_library
 from ofa_bench.deploy.latency.devices import Call, noise
 from ofa_bench.hardware import cpu_model
+from ofa_bench.libraries import require_library
 from ofa_bench.nets import extract
 
 
