@@ -1,6 +1,6 @@
 """Exported folders on a hub of the Hugging Face kind: published after a summary, and fetched.
 
-See `ofa_bench.hugging_face` for what keeps tokens, and for how a hub's refusals are told.
+See `ofa_bench.optional.hugging_face` for what keeps tokens, and for how a hub's refusals are told.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from ofa_bench.deploy.model_folder.schema import (
     read_model,
 )
 from ofa_bench.errors import BenchError, UsageError
-from ofa_bench.hugging_face import in_sentences, refuse_local, repository_of, unreachable
-from ofa_bench.libraries import require_library
 from ofa_bench.limits import advice, limit
+from ofa_bench.optional.hugging_face import in_sentences, refuse_local, repository_of, unreachable
+from ofa_bench.optional.libraries import require_library
 from ofa_bench.records.store import read_bytes
 from ofa_bench.sanitize import plain_text
 

@@ -13,6 +13,7 @@ from ofa_bench.data.discovery.datasets import DatasetSpec
 from ofa_bench.data.discovery.decoder import SUFFIXES, Decoder, decoder, kind_of, reading
 from ofa_bench.data.discovery.imagenet.flat_part import flat_labels, is_flat
 from ofa_bench.data.discovery.layout import SEALED, sealed_part
+from ofa_bench.data.discovery.unsupported import unread_layouts
 from ofa_bench.errors import DataError
 
 
@@ -87,7 +88,8 @@ def _class_folders(root: Path, split: str, spec: DatasetSpec) -> tuple[str, ...]
     if not classes:
         loose = sum(Path(entry.name).suffix.lower() in SUFFIXES for entry in entries)
         content = f"{loose} images but no class folders" if loose else "no class folders"
-        raise DataError(f"{root / split} has {content}", f"wanted: {spec.wanted}")
+        near = "".join(f"; {remark}" for remark in unread_layouts(root))
+        raise DataError(f"{root / split} has {content}{near}", f"wanted: {spec.wanted}")
     return tuple(classes)
 
 

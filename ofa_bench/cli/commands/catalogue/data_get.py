@@ -43,7 +43,7 @@ def get(
     hashes; of a hub's data set only parquet files are taken, at one commit, which is told and kept
     beside them.
     """
-    from ofa_bench.hugging_face import PREFIX
+    from ofa_bench.optional.hugging_face import PREFIX
     from ofa_bench.training.interrupts import listening
 
     with listening() as stop:

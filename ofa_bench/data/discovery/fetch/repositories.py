@@ -16,8 +16,8 @@ from typing import Any
 
 from ofa_bench.atomic_io import open_regular, write_whole
 from ofa_bench.errors import BenchError, DataError, UsageError
-from ofa_bench.hugging_face import in_sentences, refuse_local, repository_of, unreachable
-from ofa_bench.libraries import require_library
+from ofa_bench.optional.hugging_face import in_sentences, refuse_local, repository_of, unreachable
+from ofa_bench.optional.libraries import require_library
 from ofa_bench.sanitize import plain_text
 
 FILE = re.compile(r"data/[A-Za-z0-9_][\w.=-]{0,200}\.parquet", re.ASCII)
