@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ofa_bench.data.discovery.datasets import DatasetSpec
 from ofa_bench.data.discovery.decoder import reading_threads
-from ofa_bench.data.discovery.file_hashes import FileHash, Progress, audit, manifest
+from ofa_bench.data.discovery.file_hashes import Progress, audit, manifest
 from ofa_bench.data.discovery.layout import DataLocation, locate
-from ofa_bench.data.discovery.tree import ImageTree, list_tree
+from ofa_bench.data.discovery.manifest_table import Manifest
+from ofa_bench.data.discovery.tree import list_tree
 from ofa_bench.data.open import read_collection
 from ofa_bench.data.readers.images import read_image
 from ofa_bench.data.readers.mapped_pixels import MappedImages
+from ofa_bench.data.readers.split_hash import order_of
 from ofa_bench.data.sources.known_good import KEPT, KnownGood
 from ofa_bench.errors import DataError
 
@@ -68,18 +72,17 @@ def check(
         return _prepared(spec, location, deep)
     tree = list_tree(location.root, spec)
     changed = audit(tree.root, tree.files, location.hashes, progress) if deep else []
-    entries = manifest(tree.root, tree.files, location.hashes, progress)
-    digests = [entry.digest for entry in entries]
+    rows = manifest(tree.root, tree.files, location.hashes, progress)
     with KnownGood(location.hashes.with_name(KEPT), tree.decoder) as good:
-        broken = tuple(_undecodable(tree, digests, good, progress))
+        broken = tuple(_undecodable(tree.root, rows, good, progress))
     return DataReport(
         dataset=spec.name,
         root=str(tree.root),
-        images={"train": len(tree.train.files), "test": len(tree.test.files)},
+        images={"train": len(tree.train), "test": len(tree.test)},
         classes=_counts(tree.classes, tree.train.labels, tree.test.labels),
-        sides=_sides(entries),
+        sides=_sides(rows.shapes),
         broken=(*(Broken(name, CHANGED) for name in changed), *broken),
-        copies=_copies(tree.files, digests, len(tree.train.files)),
+        copies=_copies(rows.names, rows.digests, len(tree.train)),
         notes=tree.notes,
     )
 
@@ -101,60 +104,60 @@ def _prepared(spec: DatasetSpec, location: DataLocation | None, deep: bool) -> D
         classes=_counts(collection.classes, train.labels, test.labels),
         sides={"smallest": (side, side), "largest": (side, side)} if side else {},
         broken=(),
-        copies=_copies(names, [*train.digests, *test.digests], len(train)),
+        copies=_copies(names, np.concatenate([train.digests, test.digests]), len(train)),
         notes=collection.remarks(),
     )
 
 
 def _counts(
-    classes: tuple[str, ...], train: tuple[int, ...], test: tuple[int, ...]
+    classes: tuple[str, ...], train: NDArray[np.int64], test: NDArray[np.int64]
 ) -> dict[str, dict[str, int]]:
-    trained, tested = Counter(train), Counter(test)
+    trained, tested = (np.bincount(part, minlength=len(classes)) for part in (train, test))
     return {
-        name: {"train": trained[label], "test": tested[label]} for label, name in enumerate(classes)
+        name: {"train": int(trained[label]), "test": int(tested[label])}
+        for label, name in enumerate(classes)
     }
 
 
-def _sides(entries: list[FileHash]) -> dict[str, tuple[int, int]]:
-    shapes = [(entry.width, entry.height) for entry in entries if entry.width]
-    ends = {"smallest": min, "largest": max} if shapes else {}
-    return {name: end(shapes, key=prod) for name, end in ends.items()}
+def _sides(shapes: NDArray[np.int32]) -> dict[str, tuple[int, int]]:
+    known = [(width, height) for width, height in np.unique(shapes, axis=0).tolist() if width]
+    ends = {"smallest": min, "largest": max} if known else {}
+    return {name: end(known, key=prod) for name, end in ends.items()}
 
 
 def _undecodable(
-    tree: ImageTree, digests: list[str], good: KnownGood, progress: Progress | None
+    root: Path, rows: Manifest, good: KnownGood, progress: Progress | None
 ) -> Iterator[Broken]:
     """The files that do not decode; every file is decoded, cached or not."""
 
-    def trial(item: tuple[str, str]) -> Broken | None:
-        name, digest = item
+    def trial(row: int) -> Broken | None:
+        name = rows.names[row]
         try:
-            read_image(tree.root / name, digest)
+            read_image(root / name, rows.digests[row].tobytes())
         except DataError as error:
             raisable = f"; {error.hint}" if "--limit" in error.hint else ""
             return Broken(name, error.message + raisable)
         return None
 
-    items = zip(tree.files, digests, strict=True)
     with reading_threads() as pool:
-        for number, broken in enumerate(pool.imap(trial, items, chunksize=32)):
+        for row, broken in enumerate(pool.imap(trial, range(len(rows)), chunksize=32)):
             if broken:
                 yield broken
             else:
-                good.add(digests[number])
+                good.add(rows.digests[row].tobytes())
             if progress:
-                progress(number + 1, len(digests))
+                progress("decoding", row + 1, len(rows))
 
 
 def _copies(
-    files: Sequence[str], digests: list[str], train: int
+    files: Sequence[str], digests: NDArray[np.uint8], train: int
 ) -> dict[str, tuple[tuple[str, ...], ...]]:
-    groups: defaultdict[str, list[int]] = defaultdict(list)
-    for index, content in enumerate(digests):
-        groups[content].append(index)
+    """Groups of equal images by split, in the order of their first image."""
+    order, starts = order_of(digests)
+    several = np.flatnonzero(np.diff(starts) > 1)
+    groups = [order[starts[group] : starts[group + 1]].tolist() for group in several]
     groups_by_split: dict[str, list[tuple[str, ...]]] = {"train": [], "test": [], "both": []}
-    for group in groups.values():
-        if len(group) > 1:
-            inside = "train" if group[-1] < train else "test" if group[0] >= train else "both"
-            groups_by_split[inside].append(tuple(files[index] for index in group))
+    for group in sorted(groups):
+        inside = "train" if group[-1] < train else "test" if group[0] >= train else "both"
+        groups_by_split[inside].append(tuple(files[index] for index in group))
     return {where: tuple(sets) for where, sets in groups_by_split.items()}

@@ -125,7 +125,8 @@ def _from_hub(name: str, folder: Path, revision: str | None, yes: bool, as_json:
 def _progress() -> Callable[[int, int], None]:
     from ofa_bench.training.callbacks import paced
 
-    def show(done: int, of: int) -> None:
-        console.tell(f"{done / 1e6:,.1f} of {of / 1e6:,.1f} MB")
+    def show(work: str, done: int, of: int) -> None:
+        console.tell(f"{work}: {done / 1e6:,.1f} of {of / 1e6:,.1f} MB")
 
-    return paced(show, 1.0 if sys.stderr.isatty() else 10.0)
+    shown = paced(show, 1.0 if sys.stderr.isatty() else 10.0)
+    return lambda done, of: shown("downloading", done, of)
