@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 
+import numpy as np
+
 from ofa_bench.data.discovery.datasets import DatasetSpec
 from ofa_bench.data.discovery.decoder import reading_threads
-from ofa_bench.data.discovery.file_hashes import FileHash, Progress, audit, manifest
+from ofa_bench.data.discovery.file_hashes import Progress, audit, manifest
 from ofa_bench.data.discovery.layout import DataLocation, locate
-from ofa_bench.data.discovery.tree import ImageTree, list_tree
+from ofa_bench.data.discovery.packed.listing import list_packed
+from ofa_bench.data.discovery.tree import list_tree
 from ofa_bench.data.open import read_collection
 from ofa_bench.data.readers.images import read_image
 from ofa_bench.data.readers.mapped_pixels import MappedImages
+from ofa_bench.data.readers.packed import PackedImages, hex_digests
 from ofa_bench.data.sources.known_good import KEPT, KnownGood
 from ofa_bench.errors import DataError
 
@@ -64,23 +68,59 @@ def check(
     their hashes.
     """
     location = locate(spec, data_dir, cache) if spec.layout == "tree" else None
+    if location is not None and location.kind in ("shards", "parquet"):
+        return _packed(spec, location, progress, deep)
     if location is None or location.kind != "tree":
         return _prepared(spec, location, deep)
     tree = list_tree(location.root, spec)
     changed = audit(tree.root, tree.files, location.hashes, progress) if deep else []
     entries = manifest(tree.root, tree.files, location.hashes, progress)
     digests = [entry.digest for entry in entries]
+
+    def read(index: int) -> object:
+        return read_image(tree.root / tree.files[index], digests[index])
+
     with KnownGood(location.hashes.with_name(KEPT), tree.decoder) as good:
-        broken = tuple(_undecodable(tree, digests, good, progress))
+        broken = tuple(_undecodable(tree.files.__getitem__, read, digests, good, progress))
     return DataReport(
         dataset=spec.name,
         root=str(tree.root),
         images={"train": len(tree.train.files), "test": len(tree.test.files)},
         classes=_counts(tree.classes, tree.train.labels, tree.test.labels),
-        sides=_sides(entries),
+        sides=_sides([(entry.width, entry.height) for entry in entries]),
         broken=(*(Broken(name, CHANGED) for name in changed), *broken),
         copies=_copies(tree.files, digests, len(tree.train.files)),
         notes=tree.notes,
+    )
+
+
+def _packed(
+    spec: DatasetSpec, location: DataLocation, progress: Progress | None, deep: bool
+) -> DataReport:
+    """The report on images in shards or parquet files; every image is decoded."""
+    before = list_packed(location, spec, progress)
+    packed = list_packed(location, spec, progress, anew=True) if deep else before
+    names: list[str] = []
+    broken: list[Broken] = []
+    with KnownGood(location.hashes.with_name(KEPT), packed.decoder) as good:
+        for part, kept in ((packed.train, before.train), (packed.test, before.test)):
+            names += map(part.name, range(len(part)))
+            if deep and len(part) == len(kept):
+                changed = (part.samples.hashes != kept.samples.hashes).any(1)
+                broken += (Broken(part.name(i), CHANGED) for i in np.flatnonzero(changed).tolist())
+            images, digests = PackedImages(part, spec, None), hex_digests(part)
+            broken += _undecodable(part.name, images.decode, digests, good, progress)
+    shapes = np.concatenate([packed.train.samples.shapes, packed.test.samples.shapes])
+    train, test = (tuple(p.samples.labels.tolist()) for p in (packed.train, packed.test))
+    return DataReport(
+        dataset=spec.name,
+        root=str(packed.root),
+        images={"train": len(train), "test": len(test)},
+        classes=_counts(packed.classes, train, test),
+        sides=_sides([(width, height) for width, height in np.unique(shapes, axis=0).tolist()]),
+        broken=tuple(broken),
+        copies=_copies(names, [*hex_digests(packed.train), *hex_digests(packed.test)], len(train)),
+        notes=packed.notes,
     )
 
 
@@ -115,29 +155,31 @@ def _counts(
     }
 
 
-def _sides(entries: list[FileHash]) -> dict[str, tuple[int, int]]:
-    shapes = [(entry.width, entry.height) for entry in entries if entry.width]
+def _sides(sizes: list[tuple[int, int]]) -> dict[str, tuple[int, int]]:
+    shapes = [size for size in sizes if size[0]]
     ends = {"smallest": min, "largest": max} if shapes else {}
     return {name: end(shapes, key=prod) for name, end in ends.items()}
 
 
 def _undecodable(
-    tree: ImageTree, digests: list[str], good: KnownGood, progress: Progress | None
+    name: Callable[[int], str],
+    read: Callable[[int], object],
+    digests: Sequence[str],
+    good: KnownGood,
+    progress: Progress | None,
 ) -> Iterator[Broken]:
-    """The files that do not decode; every file is decoded, cached or not."""
+    """The images that do not decode; every one is decoded, cached or not."""
 
-    def trial(item: tuple[str, str]) -> Broken | None:
-        name, digest = item
+    def trial(index: int) -> Broken | None:
         try:
-            read_image(tree.root / name, digest)
+            read(index)
         except DataError as error:
             raisable = f"; {error.hint}" if "--limit" in error.hint else ""
-            return Broken(name, error.message + raisable)
+            return Broken(name(index), error.message + raisable)
         return None
 
-    items = zip(tree.files, digests, strict=True)
     with reading_threads() as pool:
-        for number, broken in enumerate(pool.imap(trial, items, chunksize=32)):
+        for number, broken in enumerate(pool.imap(trial, range(len(digests)), chunksize=32)):
             if broken:
                 yield broken
             else:

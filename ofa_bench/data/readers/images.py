@@ -58,7 +58,23 @@ class PixelImages(Images):
         return self.pixels[index].permute(2, 0, 1)
 
 
-class FileImages(Images):
+class EncodedImages(Images):
+    """Images that are kept as bytes of a format such as JPEG, and decoded when they are read."""
+
+    @abstractmethod
+    def name(self, index: int) -> Path:
+        """Where an image is, for messages."""
+
+    @abstractmethod
+    def raw(self, index: int) -> bytes:
+        """The bytes of an image. Raises DataError if they do not have the recorded hash."""
+
+    def decode(self, index: int) -> Tensor:
+        pixels = decode(self.raw(index), self.name(index))
+        return torch.from_numpy(pixels).permute(2, 0, 1)
+
+
+class FileImages(EncodedImages):
     """Images in files below a root; their bytes are compared with recorded hashes."""
 
     def __init__(
@@ -74,9 +90,14 @@ class FileImages(Images):
     def __len__(self) -> int:
         return len(self.paths)
 
-    def decode(self, index: int) -> Tensor:
-        path = self.root / os.fsdecode(self.paths[index])
-        return read_image(path, self.digests[index].decode())
+    def name(self, index: int) -> Path:
+        return self.root / os.fsdecode(self.paths[index])
+
+    def raw(self, index: int) -> bytes:
+        path = self.name(index)
+        raw = read_bytes(path)
+        check_bytes(raw, self.digests[index].decode(), path)
+        return raw
 
 
 def read_image(path: Path, digest: str | None = None) -> Tensor:

@@ -14,7 +14,7 @@ from ofa_bench.data.discovery.datasets import SPLIT_SEED, Channels, DatasetSpec
 from ofa_bench.data.discovery.decoder import reading_threads
 from ofa_bench.data.discovery.file_hashes import Progress
 from ofa_bench.data.readers.image_set import Collection, ImageSplit, content_hash
-from ofa_bench.data.readers.images import FileImages
+from ofa_bench.data.readers.images import EncodedImages
 from ofa_bench.data.sources.batch import Address, MicroBatch, Normalise
 from ofa_bench.data.sources.known_good import KnownGood
 from ofa_bench.data.transforms.augment import epoch_order
@@ -96,12 +96,12 @@ class BatchSource(ABC):
             split.whole.digests[row]: (split.whole.images, row)
             for split in (self.splits["select"], self.splits["test"])
             for row in split.rows
-            if isinstance(split.whole.images, FileImages)
+            if isinstance(split.whole.images, EncodedImages)
         }
         known = KnownGood(self.known_good, self.decoder)
         pending = [item for item in images.items() if item[0] not in known]
 
-        def trial(item: tuple[str, tuple[FileImages, int]]) -> str:
+        def trial(item: tuple[str, tuple[EncodedImages, int]]) -> str:
             content, (files, row) = item
             files.decode(row)
             return content
