@@ -6,7 +6,7 @@ import io
 import json
 import random
 import tarfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -58,20 +58,25 @@ def write_shard(path: Path, members: Iterable[tuple[str, bytes]], **options: Any
     return path
 
 
-def pairs(files: Iterable[tuple[int, Path]]) -> Iterator[tuple[str, bytes]]:
+def pairs(
+    files: Iterable[tuple[int, Path]], labels: Mapping[int, int] | None = None
+) -> Iterator[tuple[str, bytes]]:
     """The members of a shard: image and label, and a field that is not read."""
     for label, path in files:
-        yield f"{path.stem}.cls", f"{label}\n".encode()
+        number = labels[label] if labels else label
+        yield f"{path.stem}.cls", f"{number}\n".encode()
         yield f"{path.stem}.jpg", path.read_bytes()
         yield f"{path.stem}.json", json.dumps({"label": label}).encode()
 
 
-def shards(tree: Path, root: Path, per_shard: int = 50) -> Path:
+def shards(
+    tree: Path, root: Path, per_shard: int = 50, labels: Mapping[int, int] | None = None
+) -> Path:
     root.mkdir()
     for split in COUNTS:
         files = list(images(tree, split))
         for number, start in enumerate(range(0, len(files), per_shard)):
-            part = pairs(files[start : start + per_shard])
+            part = pairs(files[start : start + per_shard], labels)
             form = (tarfile.USTAR_FORMAT, tarfile.PAX_FORMAT, tarfile.GNU_FORMAT)[number % 3]
             write_shard(root / f"trees-{split}-{number:06d}.tar", part, format=form)
     (root / "classes.txt").write_text("\n".join(CLASSES) + "\n")

@@ -69,6 +69,10 @@ class EncodedImages(Images):
     def raw(self, index: int) -> bytes:
         """The bytes of an image. Raises DataError if they do not have the recorded hash."""
 
+    @abstractmethod
+    def size(self, index: int) -> int:
+        """The number of those bytes."""
+
     def decode(self, index: int) -> Tensor:
         pixels = decode(self.raw(index), self.name(index))
         return torch.from_numpy(pixels).permute(2, 0, 1)
@@ -92,6 +96,9 @@ class FileImages(EncodedImages):
 
     def name(self, index: int) -> Path:
         return self.root / os.fsdecode(self.paths[index])
+
+    def size(self, index: int) -> int:
+        return self.name(index).stat().st_size
 
     def raw(self, index: int) -> bytes:
         path = self.name(index)

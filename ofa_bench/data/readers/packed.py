@@ -56,6 +56,9 @@ class PackedImages(EncodedImages):
     def name(self, index: int) -> Path:
         return Path(self.part.name(index))
 
+    def size(self, index: int) -> int:
+        return int(self.part.samples.spans[index, 1])
+
     def raw(self, index: int) -> bytes:
         source = int(self.part.sources[index])
         first, size = self.part.samples.spans[index].tolist()

@@ -139,8 +139,8 @@ def _class_names(parts: PackedParts, root: Path, spec: DatasetSpec) -> tuple[str
     if not listed:
         return ()
     path = listed[0]
-    text = read_bytes(path).decode("utf-8", "replace")
-    names = tuple(line.strip() for line in text.splitlines() if line.strip())
+    text = read_bytes(path).decode("utf-8", "surrogateescape")
+    names = tuple(line.rstrip("\r") for line in text.split("\n") if line.strip())
     if len(set(names)) < len(names) or len(names) > limit("parquet-names"):
         raise DataError(f"{path} names a class twice, or too many", "one name a line, from label 0")
     return names
