@@ -31,7 +31,7 @@ def make_ready(prepared: RunContext, stop: Stop, progress: Progress) -> None:
     be written or too little disk space. The first rank checks; all ranks raise the same error.
     """
 
-    def decoded(done: int, of: int) -> None:
+    def decoded(_: str, done: int, of: int) -> None:
         progress.note(f"decoding held-out images: {done:,} of {of:,}")
 
     failure: BenchError | None = None

@@ -38,7 +38,7 @@ class DataLocation:
     def hashes(self) -> Path:
         """The cache file of its images' hashes. It is in the user's cache, since the data folder is
         untrusted."""
-        return user_cache() / f"{self.root.name}-{_mark(self.root)}" / "hashes.jsonl"
+        return user_cache() / f"{self.root.name}-{_mark(self.root)}" / "hashes.safetensors"
 
 
 def locate(spec: DatasetSpec, data_dir: Path | None, cache: Path | None = None) -> DataLocation:

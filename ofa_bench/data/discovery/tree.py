@@ -4,30 +4,46 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import NoReturn
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ofa_bench.data.discovery.datasets import DatasetSpec
 from ofa_bench.data.discovery.decoder import SUFFIXES, Decoder, decoder, kind_of, reading
+from ofa_bench.data.discovery.file_names import FileNames
 from ofa_bench.data.discovery.layout import sealed_part
 from ofa_bench.errors import DataError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Listing:
     """The image files of one part of a tree, by class and name; paths are relative to the root.
 
-    `unread` counts the other files below the class folders, by suffix.
+    `labels`: int64 [n]. `unread` counts the other files below the class folders, by suffix.
     """
 
-    files: tuple[str, ...]
-    labels: tuple[int, ...]
+    files: FileNames
+    labels: NDArray[np.int64]
     unread: tuple[tuple[str, int], ...] = ()
 
+    @classmethod
+    def of(
+        cls, files: Iterable[str], labels: Iterable[int], unread: Mapping[str, int] | None = None
+    ) -> Listing:
+        """The listing of file names and their labels."""
+        values = np.fromiter(labels, dtype=np.int64)
+        return cls(FileNames.of(files), values, tuple(sorted((unread or {}).items())))
 
-@dataclass(frozen=True)
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True, eq=False)
 class ImageTree:
     """Both parts of a tree, its class names in label order, and notes for the record.
 
@@ -41,10 +57,10 @@ class ImageTree:
     notes: tuple[str, ...]
     decoder: Decoder | None = None
 
-    @property
-    def files(self) -> tuple[str, ...]:
+    @cached_property
+    def files(self) -> FileNames:
         """The files of both parts, training images first."""
-        return self.train.files + self.test.files
+        return FileNames.joined([self.train.files, self.test.files])
 
 
 def list_tree(root: Path, spec: DatasetSpec) -> ImageTree:
@@ -63,6 +79,11 @@ def list_tree(root: Path, spec: DatasetSpec) -> ImageTree:
     if spec.balanced:
         _refuse_uneven(root / "train", spec, classes, train)
         _refuse_uneven(root / tested, spec, classes, test)
+    files = FileNames.joined([train.files, test.files])  # in one block, of which both are cuts
+    train, test = (
+        replace(train, files=files[: len(train)]),
+        replace(test, files=files[len(train) :]),
+    )
     tree = ImageTree(root, classes, train, test, (), decoder())
     return replace(tree, notes=_notes(tree, tested, spec))
 
@@ -85,7 +106,9 @@ def _class_folders(root: Path, split: str, spec: DatasetSpec) -> tuple[str, ...]
 
 def _listing(root: Path, split: str, classes: tuple[str, ...]) -> Listing:
     unread: Counter[str] = Counter()
-    per_class = [sorted(_images_below(root, f"{split}/{name}", unread)) for name in classes]
+    per_class = [
+        FileNames.of(sorted(_images_below(root, f"{split}/{name}", unread))) for name in classes
+    ]
     empty = [name for name, files in zip(classes, per_class, strict=True) if not files]
     if empty:
         more = f" (and {len(empty) - 1} more)" if len(empty) > 1 else ""
@@ -95,9 +118,8 @@ def _listing(root: Path, split: str, classes: tuple[str, ...]) -> Listing:
             "fill or remove it, in train/ and in val/ or test/ alike; files are read that end in "
             + ", ".join(sorted(SUFFIXES)),
         )
-    files = tuple(file for group in per_class for file in group)
-    labels = tuple(label for label, group in enumerate(per_class) for _ in group)
-    return Listing(files, labels, tuple(sorted(unread.items())))
+    labels = np.repeat(np.arange(len(classes)), [len(files) for files in per_class])
+    return Listing(FileNames.joined(per_class), labels, tuple(sorted(unread.items())))
 
 
 def _images_below(root: Path, folder: str, unread: Counter[str]) -> list[str]:
@@ -167,10 +189,9 @@ def _refuse_unequal(
 def _refuse_uneven(
     folder: Path, spec: DatasetSpec, classes: tuple[str, ...], listing: Listing
 ) -> None:
-    counts = Counter(listing.labels)
-    label, fewest = min(counts.items(), key=lambda item: (item[1], item[0]))
-    most = max(counts.values())
-    if fewest != most:
+    counts = np.bincount(listing.labels, minlength=len(classes))
+    label, fewest = int(counts.argmin()), int(counts.min())
+    if fewest != (most := int(counts.max())):
         raise DataError(
             f"{folder / classes[label]} has {fewest} images where other classes have {most}: "
             f"{spec.name} has equally many of each, so this set is half-extracted",
@@ -185,7 +206,7 @@ def _notes(tree: ImageTree, tested: str, spec: DatasetSpec) -> tuple[str, ...]:
         notes.append(
             f"not the usual class list of {spec.name}: {unusual} of its classes are others"
         )
-    counts = (len(train.files), len(test.files))
+    counts = (len(train), len(test))
     if spec.train_total and spec.test and counts != (spec.train_total, spec.test):
         notes.append(
             f"{counts[0]} training and {counts[1]} test images, where the usual {spec.name} has "

@@ -35,6 +35,7 @@ class PackedImages(EncodedImages):
 
     def __init__(self, part: PackedPart, spec: DatasetSpec, side: int | None) -> None:
         self.part, self.spec, self.side = part, spec, side
+        self.digests = part.samples.hashes
         self._reset()
 
     def _reset(self) -> None:
@@ -47,7 +48,7 @@ class PackedImages(EncodedImages):
         return len(self.part)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in ("part", "spec", "side")}
+        return {name: getattr(self, name) for name in ("part", "spec", "side", "digests")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -68,7 +69,7 @@ class PackedImages(EncodedImages):
         else:
             group, row = self.part.samples.rows[index].tolist()
             raw = self._row(source, group, row)
-        check_bytes(raw, self.part.samples.hashes[index].tobytes().hex(), self.name(index))
+        check_bytes(raw, self.digests[index].tobytes(), self.name(index))
         return raw
 
     def _handle(self, source: int) -> _Handle:
@@ -132,12 +133,6 @@ def read_packed(
     return Collection(packed.classes, train, test, packed.notes, packed.decoder)
 
 
-def hex_digests(part: PackedPart) -> tuple[str, ...]:
-    """The hashes of the images in hexadecimal."""
-    flat = part.samples.hashes.tobytes().hex()
-    return tuple(flat[at : at + 32] for at in range(0, len(flat), 32))
-
-
 def _image_set(part: PackedPart, spec: DatasetSpec) -> ImageSet:
     samples = part.samples
     images = PackedImages(part, spec, None)
@@ -148,4 +143,4 @@ def _image_set(part: PackedPart, spec: DatasetSpec) -> ImageSet:
         samples.shapes[index] = width, height
     sides = np.unique(samples.shapes)
     images.side = int(sides[0]) if len(sides) == 1 else None
-    return ImageSet(images, tuple(samples.labels.tolist()), hex_digests(part))
+    return ImageSet(images, samples.labels, samples.hashes)

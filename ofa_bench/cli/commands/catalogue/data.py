@@ -50,12 +50,12 @@ def check(
     ctx.exit(0 if report.ok else 1)
 
 
-def _progress() -> Callable[[int, int], None]:
+def _progress() -> Callable[[str, int, int], None]:
     """A line on stderr every few seconds."""
     from ofa_bench.training.callbacks import paced
 
     seconds = 1.0 if sys.stderr.isatty() else 10.0
-    return paced(lambda done, of: console.tell(f"{done:,} of {of:,} files"), seconds)
+    return paced(lambda work, done, of: console.tell(f"{work}: {done:,} of {of:,} files"), seconds)
 
 
 def _show(report: Any) -> None:
