@@ -43,6 +43,7 @@ LIMITS: dict[str, Limit] = {
     "image-pixels": Limit(178_956_970, "pixels", "width times height of one image"),
     "image-scans": Limit(2**31, "pixels", "width times height times scans of a JPEG"),
     "image-values": Limit(8 * 2**20, "bytes", "an image of text or run lengths (PPM, BMP)"),
+    "label-list-bytes": Limit(64 * 2**20, "bytes", "a list of the labels of images"),
     "latency-bytes": Limit(4 * 2**20, "bytes", "one latency table"),
     "meter-bytes": Limit(256 * 2**20, "bytes", "what one extra logged of a run"),
     "model-file-bytes": Limit(64 * 2**20, "bytes", "the model.json of an exported folder"),
