@@ -147,7 +147,8 @@ class ZicoProxy:
     later work; the paper itself was not compared word by word. The authors' published code divides
     the same mean by the deviation of gradients with their signs, and published scores are that
     code's. Of two batches with gradients a and b a weight's term is (|a| + |b|) / ||a| - |b|| here
-    and (|a| + |b|) / |a - b| there: equal where the signs are, else smaller there.
+    and (|a| + |b|) / |a - b| there: equal where the signs are, else smaller there. The code
+    also adds each batch's gradient to those before it (SLDGroup/ZiCo, compute_zico.py).
     """
 
     batches = 2

@@ -16,7 +16,7 @@ from ofa_bench.deploy.truth.scoring import SupernetScores, proxy_rankings, super
 from ofa_bench.deploy.truth.supernets import supernets as named
 from ofa_bench.deploy.truth.training import NetRun, defaults, net_runs
 from ofa_bench.errors import UsageError
-from ofa_bench.recipe.asked import amount, whole
+from ofa_bench.recipe.arguments import amount, whole
 from ofa_bench.records.schema import Record
 from ofa_bench.records.store import Store, StoredRecord
 from ofa_bench.records.tables import carried
