@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ofa_bench.data.discovery.datasets import DatasetSpec
 from ofa_bench.data.discovery.decoder import reading_threads
-from ofa_bench.data.discovery.file_hashes import FileHash, Progress, audit, manifest
+from ofa_bench.data.discovery.file_hashes import Progress, audit, manifest
 from ofa_bench.data.discovery.layout import DataLocation, locate
-from ofa_bench.data.discovery.tree import ImageTree, list_tree
+from ofa_bench.data.discovery.packed.listing import list_packed
+from ofa_bench.data.discovery.tree import list_tree
 from ofa_bench.data.open import read_collection
 from ofa_bench.data.readers.images import read_image
 from ofa_bench.data.readers.mapped_pixels import MappedImages
+from ofa_bench.data.readers.packed import PackedImages
+from ofa_bench.data.readers.split_hash import order_of
 from ofa_bench.data.sources.known_good import KEPT, KnownGood
 from ofa_bench.errors import DataError
 
@@ -64,23 +70,58 @@ def check(
     their hashes.
     """
     location = locate(spec, data_dir, cache) if spec.layout == "tree" else None
+    if location is not None and location.kind in ("shards", "parquet"):
+        return _packed(spec, location, progress, deep)
     if location is None or location.kind != "tree":
         return _prepared(spec, location, deep)
     tree = list_tree(location.root, spec)
     changed = audit(tree.root, tree.files, location.hashes, progress) if deep else []
-    entries = manifest(tree.root, tree.files, location.hashes, progress)
-    digests = [entry.digest for entry in entries]
+    rows = manifest(tree.root, tree.files, location.hashes, progress)
+
+    def read(row: int) -> object:
+        return read_image(tree.root / rows.names[row], rows.digests[row].tobytes())
+
     with KnownGood(location.hashes.with_name(KEPT), tree.decoder) as good:
-        broken = tuple(_undecodable(tree, digests, good, progress))
+        broken = tuple(_undecodable(rows.names.__getitem__, read, rows.digests, good, progress))
     return DataReport(
         dataset=spec.name,
         root=str(tree.root),
-        images={"train": len(tree.train.files), "test": len(tree.test.files)},
+        images={"train": len(tree.train), "test": len(tree.test)},
         classes=_counts(tree.classes, tree.train.labels, tree.test.labels),
-        sides=_sides(entries),
+        sides=_sides(rows.shapes),
         broken=(*(Broken(name, CHANGED) for name in changed), *broken),
-        copies=_copies(tree.files, digests, len(tree.train.files)),
+        copies=_copies(rows.names, rows.digests, len(tree.train)),
         notes=tree.notes,
+    )
+
+
+def _packed(
+    spec: DatasetSpec, location: DataLocation, progress: Progress | None, deep: bool
+) -> DataReport:
+    """The report on images in shards or parquet files; every image is decoded."""
+    before = list_packed(location, spec, progress)
+    packed = list_packed(location, spec, progress, anew=True) if deep else before
+    names: list[str] = []
+    broken: list[Broken] = []
+    with KnownGood(location.hashes.with_name(KEPT), packed.decoder) as good:
+        for part, kept in ((packed.train, before.train), (packed.test, before.test)):
+            names += map(part.name, range(len(part)))
+            hashes = part.samples.hashes
+            if deep and len(part) == len(kept):
+                changed = np.flatnonzero((hashes != kept.samples.hashes).any(1))
+                broken += (Broken(part.name(row), CHANGED) for row in changed.tolist())
+            images = PackedImages(part, spec, None)
+            broken += _undecodable(part.name, images.decode, hashes, good, progress)
+    train, test = packed.train.samples, packed.test.samples
+    return DataReport(
+        dataset=spec.name,
+        root=str(packed.root),
+        images={"train": len(train), "test": len(test)},
+        classes=_counts(packed.classes, train.labels, test.labels),
+        sides=_sides(np.concatenate([train.shapes, test.shapes])),
+        broken=tuple(broken),
+        copies=_copies(names, np.concatenate([train.hashes, test.hashes]), len(train)),
+        notes=packed.notes,
     )
 
 
@@ -101,60 +142,63 @@ def _prepared(spec: DatasetSpec, location: DataLocation | None, deep: bool) -> D
         classes=_counts(collection.classes, train.labels, test.labels),
         sides={"smallest": (side, side), "largest": (side, side)} if side else {},
         broken=(),
-        copies=_copies(names, [*train.digests, *test.digests], len(train)),
+        copies=_copies(names, np.concatenate([train.digests, test.digests]), len(train)),
         notes=collection.remarks(),
     )
 
 
 def _counts(
-    classes: tuple[str, ...], train: tuple[int, ...], test: tuple[int, ...]
+    classes: tuple[str, ...], train: NDArray[np.int64], test: NDArray[np.int64]
 ) -> dict[str, dict[str, int]]:
-    trained, tested = Counter(train), Counter(test)
+    trained, tested = (np.bincount(part, minlength=len(classes)) for part in (train, test))
     return {
-        name: {"train": trained[label], "test": tested[label]} for label, name in enumerate(classes)
+        name: {"train": int(trained[label]), "test": int(tested[label])}
+        for label, name in enumerate(classes)
     }
 
 
-def _sides(entries: list[FileHash]) -> dict[str, tuple[int, int]]:
-    shapes = [(entry.width, entry.height) for entry in entries if entry.width]
-    ends = {"smallest": min, "largest": max} if shapes else {}
-    return {name: end(shapes, key=prod) for name, end in ends.items()}
+def _sides(shapes: NDArray[Any]) -> dict[str, tuple[int, int]]:
+    known = [(width, height) for width, height in np.unique(shapes, axis=0).tolist() if width]
+    ends = {"smallest": min, "largest": max} if known else {}
+    return {name: end(known, key=prod) for name, end in ends.items()}
 
 
 def _undecodable(
-    tree: ImageTree, digests: list[str], good: KnownGood, progress: Progress | None
+    name: Callable[[int], str],
+    read: Callable[[int], object],
+    digests: NDArray[np.uint8],
+    good: KnownGood,
+    progress: Progress | None,
 ) -> Iterator[Broken]:
-    """The files that do not decode; every file is decoded, cached or not."""
+    """The images that do not decode; every one is decoded, cached or not."""
 
-    def trial(item: tuple[str, str]) -> Broken | None:
-        name, digest = item
+    def trial(row: int) -> Broken | None:
         try:
-            read_image(tree.root / name, digest)
+            read(row)
         except DataError as error:
             raisable = f"; {error.hint}" if "--limit" in error.hint else ""
-            return Broken(name, error.message + raisable)
+            return Broken(name(row), error.message + raisable)
         return None
 
-    items = zip(tree.files, digests, strict=True)
     with reading_threads() as pool:
-        for number, broken in enumerate(pool.imap(trial, items, chunksize=32)):
+        for row, broken in enumerate(pool.imap(trial, range(len(digests)), chunksize=32)):
             if broken:
                 yield broken
             else:
-                good.add(digests[number])
+                good.add(digests[row].tobytes())
             if progress:
-                progress(number + 1, len(digests))
+                progress("decoding", row + 1, len(digests))
 
 
 def _copies(
-    files: Sequence[str], digests: list[str], train: int
+    files: Sequence[str], digests: NDArray[np.uint8], train: int
 ) -> dict[str, tuple[tuple[str, ...], ...]]:
-    groups: defaultdict[str, list[int]] = defaultdict(list)
-    for index, content in enumerate(digests):
-        groups[content].append(index)
+    """Groups of equal images by split, in the order of their first image."""
+    order, starts = order_of(digests)
+    several = np.flatnonzero(np.diff(starts) > 1)
+    groups = [order[starts[group] : starts[group + 1]].tolist() for group in several]
     groups_by_split: dict[str, list[tuple[str, ...]]] = {"train": [], "test": [], "both": []}
-    for group in groups.values():
-        if len(group) > 1:
-            inside = "train" if group[-1] < train else "test" if group[0] >= train else "both"
-            groups_by_split[inside].append(tuple(files[index] for index in group))
+    for group in sorted(groups):
+        inside = "train" if group[-1] < train else "test" if group[0] >= train else "both"
+        groups_by_split[inside].append(tuple(files[index] for index in group))
     return {where: tuple(sets) for where, sets in groups_by_split.items()}

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import lru_cache
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from ofa_bench.data.discovery.datasets import DatasetSpec, Select
 from ofa_bench.data.discovery.decoder import decode, read_bytes
-from ofa_bench.data.discovery.file_hashes import FileHash, Progress, manifest
+from ofa_bench.data.discovery.file_hashes import Progress, manifest
 from ofa_bench.data.discovery.layout import DataLocation, locate
-from ofa_bench.data.discovery.tree import ImageTree, Listing, list_tree
+from ofa_bench.data.discovery.manifest_table import Manifest
+from ofa_bench.data.discovery.tree import ImageTree, list_tree
 from ofa_bench.data.readers.cifar import read_pickles
 from ofa_bench.data.readers.digits import read_digits
 from ofa_bench.data.readers.image_set import Collection, ImageSet, cut
 from ofa_bench.data.readers.images import FileImages
 from ofa_bench.data.readers.mapped_pixels import read_pixels
+from ofa_bench.data.readers.packed import read_packed
 from ofa_bench.data.sources.known_good import KEPT
 from ofa_bench.data.sources.resident import Resident, fits
 from ofa_bench.data.sources.source import BatchSource
@@ -69,37 +72,63 @@ def read_collection(
         return read_pickles(spec, location)
     if location.kind == "pixels":
         return read_pixels(location.root, spec)
+    if location.kind in ("shards", "parquet"):
+        return read_packed(location, spec, progress)
     tree = list_tree(location.root, spec)
-    entries = manifest(tree.root, tree.files, location.hashes, progress)
-    return _of_tree(tree, tuple(entries), limit("image-pixels"))
+    return of_tree(tree, manifest(tree.root, tree.files, location.hashes, progress))
 
 
-@lru_cache(maxsize=1)
-def _of_tree(tree: ImageTree, entries: tuple[FileHash, ...], bound: int) -> Collection:
-    border = len(tree.train.files)
-    return Collection(
+_last: list[tuple[ImageTree, Manifest, int, Collection]] = []  # one at most
+
+
+def of_tree(tree: ImageTree, rows: Manifest) -> Collection:
+    """The images of a listed and hashed tree; again the last result where nothing changed, so that
+    runs in one process share decoded images."""
+    bound = limit("image-pixels")
+    for before, known, limited, collection in _last:
+        if limited == bound and _alike(before, tree) and _equal(known, rows):
+            return collection
+    border = len(tree.train)
+    collection = Collection(
         tree.classes,
-        _image_set(tree.root, tree.train, entries[:border], bound),
-        _image_set(tree.root, tree.test, entries[border:], bound),
+        _image_set(tree.root, tree.train.labels, rows[:border], bound),
+        _image_set(tree.root, tree.test.labels, rows[border:], bound),
         tree.notes,
         tree.decoder,
     )
+    _last[:] = [(tree, rows, bound, collection)]
+    return collection
 
 
-def _image_set(root: Path, listing: Listing, entries: tuple[FileHash, ...], bound: int) -> ImageSet:
-    shapes = {
-        _shape(root / name, entry, bound)
-        for name, entry in zip(listing.files, entries, strict=True)
-    }
-    width, height = next(iter(shapes))
+def _alike(one: ImageTree, other: ImageTree) -> bool:
+    """Whether two trees have the same classes, labels and notes."""
+    facts = [(tree.root, tree.classes, tree.notes, tree.decoder) for tree in (one, other)]
+    return facts[0] == facts[1] and all(
+        np.array_equal(a.labels, b.labels)
+        for a, b in ((one.train, other.train), (one.test, other.test))
+    )
+
+
+def _equal(one: Manifest, other: Manifest) -> bool:
+    """Whether two manifests have the same names, hashes and shapes."""
+    same = np.array_equal(one.digests, other.digests) and np.array_equal(one.shapes, other.shapes)
+    return same and one.names == other.names
+
+
+def _image_set(root: Path, labels: NDArray[np.int64], rows: Manifest, bound: int) -> ImageSet:
+    shapes = np.unique(_shapes(root, rows, bound), axis=0)
+    width, height = shapes[0].tolist()
     side = width if len(shapes) == 1 and width == height else None
-    digests = tuple(entry.digest for entry in entries)
-    return ImageSet(FileImages(root, listing.files, side, digests), listing.labels, digests)
+    return ImageSet(FileImages(root, rows.names, side, rows.digests), labels, rows.digests)
 
 
-def _shape(path: Path, entry: FileHash, bound: int) -> tuple[int, int]:
-    """Width and height. Raises the decoder's DataError if it would refuse the file."""
-    if 0 < entry.width * entry.height <= bound:
-        return entry.width, entry.height
-    height, width = decode(read_bytes(path), path).shape[:2]
-    return width, height
+def _shapes(root: Path, rows: Manifest, bound: int) -> NDArray[np.int64]:
+    """Widths and heights, int64 [n, 2]. Raises the decoder's DataError if it would refuse a
+    file."""
+    shapes = rows.shapes.astype(np.int64)
+    areas = shapes.prod(1)
+    for row in np.flatnonzero((areas <= 0) | (areas > bound)).tolist():
+        path = root / rows.names[row]
+        height, width = decode(read_bytes(path), path).shape[:2]
+        shapes[row] = width, height
+    return shapes

@@ -82,8 +82,8 @@ def _truths(records: Sequence[TruthRecord]) -> list[dict[str, Any]]:
     from ofa_bench.leaderboard.truth.columns import tracks
     from ofa_bench.report.truth import truth_section
 
-    groups = tracks(records).values()
-    return [truth_section(group, f"truth{number}") for number, group in enumerate(groups)]
+    groups = tracks(records).items()
+    return [truth_section(*group, f"truth{number}") for number, group in enumerate(groups)]
 
 
 def showable(boards: Sequence[Board], sources: Sources) -> tuple[list[Board], list[str]]:

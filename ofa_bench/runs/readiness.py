@@ -31,7 +31,7 @@ def make_ready(prepared: RunContext, stop: Stop, progress: Progress) -> None:
     be written or too little disk space. The first rank checks; all ranks raise the same error.
     """
 
-    def decoded(done: int, of: int) -> None:
+    def decoded(_: str, done: int, of: int) -> None:
         progress.note(f"decoding held-out images: {done:,} of {of:,}")
 
     failure: BenchError | None = None
@@ -47,6 +47,7 @@ def make_ready(prepared: RunContext, stop: Stop, progress: Progress) -> None:
                 prepared.source.check_held_out(paced(decoded, INTERVAL))
         except BenchError as error:
             failure = error
+    prepared.devices.wait_for_all()
     failure = prepared.devices.share(failure)
     if failure is not None:
         failure.on_all_ranks = True

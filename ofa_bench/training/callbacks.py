@@ -47,15 +47,15 @@ class Silent(Progress):
     """Progress that is discarded."""
 
 
-def paced(show: Callable[[int, int], None], seconds: float) -> Callable[[int, int], None]:
-    """Shows how much is done of how much, at most once in so many seconds."""
+def paced(show: Callable[[str, int, int], None], seconds: float) -> Callable[[str, int, int], None]:
+    """Shows what is done, and how much of how much, at most once in so many seconds."""
     last = time.monotonic()
 
-    def shown(done: int, of: int) -> None:
+    def shown(work: str, done: int, of: int) -> None:
         nonlocal last
         if time.monotonic() - last >= seconds:
             last = time.monotonic()
-            show(done, of)
+            show(work, done, of)
 
     return shown
 

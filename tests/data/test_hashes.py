@@ -25,6 +25,7 @@ from ofa_bench.cli.main import main
 from ofa_bench.data.discovery import file_hashes as manifest
 from ofa_bench.data.discovery.datasets import load_spec
 from ofa_bench.data.discovery.layout import INDEX, locate
+from ofa_bench.data.discovery.manifest_table import read_table, write_table
 from ofa_bench.data.discovery.pixel_index import PIXELS
 from ofa_bench.data.open import open_source
 from ofa_bench.data.readers import mapped_pixels as mapped
@@ -125,13 +126,12 @@ def test_a_file_that_changes_after_it_was_hashed_is_named(tree: Path, workers: i
 
 def hide_changes(cache: Path, tree: Path) -> None:
     """As a file system would that keeps no time of a file's status."""
-    (kept,) = cache.rglob("hashes.jsonl")
-    lines = [kept.read_text().splitlines()[0]]
-    for line in filter(None, kept.read_text().splitlines()[1:]):
-        name, size, mtime, _, inode, *rest = json.loads(line)
-        ctime = (tree / name).stat().st_ctime_ns
-        lines.append(json.dumps([name, size, mtime, ctime, inode, *rest]))
-    kept.write_text("\n".join(lines) + "\n")
+    (kept,) = cache.rglob("hashes.safetensors")
+    table = read_table(kept, tree)
+    assert table is not None
+    rows = table.writable()
+    rows.stamps[:, 2] = [(tree / name).stat().st_ctime_ns for name in rows.names]
+    write_table(kept, tree, rows)
 
 
 def test_kept_hashes_are_compared_with_a_sample(tree: Path, cache: Path) -> None:
@@ -229,6 +229,7 @@ HASH = """
 import sys, time
 from pathlib import Path
 from ofa_bench.data.discovery import file_hashes as manifest
+from ofa_bench.data.discovery.file_names import FileNames
 measure = manifest._measure
 def slowly(path):
     time.sleep(0.02)
@@ -239,7 +240,7 @@ manifest._measure = slowly
 manifest.PIECE_SECONDS = 0.05
 root = Path(sys.argv[1])
 names = sorted(str(path.relative_to(root)) for path in root.rglob("*.ppm"))
-manifest.manifest(root, names, Path(sys.argv[2]))
+manifest.manifest(root, FileNames.of(names), Path(sys.argv[2]))
 """
 
 

@@ -1,7 +1,12 @@
 """Hashes and sizes of image files, computed once and cached in the user's cache. Torch-free.
 
 A cached entry is valid only for a file with the same path, inode, size, mtime and ctime, which a
-copy or an edit changes. No cache in the data set's folder is used, since that is untrusted.
+copy or an edit changes. So every start asks for these four of all files; what it costs, and why a
+start does without less, is in docs/performance.md. No cache in the data set's folder is used, since
+that is untrusted.
+
+The cache is a table that is mapped into memory, and beside it a log of what was hashed since the
+table was written, which a stopped process leaves behind.
 """
 
 from __future__ import annotations
@@ -14,73 +19,70 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
 
-from ofa_bench.atomic_io import append, open_regular, write_whole
+import numpy as np
+from numpy.typing import NDArray
+
+from ofa_bench.atomic_io import append, open_regular
 from ofa_bench.data.discovery.decoder import read_bytes, reading, reading_threads, size_of
+from ofa_bench.data.discovery.file_names import FileNames
+from ofa_bench.data.discovery.manifest_table import VERSION, Manifest, read_table, write_table
 from ofa_bench.errors import BenchError, DataError
 
-VERSION = 2
 PIECE_SECONDS = 2.0  # what a killed process may lose
+TABLE_SECONDS = 120.0  # between tables, so that no log grows long
+STAMPED = 2048  # files whose stamps are asked for together
 SAMPLE = 64  # files whose kept hash is compared with their bytes whenever it is used
 TICK = 50_000_000  # ns in which a second change of a file may leave it the same time stamp
-Progress = Callable[[int, int], None]
-"""Called with how many files are hashed and how many there are to hash."""
-
-
-class FileHash(NamedTuple):
-    """A file's size in bytes, mtime and ctime (ns), inode, hash, and width and height (0, 0: no
-    readable header)."""
-
-    size: int
-    mtime: int
-    ctime: int
-    inode: int
-    digest: str
-    width: int
-    height: int
+LONGEST_LOG = 1 << 30  # bytes
+Progress = Callable[[str, int, int], None]
+"""Called with what is done ("comparing", "hashing", "decoding" or "packing"), how many files are
+done and how many there are."""
+Stamp = tuple[int, int, int, int]
+Entry = tuple[Stamp, str, tuple[int, int]]  # stamp, hash, width and height
+Measured = tuple[int, Stamp, str, tuple[int, int]]  # with the row before
 
 
 def manifest(
-    root: Path, files: Sequence[str], kept: Path, progress: Progress | None = None
-) -> list[FileHash]:
-    """An entry per file; cached entries are reused for unchanged files.
+    root: Path, files: FileNames, kept: Path, progress: Progress | None = None
+) -> Manifest:
+    """A row per file; cached rows are reused for unchanged files.
 
-    A random sample of cached entries is compared with the bytes. New entries are cached
+    A random sample of cached rows is compared with the bytes. New rows are cached
     continuously; if the cache cannot be written, they are computed again next time. Raises
     DataError if a file cannot be read, or its bytes changed while size and times did not.
     """
-    known = _load(kept, root)
-    pending = [name for name in files if not _current(root, name, known.get(name))]
-    fresh = dict(_measured(root, pending, kept, progress))
-    reused = [name for name in files if name not in fresh]
-    chosen = random.SystemRandom().sample(reused, min(SAMPLE, len(reused)))
-    for name, entry in _in_threads(root, chosen):
-        if entry.digest != known[name].digest:
+    known = _known(root, files, kept)
+    stale = (known.stamps != _stamps(root, files, progress)).any(1)
+    pending, reused = np.flatnonzero(stale), np.flatnonzero(~stale)
+    if len(pending):
+        known = known.writable()
+        for _ in _hashed(root, known, pending, kept, progress):
+            pass
+    chosen = random.SystemRandom().sample(range(len(reused)), min(SAMPLE, len(reused)))
+    for row, _, digest, _ in _in_threads(root, files, reused[chosen].tolist()):
+        if digest != known.hex(row):
             raise DataError(
-                f"{root / name} holds other bytes than when it was hashed, although its size and "
-                "times are the same: the disk is faulty, or something hides its changes",
+                f"{root / files[row]} holds other bytes than when it was hashed, although its size "
+                "and times are the same: the disk is faulty, or something hides its changes",
                 "`ofa-bench data check --deep` hashes all files anew, and names such ones",
             )
-    return [fresh.get(name) or known[name] for name in files]
+    return _mapped(kept, root, known) if len(pending) else known
 
 
-def audit(
-    root: Path, files: Sequence[str], kept: Path, progress: Progress | None = None
-) -> list[str]:
+def audit(root: Path, files: FileNames, kept: Path, progress: Progress | None = None) -> list[str]:
     """Hash and cache all files again; return the files whose cached hash was wrong."""
-    known = _load(kept, root)
-    known = {name: known[name] for name in files if _current(root, name, known.get(name))}
+    known = _known(root, files, kept)
+    current = (known.stamps == _stamps(root, files, progress)).all(1)
+    measured = _hashed(root, known.writable(), np.arange(len(files)), kept, progress)
     return [
-        name
-        for name, entry in _measured(root, files, kept, progress)
-        if name in known and entry.digest != known[name].digest
+        files[row] for row, _, digest, _ in measured if current[row] and digest != known.hex(row)
     ]
 
 
-def check_bytes(raw: bytes, digest: str, path: Path) -> None:
+def check_bytes(raw: bytes, digest: bytes, path: Path) -> None:
     """Raise DataError if bytes do not have the recorded hash."""
-    if content_digest(raw) != digest:
+    if hashlib.blake2b(raw, digest_size=16).digest() != digest:
         raise DataError(
             f"{path} changed after it was hashed",
             "start again: the images are another data set now; `ofa-bench data check --deep` "
@@ -93,80 +95,178 @@ def content_digest(raw: bytes | bytearray | memoryview) -> str:
     return hashlib.blake2b(raw, digest_size=16).hexdigest()
 
 
-def _measured(
-    root: Path, names: Sequence[str], kept: Path, progress: Progress | None
-) -> Iterator[tuple[str, FileHash]]:
-    """Compute and yield entries of files, and cache them in batches."""
-    piece: dict[str, FileHash] = {}
-    last = time.monotonic()
+def digest_rows(digests: Sequence[str]) -> NDArray[np.uint8]:
+    """Hashes as rows of bytes, uint8 [n, 16]."""
+    raw = bytes.fromhex("".join(digests))
+    return np.frombuffer(raw, dtype=np.uint8).reshape(len(digests), 16)
+
+
+def _hashed(
+    root: Path, rows: Manifest, pending: NDArray[np.int64], kept: Path, progress: Progress | None
+) -> Iterator[Measured]:
+    """Measure files, fill their rows in, yield them, and cache them as they come."""
+    piece: list[Measured] = []
+    piece_began = table_began = time.monotonic()
     try:
-        for done, (name, entry) in enumerate(_in_threads(root, names), start=1):
-            piece[name] = entry
-            yield name, entry
-            if time.monotonic() - last > PIECE_SECONDS:
-                _append(kept, piece)
-                piece, last = {}, time.monotonic()
+        names = _in_threads(root, rows.names, pending.tolist())
+        for done, measured in enumerate(names, start=1):
+            _fill(rows, measured)
+            piece.append(measured)
+            yield measured
+            now = time.monotonic()
+            if now - table_began > TABLE_SECONDS:
+                _write(kept, root, rows)
+                piece, piece_began, table_began = [], now, now
+            elif now - piece_began > PIECE_SECONDS:
+                _append(kept, root, rows.names, piece)
+                piece, piece_began = [], now
             if progress:
-                progress(done, len(names))
-    finally:
-        _append(kept, piece)
+                progress("hashing", done, len(pending))
+    except BaseException:
+        _append(kept, root, rows.names, piece)
+        raise
+    _write(kept, root, rows)
 
 
-def _in_threads(root: Path, names: Sequence[str]) -> Iterator[tuple[str, FileHash]]:
-    if names:
+def _fill(rows: Manifest, measured: Measured) -> None:
+    """A row of the manifest; of a file so new that a later change might keep its times without
+    its stamp, so that it is hashed again."""
+    row, stamp, digest, shape = measured
+    rows.stamps[row] = stamp if abs(time.time_ns() - stamp[2]) > TICK else -1
+    rows.digests[row] = np.frombuffer(bytes.fromhex(digest), dtype=np.uint8)
+    rows.shapes[row] = shape
+
+
+def _in_threads(root: Path, names: FileNames, rows: Sequence[int]) -> Iterator[Measured]:
+    if rows:
         with reading_threads() as pool:
-            yield from pool.imap(lambda name: (name, _measure(root / name)), names, chunksize=16)
+            yield from pool.imap(lambda row: (row, *_measure(root / names[row])), rows, 16)
 
 
-def _current(root: Path, name: str, entry: FileHash | None) -> bool:
-    if entry is None:
-        return False
-    return _stamp(root / name) == entry[:4]
-
-
-def _measure(path: Path) -> FileHash:
+def _measure(path: Path) -> Entry:
     before = _stamp(path)
     raw = read_bytes(path)
     if _stamp(path) != before or len(raw) != before[0]:
         raise DataError(f"{path} changes while it is read", "wait until it is written")
-    return FileHash(*before, content_digest(raw), *size_of(raw))
+    return before, content_digest(raw), size_of(raw)
 
 
-def _stamp(path: Path) -> tuple[int, int, int, int]:
-    with reading(path, "check that the file is there, and yours"):
-        status = path.stat()
-    return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
-
-
-def _load(kept: Path, root: Path) -> dict[str, FileHash]:
-    """The cached entries; a new file is begun if they are absent or of another folder."""
-    header = {"version": VERSION, "root": os.path.realpath(root)}
-    entries: dict[str, FileHash] = {}
-    count = 0
+def _stamp(path: Path | bytes) -> Stamp:
     try:
-        with open_regular(kept) as file:
-            if json.loads(file.readline()) != header:
-                raise ValueError("it is another's")
-            for line in file:
-                count += 1
-                with suppress(ValueError, TypeError):  # a line cut short by a kill
-                    name, *values = json.loads(line)
-                    entries[name] = FileHash(*values)
-    except (OSError, ValueError):
-        entries = {}
-    if not entries or count > 2 * len(entries) + 1000:
-        with suppress(BenchError):  # it is only a cache
-            write_whole(kept, "\n".join([json.dumps(header), *_lines(entries)]) + "\n")
+        status = os.stat(path)  # noqa: PTH116  a path object takes as long as the answer
+    except OSError:
+        with reading(Path(os.fsdecode(path)), "check that the file is there, and yours"):
+            raise
+    inode = status.st_ino & (1 << 63) - 1  # some file systems use all 64 bits
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns, inode
+
+
+def _stamps(root: Path, files: FileNames, progress: Progress | None) -> NDArray[np.int64]:
+    """The stamps of all files, int64 [n, 4]. In threads, since a share answers many questions at
+    once."""
+    stamps = np.empty((len(files), 4), dtype=np.int64)
+    base = os.fsencode(root) + b"/"
+
+    def ask(start: int) -> int:
+        part = files[start : start + STAMPED]
+        stamps[start : start + len(part)] = [_stamp(base + name) for name in part.all_encoded()]
+        return start + len(part)
+
+    with reading_threads() as pool:
+        for done in pool.imap(ask, range(0, len(files), STAMPED)):
+            if progress:
+                progress("comparing", done, len(files))
+    return stamps
+
+
+def _known(root: Path, files: FileNames, kept: Path) -> Manifest:
+    """What is cached, a row per file; stamps are -1 where nothing is."""
+    table = read_table(kept, root)
+    known = Manifest.empty(files) if table is None else _aligned(table, files)
+    logged = _read_log(kept, root)
+    if logged:
+        known = known.writable()
+        for row, name in enumerate(files.all_encoded()):
+            if entry := logged.get(name):
+                _fill(known, (row, *entry))
+    return known
+
+
+def _aligned(table: Manifest, files: FileNames) -> Manifest:
+    """The rows of a table in the order of these files."""
+    if table.names == files:
+        return table
+    rows = {name: row for row, name in enumerate(table.names.all_encoded())}
+    chosen = np.fromiter((rows.get(name, -1) for name in files.all_encoded()), np.int64, len(files))
+    here, aligned = chosen >= 0, Manifest.empty(files)
+    aligned.stamps[here] = table.stamps[chosen[here]]
+    aligned.digests[here] = table.digests[chosen[here]]
+    aligned.shapes[here] = table.shapes[chosen[here]]
+    return aligned
+
+
+def _write(kept: Path, root: Path, rows: Manifest) -> None:
+    """Keep the table, in which the log goes up."""
+    with suppress(BenchError, OSError):  # it is only a cache
+        write_table(kept, root, rows)
+        _log(kept).unlink(missing_ok=True)
+
+
+def _mapped(kept: Path, root: Path, rows: Manifest) -> Manifest:
+    """The kept table in place of equal rows in memory, so that processes share it."""
+    table = read_table(kept, root)
+    if table is None or table.names != rows.names:
+        return rows
+    same = np.array_equal(table.digests, rows.digests) and np.array_equal(table.shapes, rows.shapes)
+    return table if same else rows
+
+
+def _log(kept: Path) -> Path:
+    return kept.with_suffix(".log")
+
+
+def _title(root: Path) -> str:
+    return json.dumps({"version": VERSION, "root": os.path.realpath(root)})
+
+
+def _append(kept: Path, root: Path, names: FileNames, piece: Sequence[Measured]) -> None:
+    """Cache what was measured, except of files so new that a later change might keep their times.
+    The title is written each time, as another process may have taken the log up."""
+    old = [entry for entry in piece if abs(time.time_ns() - entry[1][2]) > TICK]
+    lines = [json.dumps([names[row], stamp, *rest]) for row, stamp, *rest in old]
+    if lines:
+        with suppress(OSError):  # it is only a cache
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            append(_log(kept), "\n".join(["", _title(root), *lines, ""]))
+
+
+def _read_log(kept: Path, root: Path) -> dict[bytes, Entry]:
+    """The entries of the log; a line that was cut short, or of another folder, is left out."""
+    entries: dict[bytes, Entry] = {}
+    title, ours = _title(root), False
+    try:
+        with open_regular(_log(kept)) as file:
+            if os.fstat(file.fileno()).st_size > LONGEST_LOG:
+                return {}
+            for raw in file:
+                line = raw.decode("utf-8", "replace").strip()
+                if line.startswith("{"):
+                    ours = line == title
+                elif ours and line:
+                    with suppress(ValueError, TypeError, OverflowError):
+                        name, *values = json.loads(line)
+                        entries[os.fsencode(name)] = _legal(*values)
+    except OSError:
+        return {}
     return entries
 
 
-def _append(kept: Path, entries: dict[str, FileHash]) -> None:
-    """Cache entries, except of files so new that a later change might keep their times."""
-    old = {n: e for n, e in entries.items() if abs(time.time_ns() - e.ctime) > TICK}
-    if old:
-        with suppress(OSError):  # it is only a cache
-            append(kept, "\n".join(["", *_lines(old), ""]))
-
-
-def _lines(entries: dict[str, FileHash]) -> Iterator[str]:
-    return (json.dumps([name, *entry]) for name, entry in entries.items())
+def _legal(stamp: object, digest: object, shape: object) -> Entry:
+    """The values of a line. Raises ValueError, TypeError or OverflowError."""
+    numbers = np.array(stamp, dtype=np.int64), np.array(shape, dtype=np.int32)
+    if [part.shape for part in numbers] != [(4,), (2,)] or numbers[1].min() < 0:
+        raise ValueError("it is no stamp, or no shape")
+    if len(bytes.fromhex(str(digest))) != 16:
+        raise ValueError("it is no hash")
+    (a, b, c, d), (width, height) = (part.tolist() for part in numbers)
+    return (a, b, c, d), str(digest), (width, height)

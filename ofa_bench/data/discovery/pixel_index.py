@@ -23,7 +23,8 @@ from safetensors.numpy import save
 from ofa_bench.atomic_io import open_regular, write_whole
 from ofa_bench.data.discovery.datasets import DatasetSpec
 from ofa_bench.data.discovery.decoder import decoder_of
-from ofa_bench.data.discovery.file_hashes import content_digest
+from ofa_bench.data.discovery.file_hashes import content_digest, digest_rows
+from ofa_bench.data.discovery.file_names import FileNames
 from ofa_bench.data.discovery.layout import INDEX, user_cache
 from ofa_bench.data.discovery.tree import ImageTree, Listing
 from ofa_bench.errors import BenchError, DataError
@@ -50,12 +51,9 @@ def index_of(
 ) -> bytes:
     """The index of a tree's images, from their hashes and the shapes and hashes of the stored
     pixels. The user's cache records that this user made it."""
-    labels = np.array(tree.train.labels + tree.test.labels, dtype=np.int64)
-    hashes, kept = (
-        np.array([list(bytes.fromhex(text)) for text in texts], dtype=np.uint8)
-        for texts in (digests, contents)
-    )
-    header: dict[str, Any] = {"classes": list(tree.classes), "train": len(tree.train.files)}
+    labels = np.concatenate([tree.train.labels, tree.test.labels])
+    hashes, kept = digest_rows(digests), digest_rows(contents)
+    header: dict[str, Any] = {"classes": list(tree.classes), "train": len(tree.train)}
     header |= {"notes": tree.notes, "decoder": tree.decoder}
     arrays: dict[str, NDArray[Any]] = {"shapes": shapes, "labels": labels, "digests": hashes}
     raw = save({**arrays, "contents": kept}, {"images": json.dumps(header)})
@@ -98,8 +96,9 @@ def read_index(root: Path, spec: DatasetSpec) -> Index:
     if others and not _witness(raw).is_file():
         hashes = contents
         notes += (f"{others} images are known by their pixels: another user prepared them",)
-    values = tuple(int(label) for label in labels)
-    train, test = (Listing(("",) * len(part), part) for part in (values[:border], values[border:]))
+    nameless = FileNames(np.zeros(0, dtype=np.uint8), np.zeros(len(labels) + 1, dtype=np.int64))
+    parts = (slice(None, border), slice(border, None))
+    train, test = (Listing(nameless[part], labels[part]) for part in parts)
     return Index(ImageTree(root, classes, train, test, notes, decoder), shapes, hashes, contents)
 
 

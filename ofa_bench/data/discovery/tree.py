@@ -4,30 +4,48 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import NoReturn
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ofa_bench.data.discovery.datasets import DatasetSpec
 from ofa_bench.data.discovery.decoder import SUFFIXES, Decoder, decoder, kind_of, reading
-from ofa_bench.data.discovery.layout import sealed_part
+from ofa_bench.data.discovery.file_names import FileNames
+from ofa_bench.data.discovery.imagenet.flat_part import flat_labels, is_flat
+from ofa_bench.data.discovery.layout import SEALED, sealed_part
+from ofa_bench.data.discovery.unsupported import unread_layouts
 from ofa_bench.errors import DataError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Listing:
     """The image files of one part of a tree, by class and name; paths are relative to the root.
 
-    `unread` counts the other files below the class folders, by suffix.
+    `labels`: int64 [n]. `unread` counts the other files below the class folders, by suffix.
     """
 
-    files: tuple[str, ...]
-    labels: tuple[int, ...]
+    files: FileNames
+    labels: NDArray[np.int64]
     unread: tuple[tuple[str, int], ...] = ()
 
+    @classmethod
+    def of(
+        cls, files: Iterable[str], labels: Iterable[int], unread: Mapping[str, int] | None = None
+    ) -> Listing:
+        """The listing of file names and their labels."""
+        values = np.fromiter(labels, dtype=np.int64)
+        return cls(FileNames.of(files), values, tuple(sorted((unread or {}).items())))
 
-@dataclass(frozen=True)
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True, eq=False)
 class ImageTree:
     """Both parts of a tree, its class names in label order, and notes for the record.
 
@@ -41,16 +59,18 @@ class ImageTree:
     notes: tuple[str, ...]
     decoder: Decoder | None = None
 
-    @property
-    def files(self) -> tuple[str, ...]:
+    @cached_property
+    def files(self) -> FileNames:
         """The files of both parts, training images first."""
-        return self.train.files + self.test.files
+        return FileNames.joined([self.train.files, self.test.files])
 
 
 def list_tree(root: Path, spec: DatasetSpec) -> ImageTree:
     """List a tree. Raises DataError if classes differ, folders are empty, or counts are uneven."""
     tested = sealed_part(root) or "test"
-    classes, held = _class_folders(root, "train", spec), _class_folders(root, tested, spec)
+    flat = tested != "test" and is_flat(root / tested)
+    classes = _class_folders(root, "train", spec)
+    held = classes if flat else _class_folders(root, tested, spec)
     if classes != held:
         _refuse_unequal(root, tested, classes, held)
     if spec.classes is not None and len(classes) != spec.classes:
@@ -59,12 +79,28 @@ def list_tree(root: Path, spec: DatasetSpec) -> ImageTree:
             "it is another data set, or half-extracted",
             f"wanted: {spec.wanted}; for your own images use --dataset folder",
         )
-    train, test = _listing(root, "train", classes), _listing(root, tested, classes)
+    train, notes = _listing(root, "train", classes), _notes_on_folders(root, tested, flat)
+    if flat:
+        test, labels = _flat_listing(root, tested, classes)
+        notes += (f"the labels of {tested}/ are those of {labels.name}",)
+    else:
+        test = _listing(root, tested, classes)
     if spec.balanced:
         _refuse_uneven(root / "train", spec, classes, train)
         _refuse_uneven(root / tested, spec, classes, test)
-    tree = ImageTree(root, classes, train, test, (), decoder())
-    return replace(tree, notes=_notes(tree, tested, spec))
+    tree = _in_one_block(ImageTree(root, classes, train, test, notes, decoder()))
+    return replace(tree, notes=_notes_on_images(tree, spec) + notes)
+
+
+def _in_one_block(tree: ImageTree) -> ImageTree:
+    """The tree with the file names of both parts as cuts of the same block."""
+    border = len(tree.train)
+    files = FileNames.joined([tree.train.files, tree.test.files])
+    train, test = (
+        replace(tree.train, files=files[:border]),
+        replace(tree.test, files=files[border:]),
+    )
+    return replace(tree, train=train, test=test)
 
 
 def _class_folders(root: Path, split: str, spec: DatasetSpec) -> tuple[str, ...]:
@@ -79,13 +115,16 @@ def _class_folders(root: Path, split: str, spec: DatasetSpec) -> tuple[str, ...]
     if not classes:
         loose = sum(Path(entry.name).suffix.lower() in SUFFIXES for entry in entries)
         content = f"{loose} images but no class folders" if loose else "no class folders"
-        raise DataError(f"{root / split} has {content}", f"wanted: {spec.wanted}")
+        near = "".join(f"; {remark}" for remark in unread_layouts(root))
+        raise DataError(f"{root / split} has {content}{near}", f"wanted: {spec.wanted}")
     return tuple(classes)
 
 
 def _listing(root: Path, split: str, classes: tuple[str, ...]) -> Listing:
     unread: Counter[str] = Counter()
-    per_class = [sorted(_images_below(root, f"{split}/{name}", unread)) for name in classes]
+    per_class = [
+        FileNames.of(sorted(_images_below(root, f"{split}/{name}", unread))) for name in classes
+    ]
     empty = [name for name, files in zip(classes, per_class, strict=True) if not files]
     if empty:
         more = f" (and {len(empty) - 1} more)" if len(empty) > 1 else ""
@@ -95,9 +134,18 @@ def _listing(root: Path, split: str, classes: tuple[str, ...]) -> Listing:
             "fill or remove it, in train/ and in val/ or test/ alike; files are read that end in "
             + ", ".join(sorted(SUFFIXES)),
         )
-    files = tuple(file for group in per_class for file in group)
-    labels = tuple(label for label, group in enumerate(per_class) for _ in group)
-    return Listing(files, labels, tuple(sorted(unread.items())))
+    labels = np.repeat(np.arange(len(classes)), [len(files) for files in per_class])
+    return Listing(FileNames.joined(per_class), labels, tuple(sorted(unread.items())))
+
+
+def _flat_listing(root: Path, split: str, classes: tuple[str, ...]) -> tuple[Listing, Path]:
+    """The images of a part without class folders, by class and name, and the list of labels."""
+    unread: Counter[str] = Counter()
+    names = sorted(_images_below(root, split, unread))
+    labels, path = flat_labels(root, split, names, classes)
+    rows = sorted(zip(labels, names, strict=True))
+    files, ordered = (name for _, name in rows), (label for label, _ in rows)
+    return Listing.of(files, ordered, unread), path
 
 
 def _images_below(root: Path, folder: str, unread: Counter[str]) -> list[str]:
@@ -167,10 +215,9 @@ def _refuse_unequal(
 def _refuse_uneven(
     folder: Path, spec: DatasetSpec, classes: tuple[str, ...], listing: Listing
 ) -> None:
-    counts = Counter(listing.labels)
-    label, fewest = min(counts.items(), key=lambda item: (item[1], item[0]))
-    most = max(counts.values())
-    if fewest != most:
+    counts = np.bincount(listing.labels, minlength=len(classes))
+    label, fewest = int(counts.argmin()), int(counts.min())
+    if fewest != (most := int(counts.max())):
         raise DataError(
             f"{folder / classes[label]} has {fewest} images where other classes have {most}: "
             f"{spec.name} has equally many of each, so this set is half-extracted",
@@ -178,14 +225,14 @@ def _refuse_uneven(
         )
 
 
-def _notes(tree: ImageTree, tested: str, spec: DatasetSpec) -> tuple[str, ...]:
-    root, train, test, notes = tree.root, tree.train, tree.test, []
+def _notes_on_images(tree: ImageTree, spec: DatasetSpec) -> tuple[str, ...]:
+    train, test, notes = tree.train, tree.test, []
     if spec.usual_classes and tree.classes != spec.usual_classes:
         unusual = len(set(tree.classes) - set(spec.usual_classes))
         notes.append(
             f"not the usual class list of {spec.name}: {unusual} of its classes are others"
         )
-    counts = (len(train.files), len(test.files))
+    counts = (len(train), len(test))
     if spec.train_total and spec.test and counts != (spec.train_total, spec.test):
         notes.append(
             f"{counts[0]} training and {counts[1]} test images, where the usual {spec.name} has "
@@ -194,13 +241,23 @@ def _notes(tree: ImageTree, tested: str, spec: DatasetSpec) -> tuple[str, ...]:
     unread = Counter(dict(train.unread)) + Counter(dict(test.unread))
     if unread:
         notes.append(f"files that are not read, by suffix: {_counted(unread)}")
-    loose = sum(e.is_file() for split in ("train", tested) for e in _entries(root / split))
+    return tuple(notes)
+
+
+def _notes_on_folders(root: Path, tested: str, flat: bool) -> tuple[str, ...]:
+    notes = []
+    sorted_parts = ("train",) if flat else ("train", tested)
+    loose = sum(entry.is_file() for part in sorted_parts for entry in _entries(root / part))
     if loose:
         notes.append(f"files beside the class folders, in no class: {loose:,}")
-    if (root / "val").is_dir() and tested == "test":
-        notes.append("test/ was used for the sealed test; val/ was left alone")
-    if (root / "test").is_dir() and tested == "val":
+    others = [part for part in SEALED if part != tested and (root / part).is_dir()]
+    if tested == "test" and others:
+        left = " and ".join(f"{part}/" for part in others)
+        notes.append(f"test/ was used for the sealed test; {left} was left alone")
+    elif "test" in others:
         notes.append(
-            "val/ was used for the sealed test: test/ has none of the class folders of train/"
+            f"{tested}/ was used for the sealed test: test/ has none of the class folders of train/"
         )
+    elif others:
+        notes.append(f"{tested}/ was used for the sealed test; {others[0]}/ was left alone")
     return tuple(notes)

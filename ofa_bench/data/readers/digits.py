@@ -21,10 +21,10 @@ def read_digits(spec: DatasetSpec) -> Collection:
     table = torch.from_numpy(_table(spec))
     grey = (table[:, :-1].reshape(-1, 8, 8) * (255 / 16)).round().to(torch.uint8)
     pixels = grey.unsqueeze(-1).expand(-1, -1, -1, 3).contiguous()
-    labels = [int(label) for label in table[:, -1]]
+    labels = table[:, -1].to(torch.int64).numpy()
     digests = pixel_set(pixels, labels).digests
     kept, held = hold_out(labels, digests, spec.test or 0, "digits/test")
-    train, test = (pixel_set(pixels[rows], [labels[row] for row in rows]) for rows in (kept, held))
+    train, test = (pixel_set(pixels[rows], labels[rows]) for rows in (kept, held))
     return Collection(tuple(str(digit) for digit in range(10)), train, test)
 
 

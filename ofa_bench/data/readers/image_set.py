@@ -6,41 +6,44 @@ matter: images are identified by the hash of their bytes.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ofa_bench.data.discovery.datasets import SPLIT_SEED, DatasetSpec, Select
 from ofa_bench.data.discovery.decoder import Decoder
-from ofa_bench.data.discovery.file_hashes import content_digest
+from ofa_bench.data.discovery.file_hashes import content_digest, digest_rows
 from ofa_bench.data.readers.images import Images, PixelImages
+from ofa_bench.data.readers.split_hash import content_hash, members, order_of
 from ofa_bench.errors import DataError
-from ofa_bench.seeding import digest, rng
+from ofa_bench.seeding import rng
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ImageSet:
-    """Images with their labels and the hashes of their bytes."""
+    """Images with their labels, int64 [n], and the hashes of their bytes, uint8 [n, 16]."""
 
     images: Images
-    labels: tuple[int, ...]
-    digests: tuple[str, ...]
+    labels: NDArray[np.int64]
+    digests: NDArray[np.uint8]
 
     def __len__(self) -> int:
         return len(self.labels)
 
 
-def pixel_set(pixels: Tensor, labels: Sequence[int]) -> ImageSet:
+def pixel_set(pixels: Tensor, labels: Sequence[int] | NDArray[np.int64]) -> ImageSet:
     """Decoded square images in memory, uint8 [n, side, side, 3]; their hashes are the pixels'."""
     rows = pixels.reshape(len(pixels), -1).numpy()
-    digests = tuple(content_digest(row.tobytes()) for row in rows)
-    return ImageSet(PixelImages(pixels), tuple(labels), digests)
+    digests = digest_rows([content_digest(row.tobytes()) for row in rows])
+    return ImageSet(PixelImages(pixels), np.array(labels, dtype=np.int64), digests)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Collection:
     """A data set's train and test images, its class names, and notes for the record.
 
@@ -55,20 +58,19 @@ class Collection:
 
     def remarks(self) -> tuple[str, ...]:
         """The notes, and one on test images with the same bytes as a training image."""
-        trained = set(self.train.digests)
-        count = sum(digest in trained for digest in self.test.digests)
+        count = int(members(self.test.digests, self.train.digests).sum())
         if not count:
             return self.notes
         note = f"test images that are training images too, byte by byte: {count:,}"
         return (*self.notes, f"{note} of {len(self.test):,}")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ImageSplit:
-    """Some rows of an image set, in order."""
+    """Some rows of an image set, in order: int64 [n]."""
 
     whole: ImageSet
-    rows: tuple[int, ...]
+    rows: NDArray[np.int64]
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -76,18 +78,17 @@ class ImageSplit:
     @property
     def row_index(self) -> Tensor:
         """The rows, int64 [n]."""
-        return torch.tensor(self.rows, dtype=torch.int64)
+        return torch.from_numpy(self.rows)
 
     @property
     def labels(self) -> Tensor:
         """Labels, int64 [n]."""
-        return torch.tensor([self.whole.labels[row] for row in self.rows], dtype=torch.int64)
+        return torch.from_numpy(self.whole.labels[self.rows])
 
-    def hash(self, rows: Sequence[int] | None = None) -> str:
+    def hash(self, rows: NDArray[np.int64] | None = None) -> str:
         """The hash of these images' bytes and labels, or of those of some rows of the whole set."""
         chosen = self.rows if rows is None else rows
-        labels = [self.whole.labels[row] for row in chosen]
-        return content_hash(labels, [self.whole.digests[row] for row in chosen])
+        return content_hash(self.whole.labels[chosen], self.whole.digests[chosen])
 
 
 def cut(collection: Collection, spec: DatasetSpec, select: Select) -> dict[str, ImageSplit]:
@@ -95,41 +96,42 @@ def cut(collection: Collection, spec: DatasetSpec, select: Select) -> dict[str, 
     train, test = collection.train, collection.test
     count = spec.cut(len(train), len(test), select)["select"]
     kept, held = hold_out(train.labels, train.digests, count, "select")
-    if count and not held:
+    if count and not len(held):
         raise DataError(
             f"nothing can be held out of the {len(train)} training images: every class has one "
             "image, or copies of one",
             "add images to train/",
         )
     return {
-        "train": ImageSplit(train, tuple(kept)),
-        "select": ImageSplit(train, tuple(held)),
-        "test": ImageSplit(test, tuple(range(len(test)))),
+        "train": ImageSplit(train, kept),
+        "select": ImageSplit(train, held),
+        "test": ImageSplit(test, np.arange(len(test))),
     }
 
 
 def hold_out(
-    labels: Sequence[int], digests: Sequence[str], count: int, salt: str
-) -> tuple[list[int], list[int]]:
-    """Indices kept and indices held out, both ascending.
+    labels: NDArray[np.int64], digests: NDArray[np.uint8], count: int, salt: str
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Indices kept and indices held out, both ascending, int64.
 
     Every class gives its share of `count` (largest remainders) and keeps at least one image.
     Images with equal bytes move together, so where they cannot fill a share exactly, fewer than
     `count` are held out.
     """
-    open_places = _quotas(Counter(labels), count)
-    held: set[int] = set()
+    classes, sizes = np.unique(labels, return_counts=True)
+    counts = dict(zip(classes.tolist(), sizes.tolist(), strict=True))
+    open_places = _quotas(Counter(counts), count)
+    left = open_places.total()
+    held = np.zeros(len(labels), dtype=bool)
     for group in _shuffled_groups(digests, salt):
-        needs = Counter(labels[index] for index in group)
+        if not left:
+            break
+        needs = Counter(labels[group].tolist())
         if all(open_places[label] >= wanted for label, wanted in needs.items()):
             open_places.subtract(needs)
-            held.update(group)
-    return [i for i in range(len(labels)) if i not in held], sorted(held)
-
-
-def content_hash(labels: Sequence[int], digests: Sequence[str]) -> str:
-    """The hex hash of a split: of its images' bytes and labels in order, without names."""
-    return digest(*(part for pair in zip(labels, digests, strict=True) for part in pair))
+            left -= len(group)
+            held[group] = True
+    return np.flatnonzero(~held), np.flatnonzero(held)
 
 
 def _quotas(sizes: Counter[int], count: int) -> Counter[int]:
@@ -142,10 +144,9 @@ def _quotas(sizes: Counter[int], count: int) -> Counter[int]:
     return Counter({label: min(places, sizes[label] - 1) for label, places in quota.items()})
 
 
-def _shuffled_groups(digests: Sequence[str], salt: str) -> list[list[int]]:
-    groups: defaultdict[str, list[int]] = defaultdict(list)
-    for index, content in enumerate(digests):
-        groups[content].append(index)
-    order = sorted(groups)
-    rng("hold-out", SPLIT_SEED, salt).shuffle(order)
-    return [groups[content] for content in order]
+def _shuffled_groups(digests: NDArray[np.uint8], salt: str) -> Iterator[NDArray[np.int64]]:
+    """The rows of equal images, group by group: sorted by hash, then shuffled."""
+    order, starts = order_of(digests)
+    groups = list(range(len(starts) - 1))
+    rng("hold-out", SPLIT_SEED, salt).shuffle(groups)
+    return (order[starts[group] : starts[group + 1]] for group in groups)

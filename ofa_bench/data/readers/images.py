@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -15,6 +13,7 @@ from torch import Tensor
 
 from ofa_bench.data.discovery.decoder import decode, read_bytes, reading_threads
 from ofa_bench.data.discovery.file_hashes import check_bytes
+from ofa_bench.data.discovery.file_names import FileNames
 
 
 class Images(ABC):
@@ -58,28 +57,57 @@ class PixelImages(Images):
         return self.pixels[index].permute(2, 0, 1)
 
 
-class FileImages(Images):
+class EncodedImages(Images):
+    """Images that are kept as bytes of a format such as JPEG, and decoded when they are read.
+
+    `digests`: the hashes of those bytes, uint8 [n, 16].
+    """
+
+    digests: NDArray[np.uint8]
+
+    @abstractmethod
+    def name(self, index: int) -> Path:
+        """Where an image is, for messages."""
+
+    @abstractmethod
+    def raw(self, index: int) -> bytes:
+        """The bytes of an image. Raises DataError if they do not have the recorded hash."""
+
+    @abstractmethod
+    def size(self, index: int) -> int:
+        """The number of those bytes."""
+
+    def decode(self, index: int) -> Tensor:
+        pixels = decode(self.raw(index), self.name(index))
+        return torch.from_numpy(pixels).permute(2, 0, 1)
+
+
+class FileImages(EncodedImages):
     """Images in files below a root; their bytes are compared with recorded hashes."""
 
     def __init__(
-        self, root: Path, paths: Sequence[str], side: int | None, digests: Sequence[str]
+        self, root: Path, paths: FileNames, side: int | None, digests: NDArray[np.uint8]
     ) -> None:
-        self.root = root
-        # One flat array: a list of a million strings would be copied into every worker, page by
-        # page, as its reference counts are touched.
-        self.paths: NDArray[np.bytes_] = np.array([os.fsencode(path) for path in paths], dtype="S")
-        self.digests: NDArray[np.bytes_] = np.array(digests, dtype="S")
-        self.side = side
+        """`paths` are relative to the root; `digests`: uint8 [n, 16]."""
+        self.root, self.paths, self.digests, self.side = root, paths, digests, side
 
     def __len__(self) -> int:
         return len(self.paths)
 
-    def decode(self, index: int) -> Tensor:
-        path = self.root / os.fsdecode(self.paths[index])
-        return read_image(path, self.digests[index].decode())
+    def name(self, index: int) -> Path:
+        return self.root / self.paths[index]
+
+    def size(self, index: int) -> int:
+        return self.name(index).stat().st_size
+
+    def raw(self, index: int) -> bytes:
+        path = self.name(index)
+        raw = read_bytes(path)
+        check_bytes(raw, self.digests[index].tobytes(), path)
+        return raw
 
 
-def read_image(path: Path, digest: str | None = None) -> Tensor:
+def read_image(path: Path, digest: bytes | None = None) -> Tensor:
     """A file's pixels as RGB, uint8 [3, H, W]. Raises DataError if it cannot be decoded, or its
     bytes do not have the recorded hash."""
     raw = read_bytes(path)

@@ -96,8 +96,8 @@ def read_pixels(root: Path, spec: DatasetSpec) -> Collection:
     return Collection(index.tree.classes, train, test, index.tree.notes, index.tree.decoder)
 
 
-def _image_set(index: Index, labels: tuple[int, ...], part: slice) -> ImageSet:
+def _image_set(index: Index, labels: NDArray[np.int64], part: slice) -> ImageSet:
     first = int(3 * index.shapes[: part.start or 0].prod(1).sum())
     images = MappedImages(index.tree.root / PIXELS, index.shapes[part], first, index.contents[part])
     images.check_some()
-    return ImageSet(images, labels, tuple(bytes(row).hex() for row in index.hashes[part]))
+    return ImageSet(images, labels, index.hashes[part])

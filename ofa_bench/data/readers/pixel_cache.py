@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
@@ -13,11 +11,12 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from ofa_bench.atomic_io import make_folder, new_folder
+from ofa_bench.atomic_io import durable_file, make_folder, new_folder
 from ofa_bench.data.discovery.datasets import DatasetSpec
 from ofa_bench.data.discovery.decoder import reading_threads
-from ofa_bench.data.discovery.file_hashes import FileHash, Progress, content_digest, manifest
+from ofa_bench.data.discovery.file_hashes import Progress, content_digest, manifest
 from ofa_bench.data.discovery.layout import INDEX, locate
+from ofa_bench.data.discovery.manifest_table import Manifest
 from ofa_bench.data.discovery.pixel_index import LONGEST, PIXELS, index_of
 from ofa_bench.data.discovery.tree import ImageTree, list_tree
 from ofa_bench.data.readers.images import read_image
@@ -55,26 +54,28 @@ def prepare_cache(
     """
     location = locate(spec, data_dir) if spec.layout == "tree" else None
     if location is None or location.kind != "tree":
-        raise DataError(f"{spec.name} is not a folder of image files", "it needs no cache")
+        packed = location is not None and location.kind in ("shards", "parquet")
+        hint = "pixels are made of image files in class folders" if packed else "it needs no cache"
+        raise DataError(f"{spec.name} is not a folder of image files", hint)
     tree = list_tree(location.root, spec)
-    entries = manifest(tree.root, tree.files, location.hashes, progress)
+    rows = manifest(tree.root, tree.files, location.hashes, progress)
     home = to or location.cache / f"pixels-{short}"
-    shapes = [_fitted(entry.height, entry.width, short) for entry in entries]
+    shapes = [_fitted(height, width, short) for width, height in rows.shapes.tolist()]
     _check_sides(tree.files, shapes)
-    scaled = sum(min(entry.height, entry.width) > short for entry in entries)
-    planned = Cached(str(home), len(entries), scaled, sum(3 * h * w for h, w in shapes))
+    scaled = int((rows.shapes.min(1) > short).sum())
+    planned = Cached(str(home), len(rows), scaled, sum(3 * h * w for h, w in shapes))
     _check_room(home, planned.bytes)
     if not agree(planned):
         raise BenchError("nothing was written", "--yes writes without asking")
     note = f"{scaled} images were scaled down beforehand, to a shorter side of {short} pixels"
     tree = replace(tree, notes=(*tree.notes, *([note] if scaled else ())))
-    decoded = _decoded(tree, entries, short, progress)
+    decoded = _decoded(tree, rows, short, progress)
     try:
         make_folder(location.cache.parent if to is None else home.parent, home.parent)
         with new_folder(home, UNFINISHED) as fresh:
-            with _written(fresh / PIXELS) as file:
+            with durable_file(fresh / PIXELS) as file:
                 sizes, digests, contents = _write(file, decoded)
-            with _written(fresh / INDEX) as file:
+            with durable_file(fresh / INDEX) as file:
                 file.write(index_of(tree, sizes, digests, contents))
     except OSError as error:
         raise BenchError(
@@ -115,20 +116,20 @@ def _check_room(home: Path, needed: int) -> None:
 
 
 def _decoded(
-    tree: ImageTree, entries: Sequence[FileHash], short: int, progress: Progress | None
+    tree: ImageTree, rows: Manifest, short: int, progress: Progress | None
 ) -> Iterator[Decoded]:
     files = tree.files
     with reading_threads() as pool:
         for start in range(0, len(files), AT_ONCE):
             part = slice(start, start + AT_ONCE)
             paths = [tree.root / name for name in files[part]]
-            known = [entry.digest for entry in entries[part]]
+            known = [rows.digests[row].tobytes() for row in range(*part.indices(len(rows)))]
             yield from pool.starmap(_scaled, zip(paths, known, [short] * len(paths), strict=True))
             if progress:
-                progress(min(start + AT_ONCE, len(files)), len(files))
+                progress("decoding", min(start + AT_ONCE, len(files)), len(files))
 
 
-def _scaled(path: Path, known: str, short: int) -> Decoded:
+def _scaled(path: Path, known: bytes, short: int) -> Decoded:
     from torchvision.transforms.v2.functional import resize
 
     image = read_image(path, known)
@@ -138,7 +139,7 @@ def _scaled(path: Path, known: str, short: int) -> Decoded:
         image = resize(image, list(_fitted(height, width, short)), antialias=True)
     pixels = image.permute(1, 2, 0).contiguous().numpy()
     content = content_digest(pixels.data)
-    return pixels, known if small else content, content
+    return pixels, known.hex() if small else content, content
 
 
 def _write(
@@ -150,13 +151,3 @@ def _write(
         rows.append((pixels.shape[:2], known, content))
     sizes, digests, contents = zip(*rows, strict=True)
     return np.array(sizes, dtype=np.int64), list(digests), list(contents)
-
-
-@contextmanager
-def _written(path: Path) -> Iterator[BinaryIO]:
-    """A new file that is flushed to disk, with the read permissions of the folder."""
-    with open(path, "wb") as file:
-        yield file
-        file.flush()
-        os.fsync(file.fileno())
-    path.chmod(0o644)

@@ -13,8 +13,9 @@ import torch
 from ofa_bench.data.discovery.datasets import SPLIT_SEED, Channels, DatasetSpec
 from ofa_bench.data.discovery.decoder import reading_threads
 from ofa_bench.data.discovery.file_hashes import Progress
-from ofa_bench.data.readers.image_set import Collection, ImageSplit, content_hash
-from ofa_bench.data.readers.images import FileImages
+from ofa_bench.data.readers.image_set import Collection, ImageSplit
+from ofa_bench.data.readers.images import EncodedImages
+from ofa_bench.data.readers.split_hash import content_hash
 from ofa_bench.data.sources.batch import Address, MicroBatch, Normalise
 from ofa_bench.data.sources.known_good import KnownGood
 from ofa_bench.data.transforms.augment import epoch_order
@@ -67,7 +68,7 @@ class BatchSource(ABC):
 
     def __post_init__(self) -> None:
         train, parts = self.splits["train"], (self.collection.train, self.collection.test)
-        calibration = epoch_order(SPLIT_SEED, 0, len(train))[:CALIBRATION_IMAGES].tolist()
+        calibration = epoch_order(SPLIT_SEED, 0, len(train))[:CALIBRATION_IMAGES].numpy()
         self.mean, self.std = self.spec.mean, self.spec.std
         self.normalise = Normalise(self.mean, self.std, self.device)
         self.classes = len(self.collection.classes)
@@ -77,7 +78,7 @@ class BatchSource(ABC):
         self.splits_hash = {name: split.hash() for name, split in self.splits.items()}
         self.calibration_images = len(calibration)
         self.calibration_hash = digest(
-            train.hash([train.rows[index] for index in calibration]),
+            train.hash(train.rows[calibration]),
             self.augment.geometry().model_dump_json(),
             self.resolution,
             SPLIT_SEED,
@@ -92,25 +93,23 @@ class BatchSource(ABC):
         Raises DataError for the first that fails. Decoded images are cached by content, so that the
         next run skips them.
         """
-        images = {
-            split.whole.digests[row]: (split.whole.images, row)
-            for split in (self.splits["select"], self.splits["test"])
-            for row in split.rows
-            if isinstance(split.whole.images, FileImages)
-        }
         known = KnownGood(self.known_good, self.decoder)
-        pending = [item for item in images.items() if item[0] not in known]
+        pending: list[tuple[EncodedImages, int]] = []
+        for split in (self.splits["select"], self.splits["test"]):
+            if isinstance(files := split.whole.images, EncodedImages):
+                rows = split.rows[~known.has(files.digests[split.rows])]
+                pending += [(files, row) for row in rows.tolist()]
 
-        def trial(item: tuple[str, tuple[FileImages, int]]) -> str:
-            content, (files, row) = item
+        def trial(item: tuple[EncodedImages, int]) -> bytes:
+            files, row = item
             files.decode(row)
-            return content
+            return bytes(files.digests[row])
 
         with known, reading_threads() as pool:
             for done, content in enumerate(pool.imap(trial, pending, chunksize=8), start=1):
                 known.add(content)
                 if progress:
-                    progress(done, len(pending))
+                    progress("decoding", done, len(pending))
 
     @abstractmethod
     def batches(self, addresses: Iterable[Address]) -> Iterator[MicroBatch]:

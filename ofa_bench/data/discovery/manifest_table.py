@@ -1,0 +1,136 @@
+"""The file that keeps a tree's manifest: columns that are mapped into memory, not read. Torch-free.
+
+It is a safetensors file in the user's cache, written whole. It is a cache: one that is damaged, of
+another folder or of another version counts as absent.
+"""
+
+from __future__ import annotations
+
+import json
+import mmap
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import save
+
+from ofa_bench.atomic_io import open_regular, write_whole
+from ofa_bench.data.discovery.file_names import FileNames
+
+VERSION = "3"
+LONGEST_HEADER = 1 << 16
+COLUMNS = {
+    "names": ("U8", np.uint8),
+    "bounds": ("I64", np.int64),
+    "stamps": ("I64", np.int64),
+    "digests": ("U8", np.uint8),
+    "shapes": ("I32", np.int32),
+}
+INVALID = (OSError, ValueError, KeyError, TypeError, AttributeError)
+
+
+@dataclass(frozen=True, eq=False)
+class Manifest:
+    """A row per file. `stamps`: int64 [n, 4], size in bytes, mtime and ctime (ns) and inode, -1
+    where the file is to be hashed (again); `digests`: uint8 [n, 16], the hashes of the bytes;
+    `shapes`: int32 [n, 2], width and height, 0 where there is no readable header."""
+
+    names: FileNames
+    stamps: NDArray[np.int64]
+    digests: NDArray[np.uint8]
+    shapes: NDArray[np.int32]
+
+    @classmethod
+    def empty(cls, names: FileNames) -> Manifest:
+        """A manifest in which no file is hashed."""
+        count = len(names)
+        return cls(
+            names,
+            np.full((count, 4), -1, dtype=np.int64),
+            np.zeros((count, 16), dtype=np.uint8),
+            np.zeros((count, 2), dtype=np.int32),
+        )
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, part: slice) -> Manifest:
+        """Some rows, as views."""
+        columns = (self.stamps[part], self.digests[part], self.shapes[part])
+        return Manifest(self.names[part], *columns)
+
+    def writable(self) -> Manifest:
+        """A copy that may be changed; the names are shared."""
+        return Manifest(self.names, self.stamps.copy(), self.digests.copy(), self.shapes.copy())
+
+    def hex(self, row: int) -> str:
+        """The hash of a file, as text."""
+        return bytes(self.digests[row]).hex()
+
+
+def write_table(path: Path, root: Path, manifest: Manifest) -> None:
+    """Keep a manifest of the folder `root`. Raises BenchError if it cannot be written."""
+    names = manifest.names.compact()
+    columns: dict[str, NDArray[Any]] = {
+        "names": names.block,
+        "bounds": names.bounds,
+        "stamps": manifest.stamps,
+        "digests": manifest.digests,
+        "shapes": manifest.shapes,
+    }
+    columns = {name: np.ascontiguousarray(column) for name, column in columns.items()}
+    write_whole(path, save(columns, {"version": VERSION, "root": os.path.realpath(root)}))
+
+
+def read_table(path: Path, root: Path) -> Manifest | None:
+    """The manifest that was kept of the folder `root`, as read-only views of the mapped file; None
+    if there is none, or one that makes no sense."""
+    try:
+        with open_regular(path) as file:
+            raw = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        return _checked(_columns(raw, {"version": VERSION, "root": os.path.realpath(root)}))
+    except INVALID:
+        return None
+
+
+def _columns(raw: mmap.mmap, title: Mapping[str, str]) -> dict[str, NDArray[Any]]:
+    """The columns, by the offsets in the header, which numpy compares with the file's size. Raises
+    ValueError, KeyError or TypeError."""
+    size = int.from_bytes(raw[:8], "little")
+    if size > LONGEST_HEADER:
+        raise ValueError("its header is too long")
+    header: Mapping[str, Any] = json.loads(raw[8 : 8 + size])
+    if header["__metadata__"] != title:
+        raise ValueError("it is another's")
+    columns: dict[str, NDArray[Any]] = {}
+    for name, (kind, dtype) in COLUMNS.items():
+        entry = header[name]
+        if entry["dtype"] != kind:
+            raise TypeError(f"{name} is {entry['dtype']}")
+        first, last = entry["data_offsets"]
+        count = (last - first) // np.dtype(dtype).itemsize
+        flat = np.frombuffer(raw, dtype, count, 8 + size + first)
+        columns[name] = flat.reshape(entry["shape"])
+    return columns
+
+
+def _checked(columns: Mapping[str, NDArray[Any]]) -> Manifest:
+    """The manifest of columns that fit each other. Raises ValueError."""
+    names, bounds = columns["names"], columns["bounds"]
+    count = len(bounds) - 1
+    shapes = {name: columns[name].shape for name in ("stamps", "digests", "shapes")}
+    if names.ndim != 1 or bounds.ndim != 1 or count < 0 or bounds[0] != 0:
+        raise ValueError("its names make no sense")
+    if bounds[-1] != len(names) or (np.diff(bounds) < 0).any():
+        raise ValueError("its names overlap")
+    if shapes != {"stamps": (count, 4), "digests": (count, 16), "shapes": (count, 2)}:
+        raise ValueError("its columns differ in length")
+    if (columns["shapes"] < 0).any():
+        raise ValueError("its images have negative sides")
+    return Manifest(
+        FileNames(names, bounds), columns["stamps"], columns["digests"], columns["shapes"]
+    )

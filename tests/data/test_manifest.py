@@ -1,0 +1,204 @@
+"""The manifest of a tree: its table, its log, and what becomes of both where they are damaged."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ofa_bench.data.discovery import file_hashes
+from ofa_bench.data.discovery.file_hashes import audit, content_digest, manifest
+from ofa_bench.data.discovery.file_names import FileNames
+from ofa_bench.data.discovery.manifest_table import read_table, write_table
+from ofa_bench.data.readers.split_hash import content_hash, members, order_of
+from ofa_bench.seeding import digest
+
+NAMES = ["a/1.jpg", "a/2.jpg", "a/ü.jpg", "b/\udcff.jpg", "b/3.jpg"]
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """Files whose stamps are old enough to be kept."""
+    for number, name in enumerate(NAMES):
+        path = tmp_path / "tree" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(bytes([number]) * (number + 1))
+    return tmp_path / "tree"
+
+
+@pytest.fixture(autouse=True)
+def old(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(file_hashes, "TICK", -1)
+
+
+@pytest.fixture
+def kept(tmp_path: Path) -> Path:
+    return tmp_path / "cache" / "hashes.safetensors"
+
+
+@pytest.fixture
+def read(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The files that are hashed."""
+    names: list[str] = []
+    inner = file_hashes._measure
+
+    def counted(path: Path) -> file_hashes.Entry:
+        names.append(path.name)
+        return inner(path)
+
+    monkeypatch.setattr(file_hashes, "_measure", counted)
+    monkeypatch.setattr(file_hashes, "SAMPLE", 0)
+    return names
+
+
+def hexes(root: Path, kept: Path, names: list[str] = NAMES) -> list[str]:
+    rows = manifest(root, FileNames.of(names), kept)
+    assert list(rows.names) == names
+    return [rows.hex(row) for row in range(len(rows))]
+
+
+def truth(root: Path, names: list[str] = NAMES) -> list[str]:
+    return [content_digest((root / name).read_bytes()) for name in names]
+
+
+def test_names_are_what_they_were() -> None:
+    names = FileNames.of(NAMES)
+    assert list(names) == NAMES and len(names) == 5 and names[-1] == NAMES[-1]
+    assert list(names[1:4]) == NAMES[1:4] and names[1:4] == FileNames.of(NAMES[1:4])
+    halves = [names[:2], names[2:]]
+    assert FileNames.joined(halves).block is names.block
+    assert FileNames.joined(halves[::-1]) == FileNames.of(NAMES[2:] + NAMES[:2])
+    assert FileNames.of(["ab", "c"]) != FileNames.of(["a", "bc"])
+    assert list(FileNames.joined([])) == [] == list(FileNames.of([]))
+    with pytest.raises(IndexError):
+        names[5]
+
+
+def test_a_second_start_hashes_nothing(root: Path, kept: Path, read: list[str]) -> None:
+    assert hexes(root, kept) == truth(root)
+    assert sorted(read) == sorted(Path(name).name for name in NAMES)
+    read.clear()
+    rows = manifest(root, FileNames.of(NAMES), kept)
+    assert read == [] and [rows.hex(row) for row in range(5)] == truth(root)
+    assert not rows.digests.flags.owndata and not rows.digests.flags.writeable  # mapped
+
+
+def test_only_what_changed_is_hashed_again(root: Path, kept: Path, read: list[str]) -> None:
+    hexes(root, kept)
+    read.clear()
+    (root / "a/2.jpg").write_bytes(b"other")
+    (root / "b/3.jpg").rename(root / "b/4.jpg")
+    names = [*NAMES[:4], "b/4.jpg"]
+    assert hexes(root, kept, names) == truth(root, names)
+    assert sorted(read) == ["2.jpg", "4.jpg"]
+    read.clear()
+    assert hexes(root, kept, names[1:]) == truth(root, names[1:])
+    assert read == []
+
+
+def test_links_to_one_file_are_rows_of_their_own(root: Path, kept: Path, read: list[str]) -> None:
+    os.link(root / "a/1.jpg", root / "a/9.jpg")
+    names = [*NAMES, "a/9.jpg"]
+    assert hexes(root, kept, names) == truth(root, names)
+    read.clear()
+    (root / "a/9.jpg").unlink()  # which changes the other's ctime
+    (root / "a/9.jpg").write_bytes(b"apart")
+    assert hexes(root, kept, names) == truth(root, names)
+    assert sorted(read) == ["1.jpg", "9.jpg"]
+
+
+def test_a_table_of_another_folder_is_not_believed(
+    root: Path, kept: Path, read: list[str], tmp_path: Path
+) -> None:
+    hexes(root, kept)
+    (tmp_path / "other").mkdir()
+    assert read_table(kept, tmp_path / "other") is None
+    root.rename(tmp_path / "moved")
+    shutil.copytree(tmp_path / "moved", root)
+    (root / "a/1.jpg").write_bytes(b"?")
+    read.clear()
+    assert hexes(root, kept) == truth(root)
+    assert len(read) == 5  # other inodes
+
+
+def test_a_damaged_table_counts_as_absent(root: Path, kept: Path) -> None:
+    hexes(root, kept)
+    raw, rng = kept.read_bytes(), random.Random(0)
+    header = 8 + int.from_bytes(raw[:8], "little")
+    for cut in (0, 4, header - 1, header, len(raw) - 1):
+        kept.write_bytes(raw[:cut])
+        assert read_table(kept, root) is None
+    for _ in range(300):  # a changed byte of the header, or of what says where names end
+        place = rng.randrange(header + 6 * 8)
+        kept.write_bytes(raw[:place] + rng.randbytes(1) + raw[place + 1 :])
+        table = read_table(kept, root)
+        assert table is None or [len(name) for name in table.names.all_encoded()]
+    for kind in ("fifo", "folder"):
+        kept.unlink()
+        os.mkfifo(kept) if kind == "fifo" else kept.mkdir()
+        assert hexes(root, kept) == truth(root)
+        assert read_table(kept, root) is None or kind == "fifo"
+        if kept.is_dir():
+            kept.rmdir()
+            break
+
+
+def test_a_log_that_was_cut_short_is_taken_up(root: Path, kept: Path, read: list[str]) -> None:
+    rows = manifest(root, FileNames.of(NAMES), kept)
+    read.clear()
+    lines = [
+        (row, tuple(rows.stamps[row].tolist()), rows.hex(row), tuple(rows.shapes[row].tolist()))
+        for row in range(5)
+    ]
+    kept.unlink()
+    file_hashes._append(kept, root, rows.names, lines)
+    log = kept.with_suffix(".log")
+    log.write_bytes(log.read_bytes()[:-9])  # of the last line
+    file_hashes._append(kept, root / "elsewhere", rows.names, lines)  # another folder's
+    with log.open("a") as file:
+        file.write('{"version"\n["a/1.jpg", [1e99, 2, 3, 4], "00", [1, 1]]\n[[\n')
+    assert hexes(root, kept) == truth(root)
+    assert read == ["3.jpg"]
+    assert not log.exists() and read_table(kept, root) is not None
+
+
+def test_what_is_hashed_anew_names_what_changed(root: Path, kept: Path) -> None:
+    rows = manifest(root, FileNames.of(NAMES), kept).writable()
+    rows.digests[3] += 1
+    write_table(kept, root, rows)
+    assert audit(root, FileNames.of(NAMES), kept) == [NAMES[3]]
+    assert hexes(root, kept) == truth(root)
+
+
+def test_a_cache_that_cannot_be_written_costs_time_alone(root: Path, read: list[str]) -> None:
+    nowhere = Path(os.devnull) / "hashes.safetensors"
+    assert hexes(root, nowhere) == hexes(root, nowhere) == truth(root)
+    assert len(read) == 10
+
+
+def test_a_split_s_hash_is_that_of_its_parts_one_by_one() -> None:
+    rng = np.random.default_rng(0)
+    for count, most in ((0, 1), (1, 1), (7, 10), (70_000, 1001)):
+        labels = rng.integers(most, size=count)
+        digests = rng.integers(256, size=(count, 16), dtype=np.uint8)
+        parts = [p for pair in zip(labels.tolist(), digests, strict=True) for p in pair]
+        plain = [p if type(p) is int else bytes(p).hex() for p in parts]
+        assert content_hash(labels, digests) == digest(*plain)
+
+
+def test_groups_and_members_by_all_bytes() -> None:
+    rows = np.random.default_rng(0).integers(2, size=(400, 16), dtype=np.uint8)
+    rows[:, :13] = 255  # so that many are equal, and first halves always
+    order, starts = order_of(rows)
+    texts = [bytes(row).hex() for row in rows]
+    groups = [order[a:b].tolist() for a, b in pairwise(starts)]
+    wanted: dict[str, list[int]] = {}
+    for number, text in enumerate(texts):
+        wanted.setdefault(text, []).append(number)
+    assert groups == [wanted[text] for text in sorted(wanted)]
+    assert members(rows[:9], rows[5:50]).tolist() == [t in texts[5:50] for t in texts[:9]]
