@@ -54,7 +54,8 @@ def command(
     _agree(folder, yes)
     collections = [ResultsFolder(_label(root), root) for root in roots]
     context = api.record_checks(candidates=False)
-    options = SiteOptions(title.strip() or "Boards", repository, context, card_of)
+    name = title.strip() or "Boards"
+    options = SiteOptions(name, repository, context, card_of, console.tell)
     made = write_site(folder, collections, options)
     for label, file, reason in made.left_out[:NAMED]:
         console.complain(f"left out: {label}: {file}: {reason}")
