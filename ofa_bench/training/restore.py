@@ -62,7 +62,7 @@ def memory(state: State) -> dict[str, Any]:
         "notes": list(state.notes),
         "world": state.devices.world,
         "machine": machine_of(state) if state.cursor == state.assembly.schedule.steps else None,
-        "peak_bytes": state.devices.peak_bytes,
+        "peak_bytes": max(state.peak_bytes, state.devices.peak_bytes),
     }
 
 
