@@ -280,7 +280,7 @@ def state_of(prepared: RunContext, stop: Stop, progress: Progress) -> State:
             execution.checkpoint_seconds,
             exactly="checkpoint_seconds" in execution.model_fields_set,
         ),
-        ledger=Ledger(assembly.space, assembly.classes),
+        ledger=Ledger(assembly.space, assembly.classes, devices.world),
         stop=stop,
         progress=progress,
         shared=prepared.shared,

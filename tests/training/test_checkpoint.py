@@ -125,6 +125,9 @@ CHANGES: dict[str, Change] = {
     "no passes": lambda s: s["ledger"][0].update(passes={}, macs={}),
     "endless time": _put("ledger", 0, "wall_seconds", value=float("inf")),
     "no time": _put("ledger", 0, "wall_seconds", value=float("nan")),
+    "less time of devices than of the clock": _put("ledger", 0, "device_seconds", value=0.0),
+    "endless time of devices": _put("ledger", 0, "device_seconds", value=float("inf")),
+    "no ranks": _put("world", value=0),
     "fewer steps": _put("ledger", 0, "steps", value=1),
     "huge passes": _put("ledger", 0, "images", value=10**30),
     "a step beyond the end": _put("step", value=10**6),
@@ -265,6 +268,22 @@ def test_a_killed_run_leaves_its_last_heartbeat(
     with pytest.raises(BenchError, match="heartbeat"):
         log.after_step(step, outcome)
     assert callbacks.last_beat(tmp_path / "events.jsonl") == 0.0
+
+
+def test_device_time_is_that_of_the_ranks_there_were(folder: Path, whole: Any) -> None:
+    """A run of three ranks goes on alone; a checkpoint from before device time was kept will do."""
+    for path in (folder / "checkpoint").glob("*.pt"):
+        state = {**deserialized(path, CPU), "world": 3}
+        for row in state["ledger"]:
+            del row["device_seconds"]
+        path.write_bytes(serialized(state))
+    spent = sum(row["wall_seconds"] for row in state["ledger"])
+    again = api.resume(str(folder))
+    assert again.weights_sha256 == whole.weights_sha256
+    wall, device = again.cost.wall_seconds, again.cost.device_seconds
+    assert wall > spent > 0
+    assert device >= wall + 2 * spent * (1 - 1e-9)
+    assert device < 3 * wall
 
 
 @pytest.mark.parametrize("ahead", [3.15e7, 5.0], ids=["a year ahead", "seconds"])
