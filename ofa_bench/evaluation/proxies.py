@@ -141,8 +141,9 @@ class ZicoProxy:
     gradients" (ICLR 2023), the definition in its section 3. Needs two batches with labels.
 
     Deviations: the variance is of the gradient's absolute value, as the paper's formula has it,
-    where the authors' code has that of the gradient itself. As in that code layers are
-    convolutions and linear ones, and a weight without variance is left out.
+    where the authors' code (SLDGroup/ZiCo, compute_zico.py) has that of the gradient itself, and
+    adds each batch's gradient to those before it. As in that code layers are convolutions and
+    linear ones, and a weight without variance is left out.
     """
 
     batches = 2

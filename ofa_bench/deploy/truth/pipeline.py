@@ -17,7 +17,7 @@ from ofa_bench.deploy.truth.supernets import supernets as named
 from ofa_bench.deploy.truth.training import NetRun, defaults, net_runs
 from ofa_bench.errors import UsageError
 from ofa_bench.planning.assemble import Assembly
-from ofa_bench.recipe.asked import amount, whole
+from ofa_bench.recipe.arguments import amount, whole
 from ofa_bench.records.json_text import digest
 from ofa_bench.records.schema import Record
 from ofa_bench.records.store import Store, StoredRecord

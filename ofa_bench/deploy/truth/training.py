@@ -10,7 +10,7 @@ from typing import Any
 from ofa_bench.atomic_io import make_folder, write_whole
 from ofa_bench.planning.assemble import assemble
 from ofa_bench.recipe import Request
-from ofa_bench.recipe.asked import request
+from ofa_bench.recipe.arguments import request
 from ofa_bench.runs.comparison import Planned, planned
 from ofa_bench.runs.finished import FinishedRun
 from ofa_bench.runs.requests import SUBNETS, catalogue_for, differing
