@@ -12,21 +12,24 @@ from typing import Any
 
 from PIL import Image
 
-CLASSES = ("ash", "beech", "cedar")
+from . import imagenet_layouts
+
+CLASSES = imagenet_layouts.CLASSES
 COUNTS = {"train": 80, "val": 20}  # of each class
 
 
 def folder(root: Path) -> Path:
-    """A folder per class; the images are noise of several sizes."""
+    """A folder per class, with ImageNet's names; the images are noise of several sizes."""
     rng = random.Random(17)
-    for split, count in COUNTS.items():
-        for name in CLASSES:
-            home = root / split / name
-            home.mkdir(parents=True)
-            for number in range(count):
-                size = rng.randint(33, 44), rng.randint(33, 44)
-                image = Image.frombytes("RGB", size, rng.randbytes(3 * size[0] * size[1]))
-                image.save(home / f"{name}_{number:03d}.jpg", quality=80)
+    tested = [name for name in CLASSES for _ in range(COUNTS["val"])]
+    rng.shuffle(tested)
+    files = [f"train/{c}/{c}_{n}.JPEG" for c in CLASSES for n in range(1, COUNTS["train"] + 1)]
+    files += [f"val/{c}/ILSVRC2012_val_{n:08d}.JPEG" for n, c in enumerate(tested, start=1)]
+    for file in files:
+        size = rng.randint(33, 44), rng.randint(33, 44)
+        (root / file).parent.mkdir(parents=True, exist_ok=True)
+        image = Image.frombytes("RGB", size, rng.randbytes(3 * size[0] * size[1]))
+        image.save(root / file, "JPEG", quality=80)
     return root
 
 
@@ -65,7 +68,7 @@ def pairs(
     for label, path in files:
         number = labels[label] if labels else label
         yield f"{path.stem}.cls", f"{number}\n".encode()
-        yield f"{path.stem}.jpg", path.read_bytes()
+        yield f"{path.stem}.jpeg", path.read_bytes()
         yield f"{path.stem}.json", json.dumps({"label": label}).encode()
 
 
