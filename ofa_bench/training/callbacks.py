@@ -36,6 +36,9 @@ class Progress:
     def waited(self, seconds: float) -> None:
         """The loop waited this long for a micro-batch."""
 
+    def files(self, work: str, done: int, of: int) -> None:
+        """Before training: `done` of `of` files are listed, compared, hashed or decoded."""
+
     def note(self, text: str) -> None:
         """A message for the user."""
 
@@ -45,19 +48,6 @@ class Progress:
 
 class Silent(Progress):
     """Progress that is discarded."""
-
-
-def paced(show: Callable[[str, int, int], None], seconds: float) -> Callable[[str, int, int], None]:
-    """Shows what is done, and how much of how much, at most once in so many seconds."""
-    last = time.monotonic()
-
-    def shown(work: str, done: int, of: int) -> None:
-        nonlocal last
-        if time.monotonic() - last >= seconds:
-            last = time.monotonic()
-            show(work, done, of)
-
-    return shown
 
 
 class EventLog:

@@ -124,14 +124,14 @@ def _listing(root: Path, split: str, classes: tuple[str, ...]) -> Listing:
 
 def _images_below(root: Path, folder: str, unread: Counter[str]) -> list[str]:
     images: list[str] = []
-    for entry in _entries(root / folder):
-        name = f"{folder}/{entry.name}"
+    for entry in _entries(root / folder):  # of which there may be a million: no path objects
+        name = entry.name
         if entry.is_dir():
-            images += _images_below(root, name, unread)
-        elif Path(entry.name).suffix.lower() in SUFFIXES:
-            images.append(name)
+            images += _images_below(root, f"{folder}/{name}", unread)
+        elif name[name.rfind(".") :].lower() in SUFFIXES:
+            images.append(f"{folder}/{name}")
         else:
-            unread[Path(entry.name).suffix.lower() or "no suffix"] += 1
+            unread[Path(name).suffix.lower() or "no suffix"] += 1
     return images
 
 
@@ -156,7 +156,7 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
 
 def _usable(entry: os.DirEntry[str]) -> bool:
     try:
-        return entry.is_dir() or entry.is_file()
+        return entry.is_file() or entry.is_dir()
     except OSError:  # a link that leads back to itself
         return False
 
