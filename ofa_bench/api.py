@@ -17,8 +17,8 @@ from ofa_bench.deploy.truth.pipeline import truth as truth
 from ofa_bench.errors import UsageError
 from ofa_bench.hooks.catalogue import GROUP, Catalogue, discover
 from ofa_bench.planning.assemble import Assembly, assemble, space_of
-from ofa_bench.recipe.asked import request as request
-from ofa_bench.recipe.asked import whole
+from ofa_bench.recipe.arguments import request as request
+from ofa_bench.recipe.arguments import whole
 from ofa_bench.recipe.load import SEEDS
 from ofa_bench.runs.comparison import compare as _compare
 from ofa_bench.runs.finished import evaluate as evaluate

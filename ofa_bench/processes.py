@@ -9,8 +9,10 @@ from __future__ import annotations
 import os
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from multiprocessing import parent_process
 from multiprocessing.connection import wait
 
@@ -56,14 +58,17 @@ def _exit_when_asked(born_of: int) -> None:
     os._exit(0)
 
 
+@cache
 def stop_with_parent() -> None:
     """In a training process: raise SIGTERM when the parent has ended, so that it saves its state
     and stops."""
-    threading.Thread(target=_terminate_when_alone, daemon=True).start()
+    threading.Thread(target=_terminate_when_alone, args=(os.getppid(),), daemon=True).start()
 
 
-def _terminate_when_alone() -> None:
+def _terminate_when_alone(born_of: int) -> None:
     parent = parent_process()
     if parent is not None:
         wait([parent.sentinel])
-        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
+    while parent is None and os.getppid() == born_of:
+        time.sleep(LOOK_EVERY)
+    signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)

@@ -21,7 +21,7 @@ LONG = (
     "hostile/test_fuzz.py",
     "parity/test_steps.py",
     "testing/test_tutorial.py",
-    "cli/test_side.py",
+    "cli/test_parallel_runs.py",
     "testing/test_broken.py",
     "hostile/test_kills.py",
     "training/test_kill.py",

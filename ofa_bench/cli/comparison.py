@@ -12,7 +12,7 @@ from click.core import ParameterSource
 
 from ofa_bench.cli.options import RUN_OPTIONS, Kind, listed
 from ofa_bench.errors import RecipeError, suggest
-from ofa_bench.recipe.asked import leaves
+from ofa_bench.recipe.arguments import leaves
 from ofa_bench.sanitize import plain_text
 from ofa_bench.spec_files import load_toml, specs_root
 from ofa_bench.strict import shown

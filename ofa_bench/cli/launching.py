@@ -77,13 +77,13 @@ def many_runs_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def check_manner(manner: Manner, every: Sequence[dict[str, Any]]) -> Launcher | None:
     """The launcher, where one is named. Raises UsageError for options that exclude each other, for
     a site's file that is wrong and for a GPU that is not here."""
-    from ofa_bench.cli import side
+    from ofa_bench.cli import parallel_runs
 
     if manner.launch is None:
         if manner.dry_run or manner.retry:
             option = "--dry-run" if manner.dry_run else "--retry"
             raise UsageError(f"{option} needs --launch FILE.toml", "name the site's file")
-        side.check_devices(manner.devices or ())
+        parallel_runs.check_devices(manner.devices or ())
         return None
     if several_ranks():
         raise UsageError("--launch starts ranks itself", "call it without torchrun")
@@ -97,7 +97,7 @@ def check_manner(manner: Manner, every: Sequence[dict[str, Any]]) -> Launcher | 
     from ofa_bench.launch.launcher import open_launcher
 
     launcher = open_launcher(manner.launch, discover().catalogue)
-    side.check_devices(launcher.devices)
+    parallel_runs.check_devices(launcher.devices)
     return launcher
 
 
@@ -114,14 +114,14 @@ def carry_out(
     `settled(runs)` says what the runs will cost, and whether that is little enough to start without
     asking. Raises BenchError where the user refuses, and what the runs raise.
     """
-    from ofa_bench.cli import side
+    from ofa_bench.cli import parallel_runs
 
     if launcher is not None and (manner.dry_run or not launcher.devices):
         return _hand_over(runs, store, manner, launcher, settled)
     devices = manner.devices or (launcher.devices if launcher is not None else ())
     ask(settled(runs), manner)
     if devices:
-        entries, failures = side.run_side_by_side(runs, store, devices)
+        entries, failures = parallel_runs.run_in_parallel(runs, store, devices)
         return Carried(entries, failures)
     return _run_here(runs, store)
 

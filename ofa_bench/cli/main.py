@@ -25,7 +25,8 @@ FILES = (
     *("results.runs", "results.show", "results.evaluate", "deploy.search", "deploy.truth"),
     *("deploy.latency", "deploy.export", "deploy.adopt", "deploy.finetune", "deploy.publish"),
     *("catalogue.list", "catalogue.space", "catalogue.data", "results.board", "results.validate"),
-    *("results.report", "training.reproduce", "results.records", "catalogue.plugin"),
+    *("results.report", "results.site", "training.reproduce", "results.records"),
+    *("catalogue.plugin",),
 )
 LAZY_COMMANDS = {file.partition(".")[2]: f"ofa_bench.cli.commands.{file}" for file in FILES}
 INTERRUPTED = 130

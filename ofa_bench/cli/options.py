@@ -80,7 +80,7 @@ def amount(value: Any) -> float:
 def interval(value: Any) -> str:
     """A time such as 600, 90s, 10m or 2h, or a count such as 500steps, as it was written."""
     from ofa_bench.errors import UsageError
-    from ofa_bench.recipe.interval import checkpoint_interval
+    from ofa_bench.recipe.checkpoint_interval import checkpoint_interval
 
     try:
         checkpoint_interval(value)
@@ -249,7 +249,7 @@ def set_options(values: dict[str, Any], results: str | None) -> dict[str, Any]:
     """The options that were set; a teacher that is a run's name becomes its folder."""
     from ofa_bench import api
     from ofa_bench.recipe import is_set
-    from ofa_bench.recipe.starts import split_set
+    from ofa_bench.recipe.initial_weights import split_set
 
     options = {name: value for name, value in values.items() if is_set(value)}
     teacher = options.get("teacher")

@@ -18,7 +18,7 @@ from torch import Tensor
 from ofa_bench.errors import UsageError
 from ofa_bench.planning.assemble import Assembly, assemble
 from ofa_bench.recipe import Request
-from ofa_bench.recipe.asked import amount, request
+from ofa_bench.recipe.arguments import amount, request
 from ofa_bench.records.parts import Adoption
 from ofa_bench.records.schema import Record
 from ofa_bench.runs.build_record import record_of

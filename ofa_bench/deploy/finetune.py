@@ -19,7 +19,7 @@ from ofa_bench.errors import UsageError
 from ofa_bench.evaluation.score import score
 from ofa_bench.planning.assemble import assemble
 from ofa_bench.recipe import Request
-from ofa_bench.recipe.asked import request
+from ofa_bench.recipe.arguments import request
 from ofa_bench.records.parts import Ancestor
 from ofa_bench.records.schema import Record
 from ofa_bench.runs.finished import FinishedRun, Opened, finished_run

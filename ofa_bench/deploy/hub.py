@@ -1,23 +1,19 @@
 """Exported folders on a hub of the Hugging Face kind: published after a summary, and fetched.
 
-Everything goes through huggingface_hub, which keeps tokens and the cache, and reads `HF_ENDPOINT`,
-`HF_HOME` and `HF_HUB_OFFLINE`. No token is read or shown here.
+See `ofa_bench.optional.hugging_face` for what keeps tokens, and for how a hub's refusals are told.
 """
 
 from __future__ import annotations
 
-import errno
 import json
 import re
 import stat
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ofa_bench.atomic_io import sha256_file
-from ofa_bench.deploy.export.libraries import require_library
 from ofa_bench.deploy.model_folder.schema import (
     CARD,
     FOLDED,
@@ -28,13 +24,10 @@ from ofa_bench.deploy.model_folder.schema import (
 )
 from ofa_bench.errors import BenchError, UsageError
 from ofa_bench.limits import advice, limit
+from ofa_bench.optional.hugging_face import in_sentences, refuse_local, repository_of, unreachable
+from ofa_bench.optional.libraries import require_library
 from ofa_bench.records.store import read_bytes
 from ofa_bench.sanitize import plain_text
-
-PREFIX = "hf:"
-NAME = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
-HERE = "name it hf:USER/NAME"
-LOG_IN = "log in with: hf auth login"
 
 
 @dataclass(frozen=True)
@@ -50,14 +43,6 @@ class Publication:
     def size(self) -> int:
         """Bytes of all files."""
         return sum(size for _, size in self.files)
-
-
-def repository_of(name: str | Path) -> str:
-    """USER/NAME of hf:USER/NAME; UsageError for anything else."""
-    text = str(name).removeprefix(PREFIX)
-    if not str(name).startswith(PREFIX) or not NAME.fullmatch(text) or ".." in text:
-        raise UsageError(f"{plain_text(name)!r} names no repository of a hub", HERE)
-    return text
 
 
 def publish(
@@ -83,7 +68,7 @@ def publish(
     if not confirm(publication):
         return None
     try:
-        with _in_sentences(repository):
+        with in_sentences(repository):
             hub.create_repo(repository, private=private, exist_ok=True)
             commit = hub.upload_folder(
                 repo_id=repository,
@@ -91,8 +76,8 @@ def publish(
                 allow_patterns=[file for file, _ in files],
                 commit_message="Export of ofa-bench",
             )
-    except _unreachable() as error:
-        _refuse_local(error)
+    except unreachable() as error:
+        refuse_local(error)
         raise BenchError(
             f"{hub.endpoint} cannot be reached, or the connection broke: nothing is published in "
             "part, since files become visible in one commit",
@@ -151,7 +136,7 @@ def fetched(name: str | Path, revision: str | None = None) -> Path:
 
     wanted = [MODEL, FOLDED, UNFOLDED]
     try:
-        with _in_sentences(repository, revision):
+        with in_sentences(repository, revision):
             hub = HfApi(library_name="ofa-bench")
             about = hub.model_info(repository, revision=revision, files_metadata=True)
             _check_sizes(repository, about, wanted)
@@ -160,8 +145,8 @@ def fetched(name: str | Path, revision: str | None = None) -> Path:
             path = snapshot_download(repository, revision=commit, allow_patterns=wanted)
             _remember(repository, revision or "main", commit)
             return Path(path)
-    except _unreachable() as error:
-        _refuse_local(error)
+    except unreachable() as error:
+        refuse_local(error)
         return _cached(repository, revision, wanted)
 
 
@@ -205,57 +190,3 @@ def _cached(repository: str, revision: str | None, wanted: list[str]) -> Path:
             f"{repository} is not in the cache, and the hub cannot be reached",
             "load it once while online, or name a folder",
         ) from error
-
-
-def _unreachable() -> tuple[type[Exception], ...]:
-    """What the library raises where there is no connection, or none is allowed: the base class of
-    its HTTP client's errors, whichever client the release has, and OSError."""
-    from huggingface_hub.errors import HfHubHTTPError
-
-    clients = [base for base in HfHubHTTPError.__bases__ if issubclass(base, Exception)]
-    return (OSError, *clients)
-
-
-def _refuse_local(error: Exception) -> None:
-    """BenchError where it is this machine's disk that refuses, and not the hub."""
-    if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
-        raise BenchError(
-            f"a file cannot be read or written: {getattr(error, 'strerror', error)}",
-            "free some space, or set HF_HOME to a folder that you may write",
-        ) from error
-
-
-@contextmanager
-def _in_sentences(repository: str, revision: str | None = None) -> Iterator[None]:
-    """A hub's refusals as sentences; its own texts may hold addresses with secrets, so are not
-    shown."""
-    from huggingface_hub.errors import (
-        HfHubHTTPError,
-        LocalTokenNotFoundError,
-        RepositoryNotFoundError,
-        RevisionNotFoundError,
-    )
-
-    try:
-        yield
-    except LocalTokenNotFoundError as error:
-        raise BenchError(
-            "no token of the hub is kept here", "log in with: hf auth login"
-        ) from error
-    except RevisionNotFoundError as error:
-        raise UsageError(
-            f"{repository} has no revision {plain_text(revision or 'main')!r}", "check the name"
-        ) from error
-    except RepositoryNotFoundError as error:
-        raise UsageError(
-            f"there is no {repository}, or it is not for you",
-            f"check the name; for a private one, {LOG_IN}",
-        ) from error
-    except HfHubHTTPError as error:
-        code = getattr(error.response, "status_code", None)
-        hint = (
-            "log in with: hf auth login, with a token that may write"
-            if code in (401, 403)
-            else ("try again later")
-        )
-        raise BenchError(f"the hub refused {repository} (status {code})", hint) from error

@@ -14,7 +14,7 @@ from ofa_bench.deploy.searching.request import SearchRequest, search_request
 from ofa_bench.deploy.searching.scored_nets import ScoredNets
 from ofa_bench.deploy.searching.trials import trials
 from ofa_bench.errors import UsageError
-from ofa_bench.recipe.asked import whole
+from ofa_bench.recipe.arguments import whole
 from ofa_bench.recipe.load import SEEDS
 from ofa_bench.records.searches.schema import MOST_NETS, MOST_TOP, SearchRecord
 from ofa_bench.records.searches.store import read_search, search_path, write_search

@@ -134,15 +134,21 @@ class JacobCovProxy:
 
 
 class ZicoProxy:
-    """Inverse coefficient of variation of gradients: Σₗ log Σ_ω E|∇_ω L| / √Var|∇_ω L|.
+    """Inverse coefficient of variation of gradients: Σₗ log Σ_ω mean|g_ω| / deviation|g_ω|.
 
-    The sum is over the weights ω of layer l, mean and variance over batches, L the cross entropy.
-    Li, Yang, Bhardwaj and Marculescu, "ZiCo: zero-shot NAS via inverse coefficient of variation on
-    gradients" (ICLR 2023), the definition in its section 3. Needs two batches with labels.
+    g_ω is the gradient of a batch's mean cross entropy to the weight ω of layer l. Mean and
+    deviation (that of the population, over n) run over the batches, of which it needs two with
+    labels. Layers are convolutions and linear ones; a weight without deviation is left out, and a
+    layer of such weights alone adds nothing. After Li, Yang, Bhardwaj and Marculescu, "ZiCo:
+    zero-shot NAS via inverse coefficient of variation on gradients" (ICLR 2023, arXiv 2301.11300),
+    the definition in its section 3.
 
-    Deviations: the variance is of the gradient's absolute value, as the paper's formula has it,
-    where the authors' code has that of the gradient itself. As in that code layers are
-    convolutions and linear ones, and a weight without variance is left out.
+    Which deviation: that of absolute gradients is computed here, as the definition is quoted by
+    later work; the paper itself was not compared word by word. The authors' published code divides
+    the same mean by the deviation of gradients with their signs, and published scores are that
+    code's. Of two batches with gradients a and b a weight's term is (|a| + |b|) / ||a| - |b|| here
+    and (|a| + |b|) / |a - b| there: equal where the signs are, else smaller there. The code
+    also adds each batch's gradient to those before it (SLDGroup/ZiCo, compute_zico.py).
     """
 
     batches = 2

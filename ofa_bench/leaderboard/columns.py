@@ -83,6 +83,11 @@ def _accuracy(standing: Standing) -> BoardCell:
     return BoardCell(percent(accuracy.mean), fine(accuracy.mean), limits)
 
 
+def leaders(board: Board) -> list[Standing]:
+    """The rows that no row beats, where there are seeds enough to tell; see `order_caveats`."""
+    return [standing for standing in board.places if standing.rank_text == "1"]
+
+
 def row_cost(row: BoardRow) -> dict[str, Any]:
     """What a run of this row cost, on average over its good seeds; $ whole, rounded down."""
     device, usd = row.mean("cost", "device_seconds"), row.mean("cost", "usd")

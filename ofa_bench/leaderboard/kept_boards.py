@@ -12,7 +12,7 @@ import importlib.metadata
 import importlib.util
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -27,33 +27,26 @@ from ofa_bench.hooks.catalogue import GROUP, NARROWED
 from ofa_bench.leaderboard.board import Board, boards_of
 from ofa_bench.leaderboard.columns import caveats, cells
 from ofa_bench.leaderboard.export import to_json, to_markdown
-from ofa_bench.leaderboard.reproduced import FOLDER, reproductions
-from ofa_bench.leaderboard.screening import (
-    Fingerprint,
-    Screened,
-    Unranked,
-    copies,
-    fingerprint_of,
-    screen,
-    unranked_entry,
-    unreadable,
-    with_machines,
+from ofa_bench.leaderboard.known_records import (
+    KnownFile,
+    KnownRecord,
+    RecordCheck,
+    file_version,
+    tracks_of,
+    unranked_of,
 )
+from ofa_bench.leaderboard.reproduced import FOLDER
+from ofa_bench.leaderboard.screening import Screened, Unranked
 from ofa_bench.limits import VARIABLE
 from ofa_bench.records.parts import Part
-from ofa_bench.records.schema import Record
 from ofa_bench.records.staging import recover
-from ofa_bench.records.store import Store, StoredRecord, read, read_bytes, slug
-from ofa_bench.records.track import alone, track_of
+from ofa_bench.records.store import Store, read_bytes, slug
 from ofa_bench.records.validation.validate import Context
-from ofa_bench.sanitize import plain_text
 from ofa_bench.seeding import digest
 from ofa_bench.spec_files import specs_root
 
 RACY = 2_000_000_000  # nanoseconds within which a file may change without another time
 TIMES = slice(4, None, 5)  # of a version: when a file, or what is known of it, changed last
-Version = tuple[int, ...]
-"""Device, inode, size and times (modification, change) of a record and of its bits."""
 
 
 class TrackName(Part):
@@ -97,20 +90,6 @@ def shown(board: Board) -> ShownBoard:
     )
 
 
-class KnownRecord(Part):
-    """What checking a record gave: how it is listed if it is not ranked, and else its track, its
-    fingerprint and where it was reproduced; one that is not steady is checked each time."""
-
-    version: Version
-    sha256: str = ""
-    listed: tuple[str, str, str] | None = None
-    track: str = ""
-    dataset: str = ""
-    fingerprint: Fingerprint | None = None
-    machines: tuple[str, ...] = ()
-    steady: bool = True
-
-
 class KnownBoard(Part):
     """The board of a track, none where it has no rows, and the hash of what it was made of."""
 
@@ -126,130 +105,72 @@ class IndexFile(Part):
     boards: dict[str, KnownBoard] = {}
 
 
+class _Index:
+    """A results folder's records, each checked where it is not known from before."""
+
+    def __init__(self, results: Path, context: Context) -> None:
+        recover(results)
+        store, self._path = Store(results), _path(results, context)
+        self.root, self.old = store.root, _read(self._path, _code(results))
+        check = RecordCheck(store, context)
+        paths = sorted(store.root.glob("*/*/*.json"))
+        names = [str(file.relative_to(store.root)) for file in paths]
+        self.records = {
+            name: check.known(file, self.old.records.get(name))
+            for name, file in zip(names, paths, strict=True)
+        }
+        self.unranked = unranked_of(store.root, self.records)
+        left_out = {item.file for item in self.unranked}
+        ranked = [name for name in names if str(store.root / name) not in left_out]
+        self.tracks = tracks_of(self.records, ranked)
+
+    def files(self, members: Sequence[str]) -> list[KnownFile]:
+        """Records by name, each with where it was reproduced."""
+        return [KnownFile(self.root / name, self.records[name].machines) for name in members]
+
+    def keep(self, boards: dict[str, KnownBoard]) -> None:
+        """Write the index for the next time, where it says anything new."""
+        now = time.time_ns()
+        lasting = {
+            name: known
+            for name, known in self.records.items()  # what did not hold may be a disk's moment
+            if max(known.version[TIMES]) < now - RACY and known.steady
+        }
+        new = IndexFile(code=self.old.code, records=lasting, boards=boards)
+        if self._path is not None and new != self.old:
+            with suppress(BenchError):  # an index that cannot be written only costs time
+                write_whole(self._path, new.model_dump_json())
+
+
 def kept_boards(results: Path, context: Context) -> tuple[list[ShownBoard], tuple[Unranked, ...]]:
     """The boards of all records that hold, by name, and what is not ranked: as `held` and
     `boards_of` give them, made anew only where a record changed."""
-    recover(results)
-    store, path = Store(results), _path(results, context)
-    old = _read(path, _code(results))
-    check = _Check(store, context)
-    paths = sorted(store.root.glob("*/*/*.json"))
-    names = [str(file.relative_to(store.root)) for file in paths]
-    records = {
-        name: check.known(file, old.records.get(name))
-        for name, file in zip(names, paths, strict=True)
-    }
-    unranked = _unranked(store.root, records)
+    index = _Index(results, context)
+    old, records, unranked = index.old, index.records, index.unranked
     boards: dict[str, KnownBoard] = {}
-    left_out = {item.file for item in unranked}
-    ranked = [name for name in names if str(store.root / name) not in left_out]
-    for track, members in _tracks(records, ranked).items():
+    for track, members in index.tracks.items():
         dataset = records[members[0]].dataset
         listed = [item for item in unranked if _belongs(item, track, dataset)]
         parts = [(name, records[name].sha256, records[name].machines) for name in members]
         made_of = digest(old.code, parts, listed)
         known = old.boards.get(track)
         if known is None or known.made_of != made_of:
-            files = [(store.root / name, records[name].machines) for name in members]
-            entries = tuple(StoredRecord(file, _checked(file), where) for file, where in files)
+            entries = tuple(file.entry() for file in index.files(members))
             made = boards_of(Screened(entries, unranked))
             known = KnownBoard(made_of=made_of, boards=tuple(map(shown, made)))
         boards[track] = known
-    now = time.time_ns()
-    lasting = {
-        name: known
-        for name, known in records.items()  # what did not hold may have been a disk's moment
-        if max(known.version[TIMES]) < now - RACY and known.steady
-    }
-    new = IndexFile(code=old.code, records=lasting, boards=boards)
-    if path is not None and new != old:
-        with suppress(BenchError):  # an index that cannot be written only costs time
-            write_whole(path, new.model_dump_json())
+    index.keep(boards)
     return [item for known in boards.values() for item in known.boards], unranked
 
 
-class _Check:
-    """Checks records that are not known, or changed."""
-
-    def __init__(self, store: Store, context: Context) -> None:
-        self._store, self._context = store, context
-        self._reproductions: Mapping[str, Any] | None = None
-
-    def known(self, path: Path, before: KnownRecord | None) -> KnownRecord:
-        """What is known of a record's file, from before where it is the same."""
-        version = (*_version(path), *_version(path.with_suffix(".bits")))
-        if before is not None and before.version == version:
-            return before
-        try:
-            record = read(path)
-        except UsageError as error:
-            return KnownRecord(version=version, listed=_line(unreadable(error)), steady=False)
-        if alone(record):  # on no track
-            return KnownRecord(version=version, sha256=record.sha256)
-        entry = StoredRecord(path, record)
-        if self._reproductions is None:
-            self._reproductions = reproductions(self._store.results)
-        reason = screen(entry, self._context)
-        if reason is not None:
-            listed = _line(unranked_entry(entry, reason))
-            return KnownRecord(version=version, sha256=record.sha256, listed=listed, steady=False)
-        track = track_of(record)
-        return KnownRecord(
-            version=version,
-            sha256=record.sha256,
-            track=track.name,
-            dataset=track.dataset,
-            fingerprint=fingerprint_of(record),
-            machines=with_machines(entry, self._reproductions).machines,
-            steady=record.bits is None or record.bits.file == path.with_suffix(".bits").name,
-        )
-
-
-def _checked(path: Path) -> Record:
-    """A record that was checked already; its bounds are not checked again, which takes most of the
-    time of reading it. UsageError where the file is gone or none any more."""
-    try:
-        return Record.model_validate_json(read_bytes(path, "record-bytes"))
-    except ValidationError:
-        return read(path)
-
-
-def _version(path: Path) -> Version:
-    try:
-        facts = path.stat()
-    except (OSError, ValueError):
-        return (0, 0, 0, 0, 0)
-    return (facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns, facts.st_ctime_ns)
-
-
-def _line(item: Unranked) -> tuple[str, str, str]:
-    return (item.name, item.reason, item.track)
-
-
-def _unranked(root: Path, records: Mapping[str, KnownRecord]) -> tuple[Unranked, ...]:
-    """What is not ranked, in the order of `held`: unreadable files, records that do not hold, and
-    copies of others."""
-    unranked = [
-        Unranked(*known.listed, file=str(root / name))
-        for name, known in sorted(records.items(), key=lambda item: bool(item[1].sha256))
-        if known.listed is not None
-    ]
-    whole = [(name, known) for name, known in records.items() if known.fingerprint is not None]
-    prints = [known.fingerprint for _, known in whole if known.fingerprint is not None]
-    for index, reason in sorted(copies(prints).items()):
-        name, known = whole[index]
-        short = plain_text("/".join(name.rsplit("/", 3)[-3:]))
-        unranked.append(Unranked(short, reason, known.track, str(root / name)))
-    return tuple(unranked)
-
-
-def _tracks(records: Mapping[str, KnownRecord], ranked: Sequence[str]) -> dict[str, list[str]]:
-    """The files of each track's records that are ranked, tracks by name; nets alone are on none."""
-    tracks: dict[str, list[str]] = {}
-    for name in ranked:
-        if track := records[name].track:
-            tracks.setdefault(track, []).append(name)
-    return dict(sorted(tracks.items()))
+def kept_tracks(
+    results: Path, context: Context
+) -> tuple[dict[str, list[KnownFile]], tuple[Unranked, ...]]:
+    """The files of the records that hold, by their track's name, and what is not ranked; as
+    `kept_boards` checks them, so that tracks can be read one after another."""
+    index = _Index(results, context)
+    index.keep(index.old.boards)
+    return {name: index.files(members) for name, members in index.tracks.items()}, index.unranked
 
 
 def _belongs(item: Unranked, track: str, dataset: str) -> bool:
@@ -296,5 +217,5 @@ def _code(results: Path) -> str:
     for root in sorted(roots):
         for kind in ("*.py", "*.toml", "*.json"):
             files += sorted(root.rglob(kind))
-    facts = [(str(path), *_version(path)) for path in files]
+    facts = [(str(path), *file_version(path)) for path in files]
     return digest(facts, os.environ.get(NARROWED), os.environ.get(VARIABLE))

@@ -26,7 +26,7 @@ from ofa_bench.planning.cost_model import (
     mean_macs,
     predict,
 )
-from ofa_bench.recipe import Recipe, Request, Science, fitted, load_recipe, recorded_recipe
+from ofa_bench.recipe import Recipe, Request, Science, fit_batch_size, load_recipe, recorded_recipe
 from ofa_bench.schedule import Budget, Phase, Schedule
 from ofa_bench.space import Space, Table, Tally, load_space
 
@@ -77,7 +77,7 @@ def assemble(request: Request, catalogue: Catalogue, facts: Facts | None = None)
         recipe = load_recipe(request, catalogue, lambda name: spec_of(name, catalogue).space)
     spec = spec_of(recipe.science.dataset, catalogue)
     classes, sizes = facts or count(spec, recipe)
-    recipe = fitted(recipe, request, sizes["train"], spec.least_steps)
+    recipe = fit_batch_size(recipe, request, sizes["train"], spec.least_steps)
     science = recipe.science
     space = space_of(science.space, catalogue)
     origins = _origins(science, catalogue)

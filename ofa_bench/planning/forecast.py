@@ -17,7 +17,7 @@ from ofa_bench.space import Subnet
 POINTS = 200  # of the rates that a record holds, beside those at turning points
 
 
-class Outlook:
+class Forecast:
     """The forecast of an assembled run."""
 
     def __init__(self, assembly: Assembly) -> None:

@@ -12,10 +12,10 @@ from pydantic import BaseModel, ValidationError
 from ofa_bench.errors import RecipeError, UsageError, suggest
 from ofa_bench.hooks.catalogue import Catalogue
 from ofa_bench.hooks.policy import Policy
-from ofa_bench.recipe.interval import checkpoint_interval
-from ofa_bench.recipe.kinds import misplaced
+from ofa_bench.recipe.checkpoint_interval import checkpoint_interval
 from ofa_bench.recipe.layers import Layers, Tree, recipe_files, refuse_chosen
 from ofa_bench.recipe.models import Choice, Execution, Science
+from ofa_bench.recipe.type_checks import invalid_values
 from ofa_bench.spec_files import load_toml, specs_root
 from ofa_bench.strict import shown
 
@@ -235,7 +235,7 @@ def validated(
     model: type[M], values: Mapping[str, Any], prefix: str, origins: Mapping[str, str]
 ) -> M:
     """Build a model; the first validation error becomes a RecipeError with key, origin and hint."""
-    for key, reason in misplaced(model, values):
+    for key, reason in invalid_values(model, values):
         key = f"{prefix}.{key}" if prefix else key
         raise RecipeError(reason, file=_origin(origins, key), key=key, hint="fix the value")
     try:

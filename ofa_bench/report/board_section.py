@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from statistics import fmean
 
 from ofa_bench.formatting import DASH, count, percent, spread
@@ -25,19 +25,20 @@ NET_HEADS = ("row", "net", ">MACs", ">params", ">top-1 select, %", ">top-1 test,
 MARKS = {"better": "better", "no worse": "noworse", "undecided": "undecided"}
 
 
-def leaderboard(board: Board) -> HtmlTable:
-    """A row a line, with the columns of `ofa-bench board`."""
+def leaderboard(board: Board, link: Callable[[BoardRow], str] | None = None) -> HtmlTable:
+    """A row a line, with the columns of `ofa-bench board`; with links, it can be filtered too."""
     heads = [head if head in TEXTS else f">{head}" for head in HEADS]
-    rows = map(_cells, board.places)
-    return table("A line a row; below the accuracy its interval", heads, rows, sortable=True)
+    rows = (_cells(standing, link(standing.row) if link else "") for standing in board.places)
+    return table("A line a row; below the accuracy its interval", heads, rows, True, bool(link))
 
 
-def _cells(standing: Standing) -> Iterator[Cell]:
+def _cells(standing: Standing, link: str) -> Iterator[Cell]:
     for head, item in cells(standing).items():
         marks = ["grey"] * bool(standing.greyed_by) + [STYLES.get(head, "")]
         if head == "ok/n" and standing.row.failed:
             marks = ["failed"]
-        yield Cell(word(item.text).text, item.aside, item.value, " ".join(marks).strip())
+        text, to = word(item.text).text, link if head == "method" else ""
+        yield Cell(text, item.aside, item.value, " ".join(marks).strip(), to)
 
 
 def preface(board: Board) -> str:

@@ -3,7 +3,7 @@ extras measured, and where two records differ."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from statistics import fmean, stdev
 from typing import Any
 
@@ -136,22 +136,25 @@ def _policy(name: str, family: str, policy: PolicyRecord) -> list[Cell]:
     ]
 
 
-def kept(board: Board) -> HtmlTable:
-    """The records behind the board, and whether each still is what it says of itself."""
+def kept(board: Board, link: Callable[[Record], str] | None = None) -> HtmlTable:
+    """The records behind the board, and whether each still is what it says of itself; with links,
+    they can be filtered too."""
     lines = [
-        _kept(standing.row, record) for standing in board.places for record in records(standing.row)
+        _kept(standing.row, record, link(record) if link else "")
+        for standing in board.places
+        for record in records(standing.row)
     ]
     heads = ("row", ">seed", "run", "status", ">mean Pareto, %", ">MACs", "own hash", "command")
-    return table("Records", heads, lines, sortable=True)
+    return table("Records", heads, lines, True, bool(link))
 
 
-def _kept(row: BoardRow, record: Record) -> list[Cell]:
+def _kept(row: BoardRow, record: Record, link: str) -> list[Cell]:
     accuracy = record.summary.mean_pareto_accuracy if record.summary else None
     holds = own_hash(record) == record.sha256
     return [
         word(row.label, "name"),
         number(record.seed, "d"),
-        word(record.run.id, "mono"),
+        Cell(word(record.run.id).text, mark="mono", link=link),
         word(record.status, "" if record.status == "ok" else "failed"),
         shown(percent(accuracy), accuracy),
         shown(count(record.cost.train_macs), record.cost.train_macs),

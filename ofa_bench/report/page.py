@@ -14,6 +14,7 @@ from ofa_bench.errors import BenchError
 from ofa_bench.leaderboard.board import Board, separated
 from ofa_bench.leaderboard.board import board as board_of
 from ofa_bench.leaderboard.published import published
+from ofa_bench.leaderboard.rows import BoardRow
 from ofa_bench.records.schema import Record
 from ofa_bench.records.store import StoredRecord
 from ofa_bench.records.truths.schema import TruthRecord
@@ -22,9 +23,9 @@ from ofa_bench.report import board_section, compared, training
 from ofa_bench.report.charts import Chart, Palette
 from ofa_bench.report.fronts import fronts_chart, price_chart
 from ofa_bench.report.spending import spending_chart
-from ofa_bench.report.tables import LONGEST, embedded
+from ofa_bench.report.tables import embedded
+from ofa_bench.report.templating import environment, rendered_card, source
 from ofa_bench.report.training import Metered
-from ofa_bench.sanitize import plain_text
 
 T = TypeVar("T")
 
@@ -35,6 +36,18 @@ class Sources:
 
     meter: Callable[[Record], Metered | None]
     card: Callable[[str], str | None]
+
+
+@dataclass(frozen=True)
+class Links:
+    """Where the names in a track's tables lead: a row of the board, a record; "" is nowhere. A
+    board with links stands on a page of its own, where it can be filtered."""
+
+    row: Callable[[BoardRow], str] | None = None
+    record: Callable[[Record], str] | None = None
+
+
+NO_LINKS = Links()
 
 
 def page(
@@ -53,7 +66,7 @@ def page(
     failed = [record for b in boards for standing in b.places for record in standing.row.failed]
     return _written(
         "page.html",
-        tracks=[_track(board, palette, sources, f"t{n}") for n, board in enumerate(boards)],
+        tracks=[track_section(board, palette, sources, f"t{n}") for n, board in enumerate(boards)],
         cards=_cards(boards, sources),
         records=len(entries) + len(failed),
         span=compared.span([*(entry.record for entry in entries), *failed]),
@@ -69,8 +82,8 @@ def _truths(records: Sequence[TruthRecord]) -> list[dict[str, Any]]:
     from ofa_bench.leaderboard.truth.columns import tracks
     from ofa_bench.report.truth import truth_section
 
-    groups = tracks(records).values()
-    return [truth_section(group, f"truth{number}") for number, group in enumerate(groups)]
+    groups = tracks(records).items()
+    return [truth_section(*group, f"truth{number}") for number, group in enumerate(groups)]
 
 
 def showable(boards: Sequence[Board], sources: Sources) -> tuple[list[Board], list[str]]:
@@ -101,11 +114,14 @@ def _again(board: Board, entries: Sequence[StoredRecord]) -> Board:
 def page_of_track(board: Board, sources: Sources) -> None:
     """Lay out a track's part of a page, to learn whether it can be."""
     palette = Palette(standing.row.label for standing in board.places)
-    charts = _track(board, palette, sources, "t0")["charts"].values()
+    charts = track_section(board, palette, sources, "t0")["charts"].values()
     embedded([chart.figure for chart in charts if chart is not None])
 
 
-def _track(board: Board, palette: Palette, sources: Sources, key: str) -> dict[str, Any]:
+def track_section(
+    board: Board, palette: Palette, sources: Sources, key: str, links: Links = NO_LINKS
+) -> dict[str, Any]:
+    """What a page says of a track: its tables, charts and words, by the names in `track_body`."""
     papers = published(board.track.dataset)
     rated = _by_label(board, lambda record: record.rates)
     charts: dict[str, Chart | None] = {"spending": spending_chart(board, key)}
@@ -122,7 +138,7 @@ def _track(board: Board, palette: Palette, sources: Sources, key: str) -> dict[s
         "name": compared.title(board),
         "facts": compared.facts(board),
         "preface": board_section.preface(board),
-        "leaderboard": board_section.leaderboard(board),
+        "leaderboard": board_section.leaderboard(board, links.row),
         "pairs": board_section.pairs(board),
         "buckets": board_section.best_by_macs(board, papers),
         "caveats": board_section.caveats(board),
@@ -134,7 +150,7 @@ def _track(board: Board, palette: Palette, sources: Sources, key: str) -> dict[s
         "candidates": board_section.candidates(board),
         "environment": compared.environment(board),
         "policies": compared.policies(board),
-        "kept": compared.kept(board),
+        "kept": compared.kept(board, links.record),
     }
 
 
@@ -151,50 +167,17 @@ def _by_label(board: Board, get: Callable[[Record], T | None]) -> dict[str, T]:
 def _cards(boards: Sequence[Board], sources: Sources) -> Mapping[str, Markup]:
     names = {standing.row.any.method.name for board in boards for standing in board.places}
     texts = {name: sources.card(name) for name in sorted(names)}
-    return {name: _rendered(text) for name, text in texts.items() if text is not None}
-
-
-def _rendered(text: str) -> Markup:
-    """A Markdown card as HTML: markup in it is shown as text, images are left out, headings
-    step down."""
-    from markdown_it import MarkdownIt
-
-    reader = MarkdownIt("commonmark", {"html": False}).enable("table").disable("image")
-    tokens = reader.parse(text)
-    for token in tokens:
-        if token.type in ("heading_open", "heading_close"):
-            token.tag = f"h{min(int(token.tag[1:]) + 3, 6)}"
-    return Markup(reader.renderer.render(tokens, reader.options, {}))
+    return {name: rendered_card(text) for name, text in texts.items() if text is not None}
 
 
 def _written(template: str, **values: Any) -> str:
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("ofa_bench.report"),
-        autoescape=True,
-        finalize=_plain,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["embedded"] = lambda value: Markup(embedded(value))
-    loader = environment.loader
-    assert loader is not None
-    scripts = [loader.get_source(environment, name)[0] for name in ("charts.js", "page.js")]
+    templates = environment()
+    scripts = [source(templates, name) for name in ("charts.js", "page.js")]
     # A script's place in the Content-Security-Policy is its hash, so that no other runs.
     digests = [base64.b64encode(hashlib.sha256(text.encode()).digest()) for text in scripts]
-    style = Markup(loader.get_source(environment, "style.css")[0])
-    return environment.get_template(template).render(
+    return templates.get_template(template).render(
         scripts=[Markup(script) for script in scripts],
         policy=" ".join(f"'sha256-{digest.decode()}'" for digest in digests),
-        style=style,
+        style=Markup(source(templates, "style.css")),
         **values,
     )
-
-
-def _plain(value: Any) -> Any:
-    """What an expression of the template says, without control characters; markup is ours."""
-    if isinstance(value, Markup) or not isinstance(value, str):
-        return value
-    return plain_text(value, LONGEST)

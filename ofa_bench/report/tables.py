@@ -18,12 +18,14 @@ FOLD = 26  # characters of a line on a chart
 
 @dataclass(frozen=True)
 class Cell:
-    """What a cell says, a smaller line below it, what it sorts by, and a CSS class of ours."""
+    """What a cell says, a smaller line below it, what it sorts by, a CSS class of ours, and a page
+    of ours that it leads to."""
 
     text: str
     below: str = ""
     value: float | None = None
     mark: str = ""
+    link: str = ""
 
 
 @dataclass(frozen=True)

@@ -165,7 +165,12 @@ def rates_chart(by_label: Mapping[str, Rates], palette: Palette, key: str) -> Ch
 def _line(
     name: str, x: Sequence[float], y: Sequence[float | None], palette: Palette
 ) -> dict[str, Any]:
-    return trace("line", name, list(x), list(y), **palette.line(name))
+    return trace("line", name, _drawn(x), _drawn(y), **palette.line(name))
+
+
+def _drawn(values: Sequence[float | None]) -> list[float | None]:
+    """Values to as many digits as a chart can show."""
+    return [None if value is None else float(f"{value:.6g}") for value in values]
 
 
 def interference_chart(by_label: Mapping[str, Metered], palette: Palette, key: str) -> Chart | None:

@@ -7,18 +7,18 @@ from statistics import fmean
 from typing import Any
 
 from ofa_bench.formatting import DASH, count, percent
-from ofa_bench.leaderboard.truth.columns import HEADS, caveats, lines, supernet_label, title_of
+from ofa_bench.leaderboard.truth.columns import HEADS, caveats, lines, supernet_label
 from ofa_bench.records.truths.schema import TruthNet, TruthRecord
 from ofa_bench.report.charts import Chart, Palette, axis, figure, trace
 from ofa_bench.report.tables import Cell, HtmlTable, label, listed, number, shown, table, word
 
 
-def truth_section(records: Sequence[TruthRecord], key: str) -> dict[str, Any]:
+def truth_section(title: str, records: Sequence[TruthRecord], key: str) -> dict[str, Any]:
     """A track's table of rankings, its scatter plot, and what must be read with both."""
     rows = [[word(row[0], "name"), *(word(text) for text in row[1:])] for row in lines(records)]
     return {
         "key": key,
-        "name": title_of(records[0]),
+        "name": title,
         "rankings": table("How rankings agree with nets alone", HEADS, rows),
         "caveats": caveats(records),
         "chart": _scatter(records, f"{key}-truth"),

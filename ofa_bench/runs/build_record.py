@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ofa_bench.errors import BenchError
-from ofa_bench.planning.forecast import Outlook
+from ofa_bench.planning.forecast import Forecast
 from ofa_bench.records.pareto import candidates_hash, summarise
 from ofa_bench.records.prices import usd
 from ofa_bench.records.schema import Record, sealed
@@ -17,7 +17,7 @@ from ofa_bench.records.tables import carried
 from ofa_bench.runs.final_evaluation import Judgement
 from ofa_bench.sanitize import storable
 from ofa_bench.training.cost_ledger import PhaseLedger
-from ofa_bench.training.restore import machine_of
+from ofa_bench.training.resume import machine_of
 from ofa_bench.training.state import State
 from ofa_bench.training.weights import weights_hash
 
@@ -54,7 +54,7 @@ def record_of(
         "machine": machine,
         "cost": _cost(state, machine, judgement),
         "curve": state.curve_points,
-        "rates": Outlook(assembly).rates(),
+        "rates": Forecast(assembly).rates(),
         "error": f"{error.message}" if error else None,
         "weights_sha256": weights_hash(state.net),
         "ancestor": prepared.ancestor,

@@ -51,6 +51,10 @@ class Hashes(BaseModel):
     numerics: Name = ""
     named: dict[Name, Digest] = {}
 
+    def part(self, name: str) -> str | None:
+        """The value of `name:value` in `code`, such as the network's hash or the decoder's id."""
+        return dict(part.partition(":")[::2] for part in self.code).get(name)
+
 
 class Begun(BaseModel):
     """The content of `run.json`."""

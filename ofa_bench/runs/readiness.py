@@ -43,6 +43,7 @@ def make_ready(prepared: RunContext, stop: Stop, progress: Progress) -> None:
                 prepared.source.check_held_out(progress.files)
         except BenchError as error:
             failure = error
+    prepared.devices.wait_for_all()
     failure = prepared.devices.share(failure)
     if failure is not None:
         failure.on_all_ranks = True

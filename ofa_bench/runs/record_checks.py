@@ -10,7 +10,7 @@ from ofa_bench.errors import BenchError, UsageError
 from ofa_bench.hooks.catalogue import NARROWED, OURS, Catalogue, trusted
 from ofa_bench.planning.assemble import Assembly, assemble, space_of
 from ofa_bench.planning.cost_model import FORWARD_ONLY, TRAINED_PASS
-from ofa_bench.planning.forecast import Outlook
+from ofa_bench.planning.forecast import Forecast
 from ofa_bench.recipe.fingerprint import CodeSource, source_of
 from ofa_bench.records.schema import PolicyRecord, Record
 from ofa_bench.records.validation.ledger import DEVIATIONS, PlannedPhase, RecordPlan
@@ -76,7 +76,7 @@ def plan_of(record: Record) -> RecordPlan | str:
         if teacher is not None and len(phase.space.resolutions) == 1:
             spread["teacher"] = 0.0
         phases.append(PlannedPhase(cost.name, cost.steps, passes, macs, spread))
-    return RecordPlan(phases, Outlook(assembly).rates())
+    return RecordPlan(phases, Forecast(assembly).rates())
 
 
 def _spread(space: Space, role: str, classes: int) -> float:

@@ -13,7 +13,7 @@ from ofa_bench.hooks.catalogue import Catalogue, discover
 from ofa_bench.hooks.plugin_file import load_file
 from ofa_bench.hooks.policy import Policy
 from ofa_bench.recipe import Recipe, Request, Science
-from ofa_bench.recipe.asked import request
+from ofa_bench.recipe.arguments import request
 from ofa_bench.sanitize import command_line
 from ofa_bench.spec_files import load_toml, specs_root
 from ofa_bench.strict import shown

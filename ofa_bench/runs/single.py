@@ -12,7 +12,7 @@ from ofa_bench.data.discovery.layout import locate
 from ofa_bench.errors import BenchError, ResumeError, TrainingDiverged, UsageError
 from ofa_bench.planning.assemble import Assembly, assemble
 from ofa_bench.recipe import Request
-from ofa_bench.recipe.asked import request
+from ofa_bench.recipe.arguments import request
 from ofa_bench.runs.folder import Begun, check_same, named_again, read_begun, refuse_links
 from ofa_bench.runs.requests import catalogue_for, resume_line, shell_line
 from ofa_bench.sanitize import plain_text

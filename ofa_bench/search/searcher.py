@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
 
-from ofa_bench.search.affordable import AffordableSubnets
+from ofa_bench.search.constrained_subnets import ConstrainedSubnets
 from ofa_bench.search.costs import AdditiveCost
 from ofa_bench.space.space import Space
 from ofa_bench.space.subnet import Subnet
@@ -29,9 +29,9 @@ class Problem:
     macs: AdditiveCost
 
     @cached_property
-    def inside(self) -> AffordableSubnets:
+    def inside(self) -> ConstrainedSubnets:
         """The nets inside the budget. Raises UsageError if there are none."""
-        return AffordableSubnets(self.space, self.cost, self.budget)
+        return ConstrainedSubnets(self.space, self.cost, self.budget)
 
     def random_nets(
         self, rng: random.Random, count: int, known: Collection[Subnet] = ()

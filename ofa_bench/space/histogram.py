@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from ofa_bench.space.costs import Tally
 from ofa_bench.space.options import StageOptions
-from ofa_bench.space.terms import StageTerms
+from ofa_bench.space.stage_histogram import StageHistogram
 
 if TYPE_CHECKING:
     import numpy as np
@@ -64,7 +64,8 @@ class Histogram:
         import numpy as np
 
         self.stages = [
-            StageTerms(option, slots, tally) for option, slots in zip(options, blocks, strict=True)
+            StageHistogram(option, slots, tally)
+            for option, slots in zip(options, blocks, strict=True)
         ]
         spans = [[value for _, value, _ in stage.rows] for stage in self.stages]
         self._least = [min(values) for values in spans]
@@ -81,7 +82,7 @@ class Histogram:
         self._reach = [np.concatenate(([0], np.cumsum(upto > 0))) for upto in self._upto]
         self._measure = measure
 
-    def _table(self, stage: StageTerms, least: int, measure: str) -> _Rows:
+    def _table(self, stage: StageHistogram, least: int, measure: str) -> _Rows:
         import numpy as np
 
         depth, value, count = (np.array(column) for column in zip(*stage.rows, strict=True))

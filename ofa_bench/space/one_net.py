@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from ofa_bench.seeding import digest
 from ofa_bench.space.space import Space
 from ofa_bench.space.subnet import Subnet
-from ofa_bench.space.table import table_names
+from ofa_bench.space.table import Row, Table, table_names
 
 
 def net_digest(space: Space, subnet: Subnet) -> str:
@@ -22,6 +23,26 @@ def name_of(space: Space, subnet: Subnet) -> str:
     return f"{space.name}-net-{net_digest(space, subnet)}"
 
 
+def name_alone(space: Space, subnet: Subnet) -> str:
+    """The name of the one-net space on which `ofa-bench truth` trains a net alone."""
+    return f"{space.name}-alone-{net_digest(space, subnet)}"
+
+
+def one_net_table(space: Space, subnet: Subnet, name: str) -> Table:
+    """The table that `table_text` spells, under this name."""
+    sizes = (subnet.resolution,)
+    rows = tuple(_rows(space, subnet))
+    return replace(space.table, name=name, rows=rows, resolutions=sizes, listed=sizes)
+
+
+def _rows(space: Space, subnet: Subnet) -> Iterator[Row]:
+    """A stage for each block of the subnet; only a stage's first block has its stride."""
+    for stage, slot, kernel, expand in space.active(subnet):
+        row = space.table.rows[stage]
+        stride = row.stride if slot == space.blocks[stage][0] else 1
+        yield replace(row, stride=stride, depth=(1,), expand=(expand,), kernel=(kernel,))
+
+
 def table_text(
     space: Space, subnet: Subnet, source: str = "cut out of a supernet by `ofa-bench finetune`"
 ) -> str:
@@ -29,18 +50,9 @@ def table_text(
 
     Based on the space where that is shipped, so that recipes for it apply.
     """
-    table, kept = space.table, list(space.active(subnet))
-    rows = [table.rows[stage] for stage, _, _, _ in kept]
-    firsts = [slot == space.blocks[stage][0] for stage, slot, _, _ in kept]
-    stages = {
-        "width": [row.width for row in rows],
-        "stride": [row.stride if first else 1 for row, first in zip(rows, firsts, strict=True)],
-        "act": [row.act for row in rows],
-        "se": [row.se for row in rows],
-        "depth": [[1]] * len(rows),
-        "expand": [[expand] for _, _, _, expand in kept],
-        "kernel": [[kernel] for _, _, kernel, _ in kept],
-    }
+    table, rows = space.table, list(_rows(space, subnet))
+    columns = ("width", "stride", "act", "se", "depth", "expand", "kernel")
+    stages = {column: [getattr(row, column) for row in rows] for column in columns}
     top = {
         **({"base": table.name} if table.name in table_names() else {}),
         "summary": f"the subnet {subnet} of {table.name} alone",

@@ -6,25 +6,22 @@ import gc
 import io
 import os
 import socket
-import sys
-import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import timedelta
+from itertools import count
 from typing import Any
 
 import torch
 
 from ofa_bench.errors import BenchError, RankFailed, UsageError
 from ofa_bench.hardware import peak_memory
-from ofa_bench.training.failures import reported
+from ofa_bench.processes import stop_with_parent
+from ofa_bench.training.rendezvous import Waiting, caught_up, leave, met, reported
 
-TELL_AFTER = 10.0  # seconds of waiting after which missing ranks are named
-GIVE_UP = 1800.0
 CONNECT = 2.0  # seconds a try to reach the store may take, during which no signal is heard
 ANSWER = 60.0
-POLL = 0.1
 
 
 @dataclass(frozen=True)
@@ -34,6 +31,8 @@ class Devices:
     device: torch.device
     rank: int = 0
     world: int = 1
+    store: Any = None
+    turns: Iterator[int] = field(default_factory=count, repr=False, compare=False)
 
     @property
     def first(self) -> bool:
@@ -71,6 +70,13 @@ class Devices:
             torch.distributed.all_gather_object(values, value)
         return values
 
+    def wait_for_all(self) -> None:
+        """Wait until all ranks are here. What only some ranks do may take half an hour, as hashing
+        a data set does, and a collective operation that follows it would time out on the others."""
+        if self.world > 1:
+            with _collective():
+                caught_up(self.store, self.rank, self.world, next(self.turns))
+
     def share(self, value: Any) -> Any:
         """The first rank's value, on every rank."""
         return self.gather(value if self.first else None)[0]
@@ -94,7 +100,8 @@ class Devices:
 
     def agree(self, facts: Mapping[str, str]) -> None:
         """Raise UsageError on all ranks if a rank's facts differ from the first rank's, naming the
-        first such rank and fact."""
+        first such rank and fact. Waits for ranks that are slower to read their images."""
+        self.wait_for_all()
         reports = self.gather({**facts, "host": socket.gethostname()})
         for rank, theirs in enumerate(reports):
             for fact, value in reports[0].items():
@@ -178,13 +185,16 @@ def _opened(name: str) -> Iterator[Devices]:
         yield Devices(device)
         return
     rank = _number("RANK")
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        stop_with_parent()  # torchrun dies of SIGUSR1 and SIGKILL without passing them on
     store = rendezvous(rank, world)
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
     try:
         with _collective():
             torch.distributed.init_process_group(backend, store=store, rank=rank, world_size=world)
-        yield Devices(device, rank, world)
+        yield Devices(device, rank, world, store)
     except Exception as error:
+        leave(store, rank)
         failure = reported(error, store, rank)
         if failure is error:
             raise
@@ -210,18 +220,21 @@ def rendezvous(rank: int, world: int) -> Any:
     """The distributed store, once all ranks have connected.
 
     Reports missing ranks after ten seconds; a signal ends the wait. Raises UsageError if the port
-    is taken, BenchError if a rank does not connect in time.
+    is taken, BenchError if a rank does not connect in time, RankFailed if the store goes meanwhile.
     """
-    store, waiting = None, _Waiting(rank)
+    store, waiting = None, Waiting(rank)
     while store is None:
         store = _store(rank, world, CONNECT)
         if store is None:
             waiting.go_on("rank 0", f"at {os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}")
-    store.set(f"here/{rank}", "1")
-    while missing := [n for n in range(world) if not store.check([f"here/{n}"])]:
-        first = ", ".join(map(str, missing[:8])) + ", …" * (len(missing) > 8)
-        waiting.go_on(f"rank{'s' * (len(missing) > 1)} {first}", f"of {world}")
-    return store
+    with _collective():
+        return _below(store, met(store, rank, world, waiting))
+
+
+def _below(store: Any, name: str) -> Any:
+    """A store whose keys are apart from those of other names."""
+    distributed: Any = torch.distributed  # which does not list its stores
+    return distributed.PrefixStore(name, store)
 
 
 def _opens(rank: int) -> bool:
@@ -250,41 +263,19 @@ def _store(rank: int, world: int, seconds: float) -> Any | None:
             ) from error
         return None
     store.set_timeout(timedelta(seconds=ANSWER))
-    attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
-    return distributed.PrefixStore(f"ofa-bench/{attempt}", store)
+    return _below(store, "ofa-bench")
 
 
 def failure_outside(error: BenchError) -> BenchError:
-    """As `failures.reported`, for an error raised before the ranks connected; one that all ranks
+    """As `rendezvous.reported`, for an error raised before the ranks connected; one that all ranks
     raise is shown once."""
     try:
         rank, world = _number("RANK", 0), _number("WORLD_SIZE", 1)
         store = None if _opens(rank) else _store(rank, world, CONNECT)
+        if store is not None:  # whose token no rank knows yet
+            store = _below(store, os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
         failure = reported(error, store, rank)
     except UsageError:  # stale variables of a launcher: no other rank would show it
         error.rank = -1
         return error
     return failure if isinstance(failure, BenchError) else error
-
-
-class _Waiting:
-    """A wait for other ranks, in short steps that a signal can interrupt."""
-
-    def __init__(self, rank: int) -> None:
-        self._rank, self._began, self._silent = rank, time.monotonic(), True
-
-    def go_on(self, awaited: str, where: str) -> None:
-        waited = time.monotonic() - self._began
-        if waited > GIVE_UP:
-            raise BenchError(
-                f"{awaited} {where} did not come within {GIVE_UP / 60:.0f} minutes",
-                "start all ranks; torchrun does on one machine",
-            )
-        if waited > TELL_AFTER and self._silent:
-            self._silent = False
-            # Not through the console, which is silent on all ranks but the first.
-            with suppress(OSError, ValueError, AttributeError):
-                text = f"rank {self._rank} waits for {awaited} {where}\n"
-                sys.__stderr__.write(text)  # type: ignore[union-attr]
-                sys.__stderr__.flush()  # type: ignore[union-attr]
-        time.sleep(POLL)

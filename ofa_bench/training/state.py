@@ -24,7 +24,7 @@ from ofa_bench.planning.assemble import Assembly
 from ofa_bench.planning.shared_prefix import Shared
 from ofa_bench.schedule import Phase, Step
 from ofa_bench.space import Subnet
-from ofa_bench.training import restore
+from ofa_bench.training import resume
 from ofa_bench.training.callbacks import Progress
 from ofa_bench.training.checkpoint import (
     DAMAGED,
@@ -205,7 +205,7 @@ class State:
         self.saved = self.cursor
         if not self.devices.first:
             return
-        self.checkpoints.save(self.cursor, restore.memory(self))
+        self.checkpoints.save(self.cursor, resume.memory(self))
 
     def leave(self) -> None:
         """Save the state for runs with the same first steps, if they diverge at this step."""
@@ -213,7 +213,7 @@ class State:
         if shared is None or self.cursor not in shared.leave or not self.devices.first:
             return
         self.prefix = shared.name(self.cursor)
-        memory = restore.memory(self) | {"proof": shared.beginning.proof(self.cursor)}
+        memory = resume.memory(self) | {"proof": shared.beginning.proof(self.cursor)}
         path, root = shared.path(self.cursor), shared.folder.parents[1]
         write_whole(path, serialized(memory), root=root)
 
@@ -225,16 +225,16 @@ class State:
             for parameter in self.gradients.parameters.values():
                 self.devices.broadcast(parameter.data)
         elif not self.devices.first:
-            restore.restore_state(self, memory)
+            resume.restore_state(self, memory)
         return self.cursor
 
     def _kept(self) -> dict[str, Any] | None:
         """Restore from this rank's folders; the checkpoint, or None."""
-        device, apply_memory = self.devices.device, partial(restore.restore_state, self)
+        device, apply_memory = self.devices.device, partial(resume.restore_state, self)
         memory = self.checkpoints.load(self.run_id, device, apply_memory, self.progress.note)
         if memory is None:
             return self._begin_shared()
-        restore.charge_lost(self, memory)
+        resume.charge_lost(self, memory)
         return memory
 
     def _begin_shared(self) -> dict[str, Any] | None:
@@ -253,7 +253,7 @@ class State:
             if memory["proof"] != shared.beginning.proof(memory["step"]):
                 self.progress.note(f"{path} was trained at other rates and is ignored")
                 return None
-            restore.restore_state(self, memory)
+            resume.restore_state(self, memory)
         except DAMAGED as error:
             raise ResumeError(
                 f"{path} belongs to no run with the same first steps: {shown(error)}",

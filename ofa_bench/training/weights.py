@@ -14,7 +14,7 @@ from torch import nn
 from ofa_bench.atomic_io import sha256_file, write_whole
 from ofa_bench.errors import UsageError
 from ofa_bench.nets.mbconv import MBConvNet
-from ofa_bench.recipe.starts import split_set
+from ofa_bench.recipe.initial_weights import split_set
 from ofa_bench.weight_files import official
 from ofa_bench.weight_files.filling import check_kinds, fill, head_of, refuse_misfit
 from ofa_bench.weight_files.reading import State, check_size, read_weights, stripped

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from ofa_bench.limits import limit
-from ofa_bench.recipe.starts import split_set
+from ofa_bench.recipe.initial_weights import split_set
 from ofa_bench.records.json_text import check_bounds
 from ofa_bench.records.parts import Ancestor
 from ofa_bench.records.schema import canonical

@@ -13,6 +13,7 @@ from threading import Thread
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+LARGE = 1000  # bytes from which files have a SHA-256
 TOKEN = "hf_secretsecretsecret"
 
 
@@ -26,6 +27,7 @@ class Hub(ThreadingHTTPServer):
         self.commits: dict[str, list[tuple[str, dict[str, bytes]]]] = {}
         self.asked: list[str] = []
         self.refuses: int | None = None
+        self.sends: dict[str, bytes] = {}  # other bytes than those that a file is said to have
 
     @property
     def address(self) -> str:
@@ -51,12 +53,13 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self._note()
         path = unquote(urlsplit(self.path).path)
-        if match := re.fullmatch(r"/api/models/([^/]+/[^/]+)(?:/revision/(.+))?", path):
+        kinds = "(?:models|datasets)"
+        if match := re.fullmatch(rf"/api/{kinds}/([^/]+/[^/]+)(?:/revision/(.+))?", path):
             return self._info(match[1], match[2] or "main")
         if match := re.fullmatch(r"/api/models/([^/]+/[^/]+)/tree/([^/]+)(?:/.*)?", path):
             held = self.server.files(match[1], match[2])
             return self._json(200, [self._entry(*item) for item in held[1].items()] if held else [])
-        if match := re.fullmatch(r"/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", path):
+        if match := re.fullmatch(r"/(?:datasets/)?([^/]+/[^/]+)/resolve/([^/]+)/(.+)", path):
             return self._file(match[1], match[2], match[3])
         self._json(404, {"error": "no such route"})
         return None
@@ -116,9 +119,20 @@ class Handler(BaseHTTPRequestHandler):
         held = self.server.files(repository, revision)
         if held is None:
             return self._json(404, {"error": "x"}, {"X-Error-Code": "RevisionNotFound"})
-        siblings = [{"rfilename": name, "size": len(data)} for name, data in held[1].items()]
+        siblings = [
+            {"rfilename": name, "size": len(data), "blobId": _blob(data), **self._large(data)}
+            for name, data in held[1].items()
+        ]
         self._json(200, {"id": repository, "sha": held[0], "siblings": siblings})
         return None
+
+    @staticmethod
+    def _large(data: bytes) -> dict[str, Any]:
+        """What a hub says of files that git keeps elsewhere."""
+        if len(data) < LARGE:
+            return {}
+        sha256 = hashlib.sha256(data).hexdigest()
+        return {"lfs": {"sha256": sha256, "size": len(data), "pointerSize": 130}}
 
     @staticmethod
     def _entry(name: str, data: bytes) -> dict[str, Any]:
@@ -128,7 +142,7 @@ class Handler(BaseHTTPRequestHandler):
         held = self.server.files(repository, revision)
         if held is None or name not in held[1]:
             return self._json(404, {"error": "x"}, {"X-Error-Code": "EntryNotFound"})
-        data = held[1][name]
+        data = self.server.sends.get(name, held[1][name])
         self._send(200, data, {"ETag": f'"{_blob(data)}"', "X-Repo-Commit": held[0]})
         return None
 

@@ -15,8 +15,8 @@ import torch
 
 import ofa_bench
 from ofa_bench import api
-from ofa_bench.deploy.hub import repository_of
 from ofa_bench.errors import UsageError
+from ofa_bench.optional.hugging_face import repository_of
 from tests import preloaded
 
 from .hub_server import TOKEN, Hub, hub

@@ -19,7 +19,7 @@ from ofa_bench.deploy.latency.measure import measure_whole
 from ofa_bench.deploy.latency.onnx_cpu import OnnxCpu
 from ofa_bench.deploy.latency.parts import deployed, parts
 from ofa_bench.errors import BenchError, UnknownName, UsageError
-from ofa_bench.recipe.asked import request
+from ofa_bench.recipe.arguments import request
 from ofa_bench.runs.requests import catalogue_for
 from ofa_bench.search.latency_table import load_latency_table, to_toml
 from ofa_bench.space import Space, load_space

@@ -16,6 +16,7 @@ from typing import Any
 
 from tests.hostile.box import Box
 from tests.hostile.execution import Case, execute
+from tests.latency_tables import proportional
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = ["--space", "toy", "--epochs", "0.3", "--set", "evaluate.per_bucket=1"]
@@ -35,6 +36,8 @@ class Corpus:
         for seed, method in ((0, "deps"), (1, "deps"), (0, "ofa")):
             self._run(f"{method}-{seed}", ["run", "--method", method, "--seed", str(seed), *TINY])
         self._merge()
+        self._deploy()
+        self._truth()
         self._interrupt()
         self._images()
         self._pictures()
@@ -54,6 +57,42 @@ class Corpus:
         ended = execute(box, Case([["records", "export", "all.zip"], ["board", "digits"]]))
         assert ended.codes == [0, 0], ended
         shutil.copy(box.work / "all.zip", self.root / "all.zip")
+
+    def _deploy(self) -> None:
+        """A search of a finished run, a subnet taken out of it, and a latency table."""
+        from ofa_bench.search.latency_table import to_toml
+        from ofa_bench.space import load_space
+
+        box = Box(self.root / "searched").make()
+        shutil.copytree(self.root / "made" / "deps-0" / "work" / "results", box.work / "results")
+        (run,) = (path.name for path in (box.work / "results" / "runs").iterdir() if path.is_dir())
+        search = ["search", run, "--macs", "3M", "--evaluations", "4", "--searcher", "random"]
+        export = ["export", run, "--subnet", "smallest", "--format", "safetensors", "-o", "out"]
+        ended = execute(box, Case([search, export], memory=1 << 14))
+        assert ended.codes == [0, 0], (ended, (box.root / "stderr").read_text()[-2000:])
+        table = to_toml(proportional(load_space("toy"), 10))
+        (self.root / "latency.toml").write_text(table, encoding="utf-8")
+
+    def _truth(self) -> None:
+        """Five nets of committed ground truth, with their records and the supernet's."""
+        from ofa_bench.leaderboard.truth.recorded import analysed
+        from ofa_bench.records.truths.schema import sealed_truth, truth_values
+        from ofa_bench.records.truths.store import truths, write_truth
+
+        whole = ROOT / "results" / "ground-truth"
+        _, record = truths(whole)[0][0]
+        values = {k: v for k, v in truth_values(record).items() if k not in ("schema", "sha256")}
+        nets = values["nets"][::6]
+        proxies = {name: scores[::6] for name, scores in values["proxies"].items()}
+        made = analysed(nets, values["images"], proxies)
+        write_truth(self.truth, sealed_truth({**values, "nets": nets, "proxies": proxies, **made}))
+        runs = {record.run, *(run["run"] for net in nets for run in net["alone"])}
+        for path in whole.glob("records/*/*/*.json"):
+            if path.stem in runs:
+                folder = self.truth / path.parent.relative_to(whole)
+                folder.mkdir(parents=True, exist_ok=True)
+                for file in path.parent.glob(f"{path.stem}.*"):
+                    shutil.copy(file, folder)
 
     def _interrupt(self) -> None:
         """The first run again, stopped twice, so that there are two checkpoints."""
@@ -130,6 +169,11 @@ class Corpus:
     def results(self) -> Path:
         """A results folder with three records and their run folders."""
         return self.root / "results"
+
+    @property
+    def truth(self) -> Path:
+        """A results folder with ground truth of five nets and its records."""
+        return self.root / "truth"
 
     @property
     def tree(self) -> Path:

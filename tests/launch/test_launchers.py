@@ -175,13 +175,13 @@ def test_local_is_what_devices_are(
 ) -> None:
     calls: list[Any] = []
 
-    def run_side_by_side(*words: Any) -> Any:
+    def run_in_parallel(*words: Any) -> Any:
         calls.append(words)
         return [], []
 
     site = tmp_path / "local.toml"
     site.write_text('launcher = "local"\ndevices = ["cpu", "cpu"]\n')
-    monkeypatch.setattr("ofa_bench.cli.side.run_side_by_side", run_side_by_side)
+    monkeypatch.setattr("ofa_bench.cli.parallel_runs.run_in_parallel", run_in_parallel)
     done = bench("compare", *QUICK, "--results", tmp_path / "r", "--launch", site)
     assert done.code == 0 and list(calls[0][2]) == ["cpu", "cpu"]
 

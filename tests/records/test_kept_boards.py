@@ -11,6 +11,7 @@ import pytest
 
 from ofa_bench import api
 from ofa_bench.leaderboard import kept_boards as module
+from ofa_bench.leaderboard import known_records
 from ofa_bench.leaderboard.board import boards_of
 from ofa_bench.leaderboard.kept_boards import kept_boards, shown
 from ofa_bench.leaderboard.screening import held
@@ -44,13 +45,13 @@ def same_as_anew(folder: Path) -> tuple[Any, Any]:
 def reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The records that are read from now on."""
     names: list[str] = []
-    read = module.read
+    read = known_records.read
 
     def counted(path: Path) -> Any:
         names.append(path.name)
         return read(path)
 
-    monkeypatch.setattr(module, "read", counted)
+    monkeypatch.setattr(known_records, "read", counted)
     return names
 
 

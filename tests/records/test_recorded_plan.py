@@ -12,7 +12,7 @@ from ofa_bench import api
 from ofa_bench.api import record_checks
 from ofa_bench.hooks.catalogue import Catalogue, Origin, discover
 from ofa_bench.planning.assemble import Assembly
-from ofa_bench.planning.forecast import Outlook
+from ofa_bench.planning.forecast import Forecast
 from ofa_bench.recipe.fingerprint import source_of
 from ofa_bench.records.schema import Record, sealed
 from ofa_bench.records.store import read, read_bits
@@ -58,7 +58,7 @@ def test_bundled_policies_are_planned_again(plan: Assembly) -> None:
     again = plan_of(ran(plan))
     assert not isinstance(again, str), again
     assert [phase.steps for phase in again.phases] == [cost.steps for cost in plan.cost]
-    assert again.rates == Outlook(plan).rates()
+    assert again.rates == Forecast(plan).rates()
 
 
 @pytest.mark.parametrize("name", ["lr", "shares", "steps", "epochs"])

@@ -14,7 +14,7 @@ import torch
 from ofa_bench import UsageError, api
 from ofa_bench.hooks.catalogue import discover
 from ofa_bench.recipe import Request
-from ofa_bench.recipe.asked import CHECKS
+from ofa_bench.recipe.arguments import CHECKS
 from ofa_bench.records.store import Store
 
 TINY: dict[str, Any] = {"dataset": "digits", "space": "toy", "epochs": 0.2}

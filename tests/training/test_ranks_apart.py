@@ -151,7 +151,7 @@ def test_a_mistake_that_all_ranks_make_is_shown_once_under_torchrun(tmp_path: Pa
 def impatient(tmp_path: Path) -> list[str]:
     """A run that names missing ranks after a moment."""
     code = "import sys; from ofa_bench.cli.main import main; "
-    code += "from ofa_bench.training import devices; devices.TELL_AFTER = 0.5; "
+    code += "from ofa_bench.training import rendezvous; rendezvous.TELL_AFTER = 0.5; "
     code += "sys.exit(main(sys.argv[1:]))"
     return [sys.executable, "-c", code, *words("run", *SHORT, "--results", tmp_path)[3:]]
 

@@ -15,7 +15,7 @@ from safetensors import safe_open
 from ofa_bench import BenchError, api
 from ofa_bench.data.discovery import decoder
 from ofa_bench.errors import DataError
-from ofa_bench.planning.forecast import Outlook
+from ofa_bench.planning.forecast import Forecast
 from ofa_bench.training.callbacks import Silent
 
 TINY = ("evaluate.per_bucket=1", "evaluate.curve=0")
@@ -135,7 +135,7 @@ def test_embedded_images_need_no_decoder(tmp_path: Path) -> None:
 
 def test_a_record_holds_the_rates_of_its_plan(tmp_path: Path) -> None:
     record = run(tmp_path, Watch())
-    edges = Outlook(api.plan(method="deps", dataset="digits", space="toy", epochs=1)).document()
+    edges = Forecast(api.plan(method="deps", dataset="digits", space="toy", epochs=1)).document()
     held = zip(record.rates.lr, record.rates.shares, strict=True)
     rates = dict(zip(record.rates.steps, held, strict=True))
     for edge in edges["edges"]:
@@ -147,7 +147,7 @@ def test_a_record_holds_the_rates_of_its_plan(tmp_path: Path) -> None:
 
 
 def test_rates_of_a_long_run_are_about_two_hundred() -> None:
-    rates = Outlook(api.plan(method="deps", dataset="imagenet")).rates()
+    rates = Forecast(api.plan(method="deps", dataset="imagenet")).rates()
     assert 200 <= len(rates["steps"]) < 220
 
 

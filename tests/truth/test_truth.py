@@ -270,7 +270,7 @@ def test_a_track_and_a_comparison_name_their_runs(
 
 def test_other_tracks_are_refused(supernets: list[str], results: Path) -> None:
     other = api.run(method="deps", results=results, set=(*SMALL, "data.select=200"), **TOY)
-    with pytest.raises(UsageError, match="has another recipe than"):
+    with pytest.raises(UsageError, match="has other images than"):
         api.truth([supernets[0], other.run.id], results=results, **ASKED)
     with pytest.raises(UsageError, match="nets"):
         api.truth(supernets[0], results=results, nets=3)

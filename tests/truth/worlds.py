@@ -17,7 +17,7 @@ BATCH = 1_000
 @dataclass(frozen=True)
 class Worlds:
     """`scores` [worlds, nets], `alone` [worlds, nets, seeds], `macs` [worlds, nets]; `overall` and
-    `within` are each world's true tau."""
+    `within` are each world's true tau, `gap` its mean of score less expected accuracy."""
 
     groups: Any
     scores: Any
@@ -26,10 +26,41 @@ class Worlds:
     macs: Any
     overall: Any
     within: Any
+    gap: Any
+    law: Law
+
+    def losses(self, count: int) -> Any:
+        """The expected accuracy that is lost by the first `count` nets of each world's ranking."""
+        return lost(self.expected, self.scores, count)
+
+    def losses_within(self) -> Any:
+        """The same by the first net of each range, the mean over ranges."""
+        return lost_within(self.expected, self.scores, self.groups)
+
+    def mean_losses(self, count: int | None, draws: int, rng: np.random.Generator) -> Any:
+        """The same by other nets, drawn as these were: the mean; within ranges with None."""
+        total = np.zeros(len(self.scores))
+        for _ in range(draws):
+            _, expected, scores = self.law.nets(rng, self.groups)
+            part = (expected, scores)
+            total += lost(*part, count) if count else lost_within(*part, self.groups)
+        return total / draws
+
+
+def lost(expected: Any, scores: Any, count: int) -> Any:
+    """The best of `expected` [worlds, nets] less the best of the `count` nets of highest score."""
+    first = np.argsort(-scores, axis=1, kind="stable")[:, :count]
+    return expected.max(1) - np.take_along_axis(expected, first, 1).max(1)
+
+
+def lost_within(expected: Any, scores: Any, groups: Any) -> Any:
+    """Its mean over ranges, of each range's first net."""
+    members = [groups == group for group in np.unique(groups)]
+    return np.mean([lost(expected[:, one], scores[:, one], 1) for one in members], axis=0)
 
 
 @dataclass(frozen=True)
-class _Law:
+class Law:
     """What rules a world: how much size matters to truth and to the supernet, in units of the
     spread that nets of one size have; how far the supernet sees that spread; a seed's noise."""
 
@@ -60,7 +91,7 @@ def worlds(count: int, nets: int, seeds: int = 2, seed: int = 0, pairs: int = PA
         return rng.uniform(low[kind], high[kind])
 
     size = uniform((0, 0), (0, 4), (4, 4), (0, 4), (0, 2), (2, 2))
-    law = _Law(
+    law = Law(
         size,
         size * rng.uniform(0.5, 1.5, count),
         uniform((-0.5, 0.95), (-0.3, 0.95), (0, 0.8), (-0.3, 0.98), (0, 0.9), (0.85, 0.99)),
@@ -71,11 +102,12 @@ def worlds(count: int, nets: int, seeds: int = 2, seed: int = 0, pairs: int = PA
     macs, expected, scores = law.nets(rng, groups)
     noise = law.noise[:, None, None] * rng.standard_normal((count, nets, seeds))
     true = [_true_tau(law, groups, rng, pairs, within) for within in (False, True)]
-    return Worlds(groups, scores, expected[..., None] + noise, expected, macs, *true)
+    gap = (law.seen_size - law.size) * np.mean((groups + 0.5) / law.ranges)
+    return Worlds(groups, scores, expected[..., None] + noise, expected, macs, *true, gap, law)
 
 
 def _true_tau(
-    law: _Law, groups: Any, rng: np.random.Generator, pairs: int, within: bool
+    law: Law, groups: Any, rng: np.random.Generator, pairs: int, within: bool
 ) -> Any:
     """Tau of expected accuracy and score over pairs of nets as a sample has them."""
     first, second = np.nonzero(~np.eye(len(groups), dtype=bool))

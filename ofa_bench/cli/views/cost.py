@@ -8,15 +8,20 @@ from typing import Any
 
 from ofa_bench.cli import console
 from ofa_bench.errors import UsageError
-from ofa_bench.formatting import DASH, count, duration, interval, percent
+from ofa_bench.formatting import DASH, count
 from ofa_bench.leaderboard.board import Board, boards_of
-from ofa_bench.leaderboard.by_cost.cost_curves import CurveGroup, Reach
+from ofa_bench.leaderboard.by_cost.cost_curves import (
+    CURVE_HEADS,
+    CurveGroup,
+    Reach,
+    crossing_lines,
+    curve_lines,
+)
 from ofa_bench.leaderboard.cost_axis import MACS, CostAxis, LatencyAxis
 from ofa_bench.leaderboard.screening import Screened
 from ofa_bench.records.json_text import cell, markdown_table
 from ofa_bench.search.latency_table import AGAIN, load_latency_table
 
-POINTS = ("row", "budget", ">n", ">training MACs", ">device time", ">mean Pareto, %", "95 %")
 REACHED = ("row", ">training MACs", "95 %")
 
 
@@ -34,10 +39,10 @@ def document(groups: Sequence[CurveGroup], accuracy: float | None) -> list[dict[
 
 def show(groups: Sequence[CurveGroup], accuracy: float | None) -> None:
     for family in groups:
-        console.table(POINTS, _points(family), family.name)
+        console.table(CURVE_HEADS, curve_lines(family), family.name)
         if accuracy is not None:
             console.table(REACHED, _reached(family, accuracy), f"cost to reach {accuracy:g} %")
-        for line in _crossed(family):
+        for line in crossing_lines(family):
             console.say(line)
 
 
@@ -45,32 +50,16 @@ def markdown(groups: Sequence[CurveGroup], accuracy: float | None) -> str:
     """The same as text for a page."""
     parts = []
     for family in groups:
-        parts += [f"## {cell(family.name)}", "", *_table(POINTS, _points(family)), ""]
+        parts += [f"## {cell(family.name)}", "", *_table(CURVE_HEADS, curve_lines(family)), ""]
         if accuracy is not None:
             parts += [f"Cost to reach {accuracy:g} %:", ""]
             parts += [*_table(REACHED, _reached(family, accuracy)), ""]
-        parts += [*(f"* {cell(line)}" for line in _crossed(family)), ""]
+        parts += [*(f"* {cell(line)}" for line in crossing_lines(family)), ""]
     return "\n".join(parts)
 
 
 def _table(columns: Sequence[str], lines: Sequence[Sequence[object]]) -> list[str]:
     return markdown_table(columns, [list(map(cell, line)) for line in lines])
-
-
-def _points(family: CurveGroup) -> list[tuple[object, ...]]:
-    return [
-        (
-            curve.label,
-            point.budget,
-            point.n,
-            count(point.macs),
-            duration(point.hours * 3600),
-            percent(point.accuracy.mean),
-            interval(point.accuracy.low, point.accuracy.high, point.n),
-        )
-        for curve in family.curves
-        for point in curve.points
-    ]
 
 
 def _reached(family: CurveGroup, accuracy: float) -> list[tuple[object, ...]]:
@@ -84,13 +73,6 @@ def _cost(reach: Reach) -> tuple[str, str]:
     low = "below" if reach.low in (None, reach.least) else count(reach.low or 0)
     high = f"over {count(reach.most)}" if reach.high is None else count(reach.high)
     return at, f"{low} to {high}"
-
-
-def _crossed(family: CurveGroup) -> list[str]:
-    return [
-        f"{item.then} passes {item.first} at {count(item.macs)} training MACs"
-        for item in family.crossings()
-    ]
 
 
 def chosen(cost: str, tables: Sequence[str], *, alone: bool = True) -> CostAxis:

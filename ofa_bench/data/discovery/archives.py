@@ -22,7 +22,7 @@ from ofa_bench.locks import exclusive
 from ofa_bench.seeding import digest
 
 SUFFIXES = (".tar.gz", ".tgz", ".tar", ".tar.xz", ".tar.bz2")
-SPLITS = ("train", "val", "test")
+SPLITS = ("train", "val", "validation", "test")
 PEEK = 8 << 20  # bytes that are unpacked at most, to see what an archive holds
 LAYOUT = 2  # of what is unpacked; 1 believed archives that were cut short
 UNFINISHED = ".unpacking-"

@@ -17,13 +17,31 @@ Select = int | float | None
 Channels = tuple[float, float, float]
 
 
+class PublishedFile(BaseModel):
+    """A file that may be downloaded, with its size and hashes; `source`: where those are from."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    url: str = Field(pattern=r"^https://[^\s?#]+/[\w.-]+$")
+    bytes: int = Field(ge=1)
+    md5: str = Field(pattern="^[0-9a-f]{32}$")
+    sha256: str = Field(pattern="^[0-9a-f]{64}$")
+    source: str
+
+    @property
+    def name(self) -> str:
+        """The last part of its address."""
+        return self.url.rsplit("/", 1)[1]
+
+
 class DatasetSpec(BaseModel):
     """One data set: its splits, statistics and layout.
 
     `layout` is `embedded` (scikit-learn's digits) or `tree` (class folders under train/ and val/
     or test/, or archives of such); `pickles` names the folder of torchvision's official form,
-    where there is one. `classes` and the counts are None if only the files can tell. `balanced`
-    says that every class has equally many images, so that anything else is a half-extracted set.
+    where there is one, and `download` the archive of it. `classes` and the counts are None if only
+    the files can tell. `balanced` says that every class has equally many images, so that anything
+    else is a half-extracted set.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -46,6 +64,7 @@ class DatasetSpec(BaseModel):
     pickles: str = ""
     folders: tuple[str, ...] = ()
     usual_classes: tuple[str, ...] = ()
+    download: PublishedFile | None = None
 
     def sizes(self, select: Select = None) -> dict[str, int]:
         """The counts of train, select and test. Raises DataError if only the files can tell."""

@@ -10,18 +10,19 @@ from typing import Literal
 
 from ofa_bench.data.discovery.archives import archives_in, unpacked
 from ofa_bench.data.discovery.datasets import DatasetSpec
+from ofa_bench.data.discovery.imagenet.flat_part import is_flat
+from ofa_bench.data.discovery.unsupported import remedies_of, unread_layouts
 from ofa_bench.errors import DataError
 from ofa_bench.seeding import digest
 
 ENVIRONMENT = "OFA_BENCH_DATA"
 CACHE = ".ofa-bench"
-FOREIGN = (".zip", ".rar", ".7z", ".zst", ".lzma")
-UNREAD_ARCHIVES = "unpack it, or pack it as .tar or .tar.gz"
 SPELLINGS = {
     **dict.fromkeys(("train", "training", "trainset"), "train"),
     **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
     **dict.fromkeys(("test", "testing", "testset"), "test"),
 }
+SEALED = ("test", "val", "validation")  # names of the folder with the test images, in this order
 INDEX = "images.safetensors"  # of a folder of pixels that `data prepare --cache` made
 
 
@@ -96,7 +97,7 @@ def _bases(data_dir: Path | None) -> list[Path]:
                 if not data_dir.exists()
                 else f"{data_dir} is a file, not a folder",
                 "give --data-dir the data set's folder, or the folder it is in"
-                + (f"; {UNREAD_ARCHIVES}" if data_dir.suffix.lower() in FOREIGN else ""),
+                + "".join(f"; {remedy}" for remedy in remedies_of(data_dir)),
             )
         return [data_dir]
     named = os.environ.get(ENVIRONMENT)
@@ -125,16 +126,14 @@ def _recognise(folder: Path, spec: DatasetSpec, cache: Path | None) -> DataLocat
 
 
 def _near_misses(folder: Path) -> Iterator[str]:
-    """Names in a folder that are almost a data set: misspelt folders, unsupported archives."""
+    """Names in a folder that are almost a data set: misspelt folders, layouts that are not read."""
     entries = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     for path in entries:
         wanted = SPELLINGS.get(path.name.lower())
-        if path.is_dir() and wanted and wanted != path.name and not (folder / wanted).is_dir():
+        known = path.name == wanted or path.name in SEALED
+        if path.is_dir() and wanted and not known and not (folder / wanted).is_dir():
             yield f"{path} must be called {wanted}/: rename it"
-    foreign = [path for path in entries if path.suffix.lower() in FOREIGN and path.is_file()]
-    if foreign:
-        more = f" (and {len(foreign) - 1} more)" if len(foreign) > 1 else ""
-        yield f"{foreign[0]}{more} is an archive of a kind that is not read: {UNREAD_ARCHIVES}"
+    yield from unread_layouts(folder)
 
 
 def _ready(folder: Path, spec: DatasetSpec, home: Path) -> DataLocation | None:
@@ -161,15 +160,18 @@ def _in_archives(folder: Path, root: Path, spec: DatasetSpec, home: Path) -> Dat
 
 
 def sealed_part(root: Path) -> str | None:
-    """The name of the folder with the test images: `test` where it is, else `val`.
+    """The name of the folder with the test images: `test` where it is, else `val` or `validation`.
 
     A `test` without any of the class folders of `train` (the unlabelled images of a competition,
-    or nothing) gives way to a `val` that has some.
+    or nothing) gives way to one that has some, or to images in one folder that a list may label.
     """
-    present = [name for name in ("test", "val") if (root / name).is_dir()]
+    present = [name for name in SEALED if (root / name).is_dir()]
     trained = _class_names(root / "train")
     fitting = [name for name in present if trained & _class_names(root / name)]
-    return next(iter(fitting or present), None)
+    if fitting:
+        return fitting[0]
+    flat = [name for name in present if name != "test" and is_flat(root / name)]
+    return next(iter(flat or present), None)
 
 
 def _class_names(folder: Path) -> set[str]:

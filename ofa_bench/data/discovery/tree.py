@@ -16,7 +16,9 @@ from numpy.typing import NDArray
 from ofa_bench.data.discovery.datasets import DatasetSpec
 from ofa_bench.data.discovery.decoder import SUFFIXES, Decoder, decoder, kind_of, reading
 from ofa_bench.data.discovery.file_names import FileNames
-from ofa_bench.data.discovery.layout import sealed_part
+from ofa_bench.data.discovery.imagenet.flat_part import flat_labels, is_flat
+from ofa_bench.data.discovery.layout import SEALED, sealed_part
+from ofa_bench.data.discovery.unsupported import unread_layouts
 from ofa_bench.errors import DataError
 
 
@@ -66,7 +68,9 @@ class ImageTree:
 def list_tree(root: Path, spec: DatasetSpec) -> ImageTree:
     """List a tree. Raises DataError if classes differ, folders are empty, or counts are uneven."""
     tested = sealed_part(root) or "test"
-    classes, held = _class_folders(root, "train", spec), _class_folders(root, tested, spec)
+    flat = tested != "test" and is_flat(root / tested)
+    classes = _class_folders(root, "train", spec)
+    held = classes if flat else _class_folders(root, tested, spec)
     if classes != held:
         _refuse_unequal(root, tested, classes, held)
     if spec.classes is not None and len(classes) != spec.classes:
@@ -75,17 +79,28 @@ def list_tree(root: Path, spec: DatasetSpec) -> ImageTree:
             "it is another data set, or half-extracted",
             f"wanted: {spec.wanted}; for your own images use --dataset folder",
         )
-    train, test = _listing(root, "train", classes), _listing(root, tested, classes)
+    train, notes = _listing(root, "train", classes), _notes_on_folders(root, tested, flat)
+    if flat:
+        test, labels = _flat_listing(root, tested, classes)
+        notes += (f"the labels of {tested}/ are those of {labels.name}",)
+    else:
+        test = _listing(root, tested, classes)
     if spec.balanced:
         _refuse_uneven(root / "train", spec, classes, train)
         _refuse_uneven(root / tested, spec, classes, test)
-    files = FileNames.joined([train.files, test.files])  # in one block, of which both are cuts
+    tree = _in_one_block(ImageTree(root, classes, train, test, notes, decoder()))
+    return replace(tree, notes=_notes_on_images(tree, spec) + notes)
+
+
+def _in_one_block(tree: ImageTree) -> ImageTree:
+    """The tree with the file names of both parts as cuts of the same block."""
+    border = len(tree.train)
+    files = FileNames.joined([tree.train.files, tree.test.files])
     train, test = (
-        replace(train, files=files[: len(train)]),
-        replace(test, files=files[len(train) :]),
+        replace(tree.train, files=files[:border]),
+        replace(tree.test, files=files[border:]),
     )
-    tree = ImageTree(root, classes, train, test, (), decoder())
-    return replace(tree, notes=_notes(tree, tested, spec))
+    return replace(tree, train=train, test=test)
 
 
 def _class_folders(root: Path, split: str, spec: DatasetSpec) -> tuple[str, ...]:
@@ -100,7 +115,8 @@ def _class_folders(root: Path, split: str, spec: DatasetSpec) -> tuple[str, ...]
     if not classes:
         loose = sum(Path(entry.name).suffix.lower() in SUFFIXES for entry in entries)
         content = f"{loose} images but no class folders" if loose else "no class folders"
-        raise DataError(f"{root / split} has {content}", f"wanted: {spec.wanted}")
+        near = "".join(f"; {remark}" for remark in unread_layouts(root))
+        raise DataError(f"{root / split} has {content}{near}", f"wanted: {spec.wanted}")
     return tuple(classes)
 
 
@@ -120,6 +136,16 @@ def _listing(root: Path, split: str, classes: tuple[str, ...]) -> Listing:
         )
     labels = np.repeat(np.arange(len(classes)), [len(files) for files in per_class])
     return Listing(FileNames.joined(per_class), labels, tuple(sorted(unread.items())))
+
+
+def _flat_listing(root: Path, split: str, classes: tuple[str, ...]) -> tuple[Listing, Path]:
+    """The images of a part without class folders, by class and name, and the list of labels."""
+    unread: Counter[str] = Counter()
+    names = sorted(_images_below(root, split, unread))
+    labels, path = flat_labels(root, split, names, classes)
+    rows = sorted(zip(labels, names, strict=True))
+    files, ordered = (name for _, name in rows), (label for label, _ in rows)
+    return Listing.of(files, ordered, unread), path
 
 
 def _images_below(root: Path, folder: str, unread: Counter[str]) -> list[str]:
@@ -199,8 +225,8 @@ def _refuse_uneven(
         )
 
 
-def _notes(tree: ImageTree, tested: str, spec: DatasetSpec) -> tuple[str, ...]:
-    root, train, test, notes = tree.root, tree.train, tree.test, []
+def _notes_on_images(tree: ImageTree, spec: DatasetSpec) -> tuple[str, ...]:
+    train, test, notes = tree.train, tree.test, []
     if spec.usual_classes and tree.classes != spec.usual_classes:
         unusual = len(set(tree.classes) - set(spec.usual_classes))
         notes.append(
@@ -215,13 +241,23 @@ def _notes(tree: ImageTree, tested: str, spec: DatasetSpec) -> tuple[str, ...]:
     unread = Counter(dict(train.unread)) + Counter(dict(test.unread))
     if unread:
         notes.append(f"files that are not read, by suffix: {_counted(unread)}")
-    loose = sum(e.is_file() for split in ("train", tested) for e in _entries(root / split))
+    return tuple(notes)
+
+
+def _notes_on_folders(root: Path, tested: str, flat: bool) -> tuple[str, ...]:
+    notes = []
+    sorted_parts = ("train",) if flat else ("train", tested)
+    loose = sum(entry.is_file() for part in sorted_parts for entry in _entries(root / part))
     if loose:
         notes.append(f"files beside the class folders, in no class: {loose:,}")
-    if (root / "val").is_dir() and tested == "test":
-        notes.append("test/ was used for the sealed test; val/ was left alone")
-    if (root / "test").is_dir() and tested == "val":
+    others = [part for part in SEALED if part != tested and (root / part).is_dir()]
+    if tested == "test" and others:
+        left = " and ".join(f"{part}/" for part in others)
+        notes.append(f"test/ was used for the sealed test; {left} was left alone")
+    elif "test" in others:
         notes.append(
-            "val/ was used for the sealed test: test/ has none of the class folders of train/"
+            f"{tested}/ was used for the sealed test: test/ has none of the class folders of train/"
         )
+    elif others:
+        notes.append(f"{tested}/ was used for the sealed test; {others[0]}/ was left alone")
     return tuple(notes)

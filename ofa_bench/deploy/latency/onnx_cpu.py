@@ -11,10 +11,10 @@ import torch
 from torch import nn
 
 from ofa_bench.deploy.export.formats.onnx_graph import EXTRA, LIBRARIES, exported, session_of
-from ofa_bench.deploy.export.libraries import require_library
 from ofa_bench.deploy.latency.devices import Call, noise
 from ofa_bench.hardware import cpu_model
 from ofa_bench.nets import extract
+from ofa_bench.optional.libraries import require_library
 
 
 class OnnxCpu:

@@ -15,7 +15,7 @@ from ofa_bench.atomic_io import write_whole
 from ofa_bench.errors import BenchError, UnknownName, UsageError
 from ofa_bench.hooks.catalogue import Catalogue
 from ofa_bench.planning.assemble import space_of
-from ofa_bench.recipe.asked import request, whole
+from ofa_bench.recipe.arguments import request, whole
 from ofa_bench.runs.finished import finished_run
 from ofa_bench.runs.requests import catalogue_for
 from ofa_bench.runs.single import find_run

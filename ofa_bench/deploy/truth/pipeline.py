@@ -16,9 +16,7 @@ from ofa_bench.deploy.truth.scoring import SupernetScores, proxy_rankings, super
 from ofa_bench.deploy.truth.supernets import supernets as named
 from ofa_bench.deploy.truth.training import NetRun, defaults, net_runs
 from ofa_bench.errors import UsageError
-from ofa_bench.planning.assemble import Assembly
-from ofa_bench.recipe.asked import amount, whole
-from ofa_bench.records.json_text import digest
+from ofa_bench.recipe.arguments import amount, whole
 from ofa_bench.records.schema import Record
 from ofa_bench.records.store import Store, StoredRecord
 from ofa_bench.records.tables import carried
@@ -27,6 +25,7 @@ from ofa_bench.records.truths.schema import MOST_NETS, MOST_SEEDS, TruthRecord, 
 from ofa_bench.records.truths.store import read_truth, truth_path, write_truth
 from ofa_bench.runs.comparison import run_all
 from ofa_bench.runs.finished import FinishedRun, finished_run
+from ofa_bench.runs.folder import Hashes
 from ofa_bench.runs.single import results_root
 from ofa_bench.sanitize import command_line
 from ofa_bench.space import Subnet
@@ -120,18 +119,18 @@ def truth_plan(
 
 def _check_alike(first: FinishedRun, other: FinishedRun, ours: NetRun, theirs: NetRun) -> None:
     """Raise UsageError where two supernets are not of one track."""
-    hashes = [run.begun_run.begun.hashes for run in (first, other)]
-    data = [one.data if one is not None else "" for one in hashes]
+    hashes = [run.begun_run.begun.hashes or Hashes(data="") for run in (first, other)]
     facts = {
-        "results folder": (first.results, other.results),
-        "space": (first.space.fingerprint(), other.space.fingerprint()),
-        "images": tuple(data),
-        "recipe": (ours.planned[1].science, theirs.planned[1].science),
+        "another results folder": (first.results, other.results),
+        "another space": (first.space.fingerprint(), other.space.fingerprint()),
+        "other images": tuple((one.data, one.splits) for one in hashes),
+        "another image decoder": tuple(one.part("decoder") for one in hashes),
+        "another recipe": (ours.planned[1].science, theirs.planned[1].science),
     }
     differing = [name for name, (one, two) in facts.items() if one != two]
     if differing:
         raise UsageError(
-            f"{other.folder.name} has another {differing[0]} than {first.folder.name}",
+            f"{other.folder.name} has {differing[0]} than {first.folder.name}",
             "nets alone serve the supernets of one track: name those of one",
         )
 
@@ -187,6 +186,7 @@ def _record(
     proxies: Mapping[str, Sequence[float]],
 ) -> TruthRecord:
     from ofa_bench.leaderboard.truth.recorded import analysed
+    from ofa_bench.leaderboard.truth.recorded_runs import recipe_hash
 
     space, assembly = supernet.space, supernet.assembly
     nets = [{**_net(supernet, net, scores), "alone": alone[net]} for net in plan.nets]
@@ -206,7 +206,7 @@ def _record(
             "table": carried(space),
             "classes": assembly.classes,
             "images": images,
-            "recipe": _recipe_hash(plan.runs[0].planned[1]),
+            "recipe": recipe_hash(science),
             "budget": budget_label(table(science, "budget")),
             "seeds": plan.seeds,
             "nets": nets,
@@ -232,9 +232,3 @@ def _net(supernet: FinishedRun, net: Subnet, scores: SupernetScores) -> dict[str
         "select": scores.select[net],
         "test": scores.test[net],
     }
-
-
-def _recipe_hash(assembly: Assembly) -> str:
-    """The hash of the nets' science but for the space, which is each net's own."""
-    science = assembly.science.model_dump(mode="json")
-    return digest({**science, "space": ""})

@@ -5,14 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ofa_bench.deploy.searching.scored_nets import ScoredNets
 from ofa_bench.errors import PluginError, UsageError
+from ofa_bench.recipe.fingerprint import decoder_id
 from ofa_bench.records.searches.schema import SplitSizes
 from ofa_bench.runs.finished import FinishedRun
+from ofa_bench.sanitize import plain_text
 from ofa_bench.space import Subnet
 from ofa_bench.training.callbacks import Progress
 from ofa_bench.training.interrupts import listening
+
+if TYPE_CHECKING:
+    from ofa_bench.data.sources.source import BatchSource
 
 COUNTED = "macs"  # the proxy that needs no network
 SAME_LINE = "what was scored and trained is kept: go on with the same command"
@@ -53,7 +59,9 @@ def proxy_rankings(
 ) -> dict[str, tuple[float, ...]]:
     """What each proxy but MACs, which every table has, says of the nets, in their order.
 
-    A proxy that fails is named and left out, as are all where the network is a plugin's.
+    A proxy that fails is named and left out, as are all where the network is a plugin's. Raises
+    UsageError where image files would become other pixels here than those the supernet was trained
+    on.
     """
     from ofa_bench.evaluation.proxy_scores import proxy_scores
 
@@ -61,6 +69,7 @@ def proxy_rankings(
     made: dict[str, tuple[float, ...]] = {}
     with listening() as stop, stop.anywhere(), supernet.open() as opened:
         stop.hint = SAME_LINE
+        _check_decoder(supernet, opened.source)
         recipe = opened.assembly.science.net
         for name in names:
             progress.note(f"scoring {len(nets)} nets by the proxy {name}")
@@ -80,3 +89,15 @@ def proxy_rankings(
                 continue
             made[name] = tuple(scores[name][subnet] for subnet in nets)
     return made
+
+
+def _check_decoder(supernet: FinishedRun, source: BatchSource) -> None:
+    hashes = supernet.begun_run.begun.hashes
+    trained = hashes and hashes.part("decoder")
+    here = decoder_id(*source.decoder) if source.decoder else None
+    if trained is not None and here is not None and trained != here:
+        raise UsageError(
+            f"{supernet.folder.name} was trained on images of the decoder {plain_text(trained)}, "
+            f"and nets alone would be on those of {here}",
+            "install that version of Pillow, or train the supernet again",
+        )

@@ -10,12 +10,12 @@ from typing import Any
 from ofa_bench.atomic_io import make_folder, write_whole
 from ofa_bench.planning.assemble import assemble
 from ofa_bench.recipe import Request
-from ofa_bench.recipe.asked import request
+from ofa_bench.recipe.arguments import request
 from ofa_bench.runs.comparison import Planned, planned
 from ofa_bench.runs.finished import FinishedRun
 from ofa_bench.runs.requests import SUBNETS, catalogue_for, differing
 from ofa_bench.space import Space, Subnet
-from ofa_bench.space.one_net import net_digest, table_text
+from ofa_bench.space.one_net import name_alone, table_text
 from ofa_bench.spec_files import load_toml, specs_root
 
 INHERITED = ("data_dir", "workers", "device", "plugins")
@@ -79,11 +79,6 @@ def _values(parent: FinishedRun, options: Mapping[str, Any]) -> dict[str, Any]:
         "method": defaults()["method"],
         "dataset": parent.assembly.science.dataset,
     }
-
-
-def name_alone(space: Space, subnet: Subnet) -> str:
-    """The name of the space that a net trained alone has; no run enters it."""
-    return f"{space.name}-alone-{net_digest(space, subnet)}"
 
 
 def _table(space: Space, subnet: Subnet, results: Path) -> Path:

@@ -9,6 +9,7 @@ from itertools import combinations, pairwise
 from math import exp, log
 from typing import Any
 
+from ofa_bench.formatting import count, duration, interval, percent
 from ofa_bench.leaderboard.rows import BoardRow, labels, rows
 from ofa_bench.leaderboard.stats import Estimate, estimate
 from ofa_bench.records.schema import Record, canonical
@@ -16,6 +17,7 @@ from ofa_bench.records.spaces import budget_range
 from ofa_bench.records.store import StoredRecord
 from ofa_bench.records.track import Track, tracks
 
+CURVE_HEADS = ("row", "budget", ">n", ">training MACs", ">device time", ">mean Pareto, %", "95 %")
 SIZES = (0.25, 0.5, 1.0, 2.0)  # of a comparison's budget
 
 
@@ -91,9 +93,39 @@ def families(entries: Iterable[StoredRecord]) -> list[CurveGroup]:
     groups: dict[bytes, list[tuple[Track, list[StoredRecord]]]] = {}
     able = [entry for entry in entries if entry.record.good and entry.record.cost.train_macs]
     for track, records in tracks(able).items():
-        rest = {name: fact for name, fact in track.facts.items() if name != "budget"}
-        groups.setdefault(canonical([rest, track.facts["budget"][0]]), []).append((track, records))
+        groups.setdefault(family_key(track), []).append((track, records))
     return [_family(group) for group in groups.values() if len(group) > 1]
+
+
+def family_key(track: Track) -> bytes:
+    """What tracks have in common that differ in the size of their budget alone."""
+    rest = {name: fact for name, fact in track.facts.items() if name != "budget"}
+    return canonical([rest, track.facts["budget"][0]])
+
+
+def curve_lines(group: CurveGroup) -> list[tuple[str, ...]]:
+    """A line a row and budget, by `CURVE_HEADS`."""
+    return [
+        (
+            curve.label,
+            point.budget,
+            str(point.n),
+            count(point.macs),
+            duration(point.hours * 3600),
+            percent(point.accuracy.mean),
+            interval(point.accuracy.low, point.accuracy.high, point.n),
+        )
+        for curve in group.curves
+        for point in curve.points
+    ]
+
+
+def crossing_lines(group: CurveGroup) -> list[str]:
+    """A sentence for each change of the lead."""
+    return [
+        f"{item.then} passes {item.first} at {count(item.macs)} training MACs"
+        for item in group.crossings()
+    ]
 
 
 def _family(group: Sequence[tuple[Track, list[StoredRecord]]]) -> CurveGroup:

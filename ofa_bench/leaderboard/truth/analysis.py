@@ -8,10 +8,11 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import t as t_distribution
 
 from ofa_bench import seeding
 from ofa_bench.errors import UsageError
-from ofa_bench.leaderboard.truth.agreement import TauArrays, agreement, ceiling, ranges
+from ofa_bench.leaderboard.truth.agreement import LEVEL, TauArrays, agreement, ceiling, ranges
 
 N = TypeVar("N", bound=Hashable)
 Values = NDArray[np.float64]
@@ -34,8 +35,12 @@ class Tau:
 
 @dataclass(frozen=True)
 class Points:
-    """A difference of accuracies in points, with its 95 % interval by bootstrap over nets and
-    seeds."""
+    """A difference of accuracies in points, with its 95 % interval.
+
+    Of a loss: percentiles of a bootstrap over nets and seeds, which cover the loss on these nets by
+    their expected accuracies, not what other nets would lose. Of a gap: Student's t over nets
+    within ranges, which covers that of nets drawn as these were. docs/truth.md has how often.
+    """
 
     value: float
     low: float
@@ -80,11 +85,14 @@ def analyse(
     alone: Mapping[N, Sequence[float | None]],
     macs: Mapping[N, int],
     accuracies: Collection[str] = (),
+    *,
+    resampled_gap: bool = False,
 ) -> TruthAnalysis[N]:
     """How each ranking agrees with the nets' accuracies alone, in percent, a value for each seed.
 
     A net that lacks a seed (None) is left out. `accuracies` names the rankings whose scores are
-    accuracies in percent, which have a gap. Raises UsageError where fewer than four nets are left.
+    accuracies in percent, which have a gap. `resampled_gap`: its interval is that of records before
+    the second version, by bootstrap. Raises UsageError where fewer than four nets are left.
     """
     ordered = sorted(alone, key=lambda net: macs[net])
     nets = tuple(net for net in ordered if None not in alone[net])
@@ -96,11 +104,14 @@ def analyse(
         )
     table = np.array([alone[net] for net in nets], dtype=float)
     groups = ranges(len(nets))
-    drawn = _Draws(table, groups)
+    drawn = Draws(table, groups)
     made = []
     for name, scores in rankings.items():
         values = np.array([scores[net] for net in nets], dtype=float)
-        made.append(_ranking(name, values, table, groups, drawn, name in accuracies))
+        gap = None
+        if name in accuracies:
+            gap = drawn.gap(values) if resampled_gap else mean_gap(values - table.mean(1), groups)
+        made.append(_ranking(name, values, drawn, gap))
     bounds = []
     for group in np.unique(groups):
         members = [macs[nets[index]] for index in np.flatnonzero(groups == group)]
@@ -121,20 +132,20 @@ def _tau(arrays: TauArrays) -> Tau:
     return Tau(*(float(getattr(arrays, name)) for name in ("measured", "value", "low", "high")))
 
 
-def _ranking(
-    name: str,
-    scores: Values,
-    table: Values,
-    groups: NDArray[Any],
-    drawn: _Draws,
-    accuracy: bool,
-) -> RankingTruth:
-    gap = None
-    if accuracy:
-        gap = _points(
-            float((scores - table.mean(1)).mean()),
-            (scores[drawn.nets] - drawn.seeds.mean(-1)).mean(-1),
-        )
+def mean_gap(gaps: Values, groups: NDArray[Any]) -> Points:
+    """The mean of the nets' gaps [nets] with Student's 95 % interval, from their spread within
+    ranges, which holds the seeds' noise too."""
+    spread = 0.0
+    members = [gaps[groups == group] for group in np.unique(groups)]
+    for part in members:
+        spread += len(part) * float(part.var(ddof=1)) if len(part) > 1 else 0.0
+    value, free = float(gaps.mean()), max(1, len(gaps) - len(members))
+    half = float(t_distribution.ppf(LEVEL, free)) * spread**0.5 / len(gaps)
+    return Points(value, max(-100.0, value - half), min(100.0, value + half))
+
+
+def _ranking(name: str, scores: Values, drawn: Draws, gap: Points | None) -> RankingTruth:
+    table, groups = drawn.table, drawn.groups
     counts = [count for count in TOP if count < len(scores)]
     return RankingTruth(
         name,
@@ -146,7 +157,7 @@ def _ranking(
     )
 
 
-class _Draws:
+class Draws:
     """Resamples of nets within their ranges and, for each net, of its seeds.
 
     The best net is picked by some seeds and valued by another, or else the pick's luck would count
@@ -163,6 +174,11 @@ class _Draws:
         self.split = np.take_along_axis(table[self.nets], order, -1)
         chosen = rng.integers(0, table.shape[1], order.shape)
         self.seeds = np.take_along_axis(table[self.nets], chosen, -1)
+
+    def gap(self, scores: Values) -> Points:
+        """The mean of score less accuracy alone."""
+        resampled = (scores[self.nets] - self.seeds.mean(-1)).mean(-1)
+        return _points(float((scores - self.table.mean(1)).mean()), resampled)
 
     def regret(self, scores: Values, count: int) -> Points:
         """The accuracy lost by looking at the ranking's first `count` nets only."""

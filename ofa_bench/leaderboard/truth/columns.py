@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import count
 
 from ofa_bench.formatting import DASH
 from ofa_bench.leaderboard.truth.recorded import MACS, SELECT, SUPERNET
@@ -20,19 +22,29 @@ HEADS = (
 
 
 def tracks(records: Iterable[TruthRecord]) -> dict[str, list[TruthRecord]]:
-    """The records whose nets are the same and were trained alike, by the track's title."""
+    """The records that rank the same nets alone, by the track's title.
+
+    The same: equal images, space and recipe, and the very same runs alone, whose records hold the
+    splits and the decoder. Tracks of one title are told apart by their images and a number.
+    """
     groups: dict[tuple[object, ...], list[TruthRecord]] = {}
     for record in records:
-        nets = tuple(str(net.subnet) for net in record.nets)
-        key = (record.dataset, record.fingerprint, record.recipe, record.seeds, nets)
-        groups.setdefault(key, []).append(record)
+        groups.setdefault(_track(record), []).append(record)
     titles: dict[str, list[TruthRecord]] = {}
+    alike = Counter(title_of(group[0]) for group in groups.values())
     for group in groups.values():
         title = title_of(group[0])
-        while title in titles:
-            title += " "
-        titles[title] = group
+        if alike[title] > 1:
+            title += f", images {group[0].data[:8]}"
+        names = (title if number == 1 else f"{title} ({number})" for number in count(1))
+        titles[next(name for name in names if name not in titles)] = group
     return dict(sorted(titles.items()))
+
+
+def _track(record: TruthRecord) -> tuple[object, ...]:
+    nets = tuple((str(net.subnet), net.alone) for net in record.nets)
+    images = (record.dataset, record.data, record.classes, record.images)
+    return (*images, record.fingerprint, record.recipe, record.seeds, nets)
 
 
 def title_of(record: TruthRecord) -> str:

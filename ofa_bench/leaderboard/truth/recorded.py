@@ -8,6 +8,7 @@ from typing import Any
 
 from ofa_bench.errors import UsageError
 from ofa_bench.leaderboard.truth.analysis import RankingTruth, TruthAnalysis, analyse
+from ofa_bench.records.truths.schema import VERSION
 
 SUPERNET = "supernet"
 SELECT = "supernet on select"
@@ -18,11 +19,13 @@ def analysed(
     nets: Sequence[Mapping[str, Any]],
     images: Mapping[str, int],
     proxies: Mapping[str, Sequence[float]],
+    version: int = VERSION,
 ) -> dict[str, Any]:
     """The fields of a `TruthRecord` that follow from its nets, its images and its proxies.
 
     The supernet ranks by its accuracy on test, and once more by that on select, which is what a
-    search sees. Raises UsageError where too few nets were trained alone.
+    search sees. `version` is the record's: in the first one intervals of gaps are by bootstrap.
+    Raises UsageError where too few nets were trained alone.
     """
     indices = range(len(nets))
     if taken := {SUPERNET, SELECT, MACS} & set(proxies):
@@ -35,7 +38,9 @@ def analysed(
     }
     alone = {index: [run["top1_test"] for run in nets[index]["alone"]] for index in indices}
     macs = {index: nets[index]["macs"] for index in indices}
-    analysis: TruthAnalysis[int] = analyse(rankings, alone, macs, (SUPERNET,))
+    analysis: TruthAnalysis[int] = analyse(
+        rankings, alone, macs, (SUPERNET,), resampled_gap=version == 1
+    )
     return {
         "left_out": len(analysis.left_out),
         "ranges": analysis.ranges,

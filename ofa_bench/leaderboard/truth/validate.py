@@ -8,11 +8,11 @@ from typing import Any
 
 from ofa_bench.errors import UsageError
 from ofa_bench.leaderboard.truth.recorded import analysed
+from ofa_bench.leaderboard.truth.recorded_runs import KnownRecords, run_findings
 from ofa_bench.records.json_text import hash_without_itself
-from ofa_bench.records.schema import Record, own_hash
+from ofa_bench.records.schema import Record
 from ofa_bench.records.spaces import Loader, named_space, recorded_net
 from ofa_bench.records.store import Store, read_bytes, slug
-from ofa_bench.records.track import alone
 from ofa_bench.records.truths.schema import TruthNet, TruthRecord, truth_question
 from ofa_bench.records.truths.schema import truth_values as values_of
 from ofa_bench.records.truths.store import DIGITS, parse_truth, truth_text, truths
@@ -32,10 +32,11 @@ def held_truths(
     `which` is a data set, or the beginning of `<data set>-<space>`.
     """
     records, broken = truths(store.results)
-    known = _nets_alone(store) if records else []
+    known = store.list(broken=lambda error: None) if records else []
+    runs = [entry.record for entry in known]
     kept = []
     for path, record in records:
-        findings = [one for one in validate_truth(path, load, known) if not one.unknown]
+        findings = [one for one in validate_truth(path, load, runs) if not one.unknown]
         meant = which is None or which == record.dataset
         if findings:
             broken.append(f"{plain_text(path.name)} of {record.run}: {findings[0]}")
@@ -44,31 +45,41 @@ def held_truths(
     return kept, broken
 
 
-def _nets_alone(store: Store) -> list[Record]:
-    entries = store.list(broken=lambda error: None)
-    return [entry.record for entry in entries if alone(entry.record)]
-
-
 def validate_truth(
     path: Path, load: Loader = load_space, records: Sequence[Record] = ()
 ) -> list[Finding]:
     """What is wrong with a file of ground truth, whatever it holds; empty if nothing.
 
-    `records` are those of the same results folder: what the file says of one of them is compared.
+    `records` are those of the same results folder. A net alone whose record is not among them is a
+    finding, since nothing can be recomputed of it.
     """
     try:
         raw = read_bytes(path, "record-bytes")
         record = parse_truth(raw, str(path))
     except UsageError as error:
         return [Finding("file", error.message)]
-    by_hash = {known.sha256: known for known in records if own_hash(known) == known.sha256}
+    known = KnownRecords.of(records)
     checks = (
         lambda: _file(path, raw, record),
         lambda: _nets(record, load),
-        lambda: _alone(record, by_hash),
+        lambda: _runs(record, known, load),
         lambda: _numbers(record),
     )
     return [finding for check in checks for finding in carefully(check)]
+
+
+def _runs(record: TruthRecord, known: KnownRecords, load: Loader) -> Iterator[Finding]:
+    try:
+        space = _searched(record, load)
+    except UsageError:
+        space = None  # as `_nets` says
+    yield from run_findings(record, known, space, load)
+
+
+def _searched(record: TruthRecord, load: Loader) -> Space:
+    """The space of the nets; UsageError where it cannot be had."""
+    whole = named_space(record.space, record.table, load)
+    return Space.from_description(whole.table, record.searched)
 
 
 def _file(path: Path, raw: bytes, record: TruthRecord) -> Iterator[Finding]:
@@ -86,8 +97,7 @@ def _file(path: Path, raw: bytes, record: TruthRecord) -> Iterator[Finding]:
 
 def _nets(record: TruthRecord, load: Loader) -> Iterator[Finding]:
     try:
-        whole = named_space(record.space, record.table, load)
-        space = Space.from_description(whole.table, record.searched)
+        space = _searched(record, load)
     except UsageError as error:
         yield Finding("space", error.message, unknown=record.table is None)
         return
@@ -119,39 +129,12 @@ def _hits(record: TruthRecord, index: int, net: TruthNet) -> Iterator[Finding]:
         yield Finding(f"nets.{index}.alone", f"are not the runs of seeds {list(record.seeds)}")
 
 
-def _alone(record: TruthRecord, by_hash: Mapping[str, Record]) -> Iterator[Finding]:
-    """What a run alone says of itself, beside the record of that run where it is here."""
-    for index, net in enumerate(record.nets):
-        for number, run in enumerate(net.alone):
-            name = f"nets.{index}.alone.{number}"
-            if (run.status == "ok") != (run.top1_test is not None):
-                yield Finding(name, f"has status {run.status} and accuracy {run.top1_test}")
-            known = by_hash.get(run.record or "")
-            if run.record is not None and known is None:
-                yield Finding(name, "its record is not here", unknown=True)
-            if known is None:
-                continue
-            score = known.scores[0] if known.scores else None
-            theirs = {
-                "run": known.run.id,
-                "seed": known.seed,
-                "status": known.status,
-                "top1_select": score.top1_select if score else None,
-                "top1_test": score.top1_test if score else None,
-            }
-            for field, value in theirs.items():
-                if getattr(run, field) != value:
-                    yield Finding(f"{name}.{field}", f"is {getattr(run, field)}, not {value}")
-            if score is not None and score.macs != net.macs:
-                yield Finding(name, f"is a net of {score.macs} MACs, not {net.macs}")
-
-
 def _numbers(record: TruthRecord) -> Iterator[Finding]:
     values = values_of(record)
     if any(len(scores) != len(record.nets) for scores in record.proxies.values()):
         yield Finding("proxies", f"do not score each of the {len(record.nets)} nets")
         return
-    made = analysed(values["nets"], values["images"], record.proxies)
+    made = analysed(values["nets"], values["images"], record.proxies, record.version)
     for field in FOLLOWING:
         yield from _compared(field, values[field], made[field])
 

@@ -12,7 +12,7 @@ from ofa_bench.records.parts import Count, Hash, Macs, Part, Percent
 from ofa_bench.records.searches.schema import SplitSizes
 from ofa_bench.records.tables import SpaceTable
 
-VERSION = 1
+VERSION: Literal[2] = 2
 MOST_NETS = 300
 MOST_SEEDS = 20
 MOST_PROXIES = 50
@@ -87,10 +87,10 @@ class TruthRecord(Part):
     `run`, `method`, `supernet_seed` and `weights` name the supernet; `recipe` is the hash of the
     nets' recipe and `budget` its length as boards print it. `proxies` are further scores of the
     nets, by name. `left_out` counts nets that lack a seed: no number follows from them. The other
-    fields are those of `TruthAnalysis`.
+    fields are those of `TruthAnalysis`; in version 1 intervals of gaps are by bootstrap.
     """
 
-    version: Literal[1] = Field(default=1, alias="schema")
+    version: Literal[1, 2] = Field(default=VERSION, alias="schema")
     run: str = Field(pattern=r"^[a-z0-9][a-z0-9._+-]*$", max_length=100)
     method: Name
     supernet_seed: int = Field(ge=0, lt=2**31)

@@ -163,6 +163,7 @@
 
   for (const chart of document.querySelectorAll(".chart")) {
     const spec = JSON.parse(document.getElementById(chart.id + "-data").textContent);
+    chart.style.height = `${spec.height}px`;
     const hidden = new Set(), tip = document.createElement("div");
     tip.className = "tip";
     tip.hidden = true;

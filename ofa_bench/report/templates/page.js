@@ -13,7 +13,7 @@
 
   const sort = (table, head) => {
     const up = head.getAttribute("aria-sort") !== "ascending", column = head.cellIndex;
-    table.querySelectorAll("th").forEach(each => each.removeAttribute("aria-sort"));
+    table.querySelectorAll("th").forEach(other => other.removeAttribute("aria-sort"));
     head.setAttribute("aria-sort", up ? "ascending" : "descending");
     const body = table.tBodies[0], sign = up ? 1 : -1;
     const rows = [...body.rows].map(row => [key(row, column), row]);
@@ -26,13 +26,15 @@
   });
 
   document.querySelectorAll(".filter input").forEach(input => {
-    const body = input.closest(".filter").nextElementSibling.querySelector("tbody");
+    const body = input.closest(".filter").nextElementSibling.querySelector("tbody"), count = input.parentElement.querySelector("output");
     input.addEventListener("input", () => {
       const words = input.value.toLowerCase().split(/\s+/).filter(Boolean);
       for (const row of body.rows) {
         const text = row.textContent.toLowerCase();
         row.hidden = !words.every(word => text.includes(word));
       }
+      const shown = [...body.rows].filter(row => !row.hidden).length;
+      count.textContent = words.length ? `${shown} of ${body.rows.length}` : "";
     });
   });
 })();

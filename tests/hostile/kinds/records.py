@@ -76,10 +76,10 @@ def sealed(tree: Any) -> Any:
         body = {k: v for k, v in tree.items() if k not in ("seals", "sha256")}
         leaves = dict(_leaves(body))
         tree["seals"] = {
-            name: hashlib.sha256(_canonical(v)).hexdigest()[:16] for name, v in leaves.items()
+            name: hashlib.sha256(canonical(v)).hexdigest()[:16] for name, v in leaves.items()
         }
         body = {k: v for k, v in tree.items() if k != "sha256"}
-        tree["sha256"] = hashlib.sha256(_canonical(body)).hexdigest()
+        tree["sha256"] = hashlib.sha256(canonical(body)).hexdigest()
     except (ValueError, TypeError, AttributeError, RecursionError):
         return tree
     return tree
@@ -97,7 +97,7 @@ def _leaves(body: dict[str, Any]) -> list[tuple[str, Any]]:
     return found
 
 
-def _canonical(value: Any) -> bytes:
+def canonical(value: Any) -> bytes:
     if _raw(value):
         raise ValueError("holds what only text can spell")
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()

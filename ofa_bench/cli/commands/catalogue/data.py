@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from ofa_bench.cli import console
+from ofa_bench.cli.commands.catalogue.data_get import get
 from ofa_bench.cli.options import RUN_OPTIONS, Name, json_option
 from ofa_bench.errors import UsageError
 from ofa_bench.sanitize import command_line
@@ -19,7 +20,10 @@ SHOWN = 20  # broken files and groups of copies that are named one by one
 
 @click.group()
 def command() -> None:
-    """Check a data set, or prepare one."""
+    """Get a data set, check it, or prepare it."""
+
+
+command.add_command(get)
 
 
 @command.command()

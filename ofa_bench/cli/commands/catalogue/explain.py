@@ -30,20 +30,20 @@ def command(as_json: bool, **values: Any) -> None:
     """
     from ofa_bench import api
     from ofa_bench.planning.assemble import assemble
-    from ofa_bench.planning.forecast import Outlook
+    from ofa_bench.planning.forecast import Forecast
 
     asked = asked_of(values)
     assembly = assemble(asked, api.catalogue_for(asked))
     timed = _timed(assembly.bus)
-    outlook = Outlook(assembly)
-    document = outlook.document(assembly.schedule.edges[:-1])
+    forecast = Forecast(assembly)
+    document = forecast.document(assembly.schedule.edges[:-1])
     answer = {
         **{key: document[key] for key in ("method", "composition", "phases", "macs")},
         "draws": {p.name: dict(p.passes) for p in assembly.schedule.phases},
         "first_draws": document["draws"],
         "hooks": hooks_of(assembly, asked),
         "wrappers": assembly.bus.wrappers,
-        "rates": rates_of(outlook),
+        "rates": rates_of(forecast),
         "cost": cost_of(document),
         "fit": fit_of(assembly),
         "calls": {hook: {"calls": n, "micros": micros} for hook, (n, micros) in timed.items()},
@@ -87,12 +87,12 @@ def hooks_of(assembly: Any, asked: Request) -> list[dict[str, str]]:
     return rows
 
 
-def rates_of(outlook: Any) -> list[dict[str, Any]]:
+def rates_of(forecast: Any) -> list[dict[str, Any]]:
     """The rate and the shares at steps spread evenly, and where something turns."""
-    steps = outlook.schedule.steps
-    turns = {index: what for what, index in outlook.turns()}
+    steps = forecast.schedule.steps
+    turns = {index: what for what, index in forecast.turns()}
     even = {number * (steps - 1) // POINTS for number in range(POINTS + 1)}
-    return [outlook.edge(turns.get(index, ""), index) for index in sorted(even | turns.keys())]
+    return [forecast.edge(turns.get(index, ""), index) for index in sorted(even | turns.keys())]
 
 
 def cost_of(document: dict[str, Any]) -> list[dict[str, Any]]:

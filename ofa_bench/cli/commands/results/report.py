@@ -53,7 +53,7 @@ def command(
     for item in records.unranked:
         console.complain(f"not ranked: {item}", "`ofa-bench validate` names every finding")
     console.tell(f"{sum(standing.row.n for board in boards for standing in board.places)} records")
-    sources = Sources(lambda record: metered(store.results, record), _card)
+    sources = Sources(lambda record: metered(store.results, record), card_of)
     pair = (named[0].record, named[1].record) if len(named) == 2 else None
     unread = [f"{item.file}: {item.reason}" for item in records.unranked]
     boards, more = showable(boards, sources)
@@ -108,7 +108,7 @@ def _truths(store: Store, boards: list[Board], load: Loader) -> tuple[list[Truth
     return [one for one in records if (one.dataset, one.space) in meant], broken
 
 
-def _card(method: str) -> str | None:
+def card_of(method: str) -> str | None:
     """A method's card, where a plugin that may be loaded for a record has one."""
     from ofa_bench import api
     from ofa_bench.hooks.catalogue import trusted

@@ -30,7 +30,8 @@ def command(ctx: click.Context, /, records: tuple[str, ...], as_json: bool) -> N
     Hashes, MACs and parameters, sums over phases, areas, candidates and their membership, bits,
     ids, the ledger and plausibility of the throughput: each finding names its field. Searches are
     checked too: costs, intervals, and that the best is the best; and ground truth: that its numbers
-    follow from its nets. In a results folder, what is no record (boards, run folders) is skipped.
+    follow from its nets, and those from the nets' records, which lie in the same results folder.
+    What is no record there (boards, run folders) is skipped.
     """
     from ofa_bench import api
 
@@ -72,7 +73,7 @@ def _findings(files: list[Path], context: Context) -> tuple[list[str], dict[str,
             if path.absolute().parts[-4:-3] == ("reproductions",)
         },
         "searches": {str(p): validate_search(p, context.load) for p in files if is_search(p)},
-        "truths": {str(p): _truth_findings(p, context.load) for p in files if is_truth(p)},
+        "truths": _truth_findings([path for path in files if is_truth(path)], context.load),
     }
     known = {file for findings in apart.values() for file in findings}
     by_file = {str(path): validate(path, context) for path in files if str(path) not in known}
@@ -89,12 +90,15 @@ def _rerun_findings(path: Path) -> list[Finding]:
     return validate_file(path, [entry.record for entry in entries])
 
 
-def _truth_findings(path: Path, load: Loader) -> list[Finding]:
+def _truth_findings(paths: list[Path], load: Loader) -> dict[str, list[Finding]]:
     from ofa_bench.leaderboard.truth.validate import validate_truth
     from ofa_bench.records.store import Store
 
-    entries = Store(path.absolute().parents[2]).list(broken=lambda error: None)
-    return validate_truth(path, load, [entry.record for entry in entries])
+    records = {}
+    for results in {path.absolute().parents[2] for path in paths}:
+        entries = Store(results).list(broken=lambda error: None)
+        records[results] = [entry.record for entry in entries]
+    return {str(p): validate_truth(p, load, records[p.absolute().parents[2]]) for p in paths}
 
 
 def _shown(finding: Finding) -> dict[str, str]:

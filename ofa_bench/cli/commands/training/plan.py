@@ -45,12 +45,12 @@ def command(
     from ofa_bench import api
     from ofa_bench.cli.views import scaling
     from ofa_bench.planning.assemble import assemble
-    from ofa_bench.planning.forecast import Outlook
+    from ofa_bench.planning.forecast import Forecast
 
     asked = asked_of(values)
     assembly = assemble(asked, api.catalogue_for(asked))
     speed = _speed(asked, assembly, calibrate)
-    document = Outlook(assembly).document(steps)
+    document = Forecast(assembly).document(steps)
     document["predicted"] = speed.describe(document["macs"])
     if devices is not None:
         document["predicted"]["scaling"] = scaling.foretold(assembly, speed, devices)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ofa_bench.deploy.export.exporter import Deployable, Floats
-from ofa_bench.deploy.export.libraries import require_library
+from ofa_bench.optional.libraries import require_library
 
 if TYPE_CHECKING:
     import onnx

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ofa_bench.deploy.export.exporter import Deployable, Floats
-from ofa_bench.deploy.export.libraries import require_library
+from ofa_bench.optional.libraries import require_library
 
 NAME = "openvino"
 GRAPH, WEIGHTS = "model.xml", "model.bin"

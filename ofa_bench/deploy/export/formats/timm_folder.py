@@ -15,8 +15,8 @@ from torch import nn
 
 from ofa_bench.deploy.export.exporter import Deployable, Floats
 from ofa_bench.deploy.export.formats.program import TorchFile
-from ofa_bench.deploy.export.libraries import require_library
 from ofa_bench.errors import UsageError
+from ofa_bench.optional.libraries import require_library
 
 NAME = "timm"
 CONFIG, WEIGHTS = "config.json", "model.safetensors"

@@ -9,7 +9,7 @@ from ofa_bench.recipe.load import Recipe, Request
 SMALLEST = 16  # images: batch norm needs a few
 
 
-def fitted(recipe: Recipe, request: Request, images: int, least_steps: int) -> Recipe:
+def fit_batch_size(recipe: Recipe, request: Request, images: int, least_steps: int) -> Recipe:
     """Halve the batch until an epoch has `least_steps` steps or the batch is at its minimum.
 
     The learning rate scales with the batch. A batch size set by the user or a record is kept.

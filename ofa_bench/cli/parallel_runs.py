@@ -1,4 +1,4 @@
-"""Runs side by side, a process for each device. Runs that begin alike stay together, in order."""
+"""Run a comparison in parallel, a process per device; runs that begin alike stay in order."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def families(runs: Sequence[tuple[Request, Assembly]]) -> list[list[Request]]:
     return [[runs[number][0] for number in group] for group in groups]
 
 
-def run_side_by_side(
+def run_in_parallel(
     runs: Sequence[tuple[Request, Assembly]], store: Store, devices: Sequence[str]
 ) -> Outcomes:
     """As `compare.run_watched`, on all devices at once; records come in the order they are done.

@@ -15,7 +15,7 @@ from typing import Any
 
 from ofa_bench.errors import UsageError, suggest
 from ofa_bench.hooks.policy import Policy
-from ofa_bench.recipe.interval import checkpoint_interval
+from ofa_bench.recipe.checkpoint_interval import checkpoint_interval
 from ofa_bench.recipe.load import SEEDS, Request
 from ofa_bench.strict import DEEPEST, shown
 

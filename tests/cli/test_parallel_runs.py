@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import pytest
 
-from ofa_bench.cli import side
+from ofa_bench.cli import parallel_runs
 from ofa_bench.errors import BenchError
 from tests import preloaded
 from tests.cli.conftest import Bench
@@ -65,7 +65,7 @@ def test_one_that_is_absent(bench: Bench, tmp_path: Path) -> None:
 def test_devices_are_looked_for_before_anything_starts(
     bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(side, "get_context", None)  # no process can be started
+    monkeypatch.setattr(parallel_runs, "get_context", None)  # no process can be started
     done = bench("compare", *SMALL, "--results", str(tmp_path), "--devices", "cpu,0,99999999999")
     assert done.code == 2 and "device" in done.err and "training MACs" not in done.err
 
@@ -79,13 +79,13 @@ class Ended(NamedTuple):
 @pytest.mark.parametrize("code", [0, -9])
 def test_one_that_ends_without_an_answer(code: int) -> None:
     with pytest.raises(BenchError, match="without an answer"):
-        side._next(queue.Queue(), [Ended(code)])
+        parallel_runs._next(queue.Queue(), [Ended(code)])
 
 
 def test_an_answer_of_one_that_ended_is_taken() -> None:
     answers: queue.Queue[str] = queue.Queue()
     answers.put("done")
-    assert side._next(answers, [Ended(0)]) == "done"
+    assert parallel_runs._next(answers, [Ended(0)]) == "done"
 
 
 def test_a_signal_saves_all(tmp_path: Path) -> None:

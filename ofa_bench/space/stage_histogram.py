@@ -1,4 +1,4 @@
-"""The cost terms of one stage: every value it can add, and how often."""
+"""Cost histogram of one stage: every value it can add to the MACs, and how often."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ofa_bench.space.options import StageOptions
 Blocks = tuple[tuple[int, int], ...]
 
 
-class StageTerms:
+class StageHistogram:
     """Exact counts of a stage's arrangements by depth and by the cost they add.
 
     Costs add up over blocks, so the counts of depth d are those of depth d-1 convolved with one

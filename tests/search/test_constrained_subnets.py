@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from scipy.stats import chisquare
 
 from ofa_bench.errors import UsageError
-from ofa_bench.search import affordable
-from ofa_bench.search.affordable import AffordableSubnets
+from ofa_bench.search import constrained_subnets
+from ofa_bench.search.constrained_subnets import ConstrainedSubnets
 from ofa_bench.search.costs import counted
 from ofa_bench.search.dynamic import cheapest, dearest
 from ofa_bench.space.space import load_space
@@ -32,7 +32,7 @@ def test_listed_nets_are_those_inside(kind: str, share: float, seed: int) -> Non
     space = COUPLED
     cost = additive(space, seed, kind) if kind == "latency" else counted(space, kind, CLASSES)
     low, high = cheapest(space, cost), dearest(space, cost)
-    inside = AffordableSubnets(space, cost, low + share * (high - low))
+    inside = ConstrainedSubnets(space, cost, low + share * (high - low))
     everything = [net.at(size) for net in space for size in space.listed]
     expected = {net for net in everything if cost.of(space, net) <= inside.most}
     assert inside.few is not None and len(inside.few) == len(set(inside.few))
@@ -43,12 +43,12 @@ def test_listed_nets_are_those_inside(kind: str, share: float, seed: int) -> Non
 @pytest.mark.parametrize("kind", ["macs", "latency"])
 def test_samples_are_uniform(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """With steps so coarse that nets are drawn again, and none of them listed."""
-    monkeypatch.setattr(affordable, "FEW", 0)
-    monkeypatch.setattr(affordable, "LEAST_BINS", 20)
+    monkeypatch.setattr(constrained_subnets, "FEW", 0)
+    monkeypatch.setattr(constrained_subnets, "LEAST_BINS", 20)
     space = TOY
     cost = additive(space, 4, kind) if kind == "latency" else counted(space, kind, CLASSES)
     budget = (cheapest(space, cost) + dearest(space, cost)) / 2
-    inside = AffordableSubnets(space, cost, budget)
+    inside = ConstrainedSubnets(space, cost, budget)
     assert inside.few is None
     nets = [net for net in space if cost.of(space, net) <= budget]
     rng = random.Random(1)
@@ -58,11 +58,11 @@ def test_samples_are_uniform(kind: str, monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_samples_near_the_budget_are_near(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(affordable, "FEW", 0)
+    monkeypatch.setattr(constrained_subnets, "FEW", 0)
     macs = counted(COUPLED, "macs", CLASSES)
     low, high = cheapest(COUPLED, macs), dearest(COUPLED, macs)
     budget, floor = low + 0.5 * (high - low), low + 0.3 * (high - low)
-    nets = AffordableSubnets(COUPLED, macs, budget).fresh(random.Random(0), 30, (), floor)
+    nets = ConstrainedSubnets(COUPLED, macs, budget).fresh(random.Random(0), 30, (), floor)
     assert len(set(nets)) == 30
     assert all(floor <= macs.of(COUPLED, net) <= budget for net in nets)
 
@@ -75,5 +75,5 @@ def test_an_infeasible_budget_names_the_nearest(name: str, kind: str) -> None:
     count = space.macs if kind == "macs" else space.params
     least = count(space.smallest.at(min(space.listed)), CLASSES)
     with pytest.raises(UsageError, match="no subnet") as refused:
-        AffordableSubnets(space, cost, least - 1)
+        ConstrainedSubnets(space, cost, least - 1)
     assert f"{least:,}" in refused.value.hint

@@ -13,7 +13,7 @@ from ofa_bench.strict import shown
 LARGEST = 1e15  # of any number in a recipe: products of a few stay finite
 
 
-def misplaced(model: type[BaseModel], values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def invalid_values(model: type[BaseModel], values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """(dotted key, reason) of each invalid number."""
     for name, value in values.items():
         field = model.model_fields.get(name)
@@ -22,7 +22,7 @@ def misplaced(model: type[BaseModel], values: Mapping[str, Any]) -> Iterator[tup
         kinds = _kinds(field.annotation)
         inner = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)]
         if inner and isinstance(value, Mapping):
-            yield from ((f"{name}.{key}", why) for key, why in misplaced(inner[0], value))
+            yield from ((f"{name}.{key}", why) for key, why in invalid_values(inner[0], value))
             continue
         for leaf in _leaves(value):
             if isinstance(leaf, bool):

@@ -18,7 +18,7 @@ LEAST_BINS = 16_384  # whole steps between the cheapest and the dearest net, if 
 TRIES = 50_000  # nets drawn before a range counts as empty
 
 
-class AffordableSubnets:
+class ConstrainedSubnets:
     """The subnets of a space that cost at most `budget`, each counted once per listed resolution.
 
     Counting and sampling are the space's, with this cost in place of MACs, in steps coarse enough

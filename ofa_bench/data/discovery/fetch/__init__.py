@@ -1,0 +1,1 @@
+"""Download data sets that may be downloaded. Torch-free."""
