@@ -70,7 +70,7 @@ def check(
     location = locate(spec, data_dir, cache) if spec.layout == "tree" else None
     if location is None or location.kind != "tree":
         return _prepared(spec, location, deep)
-    tree = list_tree(location.root, spec)
+    tree = list_tree(location.root, spec, progress)
     changed = audit(tree.root, tree.files, location.hashes, progress) if deep else []
     rows = manifest(tree.root, tree.files, location.hashes, progress)
     with KnownGood(location.hashes.with_name(KEPT), tree.decoder) as good:
@@ -146,7 +146,7 @@ def _undecodable(
             else:
                 good.add(rows.digests[row].tobytes())
             if progress:
-                progress("decoding", row + 1, len(rows))
+                progress("decoding files", row + 1, len(rows))
 
 
 def _copies(

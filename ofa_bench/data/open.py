@@ -71,7 +71,7 @@ def read_collection(
         return read_pickles(spec, location)
     if location.kind == "pixels":
         return read_pixels(location.root, spec)
-    tree = list_tree(location.root, spec)
+    tree = list_tree(location.root, spec, progress)
     return of_tree(tree, manifest(tree.root, tree.files, location.hashes, progress))
 
 

@@ -50,6 +50,19 @@ class Silent(Progress):
     """Progress that is discarded."""
 
 
+def paced(show: Callable[[str, int, int], None], seconds: float) -> Callable[[str, int, int], None]:
+    """Shows what is done, and how much of how much, at most once in so many seconds."""
+    last = time.monotonic()
+
+    def shown(work: str, done: int, of: int) -> None:
+        nonlocal last
+        if time.monotonic() - last >= seconds:
+            last = time.monotonic()
+            show(work, done, of)
+
+    return shown
+
+
 class EventLog:
     """`events.jsonl`: one JSON object per line, appended and flushed at every event.
 

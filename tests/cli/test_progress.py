@@ -194,10 +194,10 @@ def test_work_on_files_is_told_of_early_with_the_time_left(
     followed(log, assembly)
     for second in range(15):
         clock.now = float(second)
-        log.files("hashing", 100 * second, 2000)
+        log.files("hashing files", 100 * second, 2000)
     first, second, *more = capsys.readouterr().err.splitlines()
-    assert first == " 10% hashing · 200 of 2,000 files · 18 s left" and more == []
-    assert second.startswith(" 60% hashing · 1,200 of 2,000 files · 8 s left")
+    assert first == " 10% hashing files · 200 of 2,000 · 18 s left" and more == []
+    assert second.startswith(" 60% hashing files · 1,200 of 2,000 · 8.0 s left")
     log.files("decoding", 5, 5)
     assert capsys.readouterr().err == ""  # done within a moment
     log.begin(10, 0)

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 READ_EVERY = 0.5  # seconds between readings of a loss, each of which waits for the device
 LINE_EVERY = 10.0  # seconds between lines of a log, at first
-FILES = " files"
 FIRST_LINE = 2.0  # seconds after which work on files is told of
 LATER = 60.0  # and when it has gone on for ten minutes
 WINDOW = 60.0  # seconds over which speed is measured
@@ -68,7 +67,7 @@ class ProgressView(Progress):
         self._reset()
 
     def _reset(self) -> None:
-        self.phase, self.position, self.losses = "", "", {}
+        self.phase, self.position, self.losses, self.before_training = "", "", {}, False
         self.share, self.images, self.seconds_waited = 0.0, 0.0, 0.0
         self.pace = ProgressRate(self.clock)
         self._read = -READ_EVERY
@@ -81,7 +80,8 @@ class ProgressView(Progress):
         self._reset()
 
     def begin(self, total_steps: int, done: int) -> None:
-        self.phase, self.share, self.pace = "", 0.0, ProgressRate(self.clock)
+        self.phase, self.share, self.before_training = "", 0.0, False
+        self.pace = ProgressRate(self.clock)
         if done:
             self.note(f"going on after step {done:,} of {total_steps:,}")
 
@@ -155,13 +155,13 @@ class ProgressView(Progress):
 
     def files(self, work: str, done: int, of: int) -> None:
         """Files of the data set, before training."""
-        now = self.clock()
+        now, self.before_training = self.clock(), True
         if work != self.phase:
             self.phase, self.pace, self._read = work, ProgressRate(self.clock), -READ_EVERY
         if now - self._read < READ_EVERY and done < of:
             return
         self._read = now
-        self.share, self.position = done / max(of, 1), f"{done:,} of {of:,}{FILES}"
+        self.share, self.position = done / max(of, 1), f"{done:,} of {of:,}"
         self.pace.saw(self.share, 0.0, 0.0)
         self.moved()
 
@@ -180,7 +180,7 @@ class ProgressView(Progress):
         parts = [self.phase, self.position]
         speeds = self.pace.speeds()
         work, images, waiting = speeds or (0.0, 0.0, 0.0)
-        if speeds and self.phase != "evaluation" and not self.position.endswith(FILES):
+        if speeds and self.phase != "evaluation" and not self.before_training:
             parts.append(f"{images:,.0f} images/s")
         if waiting >= WAITING:
             parts.append(f"{waiting:.0%} waiting for images")

@@ -37,8 +37,7 @@ SAMPLE = 64  # files whose kept hash is compared with their bytes whenever it is
 TICK = 50_000_000  # ns in which a second change of a file may leave it the same time stamp
 LONGEST_LOG = 1 << 30  # bytes
 Progress = Callable[[str, int, int], None]
-"""Called with what is done ("comparing", "hashing" or "decoding"), how many files are done and how
-many there are."""
+"""Called with what is done ("hashing files"), and how many of how many files or folders are done."""
 Stamp = tuple[int, int, int, int]
 Entry = tuple[Stamp, str, tuple[int, int]]  # stamp, hash, width and height
 Measured = tuple[int, Stamp, str, tuple[int, int]]  # with the row before
@@ -122,7 +121,7 @@ def _hashed(
                 _append(kept, root, rows.names, piece)
                 piece, piece_began = [], now
             if progress:
-                progress("hashing", done, len(pending))
+                progress("hashing files", done, len(pending))
     except BaseException:
         _append(kept, root, rows.names, piece)
         raise
@@ -185,7 +184,7 @@ def _stamps(root: Path, files: FileNames, progress: Progress | None) -> NDArray[
         with reading_threads() as pool:
             for done in pool.imap(ask, range(0, len(files), STAMPED)):
                 if progress:
-                    progress("comparing", done, len(files))
+                    progress("comparing files", done, len(files))
     finally:
         os.close(handle)
     return stamps
