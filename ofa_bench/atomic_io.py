@@ -94,6 +94,17 @@ def new_folder(home: Path, prefix: str) -> Iterator[Path]:
         shutil.rmtree(fresh, ignore_errors=True)
 
 
+@contextmanager
+def durable_file(path: Path) -> Iterator[BinaryIO]:
+    """A new file that is on the disk where the block ends, with the read permissions of a folder.
+    Raises OSError."""
+    with open(path, "xb") as file:
+        yield file
+        file.flush()
+        os.fsync(file.fileno())
+    path.chmod(0o644)
+
+
 def refuse_links(folder: Path) -> None:
     """Raise BenchError if a folder that only this tool writes to contains a symbolic link: writing
     through it would change files elsewhere."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,11 +15,12 @@ from ofa_bench.data.discovery.datasets import DatasetSpec
 from ofa_bench.data.discovery.decoder import reading_threads
 from ofa_bench.data.discovery.file_hashes import Progress, audit, manifest
 from ofa_bench.data.discovery.layout import DataLocation, locate
-from ofa_bench.data.discovery.manifest_table import Manifest
+from ofa_bench.data.discovery.packed.listing import list_packed
 from ofa_bench.data.discovery.tree import list_tree
 from ofa_bench.data.open import read_collection
 from ofa_bench.data.readers.images import read_image
 from ofa_bench.data.readers.mapped_pixels import MappedImages
+from ofa_bench.data.readers.packed import PackedImages
 from ofa_bench.data.readers.split_hash import order_of
 from ofa_bench.data.sources.known_good import KEPT, KnownGood
 from ofa_bench.errors import DataError
@@ -68,13 +70,19 @@ def check(
     their hashes.
     """
     location = locate(spec, data_dir, cache) if spec.layout == "tree" else None
+    if location is not None and location.kind in ("shards", "parquet"):
+        return _packed(spec, location, progress, deep)
     if location is None or location.kind != "tree":
         return _prepared(spec, location, deep)
     tree = list_tree(location.root, spec, progress)
     changed = audit(tree.root, tree.files, location.hashes, progress) if deep else []
     rows = manifest(tree.root, tree.files, location.hashes, progress)
+
+    def read(row: int) -> object:
+        return read_image(tree.root / rows.names[row], rows.digests[row].tobytes())
+
     with KnownGood(location.hashes.with_name(KEPT), tree.decoder) as good:
-        broken = tuple(_undecodable(tree.root, rows, good, progress))
+        broken = tuple(_undecodable(rows.names.__getitem__, read, rows.digests, good, progress))
     return DataReport(
         dataset=spec.name,
         root=str(tree.root),
@@ -84,6 +92,36 @@ def check(
         broken=(*(Broken(name, CHANGED) for name in changed), *broken),
         copies=_copies(rows.names, rows.digests, len(tree.train)),
         notes=tree.notes,
+    )
+
+
+def _packed(
+    spec: DatasetSpec, location: DataLocation, progress: Progress | None, deep: bool
+) -> DataReport:
+    """The report on images in shards or parquet files; every image is decoded."""
+    before = list_packed(location, spec, progress)
+    packed = list_packed(location, spec, progress, anew=True) if deep else before
+    names: list[str] = []
+    broken: list[Broken] = []
+    with KnownGood(location.hashes.with_name(KEPT), packed.decoder) as good:
+        for part, kept in ((packed.train, before.train), (packed.test, before.test)):
+            names += map(part.name, range(len(part)))
+            hashes = part.samples.hashes
+            if deep and len(part) == len(kept):
+                changed = np.flatnonzero((hashes != kept.samples.hashes).any(1))
+                broken += (Broken(part.name(row), CHANGED) for row in changed.tolist())
+            images = PackedImages(part, spec, None)
+            broken += _undecodable(part.name, images.decode, hashes, good, progress)
+    train, test = packed.train.samples, packed.test.samples
+    return DataReport(
+        dataset=spec.name,
+        root=str(packed.root),
+        images={"train": len(train), "test": len(test)},
+        classes=_counts(packed.classes, train.labels, test.labels),
+        sides=_sides(np.concatenate([train.shapes, test.shapes])),
+        broken=tuple(broken),
+        copies=_copies(names, np.concatenate([train.hashes, test.hashes]), len(train)),
+        notes=packed.notes,
     )
 
 
@@ -119,34 +157,37 @@ def _counts(
     }
 
 
-def _sides(shapes: NDArray[np.int32]) -> dict[str, tuple[int, int]]:
+def _sides(shapes: NDArray[Any]) -> dict[str, tuple[int, int]]:
     known = [(width, height) for width, height in np.unique(shapes, axis=0).tolist() if width]
     ends = {"smallest": min, "largest": max} if known else {}
     return {name: end(known, key=prod) for name, end in ends.items()}
 
 
 def _undecodable(
-    root: Path, rows: Manifest, good: KnownGood, progress: Progress | None
+    name: Callable[[int], str],
+    read: Callable[[int], object],
+    digests: NDArray[np.uint8],
+    good: KnownGood,
+    progress: Progress | None,
 ) -> Iterator[Broken]:
-    """The files that do not decode; every file is decoded, cached or not."""
+    """The images that do not decode; every one is decoded, cached or not."""
 
     def trial(row: int) -> Broken | None:
-        name = rows.names[row]
         try:
-            read_image(root / name, rows.digests[row].tobytes())
+            read(row)
         except DataError as error:
             raisable = f"; {error.hint}" if "--limit" in error.hint else ""
-            return Broken(name, error.message + raisable)
+            return Broken(name(row), error.message + raisable)
         return None
 
     with reading_threads() as pool:
-        for row, broken in enumerate(pool.imap(trial, range(len(rows)), chunksize=32)):
+        for row, broken in enumerate(pool.imap(trial, range(len(digests)), chunksize=32)):
             if broken:
                 yield broken
             else:
-                good.add(rows.digests[row].tobytes())
+                good.add(digests[row].tobytes())
             if progress:
-                progress("decoding files", row + 1, len(rows))
+                progress("decoding files", row + 1, len(digests))
 
 
 def _copies(

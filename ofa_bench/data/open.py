@@ -20,6 +20,7 @@ from ofa_bench.data.readers.digits import read_digits
 from ofa_bench.data.readers.image_set import Collection, ImageSet, cut
 from ofa_bench.data.readers.images import FileImages
 from ofa_bench.data.readers.mapped_pixels import read_pixels
+from ofa_bench.data.readers.packed import read_packed
 from ofa_bench.data.sources.known_good import KEPT
 from ofa_bench.data.sources.resident import Resident, fits
 from ofa_bench.data.sources.source import BatchSource
@@ -71,6 +72,8 @@ def read_collection(
         return read_pickles(spec, location)
     if location.kind == "pixels":
         return read_pixels(location.root, spec)
+    if location.kind in ("shards", "parquet"):
+        return read_packed(location, spec, progress)
     tree = list_tree(location.root, spec, progress)
     return of_tree(tree, manifest(tree.root, tree.files, location.hashes, progress))
 

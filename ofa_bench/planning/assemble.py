@@ -145,6 +145,12 @@ def count(spec: DatasetSpec, recipe: Recipe) -> Facts:
         return spec.classes, spec.sizes(selected(recipe))
     folder = recipe.execution.data_dir
     location = locate(spec, Path(folder) if folder else None)
+    if location.kind in ("shards", "parquet"):
+        from ofa_bench.data.discovery.packed.listing import list_packed
+
+        packed = list_packed(location, spec)
+        sizes = spec.cut(len(packed.train), len(packed.test), selected(recipe))
+        return len(packed.classes), sizes
     if location.kind == "pixels":
         from ofa_bench.data.discovery.pixel_index import read_index
 

@@ -76,6 +76,11 @@ class Unpacked:
     def close(self) -> None:
         self._file.close()
 
+    @property
+    def position(self) -> int:
+        """How many bytes were read, after decompression."""
+        return self._count
+
     def some(self, most: int) -> memoryview:
         """At least one byte and at most that many; none at the end."""
         if not self._piece:

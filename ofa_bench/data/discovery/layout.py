@@ -11,6 +11,7 @@ from typing import Literal
 from ofa_bench.data.discovery.archives import archives_in, unpacked
 from ofa_bench.data.discovery.datasets import DatasetSpec
 from ofa_bench.data.discovery.imagenet.flat_part import is_flat
+from ofa_bench.data.discovery.packed.parts import packed_parts
 from ofa_bench.data.discovery.unsupported import remedies_of, unread_layouts
 from ofa_bench.errors import DataError
 from ofa_bench.seeding import digest
@@ -31,7 +32,7 @@ class DataLocation:
     """A data set's folder, its layout, and the cache folder for derived files."""
 
     root: Path
-    kind: Literal["pickles", "tree", "pixels"]
+    kind: Literal["pickles", "tree", "pixels", "shards", "parquet"]
     cache: Path
 
     @property
@@ -141,6 +142,8 @@ def _ready(folder: Path, spec: DatasetSpec, home: Path) -> DataLocation | None:
         return DataLocation(folder, "pixels", home)
     if spec.pickles and (folder / spec.pickles).is_dir():
         return DataLocation(folder, "pickles", home)
+    if packed := packed_parts(folder):
+        return DataLocation(folder, packed.kind, home)
     if (folder / "train").is_dir() and sealed_part(folder):
         return DataLocation(folder, "tree", home)
     return None

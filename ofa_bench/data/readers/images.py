@@ -57,7 +57,32 @@ class PixelImages(Images):
         return self.pixels[index].permute(2, 0, 1)
 
 
-class FileImages(Images):
+class EncodedImages(Images):
+    """Images that are kept as bytes of a format such as JPEG, and decoded when they are read.
+
+    `digests`: the hashes of those bytes, uint8 [n, 16].
+    """
+
+    digests: NDArray[np.uint8]
+
+    @abstractmethod
+    def name(self, index: int) -> Path:
+        """Where an image is, for messages."""
+
+    @abstractmethod
+    def raw(self, index: int) -> bytes:
+        """The bytes of an image. Raises DataError if they do not have the recorded hash."""
+
+    @abstractmethod
+    def size(self, index: int) -> int:
+        """The number of those bytes."""
+
+    def decode(self, index: int) -> Tensor:
+        pixels = decode(self.raw(index), self.name(index))
+        return torch.from_numpy(pixels).permute(2, 0, 1)
+
+
+class FileImages(EncodedImages):
     """Images in files below a root; their bytes are compared with recorded hashes."""
 
     def __init__(
@@ -69,8 +94,17 @@ class FileImages(Images):
     def __len__(self) -> int:
         return len(self.paths)
 
-    def decode(self, index: int) -> Tensor:
-        return read_image(self.root / self.paths[index], self.digests[index].tobytes())
+    def name(self, index: int) -> Path:
+        return self.root / self.paths[index]
+
+    def size(self, index: int) -> int:
+        return self.name(index).stat().st_size
+
+    def raw(self, index: int) -> bytes:
+        path = self.name(index)
+        raw = read_bytes(path)
+        check_bytes(raw, self.digests[index].tobytes(), path)
+        return raw
 
 
 def read_image(path: Path, digest: bytes | None = None) -> Tensor:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO
@@ -13,7 +11,7 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from ofa_bench.atomic_io import make_folder, new_folder
+from ofa_bench.atomic_io import durable_file, make_folder, new_folder
 from ofa_bench.data.discovery.datasets import DatasetSpec
 from ofa_bench.data.discovery.decoder import reading_threads
 from ofa_bench.data.discovery.file_hashes import Progress, content_digest, manifest
@@ -56,7 +54,9 @@ def prepare_cache(
     """
     location = locate(spec, data_dir) if spec.layout == "tree" else None
     if location is None or location.kind != "tree":
-        raise DataError(f"{spec.name} is not a folder of image files", "it needs no cache")
+        packed = location is not None and location.kind in ("shards", "parquet")
+        hint = "pixels are made of image files in class folders" if packed else "it needs no cache"
+        raise DataError(f"{spec.name} is not a folder of image files", hint)
     tree = list_tree(location.root, spec, progress)
     rows = manifest(tree.root, tree.files, location.hashes, progress)
     home = to or location.cache / f"pixels-{short}"
@@ -73,9 +73,9 @@ def prepare_cache(
     try:
         make_folder(location.cache.parent if to is None else home.parent, home.parent)
         with new_folder(home, UNFINISHED) as fresh:
-            with _written(fresh / PIXELS) as file:
+            with durable_file(fresh / PIXELS) as file:
                 sizes, digests, contents = _write(file, decoded)
-            with _written(fresh / INDEX) as file:
+            with durable_file(fresh / INDEX) as file:
                 file.write(index_of(tree, sizes, digests, contents))
     except OSError as error:
         raise BenchError(
@@ -151,13 +151,3 @@ def _write(
         rows.append((pixels.shape[:2], known, content))
     sizes, digests, contents = zip(*rows, strict=True)
     return np.array(sizes, dtype=np.int64), list(digests), list(contents)
-
-
-@contextmanager
-def _written(path: Path) -> Iterator[BinaryIO]:
-    """A new file that is flushed to disk, with the read permissions of the folder."""
-    with open(path, "wb") as file:
-        yield file
-        file.flush()
-        os.fsync(file.fileno())
-    path.chmod(0o644)

@@ -14,7 +14,7 @@ from ofa_bench.data.discovery.datasets import SPLIT_SEED, Channels, DatasetSpec
 from ofa_bench.data.discovery.decoder import reading_threads
 from ofa_bench.data.discovery.file_hashes import Progress
 from ofa_bench.data.readers.image_set import Collection, ImageSplit
-from ofa_bench.data.readers.images import FileImages
+from ofa_bench.data.readers.images import EncodedImages
 from ofa_bench.data.readers.split_hash import content_hash
 from ofa_bench.data.sources.batch import Address, MicroBatch, Normalise
 from ofa_bench.data.sources.known_good import KnownGood
@@ -94,13 +94,13 @@ class BatchSource(ABC):
         next run skips them.
         """
         known = KnownGood(self.known_good, self.decoder)
-        pending: list[tuple[FileImages, int]] = []
+        pending: list[tuple[EncodedImages, int]] = []
         for split in (self.splits["select"], self.splits["test"]):
-            if isinstance(files := split.whole.images, FileImages):
+            if isinstance(files := split.whole.images, EncodedImages):
                 rows = split.rows[~known.has(files.digests[split.rows])]
                 pending += [(files, row) for row in rows.tolist()]
 
-        def trial(item: tuple[FileImages, int]) -> bytes:
+        def trial(item: tuple[EncodedImages, int]) -> bytes:
             files, row = item
             files.decode(row)
             return bytes(files.digests[row])

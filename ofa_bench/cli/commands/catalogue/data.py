@@ -80,26 +80,34 @@ def _show(report: Any) -> None:
 @click.option("--from", "source", metavar="DIR", help="ImageNet's folder, to link imagenet100 to.")
 @click.option("--to", metavar="DIR", help="The folder to make.")
 @click.option("--cache", is_flag=True, help="Decode all images once, into a folder of pixels.")
+@click.option("--pack", is_flag=True, help="Copy all image files into tar shards.")
+@click.option("--shard-size", metavar="MB", type=click.IntRange(1), default=1000, help="Each's.")
 @click.option("--short", type=click.IntRange(8), default=256, help="Their shorter side, at most.")
 @RUN_OPTIONS["data_dir"]
-@click.option("--yes", is_flag=True, help="Do not ask before writing pixels.")
+@click.option("--yes", is_flag=True, help="Do not ask before writing pixels or shards.")
 @json_option
 def prepare(
     dataset: str,
     source: str | None,
     to: str | None,
     cache: bool,
+    pack: bool,
+    shard_size: int,
     short: int,
     data_dir: str | None,
     yes: bool,
     as_json: bool,
 ) -> None:
-    """Make imagenet100 of links into ImageNet, or a folder of DATASET's pixels.
+    """Make imagenet100 of links into ImageNet, or a folder of DATASET's pixels or shards.
 
-    Links copy nothing. --cache spares every run the decoding: the size is told first.
+    Links copy nothing. --cache spares every run the decoding, --pack the file system a million
+    files: the size is told first.
     """
-    if cache == (source is not None):
-        raise click.UsageError("Give either --from DIR (with --to DIR) or --cache.")
+    if [cache, pack, source is not None].count(True) != 1:
+        raise click.UsageError("Give one of --from DIR (with --to DIR), --cache or --pack.")
+    if pack:
+        _pack(dataset, data_dir, to, shard_size, yes, as_json)
+        return
     if cache:
         _cache(dataset, data_dir, to, short, yes, as_json)
         return
@@ -126,14 +134,11 @@ def _cache(
     from ofa_bench.training.interrupts import listening
 
     def agree(planned: Any) -> bool:
-        size = (
+        return _agreed(
             f"{planned.images:,} images, {planned.bytes / 1e9:,.2f} GB of pixels, into "
-            f"{planned.root}; {planned.scaled:,} of them scaled down to {short}"
+            f"{planned.root}; {planned.scaled:,} of them scaled down to {short}",
+            yes,
         )
-        if not yes and not sys.stdin.isatty():
-            raise UsageError(f"nobody can be asked whether to write {size}", "--yes writes them")
-        console.tell(size)
-        return yes or console.confirm("Write them?")
 
     spec, folder = spec_of(dataset, discover().catalogue), Path(data_dir) if data_dir else None
     home = Path(to) if to else None
@@ -145,3 +150,37 @@ def _cache(
             "its images are not the files' any more, so its runs stand on boards of their own"
         )
     console.result(as_json, asdict(done), *lines)
+
+
+def _pack(
+    dataset: str, data_dir: str | None, to: str | None, megabytes: int, yes: bool, as_json: bool
+) -> None:
+    from ofa_bench.cli.views.progress import Log
+    from ofa_bench.data.readers.pack import prepare_shards
+    from ofa_bench.hooks.catalogue import discover
+    from ofa_bench.planning.assemble import spec_of
+    from ofa_bench.training.interrupts import listening
+
+    if to is None:
+        raise click.UsageError("--pack needs --to DIR, the folder to make.")
+
+    def agree(planned: Any) -> bool:
+        return _agreed(
+            f"{planned.images:,} images, {planned.bytes / 1e9:,.2f} GB, into {planned.shards:,} "
+            f"shards in {planned.root}",
+            yes,
+        )
+
+    spec, folder = spec_of(dataset, discover().catalogue), Path(data_dir) if data_dir else None
+    with listening():  # so that what is half written goes away, whoever asks to stop
+        done = prepare_shards(spec, folder, Path(to), megabytes * 10**6, agree, Log().files)
+    line = f"use it with {command_line('--data-dir', done.root)}"
+    console.result(as_json, asdict(done), line)
+
+
+def _agreed(size: str, yes: bool) -> bool:
+    """Whether the user agrees to write that much. Raises UsageError where nobody can be asked."""
+    if not yes and not sys.stdin.isatty():
+        raise UsageError(f"nobody can be asked whether to write {size}", "--yes writes them")
+    console.tell(size)
+    return yes or console.confirm("Write them?")

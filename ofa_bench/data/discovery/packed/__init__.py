@@ -1,0 +1,1 @@
+"""Images inside big files, addressed by index: tar shards and parquet files. Torch-free."""

@@ -1,0 +1,174 @@
+"""What one shard or parquet file holds, as arrays, kept in the user's cache. Torch-free.
+
+A kept table is valid only for a file with the same path, inode, size, mtime and ctime.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from ofa_bench.atomic_io import write_whole
+from ofa_bench.data.discovery.decoder import reading, size_of
+from ofa_bench.data.discovery.file_hashes import TICK, Progress, content_digest
+from ofa_bench.errors import BenchError, DataError
+from ofa_bench.seeding import digest
+
+VERSION = 1
+NO_TABLE = (OSError, SafetensorError, ValueError, KeyError, TypeError, AttributeError)
+NOWHERE = -1  # the offset of an image whose bytes do not lie in the file as they are
+
+
+class PackedImage(NamedTuple):
+    """One image: its name, the first byte and the number of bytes in the file, (row group, row) or
+    (0, 0), label, hash, and width and height (0, 0: no readable header)."""
+
+    name: bytes
+    span: tuple[int, int]
+    row: tuple[int, int]
+    label: int
+    content: bytes
+    shape: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Samples:
+    """The images of one file or of several, a row each.
+
+    `names`: bytes [n]; `keys`: uint64 [n], equal where two names differ by their suffix alone;
+    `spans`: int64 [n, 2], first byte (or NOWHERE) and number of bytes; `rows`: int32 [n, 2], row
+    group and row; `labels`: int64 [n]; `hashes`: uint8 [n, 16]; `shapes`: int64 [n, 2], width and
+    height.
+    """
+
+    names: NDArray[np.bytes_]
+    keys: NDArray[np.uint64]
+    spans: NDArray[np.int64]
+    rows: NDArray[np.int32]
+    labels: NDArray[np.int64]
+    hashes: NDArray[np.uint8]
+    shapes: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def at(self, order: NDArray[Any]) -> Samples:
+        """The same images in another order, or some of them."""
+        return Samples(*(getattr(self, field.name)[order] for field in fields(self)))
+
+
+def samples_of(samples: Sequence[PackedImage]) -> Samples:
+    """Images as arrays."""
+    count = len(samples)
+    keys = [digest_of(sample.name.rpartition(b".")[0]) for sample in samples]
+    names, spans, rows, labels, contents, shapes = zip(*samples, strict=True) if count else [()] * 6
+    return Samples(
+        np.array(names, dtype="S") if count else np.empty(0, dtype="S1"),
+        np.array(keys, dtype=np.uint64),
+        np.array(spans, dtype=np.int64).reshape(count, 2),
+        np.array(rows, dtype=np.int32).reshape(count, 2),
+        np.array(labels, dtype=np.int64),
+        np.frombuffer(b"".join(contents), dtype=np.uint8).reshape(count, 16),
+        np.array(shapes, dtype=np.int64).reshape(count, 2),
+    )
+
+
+def joined(parts: Sequence[Samples]) -> Samples:
+    """The images of several files, one file after the other."""
+    columns = (field.name for field in fields(Samples))
+    return Samples(*(np.concatenate([getattr(part, name) for part in parts]) for name in columns))
+
+
+def digest_of(key: bytes) -> int:
+    """64 bits that stand for a sample's key."""
+    return int(content_digest(key)[:16], 16)
+
+
+def measured(
+    name: bytes, span: tuple[int, int], row: tuple[int, int], label: int, raw: bytes
+) -> PackedImage:
+    """A sample, from its image's bytes."""
+    content = bytes.fromhex(content_digest(raw))
+    return PackedImage(name, span, row, label, content, size_of(raw))
+
+
+Stamp = tuple[int, int, int, int]
+Reader = Callable[[Path], Samples]
+
+
+def stamp(path: Path) -> Stamp:
+    """A file's size, mtime and ctime (ns), and inode."""
+    with reading(path, "check that the file is there, and yours"):
+        status = path.stat()
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
+
+
+def kept_samples(
+    files: Sequence[Path],
+    home: Path,
+    purpose: str,
+    reader: Reader,
+    progress: Progress | None = None,
+    anew: bool = False,
+) -> list[Samples]:
+    """The samples of each file: kept ones for unchanged files, others read now and kept.
+
+    `home`: the folder they are kept in. `purpose`: what they depend on besides the file. With
+    `anew` nothing that was kept is used. Raises what `reader` raises; DataError if a file changes
+    meanwhile.
+    """
+    from ofa_bench.data.discovery.decoder import reading_threads
+
+    tables: list[Samples] = []
+
+    def one(path: Path) -> Samples:
+        before = stamp(path)
+        title = json.dumps([VERSION, purpose, os.path.realpath(path), *before])
+        kept = home / f"{digest(os.path.realpath(path))[:20]}.safetensors"
+        table = None if anew else _load(kept, title)
+        if table is None:
+            table = reader(path)
+            if stamp(path) != before:
+                raise DataError(f"{path} changes while it is read", "wait until it is written")
+            if abs(time.time_ns() - before[2]) > TICK:  # a later change has another time then
+                _keep(kept, title, table)
+        return table
+
+    with reading_threads() as pool:
+        for done, table in enumerate(pool.imap(one, files), start=1):
+            tables.append(table)
+            if progress:
+                progress("hashing shards", done, len(files))
+    return tables
+
+
+def _load(kept: Path, title: str) -> Samples | None:
+    try:
+        with safe_open(kept, framework="numpy") as file:
+            if file.metadata()["title"] != title:
+                return None
+            columns = {field.name: file.get_tensor(field.name) for field in fields(Samples)}
+        names = np.ascontiguousarray(columns["names"])
+        columns["names"] = names.view(f"S{names.shape[1]}").reshape(-1)
+        return Samples(**columns)
+    except NO_TABLE:
+        return None
+
+
+def _keep(kept: Path, title: str, table: Samples) -> None:
+    columns = {field.name: getattr(table, field.name) for field in fields(table)}
+    names = np.ascontiguousarray(table.names)
+    columns["names"] = names.view(np.uint8).reshape(len(names), -1)
+    with suppress(BenchError):  # it is only a cache
+        write_whole(kept, save(columns, {"title": title}), durable=False)

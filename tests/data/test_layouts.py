@@ -1,0 +1,382 @@
+"""One data set is the same in every layout: hashes, batches and weights; what is wrong is named."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import shutil
+import sys
+import tarfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from ofa_bench.data.check import check
+from ofa_bench.data.discovery.datasets import DatasetSpec, load_spec
+from ofa_bench.data.discovery.layout import locate
+from ofa_bench.data.discovery.packed import listing
+from ofa_bench.data.discovery.packed.listing import NAMES
+from ofa_bench.data.open import open_source, read_collection
+from ofa_bench.data.readers.pack import prepare_shards
+from ofa_bench.data.readers.packed import PackedImages
+from ofa_bench.data.sources.batch import Address
+from ofa_bench.data.sources.source import BatchSource
+from ofa_bench.errors import BenchError, DataError
+from tests.running import finished_ranks, words
+
+from . import imagenet_layouts, layouts
+
+pytest.importorskip("pyarrow")
+SPEC = load_spec("folder")
+MAKERS: dict[str, Callable[[Path, Path], Path]] = {
+    "archives": layouts.archives,
+    "devkit": imagenet_layouts.devkit,
+    "kaggle": lambda tree, root: imagenet_layouts.kaggle(tree, root) / "ILSVRC/Data/CLS-LOC",
+    "shards": layouts.shards,
+    "parquet": layouts.parquet,
+    "parquet-plain": lambda tree, root: layouts.parquet(tree, root, compression="none"),
+    "packed": lambda tree, root: packed(tree, root),
+}
+RUN = ("run", "--method", "deps", "--dataset", "folder", "--space", "toy", "--epochs", "0.4")
+BRIEF = ("--set", "evaluate.per_bucket=1", "--set", "evaluate.curve=0", "--data-dir")
+
+
+def packed(data: Path, to: Path, shard_bytes: int = 200_000) -> Path:
+    prepare_shards(SPEC, data, to, shard_bytes, lambda planned: True)
+    return to
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("layouts")
+
+
+@pytest.fixture(scope="module")
+def tree(home: Path) -> Path:
+    return layouts.folder(home / "tree")
+
+
+@pytest.fixture(scope="module")
+def source(tree: Path) -> BatchSource:
+    return opened(tree)
+
+
+@pytest.fixture
+def shards(tree: Path, tmp_path: Path) -> Path:
+    return layouts.shards(tree, tmp_path / "shards", 240)
+
+
+@pytest.fixture
+def parquet(tree: Path, tmp_path: Path) -> Path:
+    return layouts.parquet(tree, tmp_path / "parquet", 1)
+
+
+def opened(root: Path, spec: DatasetSpec = SPEC, workers: int = 0) -> BatchSource:
+    return open_source(
+        spec,
+        root,
+        resolution=32,
+        augment={"flip": True},
+        select=30,
+        seed=5,
+        device=torch.device("cpu"),
+        workers=workers,
+    )
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_every_layout_is_the_folder_to_the_bit(
+    name: str, tree: Path, source: BatchSource, home: Path
+) -> None:
+    root = MAKERS[name](tree, home / name)
+    for workers in (0, 2):  # the second time from what was kept
+        other = opened(root, workers=workers)
+        assert (source.hash, source.splits_hash) == (other.hash, other.splits_hash)
+        assert source.class_names == other.class_names
+        assert source.notes == other.notes or name in ("devkit", "kaggle")  # whose labels are named
+    addresses = [Address(0, 0, 16), Address(1, 5, 21)]
+    for left, right in zip(source.batches(addresses), other.batches(addresses), strict=True):
+        assert torch.equal(left.images, right.images)
+        assert torch.equal(left.labels, right.labels)
+    report = check(SPEC, root, deep=True)
+    assert report.ok
+    assert report.images == {"train": 240, "test": 60}
+    if isinstance(images := other.collection.train.images, PackedImages):
+        located = images.part.samples.spans[:, 0] >= 0
+        assert located.all() if name != "parquet" else not located.any()
+
+
+def test_a_packed_data_set_can_be_packed_again(
+    tree: Path, source: BatchSource, parquet: Path, tmp_path: Path
+) -> None:
+    again = packed(parquet, tmp_path / "again")
+    assert opened(again).splits_hash == source.splits_hash
+    assert len(list(again.glob("folder-train-*.tar"))) > 2
+
+
+def test_nothing_is_packed_by_halves(tree: Path, tmp_path: Path) -> None:
+    def stopped(work: str, done: int, of: int) -> None:
+        if (work, done) == ("packing", 200):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        prepare_shards(SPEC, tree, tmp_path / "to", 10**6, lambda planned: True, stopped)
+    with pytest.raises(BenchError, match="nothing was written"):
+        prepare_shards(SPEC, tree, tmp_path / "to", 10**6, lambda planned: False)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_two_ranks_train_the_same_weights_from_parquet_as_from_files(
+    tree: Path, parquet: Path, tmp_path: Path
+) -> None:
+    """In two processes with workers each; other layouts give the same batches, as above."""
+
+    def weights(root: Path) -> Any:
+        results = tmp_path / f"results-{root.name}"
+        finished_ranks(words(*RUN, *BRIEF, root, "--results", results), 2)
+        (record,) = results.glob("records/*/*/*.json")
+        return json.loads(record.read_text())["weights_sha256"]
+
+    assert weights(tree) == weights(parquet)
+
+
+# What is wrong with shards.
+
+
+def first_shard(root: Path) -> Path:
+    return root / "trees-train-000000.tar"
+
+
+def appended(path: Path, *members: tuple[str, bytes]) -> None:
+    with tarfile.open(path) as tar:
+        before = [(m.name, tar.extractfile(m).read()) for m in tar]  # type: ignore[union-attr]
+    layouts.write_shard(path, [*before, *members])
+
+
+def without(path: Path, name: str) -> None:
+    with tarfile.open(path) as tar:
+        kept = [(m.name, tar.extractfile(m).read()) for m in tar if m.name != name]  # type: ignore[union-attr]
+    layouts.write_shard(path, kept)
+
+
+def cut_short(path: Path) -> None:
+    os.truncate(path, path.stat().st_size // 2)
+
+
+def linked(path: Path) -> None:
+    with tarfile.open(path, "a") as tar:
+        link = tarfile.TarInfo("n01440764_900.jpg")
+        link.type, link.linkname = tarfile.SYMTYPE, "n01440764_1.jpg"
+        tar.addfile(link)
+
+
+def zipped(path: Path) -> None:
+    layouts.write_shard(path.with_suffix(".tar.gz"), [("a.cls", b"0"), ("a.jpg", b"")])
+    with tarfile.open(path.with_suffix(".tar.gz"), "w:gz") as tar:
+        tar.add(path, "inner.cls")
+
+
+DAMAGED_SHARDS: dict[str, tuple[Callable[[Path], object], str]] = {
+    "truncated": (cut_short, "damaged or cut short"),
+    "twice in a shard": (
+        lambda path: appended(path, ("n01440764_1.jpeg", b"x"), ("n01440764_1.cls", b"0")),
+        "the key 'n01440764_1' comes twice",
+    ),
+    "twice in a split": (
+        lambda path: shutil.copy(path, path.with_name("trees-train-000001.tar")),
+        r"the key of .*000000\.tar.* comes twice, in .*000001\.tar too",
+    ),
+    "no label": (
+        lambda path: without(path, "n01440764_3.cls"),
+        "'n01440764_3' has an image but no label",
+    ),
+    "no image": (
+        lambda path: without(path, "n01440764_3.jpeg"),
+        "'n01440764_3' has a label but no image",
+    ),
+    "label beyond": (
+        lambda path: appended(path, ("oak.cls", b"3"), ("oak.jpg", b"x")),
+        r"oak\.jpg has the label 3, where there are 3 classes",
+    ),
+    "no number": (
+        lambda path: appended(path, ("oak.cls", b"oak"), ("oak.jpg", b"x")),
+        "the label 'oak.cls' is b'oak'",
+    ),
+    "a link": (linked, "'n01440764_900.jpg' is a symbolic link"),
+    "compressed": (zipped, r"tar\.gz is a compressed shard"),
+    "one of several": (
+        lambda path: path.rename(path.with_name("trees-train-00000-of-00002.tar")),
+        r"trees-train-00001-of-00002\.tar is missing",
+    ),
+    "a class without images": (
+        lambda path: (path.parent / NAMES).write_text(
+            "".join(f"{name}\n" for name in (*layouts.CLASSES, "oak"))
+        ),
+        "no train images of the class oak",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", DAMAGED_SHARDS)
+def test_a_damaged_shard_is_named(case: str, shards: Path) -> None:
+    damage, message = DAMAGED_SHARDS[case]
+    damage(first_shard(shards))
+    with pytest.raises(DataError, match=message) as error:
+        opened(shards)
+    assert error.value.hint
+    assert error.value.exit_code == 2
+
+
+def test_a_data_set_with_usual_classes_needs_their_names(shards: Path) -> None:
+    spec = SPEC.model_copy(update={"classes": 3, "usual_classes": layouts.CLASSES})
+    assert opened(shards, spec).notes == ()
+    (shards / NAMES).unlink()
+    with pytest.raises(DataError, match=r"does not name its classes"):
+        opened(shards, spec)
+    assert opened(shards).class_names == ("0", "1", "2")
+
+
+def test_another_number_of_classes_is_another_data_set(shards: Path) -> None:
+    with pytest.raises(DataError, match="has 3 classes, folder has 4"):
+        opened(shards, SPEC.model_copy(update={"classes": 4}))
+
+
+def test_labels_follow_the_sorted_names(tree: Path, source: BatchSource, tmp_path: Path) -> None:
+    """As they do in folders, whatever numbers the shards have."""
+    turned = layouts.shards(tree, tmp_path / "turned", labels={0: 2, 1: 0, 2: 1})
+    (turned / NAMES).write_text("\n".join((*layouts.CLASSES[1:], layouts.CLASSES[0])))
+    assert opened(turned).splits_hash == source.splits_hash
+
+
+# What is wrong with parquet files.
+
+
+def rewritten(path: Path, change: Callable[[Any], Any]) -> None:
+    from pyarrow.parquet import read_table, write_table
+
+    write_table(change(read_table(path)), path)
+
+
+def relabelled(label: int | None) -> Callable[[Path], None]:
+    import pyarrow as pa
+
+    def change(table: Any) -> Any:
+        labels = [label, *table["label"].to_pylist()[1:]]
+        return table.set_column(1, "label", pa.array(labels, pa.int64()))
+
+    return lambda path: rewritten(path, change)
+
+
+def miscounted(path: Path) -> None:
+    """The number of rows in the description of the file, 240 as a Thrift varint, is another."""
+    raw = bytearray(path.read_bytes())
+    size = int.from_bytes(raw[-8:-4], "little")
+    at = raw.index(b"\x16\xe0\x03", len(raw) - 8 - size)
+    raw[at : at + 3] = b"\x16\xe2\x03"  # 241
+    path.write_bytes(raw)
+
+
+DAMAGED_TABLES: dict[str, tuple[Callable[[Path], object], str]] = {
+    "truncated": (cut_short, "is cut short, or no parquet file"),
+    "row count": (miscounted, "declares 241 rows and has 240"),
+    "no label": (relabelled(None), "no label in row 0 of row group 0"),
+    "label beyond": (relabelled(3), r"has the label 3, where there are 3 classes"),
+    "unlabelled": (relabelled(-1), r"has the label -1, where there are 3 classes"),
+    "no column": (
+        lambda path: rewritten(path, lambda table: table.drop_columns(["label"])),
+        "no column of images .* with one of labels",
+    ),
+    "one of several": (
+        lambda path: path.rename(path.with_name("train-00000-of-00002.parquet")),
+        r"train-00001-of-00002\.parquet is missing",
+    ),
+    "a split": (
+        lambda path: path.with_name("validation-00000-of-00001.parquet").unlink(),
+        "parquet of train but none of val or test",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", DAMAGED_TABLES)
+def test_a_damaged_parquet_file_is_named(case: str, parquet: Path) -> None:
+    damage, message = DAMAGED_TABLES[case]
+    damage(parquet / "data" / "train-00000-of-00001.parquet")
+    with pytest.raises(DataError, match=message) as error:
+        opened(parquet)
+    assert error.value.hint
+    assert error.value.exit_code == 2
+
+
+def test_bytes_that_change_are_noticed(shards: Path, tree: Path, tmp_path: Path) -> None:
+    plain = layouts.parquet(tree, tmp_path / "plain", 1, compression="none")
+    for root in (shards, plain):
+        images = opened(root).collection.train.images
+        assert isinstance(images, PackedImages)
+        with open(images.part.files[0], "r+b") as file:
+            file.seek(int(images.part.samples.spans[7, 0]) + 300)
+            file.write(b"other")
+        images.decode(6)
+        with pytest.raises(DataError, match="changed after it was hashed"):
+            images.decode(7)
+
+
+def test_unlabelled_test_images_give_way(parquet: Path, source: BatchSource) -> None:
+    import pyarrow as pa
+
+    data = parquet / "data"
+    test = data / "test-00000-of-00001.parquet"
+    shutil.copy(data / "validation-00000-of-00001.parquet", test)
+    rewritten(test, lambda t: t.set_column(1, "label", pa.array([-1] * len(t), pa.int64())))
+    other = opened(parquet)
+    assert other.splits_hash == source.splits_hash
+    assert other.notes == ("val was used for the sealed test; test has no labels",)
+
+
+def test_without_pyarrow_a_line_says_what_to_install(
+    parquet: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(DataError, match="pyarrow, which reads") as error:
+        opened(parquet)
+    assert "pip install 'ofa-bench[parquet]'" in error.value.hint
+
+
+def test_a_row_group_that_does_not_fit_is_refused(
+    parquet: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OFA_BENCH_LIMITS", "parquet-group=1000")
+    with pytest.raises(DataError, match="bytes of images in its row group 0") as error:
+        opened(parquet)
+    assert "--limit parquet-group=" in error.value.hint
+
+
+def test_workers_open_files_of_their_own(shards: Path) -> None:
+    """Nothing that is open crosses into another process."""
+    images = opened(shards).collection.train.images
+    assert isinstance(images, PackedImages)
+    images.decode(0)
+    twin = pickle.loads(pickle.dumps(images))
+    assert not twin._files and torch.equal(twin.decode(3), images.decode(3))
+
+
+def test_listing_is_kept_until_a_file_changes(
+    shards: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[Path] = []
+    reader = listing.shard_samples
+    monkeypatch.setattr(listing, "shard_samples", lambda path: read.append(path) or reader(path))
+    for path in shards.glob("*.tar"):
+        os.utime(path, ns=(10**18, 10**18))
+    time.sleep(0.1)  # a file as new as that is not trusted
+    for _ in range(2):
+        read_collection(SPEC, locate(SPEC, shards))
+    assert len(read) == 2
+    os.utime(first_shard(shards))
+    time.sleep(0.1)
+    read_collection(SPEC, locate(SPEC, shards))
+    assert read[2:] == [first_shard(shards)]
