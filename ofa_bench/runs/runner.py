@@ -110,15 +110,16 @@ def prepare(
     leave: frozenset[int] | None = None,
     family: str = "",
     adopted: str | None = None,
+    progress: Progress | None = None,
 ) -> RunContext:
     """Assemble, open the data, assemble again with its counts, and identify the run.
 
     `leave`: steps at which the state is saved for runs with the same first steps, of the `family`
     that the comparison calls so; None: no sharing. `adopted`: the hash of weights that were trained
     elsewhere. It is part of the identity, so that no run which begins with the same weights is
-    taken for this one.
+    taken for this one. `progress` is called while files are listed and hashed.
     """
-    assembly, source = opened(request, catalogue, devices)
+    assembly, source = opened(request, catalogue, devices, progress)
     files = {name: start_from(path, head) for name, path, head in _starts(request)}
     files |= {"adopted": adopted} if adopted else {}
     decoder = decoder_id(*source.decoder) if source.decoder else None
@@ -135,7 +136,9 @@ def prepare(
     return RunContext(request, assembly, devices, source, identity, folder, store, shared, ancestor)
 
 
-def source_of(assembly: Assembly, devices: Devices) -> BatchSource:
+def source_of(
+    assembly: Assembly, devices: Devices, progress: Progress | None = None
+) -> BatchSource:
     """The run's images, on its device. Raises DataError."""
     execution = assembly.recipe.execution
     workers = execution.workers
@@ -150,15 +153,16 @@ def source_of(assembly: Assembly, devices: Devices) -> BatchSource:
         seed=assembly.recipe.seed,
         device=devices.device,
         workers=workers,
+        progress=progress.files if progress else None,
     )
 
 
 def opened(
-    request: Request, catalogue: Catalogue, devices: Devices
+    request: Request, catalogue: Catalogue, devices: Devices, progress: Progress | None = None
 ) -> tuple[Assembly, BatchSource]:
     """Assemble, open the data, assemble again with its counts, and set the thread count."""
     assembly = assemble(request, catalogue)
-    science, source = assembly.science, source_of(assembly, devices)
+    science, source = assembly.science, source_of(assembly, devices, progress)
     if not source.sizes["select"]:
         raise DataError(
             "data.select is 0, but choices and the curve need held-out images",

@@ -36,6 +36,9 @@ class Progress:
     def waited(self, seconds: float) -> None:
         """The loop waited this long for a micro-batch."""
 
+    def files(self, work: str, done: int, of: int) -> None:
+        """Before training: `done` of `of` files are listed, compared, hashed or decoded."""
+
     def note(self, text: str) -> None:
         """A message for the user."""
 
