@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from ofa_bench.leaderboard.truth.agreement import agreement
-from ofa_bench.leaderboard.truth.analysis import Draws, Points, mean_gap
+from ofa_bench.leaderboard.truth.analysis import BootstrapDraws, Points, mean_gap
 from tests.truth.worlds import worlds
 
 COUNT, RESAMPLES = 1_002, 300
@@ -59,7 +59,7 @@ def test_intervals_of_losses_and_gaps(nets: int, benchmark: Any, record_property
     over other nets, which it is not made for. Of a gap: that of all nets drawn as these were."""
     world = worlds(COUNT, nets, seed=11, pairs=1)
     rng = np.random.default_rng(5)
-    drawn = [Draws(alone, world.groups) for alone in world.alone]
+    drawn = [BootstrapDraws(alone, world.groups) for alone in world.alone]
     both = list(zip(drawn, world.scores, strict=True))
     for count in (1, 3):
         points = [draws.regret(scores, count) for draws, scores in both]

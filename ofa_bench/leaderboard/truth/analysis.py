@@ -104,7 +104,7 @@ def analyse(
         )
     table = np.array([alone[net] for net in nets], dtype=float)
     groups = ranges(len(nets))
-    drawn = Draws(table, groups)
+    drawn = BootstrapDraws(table, groups)
     made = []
     for name, scores in rankings.items():
         values = np.array([scores[net] for net in nets], dtype=float)
@@ -144,7 +144,7 @@ def mean_gap(gaps: Values, groups: NDArray[Any]) -> Points:
     return Points(value, max(-100.0, value - half), min(100.0, value + half))
 
 
-def _ranking(name: str, scores: Values, drawn: Draws, gap: Points | None) -> RankingTruth:
+def _ranking(name: str, scores: Values, drawn: BootstrapDraws, gap: Points | None) -> RankingTruth:
     table, groups = drawn.table, drawn.groups
     counts = [count for count in TOP if count < len(scores)]
     return RankingTruth(
@@ -157,7 +157,7 @@ def _ranking(name: str, scores: Values, drawn: Draws, gap: Points | None) -> Ran
     )
 
 
-class Draws:
+class BootstrapDraws:
     """Resamples of nets within their ranges and, for each net, of its seeds.
 
     The best net is picked by some seeds and valued by another, or else the pick's luck would count

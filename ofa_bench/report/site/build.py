@@ -272,7 +272,7 @@ class _Site:
         collection.left_out += broken
         for title, group in tracks_of_truth(records).items():
             try:
-                section = truth_section(group, "truth")
+                section = truth_section(title.strip(), group, "truth")
                 embedded(section["chart"].figure)
             except BROKEN as error:
                 collection.left_out.append(f"{title.strip()}: {plain_text(repr(error))}")
