@@ -37,8 +37,7 @@ SAMPLE = 64  # files whose kept hash is compared with their bytes whenever it is
 TICK = 50_000_000  # ns in which a second change of a file may leave it the same time stamp
 LONGEST_LOG = 1 << 30  # bytes
 Progress = Callable[[str, int, int], None]
-"""Called with what is done ("hashing files"), and how many of how many files or folders are
-done."""
+"""Called with the work ("hashing files"), and how many of how many files or folders are done."""
 Stamp = tuple[int, int, int, int]
 Entry = tuple[Stamp, str, tuple[int, int]]  # stamp, hash, width and height
 Measured = tuple[int, Stamp, str, tuple[int, int]]  # with the row before
