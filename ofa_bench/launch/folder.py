@@ -24,7 +24,7 @@ from ofa_bench.planning.assemble import Assembly
 from ofa_bench.planning.identity import identify
 from ofa_bench.recipe import Request
 from ofa_bench.recipe.fingerprint import canonical
-from ofa_bench.recipe.starts import split_set
+from ofa_bench.recipe.initial_weights import split_set
 from ofa_bench.records.store import read_bytes
 from ofa_bench.runs.folder import requested
 from ofa_bench.runs.requests import FLAGS
