@@ -9,8 +9,9 @@ import random
 import shutil
 import signal
 import tarfile
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,7 @@ class Corpus:
         self._deploy()
         self._truth()
         self._interrupt()
+        self._interrupt_evaluation()
         self._images()
         self._pictures()
         return self
@@ -100,10 +102,19 @@ class Corpus:
         for step in (2, 4):
             pid = os.fork()
             if pid == 0:
-                _stopped_child(box, step)
+                _stopped_child(box, partial(_stop_at, step))
             os.waitpid(pid, 0)
         states = list(box.work.glob("results/runs/*/checkpoint/*.pt"))
         assert len(states) == 2, (states, (box.root / "stdout").read_text())
+
+    def _interrupt_evaluation(self) -> None:
+        """The first run again, stopped when its first scores are kept."""
+        box = Box(self.root / "evaluating").make()
+        pid = os.fork()
+        if pid == 0:
+            _stopped_child(box, _stop_scoring)
+        os.waitpid(pid, 0)
+        assert list(box.work.glob("results/runs/*/evaluation/*.safetensors"))
 
     def _images(self) -> None:
         """One picture in every format and mode that can be written here."""
@@ -205,7 +216,7 @@ def _rotated() -> bytes:
     return exif.tobytes()
 
 
-def _stopped_child(box: Box, at: int) -> None:
+def _stopped_child(box: Box, arrange: Callable[[], None]) -> None:
     """Never returns."""
     try:
         os.chdir(box.work)
@@ -213,16 +224,33 @@ def _stopped_child(box: Box, at: int) -> None:
         for number in (1, 2):
             os.dup2(os.open(box.root / "stdout", os.O_CREAT | os.O_WRONLY | os.O_APPEND), number)
         from ofa_bench.cli.main import main
-        from ofa_bench.hooks.bus import Bus
 
-        draws = Bus.draws
-
-        def stopping(bus: Any, step: Any, probe: Any) -> Any:
-            if step.index == at:
-                os.kill(os.getpid(), signal.SIGTERM)
-            return draws(bus, step, probe)
-
-        Bus.draws = stopping  # type: ignore[method-assign]
+        arrange()
         main(["run", "--method", "deps", "--seed", "0", *TINY])
     finally:
         os._exit(0)
+
+
+def _stop_at(step: int) -> None:
+    from ofa_bench.hooks.bus import Bus
+
+    draws = Bus.draws
+
+    def stopping(bus: Any, this: Any, probe: Any) -> Any:
+        if this.index == step:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return draws(bus, this, probe)
+
+    Bus.draws = stopping  # type: ignore[method-assign]
+
+
+def _stop_scoring() -> None:
+    from ofa_bench.evaluation.kept_scores import KeptScores
+
+    write = KeptScores.write
+
+    def stopping(scores: Any, kept: Any) -> None:
+        write(scores, kept)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    KeptScores.write = stopping  # type: ignore[method-assign]
