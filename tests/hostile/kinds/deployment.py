@@ -24,7 +24,7 @@ from tests.hostile.values import NUMBERS, WORDS, Raw, hostile, mutated
 QUESTION = ("run", "weights", "data", "fingerprint", "recipe", "seeds")  # of a truth
 TRUTHS = [["board", "--truth"], ["board", "--truth", "--json"], ["board", "digits", "--truth"]]
 TRUTHS += [["board", "--truth", "--format", "md"], ["report", "-o", "r.html"]]
-TRUTHS += [["validate", "results"]]
+TRUTHS += [["validate", "results"], ["site", "-o", "pages"]]
 HEAVY = ["nets", "seeds", "proxies", "ranges", "rankings", "left_out", "images.test", "classes"]
 HEAVY += ["searched", "searched.stages", "table", "run", "method", "dataset", "space", "budget"]
 HEAVY += ["ceiling", "schema", "command", "nets.0.alone", "nets.0.macs", "nets.0.subnet.resolution"]
