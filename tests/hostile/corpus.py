@@ -22,6 +22,7 @@ from tests.latency_tables import proportional
 ROOT = Path(__file__).resolve().parents[2]
 TINY = ["--space", "toy", "--epochs", "0.3", "--set", "evaluate.per_bucket=1"]
 TINY += ["--set", "evaluate.curve=2", "--set", "evaluate.buckets=2", "--device", "cpu"]
+LAUNCH = ["compare", "--methods", "deps,ofa", "--seeds", "1", *TINY, "--launch", "lines"]
 FORMATS = ["PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF", "PPM", "DDS", "ICNS", "ICO", "PCX", "TGA"]
 FORMATS += ["SGI", "JPEG2000", "EPS", "BLP", "IM", "MSP", "XBM", "SPIDER", "AVIF", "PDF", "QOI"]
 
@@ -61,7 +62,7 @@ class Corpus:
         shutil.copy(box.work / "all.zip", self.root / "all.zip")
 
     def _deploy(self) -> None:
-        """A search of a finished run, a subnet taken out of it, and a latency table."""
+        """A search of a finished run, a subnet taken out of it, a latency table, and a launch."""
         from ofa_bench.search.latency_table import to_toml
         from ofa_bench.space import load_space
 
@@ -74,6 +75,9 @@ class Corpus:
         assert ended.codes == [0, 0], (ended, (box.root / "stderr").read_text()[-2000:])
         table = to_toml(proportional(load_space("toy"), 10))
         (self.root / "latency.toml").write_text(table, encoding="utf-8")
+        box = Box(self.root / "launched").make()
+        ended = execute(box, Case([LAUNCH]))
+        assert ended.codes == [0], (ended, (box.root / "stderr").read_text()[-2000:])
 
     def _truth(self) -> None:
         """Five nets of committed ground truth, with their records and the supernet's."""
