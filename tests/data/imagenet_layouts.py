@@ -16,8 +16,6 @@ import scipy.io
 from PIL import Image
 
 CLASSES = ("n01440764", "n02119789", "n03000684")
-NUMBERS = {"n02119789": 1, "n03000684": 2, "n01440764": 3}
-"""The devkit's ids, which are in another order than the names."""
 TRAIN, VAL = 12, 4
 
 
@@ -37,7 +35,7 @@ def plain(root: Path) -> Path:
 
 def labels(tree: Path) -> dict[str, str]:
     """The class of each validation image, by name, in the order of names."""
-    paths = sorted((tree / "val").rglob("*.JPEG"), key=lambda path: path.name)
+    paths = sorted((tree / "val").glob("*/*"), key=lambda path: path.name)
     return {path.name: path.parent.name for path in paths}
 
 
@@ -45,7 +43,7 @@ def flat(tree: Path, root: Path, part: str = "val") -> Path:
     """The validation images in one folder, without labels."""
     shutil.copytree(tree / "train", root / "train")
     (root / part).mkdir()
-    for path in (tree / "val").rglob("*.JPEG"):
+    for path in (tree / "val").glob("*/*"):
         shutil.copy(path, root / part)
     return root
 
@@ -58,19 +56,26 @@ def devkit(tree: Path, root: Path) -> Path:
 
 def write_devkit(tree: Path, home: Path) -> None:
     (home / "data").mkdir(parents=True)
-    lines = [f"{NUMBERS[name]}\n" for name in labels(tree).values()]
+    known = numbers(tree)
+    lines = [f"{known[name]}\n" for name in labels(tree).values()]
     (home / "data" / "ILSVRC2012_validation_ground_truth.txt").write_text("".join(lines))
-    write_meta(home / "data" / "meta.mat")
+    write_meta(home / "data" / "meta.mat", known)
 
 
-def write_meta(path: Path, compressed: bool = True) -> None:
+def numbers(tree: Path) -> dict[str, int]:
+    """The devkit's ids of the classes, which are in another order than the names."""
+    names = sorted(path.name for path in (tree / "train").iterdir())
+    return {name: number for number, name in enumerate([*names[1:], names[0]], start=1)}
+
+
+def write_meta(path: Path, known: dict[str, int], compressed: bool = True) -> None:
     """meta.mat as the devkit has it: classes, and above them groups with higher ids."""
     fields = ["ILSVRC2012_ID", "WNID", "words", "gloss", "num_children", "children"]
     fields += ["wordnet_height", "num_train_images"]
-    table = np.zeros((len(NUMBERS) + 1, 1), dtype=[(name, "O") for name in fields])
-    for row, (name, number) in enumerate(NUMBERS.items()):
+    table = np.zeros((len(known) + 1, 1), dtype=[(name, "O") for name in fields])
+    for row, (name, number) in enumerate(known.items()):
         table[row, 0] = (number, name, "a, b", "what it is", 0, np.zeros((1, 0)), 0, 1300)
-    table[-1, 0] = (len(NUMBERS) + 1, "n00001740", "thing", "all", 3, np.array([1, 2, 3]), 1, 0)
+    table[-1, 0] = (len(known) + 1, "n00001740", "thing", "all", 3, np.array([1, 2, 3]), 1, 0)
     scipy.io.savemat(path, {"version": 1.0, "synsets": table}, do_compression=compressed)
 
 
@@ -80,9 +85,9 @@ def kaggle(tree: Path, root: Path) -> Path:
     flat(tree, images)
     (images / "test").mkdir()
     for number in range(1, 4):
-        shutil.copy(next((tree / "train").rglob("*.JPEG")),
+        shutil.copy(next((tree / "train").glob("*/*")),
                     images / "test" / f"ILSVRC2012_test_{number:08d}.JPEG")  # fmt: skip
-    rows = [f"{name.removesuffix('.JPEG')},{label} 1 2 3 4 {label} 5 6 7 8 \n"
+    rows = [f"{Path(name).stem},{label} 1 2 3 4 {label} 5 6 7 8 \n"
             for name, label in labels(tree).items()]  # fmt: skip
     random.Random(1).shuffle(rows)
     text = "ImageId,PredictionString\n" + "".join(rows)

@@ -23,11 +23,11 @@ from ofa_bench.errors import DataError
 
 from .imagenet_layouts import (
     CLASSES,
-    NUMBERS,
     devkit,
     flat,
     kaggle,
     labels,
+    numbers,
     plain,
     write_devkit,
     write_meta,
@@ -59,7 +59,8 @@ def devkit_with_map(tree: Path, root: Path) -> Path:
     devkit(tree, root)
     data = root / "ILSVRC2012_devkit_t12" / "data"
     (data / "meta.mat").unlink()
-    (data / "map_clsloc.txt").write_text("".join(f"{c} {n} a_thing\n" for c, n in NUMBERS.items()))
+    rows = "".join(f"{name} {number} a_thing\n" for name, number in numbers(tree).items())
+    (data / "map_clsloc.txt").write_text(rows)
     return root
 
 
@@ -226,18 +227,19 @@ def test_a_list_that_is_too_large(tree: Path, tmp_path: Path, monkeypatch: pytes
 
 @pytest.mark.parametrize("compressed", [True, False])
 def test_the_table_of_classes_is_read_as_scipy_reads_it(compressed: bool, tmp_path: Path) -> None:
-    write_meta(tmp_path / "meta.mat", compressed)
-    known = class_names((tmp_path / "meta.mat").read_bytes())
+    known = {name: number for number, name in enumerate(CLASSES[::-1], start=1)}
+    write_meta(tmp_path / "meta.mat", known, compressed)
+    read = class_names((tmp_path / "meta.mat").read_bytes())
     table = scipy.io.loadmat(tmp_path / "meta.mat", squeeze_me=True)["synsets"]
-    assert known == {
+    assert read == {
         int(row["ILSVRC2012_ID"]): str(row["WNID"]) for row in table if not row["num_children"]
     }
-    assert known == {number: name for name, number in NUMBERS.items()}
+    assert read == {number: name for name, number in known.items()}
 
 
 def test_a_damaged_table_is_refused(tmp_path: Path) -> None:
     """Cut short anywhere, or with any byte changed: an answer or a ValueError, at once."""
-    write_meta(tmp_path / "meta.mat", compressed=False)
+    write_meta(tmp_path / "meta.mat", {"a": 1, "b": 2}, compressed=False)
     raw = (tmp_path / "meta.mat").read_bytes()
     for cut_at in range(0, len(raw) - 8, 61):
         with pytest.raises(ValueError):

@@ -98,12 +98,12 @@ def _fits(path: Path, spec: DatasetSpec) -> bool:
 def _unpack(archives: Sequence[Path], home: Path) -> None:
     try:
         with new_folder(home, UNFINISHED) as folder:
-            target = _Target(folder)
+            target = UnpackedFolder(folder)
             for path in archives:
                 with closing(Unpacked(path)) as source:
                     tar = Tar(source)
-                    for member in _sound(path, tar.members()):
-                        target.take(path, member, _sound(path, tar.content()))
+                    for member in whole_items(path, tar.members()):
+                        target.take(path, member, whole_items(path, tar.content()))
     except OSError as error:
         if _made(home):  # by another process, where the file system has no locks
             return
@@ -114,7 +114,7 @@ def _unpack(archives: Sequence[Path], home: Path) -> None:
         ) from error
 
 
-def _sound(path: Path, items: Iterator[Item]) -> Iterator[Item]:
+def whole_items(path: Path, items: Iterator[Item]) -> Iterator[Item]:
     """Yield what is read from an archive. Raises DataError if it is damaged."""
     try:
         yield from items
@@ -125,8 +125,8 @@ def _sound(path: Path, items: Iterator[Item]) -> Iterator[Item]:
         ) from error
 
 
-class _Target:
-    """A new folder that members are written to; it never contains links."""
+class UnpackedFolder:
+    """A new folder that members of archives are written to; it never contains links."""
 
     def __init__(self, root: Path) -> None:
         self._root = root

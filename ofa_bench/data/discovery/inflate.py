@@ -6,6 +6,7 @@ import bz2
 import lzma
 import os
 import zlib
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -52,7 +53,28 @@ class Enough(Exception):
     """The requested number of bytes was read."""
 
 
-class Unpacked:
+class ByteSource(ABC):
+    """Bytes that are read once, from first to last; `path` is for messages."""
+
+    path: Path
+
+    @abstractmethod
+    def some(self, most: int) -> memoryview:
+        """At least one byte and at most that many; none at the end."""
+
+    def exactly(self, count: int) -> bytes:
+        """Exactly that many bytes. Raises EOFError if fewer are left."""
+        parts = []
+        while count:
+            piece = self.some(count)
+            if not piece:
+                raise EOFError("it ends too early")
+            parts.append(bytes(piece))
+            count -= len(piece)
+        return b"".join(parts)
+
+
+class Unpacked(ByteSource):
     """A file's bytes, decompressed if it has the header of gzip, bzip2 or xz.
 
     Reading raises DataError beyond the limits archive-bytes and archive-ratio; EOFError, OSError,
@@ -97,17 +119,6 @@ class Unpacked:
                     advice(name),
                 )
         return piece
-
-    def exactly(self, count: int) -> bytes:
-        """Exactly that many bytes. Raises EOFError if fewer are left."""
-        parts = []
-        while count:
-            piece = self.some(count)
-            if not piece:
-                raise EOFError("it ends too early")
-            parts.append(bytes(piece))
-            count -= len(piece)
-        return b"".join(parts)
 
 
 def _pieces(file: BinaryIO) -> Iterator[bytes]:

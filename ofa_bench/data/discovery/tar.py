@@ -14,7 +14,7 @@ import zlib
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from ofa_bench.data.discovery.inflate import Unpacked
+from ofa_bench.data.discovery.inflate import ByteSource
 from ofa_bench.errors import DataError
 from ofa_bench.limits import advice, limit
 
@@ -46,7 +46,7 @@ class TarMember(NamedTuple):
 class Tar:
     """An archive that is read once, sequentially."""
 
-    def __init__(self, source: Unpacked) -> None:
+    def __init__(self, source: ByteSource) -> None:
         self._source = source
         self._left = 0  # bytes of the last member that were not taken yet
 

@@ -77,14 +77,16 @@ def _show(report: Any) -> None:
 
 @command.command()
 @click.argument("dataset", type=Name("dataset"))
-@click.option("--from", "source", metavar="DIR", help="ImageNet's folder, to link imagenet100 to.")
+@click.option(
+    "--from", "source", metavar="DIR", help="ImageNet's archives; for imagenet100, its folder."
+)
 @click.option("--to", metavar="DIR", help="The folder to make.")
 @click.option("--cache", is_flag=True, help="Decode all images once, into a folder of pixels.")
 @click.option("--pack", is_flag=True, help="Copy all image files into tar shards.")
 @click.option("--shard-size", metavar="MB", type=click.IntRange(1), default=1000, help="Each's.")
 @click.option("--short", type=click.IntRange(8), default=256, help="Their shorter side, at most.")
 @RUN_OPTIONS["data_dir"]
-@click.option("--yes", is_flag=True, help="Do not ask before writing pixels or shards.")
+@click.option("--yes", is_flag=True, help="Do not ask before writing much.")
 @json_option
 def prepare(
     dataset: str,
@@ -98,10 +100,11 @@ def prepare(
     yes: bool,
     as_json: bool,
 ) -> None:
-    """Make imagenet100 of links into ImageNet, or a folder of DATASET's pixels or shards.
+    """Unpack imagenet, link imagenet100 to it, or make a folder of DATASET's pixels or shards.
 
-    Links copy nothing. --cache spares every run the decoding, --pack the file system a million
-    files: the size is told first.
+    imagenet is made of the three archives of image-net.org; a call that was stopped goes on after
+    the last class. Links copy nothing. --cache spares every run the decoding, --pack the file
+    system a million files: the size is told first.
     """
     if [cache, pack, source is not None].count(True) != 1:
         raise click.UsageError("Give one of --from DIR (with --to DIR), --cache or --pack.")
@@ -111,17 +114,47 @@ def prepare(
     if cache:
         _cache(dataset, data_dir, to, short, yes, as_json)
         return
-    if dataset != "imagenet100":
-        raise UsageError(
-            f"{dataset!r} needs no links", "only imagenet100 is made of another data set"
-        )
     if source is None or to is None:
         raise click.UsageError("--from DIR needs --to DIR, the folder to make.")
+    if dataset == "imagenet":
+        _unpack(Path(source), Path(to), yes, as_json)
+    elif dataset == "imagenet100":
+        _link(Path(source), Path(to), as_json)
+    else:
+        raise UsageError(
+            f"{dataset!r} is not made of other files", "only imagenet and imagenet100 are"
+        )
+
+
+def _link(source: Path, to: Path, as_json: bool) -> None:
     from ofa_bench.data.discovery.prepare import prepare_imagenet100
 
-    done = prepare_imagenet100(Path(source), Path(to))
+    done = prepare_imagenet100(source, to)
     line = f"{done.root}: {done.classes} classes, {done.links} new links"
     console.result(as_json, asdict(done), line)
+
+
+def _unpack(source: Path, to: Path, yes: bool, as_json: bool) -> None:
+    from ofa_bench.data.discovery.imagenet.unpacking import prepare_imagenet
+    from ofa_bench.training.callbacks import paced
+    from ofa_bench.training.interrupts import listening
+
+    def show(part: str, done: int, of: int) -> None:
+        console.tell(f"{part}: {done / 1e9:,.2f} of {of / 1e9:,.2f} GB")
+
+    def agree(needed: int) -> bool:
+        return _agreed(f"{needed / 1e9:,.2f} GB of images into {to}", yes)
+
+    progress = paced(show, 1.0 if sys.stderr.isatty() else 10.0)
+    with listening() as stop:  # so that what is half written goes away, whoever asks to stop
+        stop.hint = "the same line goes on after the last class"
+        done = prepare_imagenet(source, to, agree, progress)
+    lines = [
+        f"{done.root}: {done.classes:,} classes, {done.images['train']:,} training and "
+        f"{done.images['val']:,} validation images",
+        f"use it with {command_line('--dataset', 'imagenet', '--data-dir', done.root)}",
+    ]
+    console.result(as_json, asdict(done), *lines)
 
 
 def _cache(
