@@ -16,7 +16,7 @@ from ofa_bench.leaderboard.board import board as board_of
 from ofa_bench.leaderboard.kept_boards import kept_tracks
 from ofa_bench.leaderboard.rows import BoardRow
 from ofa_bench.records.schema import Record
-from ofa_bench.records.store import Store, slug
+from ofa_bench.records.store import Store
 from ofa_bench.records.truths.store import FOLDER
 from ofa_bench.records.validation.validate import UNUSABLE, Context
 from ofa_bench.report import compared
@@ -205,9 +205,8 @@ class _Site:
         """Write the records of a row, a page each, and what can be taken away."""
         archive = packed(records)
         path = self._free("records", row.id[:DIGITS], ".tar.xz")
-        size = f"{math.ceil(len(archive) / 1000)} kB"
-        name = f"{slug(records[0].method.name)}-{row.id[:10]}.tar.xz"
-        download = Cell(name, size, len(records), link=path.rpartition("/")[2])
+        size, name = f"{math.ceil(len(archive) / 1000)} kB", path.rpartition("/")[2]
+        download = Cell(name, size, len(records), link=name)
         links = {}
         for record in records:
             if self._record(board, track, row, record, page, download):
