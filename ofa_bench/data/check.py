@@ -74,7 +74,7 @@ def check(
         return _packed(spec, location, progress, deep)
     if location is None or location.kind != "tree":
         return _prepared(spec, location, deep)
-    tree = list_tree(location.root, spec)
+    tree = list_tree(location.root, spec, progress)
     changed = audit(tree.root, tree.files, location.hashes, progress) if deep else []
     rows = manifest(tree.root, tree.files, location.hashes, progress)
 
@@ -187,7 +187,7 @@ def _undecodable(
             else:
                 good.add(digests[row].tobytes())
             if progress:
-                progress("decoding", row + 1, len(digests))
+                progress("decoding files", row + 1, len(digests))
 
 
 def _copies(

@@ -74,7 +74,7 @@ def read_collection(
         return read_pixels(location.root, spec)
     if location.kind in BIG_FILES:
         return read_packed(location, spec, progress)
-    tree = list_tree(location.root, spec)
+    tree = list_tree(location.root, spec, progress)
     return of_tree(tree, manifest(tree.root, tree.files, location.hashes, progress))
 
 

@@ -101,7 +101,7 @@ def adopt(
     source = _Source(file, weights, epsilon, known_by, start_from(file), command)
     watch.note(f"batch-norm epsilon {epsilon:g}: {known_by}")
     with session(asked.device or "auto") as (stop, devices):
-        prepared = prepare(asked, catalogue, devices, adopted=source.sha256)
+        prepared = prepare(asked, catalogue, devices, adopted=source.sha256, progress=watch)
         with closing(prepared.source):
             if (done := prepared.finished) is not None:
                 watch.note(f"{done.run.id} was adopted already: its record stands")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ofa_bench.atomic_io import make_folder, unwritable
 from ofa_bench.errors import BenchError
 from ofa_bench.records.store import slug
-from ofa_bench.training.callbacks import Progress, paced
+from ofa_bench.training.callbacks import Progress
 from ofa_bench.training.interrupts import Stop
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ SPARE = 16 << 20  # bytes: record, logs, and what else is written
 STREAMS = 2  # of batches at a time: training, and an evaluation in between
 DESCRIPTORS = 8  # a worker's: pipes, its end, and two tensors in each of two batches under way
 RESERVE = 32  # open files besides: logs, records, an image, sockets
-INTERVAL = 10.0  # seconds between lines on the images decoded
 
 
 def make_ready(prepared: RunContext, stop: Stop, progress: Progress) -> None:
@@ -30,9 +29,6 @@ def make_ready(prepared: RunContext, stop: Stop, progress: Progress) -> None:
     Raises DataError for a held-out image that does not decode, BenchError for a folder that cannot
     be written or too little disk space. The first rank checks; all ranks raise the same error.
     """
-
-    def decoded(_: str, done: int, of: int) -> None:
-        progress.note(f"decoding held-out images: {done:,} of {of:,}")
 
     failure: BenchError | None = None
     lacking = check_descriptors(prepared.source.workers)
@@ -44,7 +40,7 @@ def make_ready(prepared: RunContext, stop: Stop, progress: Progress) -> None:
                 raise lacking
             _check_room(prepared)
             with stop.anywhere():
-                prepared.source.check_held_out(paced(decoded, INTERVAL))
+                prepared.source.check_held_out(progress.files)
         except BenchError as error:
             failure = error
     prepared.devices.wait_for_all()

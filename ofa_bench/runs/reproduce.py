@@ -39,7 +39,7 @@ def rerun(
     folder = Path(str(asked.results))
     shutil.rmtree(folder / "records", ignore_errors=True)
     with session(asked.device or "auto", asked.deterministic) as (stop, devices):
-        prepared = prepare(asked, catalogue, devices)
+        prepared = prepare(asked, catalogue, devices, progress=progress)
         if prepared.source.hash != record.task.dataset_hash:
             raise DataError(
                 f"the images of {record.task.dataset} here are not those of the record",

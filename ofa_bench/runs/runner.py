@@ -34,7 +34,7 @@ from ofa_bench.runs.build_record import record_of
 from ofa_bench.runs.folder import read_begun, refuse_links, write_begun
 from ofa_bench.runs.readiness import make_ready
 from ofa_bench.space import Space
-from ofa_bench.training.callbacks import EventLog, Progress, Trace
+from ofa_bench.training.callbacks import BEAT, EventLog, Progress, Trace
 from ofa_bench.training.checkpoint import Checkpoints, lock
 from ofa_bench.training.cost_ledger import Ledger
 from ofa_bench.training.devices import Devices, open_devices
@@ -110,15 +110,16 @@ def prepare(
     leave: frozenset[int] | None = None,
     family: str = "",
     adopted: str | None = None,
+    progress: Progress | None = None,
 ) -> RunContext:
     """Assemble, open the data, assemble again with its counts, and identify the run.
 
     `leave`: steps at which the state is saved for runs with the same first steps, of the `family`
     that the comparison calls so; None: no sharing. `adopted`: the hash of weights that were trained
     elsewhere. It is part of the identity, so that no run which begins with the same weights is
-    taken for this one.
+    taken for this one. `progress` is called while files are listed and hashed.
     """
-    assembly, source = opened(request, catalogue, devices)
+    assembly, source = opened(request, catalogue, devices, progress)
     files = {name: start_from(path, head) for name, path, head in _starts(request)}
     files |= {"adopted": adopted} if adopted else {}
     decoder = decoder_id(*source.decoder) if source.decoder else None
@@ -135,7 +136,9 @@ def prepare(
     return RunContext(request, assembly, devices, source, identity, folder, store, shared, ancestor)
 
 
-def source_of(assembly: Assembly, devices: Devices) -> BatchSource:
+def source_of(
+    assembly: Assembly, devices: Devices, progress: Progress | None = None
+) -> BatchSource:
     """The run's images, on its device. Raises DataError."""
     execution = assembly.recipe.execution
     workers = execution.workers
@@ -150,15 +153,16 @@ def source_of(assembly: Assembly, devices: Devices) -> BatchSource:
         seed=assembly.recipe.seed,
         device=devices.device,
         workers=workers,
+        progress=progress.files if progress else None,
     )
 
 
 def opened(
-    request: Request, catalogue: Catalogue, devices: Devices
+    request: Request, catalogue: Catalogue, devices: Devices, progress: Progress | None = None
 ) -> tuple[Assembly, BatchSource]:
     """Assemble, open the data, assemble again with its counts, and set the thread count."""
     assembly = assemble(request, catalogue)
-    science, source = assembly.science, source_of(assembly, devices)
+    science, source = assembly.science, source_of(assembly, devices, progress)
     if not source.sizes["select"]:
         raise DataError(
             "data.select is 0, but choices and the curve need held-out images",
@@ -179,8 +183,7 @@ def _starts(request: Request) -> list[tuple[str, str | Path, str]]:
 def execute(prepared: RunContext, stop: Stop, progress: Progress, command: str) -> Record | None:
     """Train from the last checkpoint, evaluate, and store one record; None after training alone.
 
-    Raises Interrupted (state saved), TrainingDiverged or PluginError (a record of the failure is
-    stored), ResumeError.
+    Raises Interrupted (state saved), TrainingDiverged or PluginError (recorded), ResumeError.
     """
     with ExitStack() as held:
         if prepared.devices.first:
@@ -232,6 +235,7 @@ def _finish(prepared: RunContext, state: State, run_fields: dict[str, str]) -> R
         if readings := gathered(prepared.folder):
             write_whole(beside(prepared.store.path(record)), readings)
         state.checkpoints.clear()
+        (prepared.folder / BEAT).unlink(missing_ok=True)
         final_evaluation.forget_scores(prepared.folder)
     return record
 
@@ -280,7 +284,7 @@ def state_of(prepared: RunContext, stop: Stop, progress: Progress) -> State:
             execution.checkpoint_seconds,
             exactly="checkpoint_seconds" in execution.model_fields_set,
         ),
-        ledger=Ledger(assembly.space, assembly.classes),
+        ledger=Ledger(assembly.space, assembly.classes, devices.world),
         stop=stop,
         progress=progress,
         shared=prepared.shared,

@@ -161,7 +161,7 @@ def _carried_out(
 
     watch, execution = progress or Silent(), assembly.recipe.execution
     with session(execution.device, execution.deterministic) as (stop, devices):
-        prepared = prepare(asked, catalogue_for(asked), devices, leave, family)
+        prepared = prepare(asked, catalogue_for(asked), devices, leave, family, progress=watch)
         if resumed is not None:
             resumed.check(prepared)
         done = prepared.finished

@@ -184,3 +184,21 @@ def test_waiting_for_images_is_warned_of_once(
             assert "waiting for images" not in text or second == 20
             warned -= "data prepare digits --cache" in text
     assert warned == 0
+
+
+def test_work_on_files_is_told_of_early_with_the_time_left(
+    capsys: pytest.CaptureFixture[str], assembly: Assembly
+) -> None:
+    clock = Clock()
+    log = Log(clock)
+    followed(log, assembly)
+    for second in range(15):
+        clock.now = float(second)
+        log.files("hashing files", 100 * second, 2000)
+    first, second, *more = capsys.readouterr().err.splitlines()
+    assert first == " 10% hashing files · 200 of 2,000 · 18 s left" and more == []
+    assert second.startswith(" 60% hashing files · 1,200 of 2,000 · 8.0 s left")
+    log.files("decoding", 5, 5)
+    assert capsys.readouterr().err == ""  # done within a moment
+    log.begin(10, 0)
+    assert log.share == 0 and "decoding" not in log.text()

@@ -125,7 +125,7 @@ def test_a_packed_data_set_can_be_packed_again(
 
 def test_nothing_is_packed_by_halves(tree: Path, tmp_path: Path) -> None:
     def stopped(work: str, done: int, of: int) -> None:
-        if (work, done) == ("packing", 200):
+        if (work, done) == ("packing images", 200):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):

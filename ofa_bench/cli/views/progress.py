@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 READ_EVERY = 0.5  # seconds between readings of a loss, each of which waits for the device
 LINE_EVERY = 10.0  # seconds between lines of a log, at first
+FIRST_LINE = 2.0  # seconds after which work on files is told of
 LATER = 60.0  # and when it has gone on for ten minutes
 WINDOW = 60.0  # seconds over which speed is measured
 WAITING = 0.005  # share of waiting from which it is shown
@@ -66,7 +67,7 @@ class ProgressView(Progress):
         self._reset()
 
     def _reset(self) -> None:
-        self.phase, self.position, self.losses = "", "", {}
+        self.phase, self.position, self.losses, self.before_training = "", "", {}, False
         self.share, self.images, self.seconds_waited = 0.0, 0.0, 0.0
         self.pace = ProgressRate(self.clock)
         self._read = -READ_EVERY
@@ -79,6 +80,8 @@ class ProgressView(Progress):
         self._reset()
 
     def begin(self, total_steps: int, done: int) -> None:
+        self.phase, self.share, self.before_training = "", 0.0, False
+        self.pace = ProgressRate(self.clock)
         if done:
             self.note(f"going on after step {done:,} of {total_steps:,}")
 
@@ -150,6 +153,18 @@ class ProgressView(Progress):
         self.pace.saw(self.share, 0.0, 0.0)
         self.moved()
 
+    def files(self, work: str, done: int, of: int) -> None:
+        """Files of the data set, before training."""
+        now, self.before_training = self.clock(), True
+        if work != self.phase:
+            self.phase, self.pace, self._read = work, ProgressRate(self.clock), -READ_EVERY
+        if now - self._read < READ_EVERY and done < of:
+            return
+        self._read = now
+        self.share, self.position = done / max(of, 1), f"{done:,} of {of:,}"
+        self.pace.saw(self.share, 0.0, 0.0)
+        self.moved()
+
     def waited(self, seconds: float) -> None:
         self.seconds_waited += seconds
 
@@ -165,7 +180,7 @@ class ProgressView(Progress):
         parts = [self.phase, self.position]
         speeds = self.pace.speeds()
         work, images, waiting = speeds or (0.0, 0.0, 0.0)
-        if speeds and self.phase != "evaluation":
+        if speeds and self.phase != "evaluation" and not self.before_training:
             parts.append(f"{images:,.0f} images/s")
         if waiting >= WAITING:
             parts.append(f"{waiting:.0%} waiting for images")
@@ -183,6 +198,12 @@ class Log(ProgressView):
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__(clock)
         self._last = self._began = clock()
+
+    def files(self, work: str, done: int, of: int) -> None:
+        """The first line of what takes longer than a moment comes early: nothing else does."""
+        if work != self.phase:
+            self._last = self.clock() + FIRST_LINE - LINE_EVERY
+        super().files(work, done, of)
 
     def moved(self) -> None:
         """A line, if the last one is old."""

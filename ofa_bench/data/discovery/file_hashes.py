@@ -16,6 +16,7 @@ import json
 import os
 import random
 import time
+from array import array
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -36,8 +37,7 @@ SAMPLE = 64  # files whose kept hash is compared with their bytes whenever it is
 TICK = 50_000_000  # ns in which a second change of a file may leave it the same time stamp
 LONGEST_LOG = 1 << 30  # bytes
 Progress = Callable[[str, int, int], None]
-"""Called with what is done ("comparing", "hashing", "decoding" or "packing"), how many files are
-done and how many there are."""
+"""Called with the work ("hashing files"), and how many of how many files or folders are done."""
 Stamp = tuple[int, int, int, int]
 Entry = tuple[Stamp, str, tuple[int, int]]  # stamp, hash, width and height
 Measured = tuple[int, Stamp, str, tuple[int, int]]  # with the row before
@@ -121,7 +121,7 @@ def _hashed(
                 _append(kept, root, rows.names, piece)
                 piece, piece_began = [], now
             if progress:
-                progress("hashing", done, len(pending))
+                progress("hashing files", done, len(pending))
     except BaseException:
         _append(kept, root, rows.names, piece)
         raise
@@ -151,31 +151,42 @@ def _measure(path: Path) -> Entry:
     return before, content_digest(raw), size_of(raw)
 
 
-def _stamp(path: Path | bytes) -> Stamp:
-    try:
-        status = os.stat(path)  # noqa: PTH116  a path object takes as long as the answer
-    except OSError:
-        with reading(Path(os.fsdecode(path)), "check that the file is there, and yours"):
-            raise
+def _stamp(path: Path) -> Stamp:
+    with reading(path, "check that the file is there, and yours"):
+        return _stamp_of(path.stat())
+
+
+def _stamp_of(status: os.stat_result) -> Stamp:
     inode = status.st_ino & (1 << 63) - 1  # some file systems use all 64 bits
     return status.st_size, status.st_mtime_ns, status.st_ctime_ns, inode
 
 
 def _stamps(root: Path, files: FileNames, progress: Progress | None) -> NDArray[np.int64]:
     """The stamps of all files, int64 [n, 4]. In threads, since a share answers many questions at
-    once."""
+    once; of names in the opened root, which the system resolves quicker than paths."""
     stamps = np.empty((len(files), 4), dtype=np.int64)
-    base = os.fsencode(root) + b"/"
+    if os.stat not in os.supports_dir_fd:
+        return np.array([_stamp(root / name) for name in files], dtype=np.int64).reshape(-1, 4)
+    with reading(root, "check that the folder is there, and yours"):
+        handle = os.open(root, os.O_RDONLY | os.O_CLOEXEC)
 
     def ask(start: int) -> int:
-        part = files[start : start + STAMPED]
-        stamps[start : start + len(part)] = [_stamp(base + name) for name in part.all_encoded()]
+        part, answers = files[start : start + STAMPED], array("q")
+        for name in part.all_encoded():
+            try:
+                answers.extend(_stamp_of(os.stat(name, dir_fd=handle)))
+            except OSError:
+                answers.extend(_stamp(root / os.fsdecode(name)))  # its error names the path
+        stamps[start : start + len(part)] = np.frombuffer(answers, dtype=np.int64).reshape(-1, 4)
         return start + len(part)
 
-    with reading_threads() as pool:
-        for done in pool.imap(ask, range(0, len(files), STAMPED)):
-            if progress:
-                progress("comparing", done, len(files))
+    try:
+        with reading_threads() as pool:
+            for done in pool.imap(ask, range(0, len(files), STAMPED)):
+                if progress:
+                    progress("comparing files", done, len(files))
+    finally:
+        os.close(handle)
     return stamps
 
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from ofa_bench.data.discovery.datasets import DatasetSpec
 from ofa_bench.data.discovery.decoder import SUFFIXES, Decoder, decoder, kind_of, reading
+from ofa_bench.data.discovery.file_hashes import Progress
 from ofa_bench.data.discovery.file_names import FileNames
 from ofa_bench.data.discovery.imagenet.flat_part import flat_labels, is_flat
 from ofa_bench.data.discovery.layout import SEALED, sealed_part
@@ -66,8 +67,9 @@ class ImageTree:
         return FileNames.joined([self.train.files, self.test.files])
 
 
-def list_tree(root: Path, spec: DatasetSpec) -> ImageTree:
-    """List a tree. Raises DataError if classes differ, folders are empty, or counts are uneven."""
+def list_tree(root: Path, spec: DatasetSpec, progress: Progress | None = None) -> ImageTree:
+    """List a tree; `progress` is called by folder. Raises DataError if classes differ, folders are
+    empty, or counts are uneven."""
     tested = sealed_part(root) or "test"
     classes = _class_folders(root, "train", spec)
     _check_classes(root, tested, classes, spec)
@@ -77,8 +79,8 @@ def list_tree(root: Path, spec: DatasetSpec) -> ImageTree:
             "it is another data set, or half-extracted",
             f"wanted: {spec.wanted}; for your own images use --dataset folder",
         )
-    train = _listing(root, "train", classes)
-    test, notes = list_sealed(root, tested, classes, spec)
+    train = _listing(root, "train", classes, progress)
+    test, notes = list_sealed(root, tested, classes, spec, progress)
     if spec.balanced:
         _refuse_uneven(root / "train", spec, classes, train)
         _refuse_uneven(root / tested, spec, classes, test)
@@ -87,14 +89,18 @@ def list_tree(root: Path, spec: DatasetSpec) -> ImageTree:
 
 
 def list_sealed(
-    root: Path, tested: str, classes: tuple[str, ...], spec: DatasetSpec
+    root: Path,
+    tested: str,
+    classes: tuple[str, ...],
+    spec: DatasetSpec,
+    progress: Progress | None = None,
 ) -> tuple[Listing, tuple[str, ...]]:
     """The test images and notes on the folders. Raises DataError if their classes are others."""
     _check_classes(root, tested, classes, spec)
     flat = _unsorted(root, tested)
     notes = _notes_on_folders(root, tested, flat)
     if not flat:
-        return _listing(root, tested, classes), notes
+        return _listing(root, tested, classes, progress), notes
     test, labels = _flat_listing(root, tested, classes)
     return test, (*notes, f"the labels of {tested}/ are those of {labels.name}")
 
@@ -137,11 +143,15 @@ def _class_folders(root: Path, split: str, spec: DatasetSpec) -> tuple[str, ...]
     return tuple(classes)
 
 
-def _listing(root: Path, split: str, classes: tuple[str, ...]) -> Listing:
+def _listing(
+    root: Path, split: str, classes: tuple[str, ...], progress: Progress | None
+) -> Listing:
     unread: Counter[str] = Counter()
-    per_class = [
-        FileNames.of(sorted(_images_below(root, f"{split}/{name}", unread))) for name in classes
-    ]
+    per_class = []
+    for number, name in enumerate(classes, start=1):
+        per_class.append(FileNames.of(sorted(_images_below(root, f"{split}/{name}", unread))))
+        if progress:
+            progress(f"listing the folders of {split}/", number, len(classes))
     empty = [name for name, files in zip(classes, per_class, strict=True) if not files]
     if empty:
         more = f" (and {len(empty) - 1} more)" if len(empty) > 1 else ""
@@ -167,14 +177,14 @@ def _flat_listing(root: Path, split: str, classes: tuple[str, ...]) -> tuple[Lis
 
 def _images_below(root: Path, folder: str, unread: Counter[str]) -> list[str]:
     images: list[str] = []
-    for entry in _entries(root / folder):
-        name = f"{folder}/{entry.name}"
+    for entry in _entries(root / folder):  # of which there may be a million: no path objects
+        name = entry.name
         if entry.is_dir():
-            images += _images_below(root, name, unread)
-        elif Path(entry.name).suffix.lower() in SUFFIXES:
-            images.append(name)
+            images += _images_below(root, f"{folder}/{name}", unread)
+        elif name[name.rfind(".") :].lower() in SUFFIXES:
+            images.append(f"{folder}/{name}")
         else:
-            unread[Path(entry.name).suffix.lower() or "no suffix"] += 1
+            unread[Path(name).suffix.lower() or "no suffix"] += 1
     return images
 
 
@@ -199,7 +209,7 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
 
 def _usable(entry: os.DirEntry[str]) -> bool:
     try:
-        return entry.is_dir() or entry.is_file()
+        return entry.is_file() or entry.is_dir()
     except OSError:  # a link that leads back to itself
         return False
 

@@ -142,7 +142,7 @@ def _write(
                     _add(tar, f"{row:09d}{suffix}", raw)
                     _add(tar, f"{row:09d}.cls", str(part.labels[row]).encode())
                     if progress:
-                        progress("packing", next(done), total)
+                        progress("packing images", next(done), total)
 
 
 def _read(images: EncodedImages, rows: range) -> Iterator[tuple[int, bytes]]:

@@ -57,7 +57,7 @@ def prepare_cache(
         packed = location is not None and location.kind in BIG_FILES
         hint = "pixels are made of image files in class folders" if packed else "it needs no cache"
         raise DataError(f"{spec.name} is not a folder of image files", hint)
-    tree = list_tree(location.root, spec)
+    tree = list_tree(location.root, spec, progress)
     rows = manifest(tree.root, tree.files, location.hashes, progress)
     home = to or location.cache / f"pixels-{short}"
     shapes = [_fitted(height, width, short) for width, height in rows.shapes.tolist()]
@@ -126,7 +126,7 @@ def _decoded(
             known = [rows.digests[row].tobytes() for row in range(*part.indices(len(rows)))]
             yield from pool.starmap(_scaled, zip(paths, known, [short] * len(paths), strict=True))
             if progress:
-                progress("decoding", min(start + AT_ONCE, len(files)), len(files))
+                progress("decoding files", min(start + AT_ONCE, len(files)), len(files))
 
 
 def _scaled(path: Path, known: bytes, short: int) -> Decoded:

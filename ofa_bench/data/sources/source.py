@@ -109,7 +109,7 @@ class BatchSource(ABC):
             for done, content in enumerate(pool.imap(trial, pending, chunksize=8), start=1):
                 known.add(content)
                 if progress:
-                    progress("decoding", done, len(pending))
+                    progress("decoding held-out images", done, len(pending))
 
     @abstractmethod
     def batches(self, addresses: Iterable[Address]) -> Iterator[MicroBatch]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -37,6 +36,7 @@ def check(
     ctx: click.Context, dataset: str, data_dir: str | None, deep: bool, as_json: bool
 ) -> None:
     """Decode every image of DATASET, count, and look for copies; exit 1 if any is broken."""
+    from ofa_bench.cli.views.progress import watching
     from ofa_bench.data.check import check as examine
     from ofa_bench.hooks.catalogue import discover
     from ofa_bench.planning.assemble import spec_of
@@ -44,22 +44,14 @@ def check(
 
     spec = spec_of(dataset, discover().catalogue)
     folder = Path(data_dir) if data_dir else None
-    with listening() as stop:  # so that hashes are kept, whoever asks to stop
+    with watching() as watch, listening() as stop:  # hashes are kept, whoever asks to stop
         stop.hint = "the same line goes on with what was hashed"
-        report = examine(spec, folder, progress=_progress(), deep=deep)
+        report = examine(spec, folder, progress=watch.files, deep=deep)
     if as_json:
         console.answer({**asdict(report), "ok": report.ok})
     else:
         _show(report)
     ctx.exit(0 if report.ok else 1)
-
-
-def _progress() -> Callable[[str, int, int], None]:
-    """A line on stderr every few seconds."""
-    from ofa_bench.training.callbacks import paced
-
-    seconds = 1.0 if sys.stderr.isatty() else 10.0
-    return paced(lambda work, done, of: console.tell(f"{work}: {done:,} of {of:,} files"), seconds)
 
 
 def _show(report: Any) -> None:
@@ -168,6 +160,7 @@ def _unpack(source: Path, to: Path, yes: bool, as_json: bool) -> None:
 def _cache(
     dataset: str, data_dir: str | None, to: str | None, short: int, yes: bool, as_json: bool
 ) -> None:
+    from ofa_bench.cli.views.progress import Log
     from ofa_bench.data.readers.pixel_cache import prepare_cache
     from ofa_bench.hooks.catalogue import discover
     from ofa_bench.planning.assemble import spec_of
@@ -183,7 +176,7 @@ def _cache(
     spec, folder = spec_of(dataset, discover().catalogue), Path(data_dir) if data_dir else None
     home = Path(to) if to else None
     with listening():  # so that what is half written goes away, whoever asks to stop
-        done = prepare_cache(spec, folder, home, short, agree, _progress())
+        done = prepare_cache(spec, folder, home, short, agree, Log().files)
     lines = [f"use it with {command_line('--data-dir', done.root)}"]
     if done.scaled:
         lines.append(
@@ -195,6 +188,7 @@ def _cache(
 def _pack(
     dataset: str, data_dir: str | None, to: str | None, megabytes: int, yes: bool, as_json: bool
 ) -> None:
+    from ofa_bench.cli.views.progress import Log
     from ofa_bench.data.readers.pack import prepare_shards
     from ofa_bench.hooks.catalogue import discover
     from ofa_bench.planning.assemble import spec_of
@@ -212,7 +206,7 @@ def _pack(
 
     spec, folder = spec_of(dataset, discover().catalogue), Path(data_dir) if data_dir else None
     with listening():  # so that what is half written goes away, whoever asks to stop
-        done = prepare_shards(spec, folder, Path(to), megabytes * 10**6, agree, _progress())
+        done = prepare_shards(spec, folder, Path(to), megabytes * 10**6, agree, Log().files)
     line = f"use it with {command_line('--data-dir', done.root)}"
     console.result(as_json, asdict(done), line)
 

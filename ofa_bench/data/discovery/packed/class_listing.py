@@ -68,7 +68,7 @@ def list_class_tars(
     if held:
         test = _part(held, tables[len(paths) :])
     else:
-        listing, notes = list_sealed(root, tested, classes, spec)
+        listing, notes = list_sealed(root, tested, classes, spec, progress)
         test = _files(location, listing, progress, anew)
     check_counts(train, classes, spec, "train")
     check_counts(test, classes, spec, tested)

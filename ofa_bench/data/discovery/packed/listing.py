@@ -95,6 +95,7 @@ def list_packed(
     border = len(parts.splits["train"])
     train = _part(files[:border], tables[:border])
     test = _part(files[border:], tables[border:])
+    tables.clear()  # they are copies by now
     classes = _classes(names, (train, test), spec, location.root)
     order = _label_order(names, classes, spec)
     rank = np.argsort(order)

@@ -149,7 +149,7 @@ def kept_samples(
         for done, table in enumerate(pool.imap(one, files), start=1):
             tables.append(table)
             if progress:
-                progress("hashing", done, len(files))
+                progress("hashing shards", done, len(files))
     return tables
 
 
