@@ -82,6 +82,8 @@ def score_and_keep(
             if stopped:
                 raise _interrupted(stop.hint)
             next(progress, None)
+        if _round(iter(()), devices, stop)[1]:  # a signal since the last chunk was scored
+            raise _interrupted(stop.hint)
     seconds = sum(file.seconds for file in files) + time.perf_counter() - started
     return Evaluated(listed(subnets, table.rows), seconds)
 

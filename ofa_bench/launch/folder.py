@@ -8,19 +8,23 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr, ValidationError
 
-from ofa_bench.atomic_io import make_folder, refuse_links, write_whole
+from ofa_bench.atomic_io import make_folder, refuse_links, sha256_file, write_whole
 from ofa_bench.errors import BenchError, UsageError
+from ofa_bench.limits import limit
 from ofa_bench.planning.assemble import Assembly
 from ofa_bench.planning.identity import identify
 from ofa_bench.recipe import Request
 from ofa_bench.recipe.fingerprint import canonical
+from ofa_bench.recipe.initial_weights import split_set
 from ofa_bench.records.store import read_bytes
 from ofa_bench.runs.folder import requested
 from ofa_bench.runs.requests import FLAGS
@@ -123,25 +127,39 @@ def _parsed(model: type[Any], path: Path, last: bool = False) -> Any:
 
 
 def run_key(asked: Request, assembly: Assembly) -> str:
-    """Names a run before its images are opened: by recipe, seed, code, and the paths of its images
-    and of the weights it starts from.
+    """Names a run before its images are opened: by recipe, seed, code, the path of its images and
+    the bytes of the weights it starts from.
 
-    Two runs of one key are the same run as long as those files stay what they are.
+    Two runs of one key are the same run as long as the images stay what they are.
     """
     science = {**assembly.science.model_dump(mode="json"), "space": assembly.space.name}
     code = identify(assembly, "", {}).hashed.code
     images = ""
     if assembly.spec.layout != "embedded":
         images = str(Path(asked.data_dir or os.environ.get("OFA_BENCH_DATA") or "data").absolute())
-    starts = [_version(path) for path in (asked.init, asked.teacher) if path]
+    starts = [path and _version(path) for path in (asked.init, asked.teacher)]
     parts = (canonical(science), assembly.recipe.seed, code, images, starts, asked.init_head)
     return digest(*parts)[:KEY]
 
 
-def _version(name: str | Path) -> tuple[str, float]:
-    """A weights file by path and time; what follows `::` names a set of weights in it."""
-    path = Path(str(name).partition("::")[0])
-    return str(path.absolute()), path.stat().st_mtime if path.exists() else 0.0
+def _version(name: str | Path) -> tuple[str, str]:
+    """A weights file, or that of a run's folder, by the hash of its bytes, and the set of weights
+    in it; by its path where that is not possible, which the run itself refuses."""
+    where, key = split_set(name)
+    file = where / "weights.safetensors" if where.is_dir() else where
+    try:
+        about = file.stat()
+        sound = stat.S_ISREG(about.st_mode) and about.st_size <= limit("weights-bytes")
+        version = _hash(file, about.st_size, about.st_mtime_ns) if sound else str(where.absolute())
+    except OSError:
+        version = str(where.absolute())
+    return version, key
+
+
+@lru_cache(maxsize=64)
+def _hash(file: Path, size: int, mtime: int) -> str:
+    """The hash of a file, computed once for all runs that start from it."""
+    return sha256_file(file)
 
 
 def family_file(family: Sequence[Request]) -> str:

@@ -126,7 +126,7 @@ def _earlier(run: LaunchedRun, store: Store) -> StoredRecord | None:
 
 
 def _record(run: LaunchedRun, store: Store, line: RunAnswer) -> StoredRecord | None:
-    """The record that an answer names, where it is there and of this method and seed."""
+    """The record that an answer names, where it is there and of this recipe, seed and space."""
     if line.run is None:
         return None
     science = run.assembly.science
@@ -136,6 +136,7 @@ def _record(run: LaunchedRun, store: Store, line: RunAnswer) -> StoredRecord | N
     except UsageError:
         return None
     fits = record.run.id == line.run and record.seed == run.assembly.recipe.seed
+    fits = fits and record.task.space.fingerprint == run.assembly.space.fingerprint()
     fits = fits and _comparable(record.science) == _comparable(science.model_dump(mode="json"))
     return StoredRecord(path, record) if fits and record.status == "ok" else None
 

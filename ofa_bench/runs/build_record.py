@@ -148,10 +148,10 @@ def _mistakes(state: State, lockstep: bool) -> tuple[str, ...]:
 
 
 def _cost(state: State, machine: Mapping[str, Any], judgement: Judgement | None) -> dict[str, Any]:
-    world, schedule = machine["details"]["world"], state.assembly.schedule
+    schedule = state.assembly.schedule
     peaks = _gathered(state, state.devices.peak_bytes, judgement is not None)
     peak = max(*peaks, *(row.peak_bytes for row in state.ledger.rows), 0)
-    phases = [_phase(row, world, schedule.steps_per_epoch, peak) for row in state.ledger.rows]
+    phases = [_phase(row, schedule.steps_per_epoch, peak) for row in state.ledger.rows]
     wall = sum(row["wall_seconds"] for row in phases)
     device = sum(row["device_seconds"] for row in phases)
     waiting = sum(row.waiting_seconds for row in state.ledger.rows)
@@ -169,7 +169,7 @@ def _cost(state: State, machine: Mapping[str, Any], judgement: Judgement | None)
     }
 
 
-def _phase(row: PhaseLedger, world: int, per_epoch: int, peak: int) -> dict[str, Any]:
+def _phase(row: PhaseLedger, per_epoch: int, peak: int) -> dict[str, Any]:
     wall = row.wall_seconds
     return {
         "name": row.name,
@@ -178,7 +178,7 @@ def _phase(row: PhaseLedger, world: int, per_epoch: int, peak: int) -> dict[str,
         "images": row.images,
         "passes": row.passes,
         "macs": row.macs,
-        "device_seconds": wall * world,
+        "device_seconds": row.device_seconds,
         "wall_seconds": wall,
         "waiting_share": min(1.0, row.waiting_seconds / wall) if wall else 0.0,
         "peak_bytes": row.peak_bytes or peak,

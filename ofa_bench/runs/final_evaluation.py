@@ -59,7 +59,7 @@ def judge(state: State) -> Judgement:
         state.source,
         chunk=table.chunk,
         devices=state.devices,
-        kept=_kept(state, subnets) if state.devices.first else None,
+        kept=_kept(state, subnets),
         stop=state.stop,
         tell=lambda done, of: state.progress.evaluating(done, of, "images"),
     )
@@ -81,19 +81,23 @@ def score_of(assembly: Assembly, result: Correctness) -> Score:
     )
 
 
-def _kept(state: State, subnets: Sequence[Subnet]) -> KeptScores:
-    """The scores kept in the run's folder, of this evaluation only.
+def _kept(state: State, subnets: Sequence[Subnet]) -> KeptScores | None:
+    """The scores kept in the run's folder, of this evaluation only; None on ranks but the first.
 
     Scores follow from the run, its weights and candidates, and to the bit from the machine too: one
-    record holds no scores of two.
+    record holds no scores of other machines than those of its ranks.
     """
     source, device = state.source, state.devices.device
     cuda = device.type == "cuda"
+    machine = torch.cuda.get_device_name(device) if cuda else cpu_model()
+    machines = sorted({str(name) for name in state.devices.gather(machine)})
+    if not state.devices.first:
+        return None
     evaluation = digest(
         *(FORMAT, state.run_id, weights_hash(state.net)),
         [subnet.to_json() for subnet in subnets],
         *(source.hash, sorted(source.splits_hash.items()), source.calibration_hash, source.decoder),
-        *(torch.cuda.get_device_name(device) if cuda else cpu_model(), torch.get_num_threads()),
+        *(*machines, torch.get_num_threads()),
         *(torch.__version__, torch.are_deterministic_algorithms_enabled()),
     )
     chunk = state.assembly.science.evaluate.chunk

@@ -114,8 +114,8 @@ def _text(path: Path) -> str:
 
 def refuse_links(folder: Path) -> None:
     """Raise ResumeError if the run's folder, or a file written in it, is a symbolic link."""
-    names = ("checkpoint", "evaluation", "events.jsonl", "lock", "run.json", "weights.safetensors")
-    for path in (folder, *(folder / name for name in names)):
+    names = ("checkpoint", "evaluation", "events.jsonl", "heartbeat", "lock", "run.json")
+    for path in (folder, *(folder / name for name in (*names, "weights.safetensors"))):
         if path.is_symlink():
             raise ResumeError(
                 f"{path} is a link: what is written there would land elsewhere",

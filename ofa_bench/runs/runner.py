@@ -34,7 +34,7 @@ from ofa_bench.runs.build_record import record_of
 from ofa_bench.runs.folder import read_begun, refuse_links, write_begun
 from ofa_bench.runs.readiness import make_ready
 from ofa_bench.space import Space
-from ofa_bench.training.callbacks import EventLog, Progress, Trace
+from ofa_bench.training.callbacks import BEAT, EventLog, Progress, Trace
 from ofa_bench.training.checkpoint import Checkpoints, lock
 from ofa_bench.training.cost_ledger import Ledger
 from ofa_bench.training.devices import Devices, open_devices
@@ -183,8 +183,7 @@ def _starts(request: Request) -> list[tuple[str, str | Path, str]]:
 def execute(prepared: RunContext, stop: Stop, progress: Progress, command: str) -> Record | None:
     """Train from the last checkpoint, evaluate, and store one record; None after training alone.
 
-    Raises Interrupted (state saved), TrainingDiverged or PluginError (a record of the failure is
-    stored), ResumeError.
+    Raises Interrupted (state saved), TrainingDiverged or PluginError (recorded), ResumeError.
     """
     with ExitStack() as held:
         if prepared.devices.first:
@@ -236,6 +235,7 @@ def _finish(prepared: RunContext, state: State, run_fields: dict[str, str]) -> R
         if readings := gathered(prepared.folder):
             write_whole(beside(prepared.store.path(record)), readings)
         state.checkpoints.clear()
+        (prepared.folder / BEAT).unlink(missing_ok=True)
         final_evaluation.forget_scores(prepared.folder)
     return record
 
@@ -284,7 +284,7 @@ def state_of(prepared: RunContext, stop: Stop, progress: Progress) -> State:
             execution.checkpoint_seconds,
             exactly="checkpoint_seconds" in execution.model_fields_set,
         ),
-        ledger=Ledger(assembly.space, assembly.classes),
+        ledger=Ledger(assembly.space, assembly.classes, devices.world),
         stop=stop,
         progress=progress,
         shared=prepared.shared,

@@ -5,10 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from ofa_bench import __version__
 from ofa_bench.atomic_io import write_whole
 from ofa_bench.errors import UsageError
 from ofa_bench.hooks.catalogue import discover
 
+BOARD = "board"  # no plugin: a repository of records
+BOARD_FILES = {
+    "README.md": "README.md",
+    "LICENSE": "LICENSE",
+    "requirements.txt": "requirements.txt",
+    ".gitattributes": "gitattributes",
+    ".gitignore": "gitignore",
+    ".github/workflows/check.yml": "check.yml",
+    ".github/workflows/publish.yml": "publish.yml",
+    "results/records/.gitkeep": "keep",
+    "results/boards/.gitkeep": "keep",
+}
 KINDS = ("shrink", "lr", "distill", "method", "extra", "space", "dataset")
 PARTS = {"method": ("shrink", "lr", "distill")}
 PARTNERS = {"shrink": "--lr cosine --distill labels", "lr": "", "distill": "--shrink sandwich"}
@@ -26,15 +39,16 @@ USED = {  # from ofa_bench, by the templates
 
 
 def new_plugin(name: str, kind: str, folder: Path, single_file: bool = False) -> list[Path]:
-    """Write a working plugin into a folder and return its files. Raises UsageError if the name is
-    invalid or taken, or a file already exists."""
+    """Write a working plugin, or a board's repository, into a folder and return its files. Raises
+    UsageError if the name is invalid or taken, or a file already exists."""
     _check(name, kind, single_file)
     if single_file:
         path = folder / f"{_module(name)}.py"
         texts = {path: _single(name, kind)}
     else:
         root = folder / f"ofa-bench-{name}"
-        texts = {root / path: text for path, text in _package(name, kind).items()}
+        files = _board(name) if kind == BOARD else _package(name, kind)
+        texts = {root / path: text for path, text in files.items()}
     for path in texts:
         if path.exists():
             raise UsageError(f"{path} already exists", "choose another name, or another --to DIR")
@@ -49,6 +63,8 @@ def _check(name: str, kind: str, single_file: bool) -> None:
         raise UsageError(
             f"{name!r} is no name for a plugin", "small letters, digits and -: my-idea"
         )
+    if single_file and kind == BOARD:
+        raise UsageError("a board is a repository, not a Python file", "drop --single-file")
     if single_file and kind in ("space", "dataset"):
         raise UsageError(f"a {kind} is a TOML table, not a Python file", "drop --single-file")
     taken = [
@@ -58,6 +74,12 @@ def _check(name: str, kind: str, single_file: bool) -> None:
     ]
     if taken:
         raise UsageError(f"{name!r} is a name of {taken[0].origin}'s already", "choose another")
+
+
+def _board(name: str) -> dict[str, str]:
+    """A repository whose checks validate pull requests of records, and whose site shows them."""
+    values = {"name": name, "title": _title(name), "version": __version__}
+    return {path: _filled(f"board/{text}", values) for path, text in BOARD_FILES.items()}
 
 
 def _package(name: str, kind: str) -> dict[str, str]:
@@ -106,7 +128,7 @@ def _values(name: str, kind: str) -> dict[str, object]:
         command = f"ofa-bench run --space {name} --epochs 2"
     if kind == "dataset":
         command = f"ofa-bench data check {name} --data-dir DIR"
-    title, module = name.replace("-", " ").capitalize(), _module(name)
+    title, module = _title(name), _module(name)
     return {"name": name, "kind": kind, "title": title, "module": module, "command": command}
 
 
@@ -121,6 +143,10 @@ def _filled(template: str, values: Mapping[str, object]) -> str:
         keep_trailing_newline=True,
     )
     return environment.get_template(f"{template}.txt").render(values)
+
+
+def _title(name: str) -> str:
+    return name.replace("-", " ").capitalize()
 
 
 def _module(name: str) -> str:

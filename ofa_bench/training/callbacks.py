@@ -17,8 +17,10 @@ from ofa_bench.hooks.hookspecs import Outcome, RunView, Scores, hookimpl
 from ofa_bench.limits import limit
 from ofa_bench.schedule import Phase, Step
 
-HEARTBEAT = 2.0  # seconds between progress lines in the event log, at the least
+HEARTBEAT = 2.0  # seconds between heartbeats, and between progress lines in the event log at first
 SLOWEST = 60.0  # and at the most: they grow with a hundredth of the time since the process began
+BEAT = "heartbeat"  # a file beside the event log
+BEAT_BYTES = 100
 
 
 class Progress:
@@ -67,19 +69,37 @@ class EventLog:
     """`events.jsonl`: one JSON object per line, appended and flushed at every event.
 
     Events are phases, points of the curve, and progress by time: the file does not grow by steps.
+    `heartbeat` beside it holds the time of the last step, to two seconds, so that a later process
+    knows how much training a kill lost; an event `start` repeats it.
     """
 
     def __init__(self, path: Path, draws: bool) -> None:
         self._path, self._draws = path, draws
         self._stream: IO[str] | None = None
+        self._beats: int | None = None
         self._last, self._began = 0.0, time.monotonic()
+        self._beaten = self._began
+
+    def _open(self, path: Path, flags: int) -> int:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | flags, 0o644)
+
+    def _beat(self) -> None:
+        """Overwrite the time of the last step, in one write."""
+        path = self._path.with_name(BEAT)
+        try:
+            if self._beats is None:
+                self._beats = self._open(path, 0)
+            os.pwrite(self._beats, f"{time.time():.3f}\n".encode(), 0)
+        except OSError as error:
+            raise unwritable(path, error) from error
+        self._beaten = time.monotonic()
 
     def _write(self, kind: str, **values: Any) -> None:
         try:
             if self._stream is None:
-                self._path.parent.mkdir(parents=True, exist_ok=True)
-                flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW
-                self._stream = os.fdopen(os.open(self._path, flags, 0o644), "a", encoding="utf-8")
+                handle = self._open(self._path, os.O_APPEND)
+                self._stream = os.fdopen(handle, "a", encoding="utf-8")
             now = time.time()
             self._stream.write(json.dumps({"at": round(now, 3), "event": kind, **values}) + "\n")
             self._stream.flush()
@@ -90,7 +110,7 @@ class EventLog:
     @hookimpl
     def run_start(self, run: RunView) -> None:
         """A process starts or resumes the run."""
-        self._write("start", run=run.run_id)
+        self._write("start", run=run.run_id, beat=last_beat(self._path))
 
     @hookimpl
     def phase_start(self, phase: Phase, step: Step) -> None:
@@ -100,6 +120,8 @@ class EventLog:
     def after_step(self, step: Step, outcome: Outcome) -> None:
         """Losses by role every HEARTBEAT to SLOWEST seconds; with `draws`, those of the step."""
         now = time.monotonic()
+        if now - self._beaten >= HEARTBEAT:
+            self._beat()
         if now - self._last >= min(SLOWEST, max(HEARTBEAT, (now - self._began) / 100)):
             losses: dict[str, float] = {}
             for draw, loss in zip(outcome.draws, outcome.losses, strict=True):
@@ -121,6 +143,9 @@ class EventLog:
             with suppress(OSError):  # a full disk was reported by the write
                 self._stream.close()
             self._stream = None
+        if self._beats is not None:
+            os.close(self._beats)
+            self._beats = None
 
 
 class Trace:
@@ -140,22 +165,37 @@ class Trace:
 
 def lost_seconds(path: Path, since: float, bound: float) -> tuple[float, float]:
     """Seconds of training that killed processes lost after the checkpoint written at `since` (Unix
-    time), from the times in the event log; and the seconds beyond `bound` per process, which only
-    a changed clock explains. Idle time between processes is excluded."""
+    time), from the times in the event log and the heartbeat; and the seconds beyond `bound` per
+    process, which only a changed clock explains. Idle time between processes is excluded."""
     lost = beyond = current = 0.0
     before = since
-    for at, begins in _moments(path):
-        if begins:
+    for at, beat in (*_moments(path), (math.inf, last_beat(path))):
+        if beat is not None:  # a process ended, at the heartbeat or after its last event
+            current += max(0.0, beat - before)
             lost, beyond = lost + min(current, bound), beyond + max(0.0, current - bound)
             current, before = 0.0, max(at, since)
         elif at > since:
             current += max(0.0, at - before)
             before = at
-    return lost + min(current, bound), beyond + max(0.0, current - bound)
+    return lost, beyond
 
 
-def _moments(path: Path) -> Iterator[tuple[float, bool]]:
-    """The Unix time of each line of an event log, and whether a process starts there."""
+def last_beat(log: Path) -> float:
+    """The last heartbeat beside an event log, in Unix time; 0 if there is none that can be read."""
+    path = log.with_name(BEAT)
+    try:
+        about = path.lstat()
+        if not stat.S_ISREG(about.st_mode) or about.st_size > BEAT_BYTES:
+            return 0.0
+        at = float(path.read_bytes())
+    except (OSError, ValueError):
+        return 0.0
+    return at if math.isfinite(at) else 0.0
+
+
+def _moments(path: Path) -> Iterator[tuple[float, float | None]]:
+    """The Unix time of each line of an event log; and where a process starts, the last heartbeat of
+    the one before it, 0 if that is not known."""
     try:
         about = path.lstat()
         if not stat.S_ISREG(about.st_mode):
@@ -168,8 +208,9 @@ def _moments(path: Path) -> Iterator[tuple[float, bool]]:
     for line in lines:
         try:
             event = json.loads(line)
-            at, begins = float(event["at"]), event["event"] == "start"
-        except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
+            at = float(event["at"])
+            beat = float(event.get("beat", 0.0)) if event["event"] == "start" else None
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
             continue  # a line truncated by a kill
-        if math.isfinite(at):
-            yield at, begins
+        if math.isfinite(at) and (beat is None or math.isfinite(beat)):
+            yield at, beat

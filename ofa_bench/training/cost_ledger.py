@@ -15,8 +15,8 @@ from ofa_bench.space import Space, Subnet
 
 @dataclass
 class PhaseLedger:
-    """The cost of one phase. Seconds include steps lost to a kill; passes count subnets × images;
-    MACs are counted as if subnets shared no computation."""
+    """The cost of one phase. Seconds include steps lost to a kill, `device_seconds` those of all
+    ranks; passes count subnets × images; MACs are counted as if subnets shared no computation."""
 
     name: str
     steps: int = 0
@@ -26,12 +26,14 @@ class PhaseLedger:
     wall_seconds: float = 0.0
     waiting_seconds: float = 0.0
     peak_bytes: int = 0
+    device_seconds: float = 0.0
 
 
 class Ledger:
     """The rows of all phases, and a clock of the training time."""
 
-    def __init__(self, space: Space, classes: int) -> None:
+    def __init__(self, space: Space, classes: int, world: int = 1) -> None:
+        self._world = world
         self._macs = lru_cache(maxsize=4096)(partial(space.macs, classes=classes))
         self._since: float | None = None
         self.rows: list[PhaseLedger] = []
@@ -47,15 +49,19 @@ class Ledger:
             self.rows.append(PhaseLedger(phase))
         self._since = time.perf_counter()
 
-    def charge_lost(self, seconds: float) -> None:
-        """Add the seconds of training that a kill lost."""
+    def charge_lost(self, seconds: float, world: int) -> None:
+        """Add the seconds of training that a kill of so many ranks lost."""
         if self.rows:
-            self.row.wall_seconds += seconds
+            self._spend(seconds, world)
+
+    def _spend(self, seconds: float, world: int) -> None:
+        self.row.wall_seconds += seconds
+        self.row.device_seconds += seconds * world
 
     def pause(self) -> None:
         """Stop the clock; what follows is not training cost."""
         if self._since is not None:
-            self.row.wall_seconds += time.perf_counter() - self._since
+            self._spend(time.perf_counter() - self._since, self._world)
         self._since = None
 
     def go_on(self) -> None:

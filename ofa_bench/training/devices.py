@@ -181,12 +181,12 @@ def _opened(name: str) -> Iterator[Devices]:
         gc.collect()  # of an earlier run in the same process
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats(device)
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        stop_with_parent()  # torchrun dies of SIGUSR1 and SIGKILL without passing them on
     if world <= 1:
         yield Devices(device)
         return
     rank = _number("RANK")
-    if "TORCHELASTIC_RUN_ID" in os.environ:
-        stop_with_parent()  # torchrun dies of SIGUSR1 and SIGKILL without passing them on
     store = rendezvous(rank, world)
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
     try:

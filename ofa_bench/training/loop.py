@@ -77,6 +77,7 @@ class Loop:
         if self.devices.any(self.stop()):
             self._abandon()  # requested after the last check
         self.ledger.pause()
+        self.state.peak_bytes = max(self.devices.gather(self.devices.peak_bytes))
         self.state.save()
 
     def _addresses(self, cursor: int) -> Iterator[Address]:

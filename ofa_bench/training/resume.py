@@ -62,7 +62,7 @@ def memory(state: State) -> dict[str, Any]:
         "notes": list(state.notes),
         "world": state.devices.world,
         "machine": machine_of(state) if state.cursor == state.assembly.schedule.steps else None,
-        "peak_bytes": state.devices.peak_bytes,
+        "peak_bytes": max(state.peak_bytes, state.devices.peak_bytes),
     }
 
 
@@ -115,7 +115,9 @@ def restore_state(state: State, memory: Mapping[str, Any]) -> None:
     step = memory["step"]
     if type(step) is not int or not 0 <= step <= schedule.steps:
         raise ValueError(f"it is of step {step!r} of {schedule.steps}")
-    rows = [PhaseLedger(**row) for row in memory["ledger"]]
+    world = _world(state, memory)  # early checkpoints lack the seconds of all ranks
+    values = [{"device_seconds": row["wall_seconds"] * world, **row} for row in memory["ledger"]]
+    rows = [PhaseLedger(**row) for row in values]
     check_ledger(rows, schedule, step, _bounds(state))
     curve = [CurvePoint.model_validate(point).model_dump() for point in memory["curve"]]
     if any(b["step"] <= a["step"] for a, b in pairwise(curve)):
@@ -154,17 +156,24 @@ def _machine(memory: Mapping[str, Any], rows: list[PhaseLedger]) -> dict[str, An
     for row in rows:
         row.peak_bytes = row.peak_bytes or peak
     machine = Machine.model_validate(memory["machine"]).model_dump()
-    world = machine["details"].get("world")
-    if type(world) is not int or not 1 <= world <= MOST_RANKS:
-        raise ValueError("its number of ranks is invalid")
+    _ranks(machine["details"].get("world"))
     return machine
+
+
+def _world(state: State, memory: Mapping[str, Any]) -> int:
+    """How many ranks a checkpoint was written by."""
+    return _ranks(memory.get("world", state.devices.world))
+
+
+def _ranks(count: Any) -> int:
+    if type(count) is not int or not 1 <= count <= MOST_RANKS:
+        raise ValueError("its number of ranks is invalid")
+    return count
 
 
 def _other_world(state: State, memory: Mapping[str, Any]) -> list[str]:
     """The note on a resume with another number of ranks, which is also reported."""
-    before, now = memory.get("world", state.devices.world), state.devices.world
-    if type(before) is not int or before < 1:
-        raise ValueError("its number of ranks is invalid")
+    before, now = _world(state, memory), state.devices.world
     if before == now or memory["step"] == state.assembly.schedule.steps:
         return []  # the final evaluation does not depend on it
     note = (
@@ -255,9 +264,11 @@ def check_ledger(
     if [(row.name, row.steps, row.images) for row in begun] != wanted or len(rows) > len(begun) + 1:
         raise ValueError("its ledger is not that of its step")
     for row in rows:
-        seconds = (row.wall_seconds, row.waiting_seconds)
+        seconds = (row.wall_seconds, row.waiting_seconds, row.device_seconds / MOST_RANKS)
         if not all(isinstance(s, int | float) and 0 <= s < LONGEST_RUN for s in seconds):
             raise ValueError("its ledger has an impossible time")
+        if row.device_seconds < row.wall_seconds * (1 - 1e-9):
+            raise ValueError("its ledger has less time of devices than of the clock")
         if set(row.passes) != set(row.macs) or not set(row.passes) <= {str(role) for role in Role}:
             raise ValueError("its ledger has passes of an unknown role")
         for role, passes in row.passes.items():
@@ -279,7 +290,7 @@ def charge_lost(state: State, memory: Mapping[str, Any]) -> None:
     steps = [row.wall_seconds / row.steps for row in state.ledger.rows if row.steps]
     bound = interval + 2 * HEARTBEAT + LONGEST_STEPS * max(steps, default=0.0)
     lost, beyond = lost_seconds(state.folder / "events.jsonl", since, bound)
-    state.ledger.charge_lost(lost)
+    state.ledger.charge_lost(lost, _world(state, memory))
     if beyond:
         note = (
             f"after step {state.cursor} the clock says {lost + beyond:.4g} s were lost to a kill, "

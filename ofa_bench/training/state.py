@@ -65,6 +65,8 @@ class State:
     cursor: int = 0
     saved: int = 0
     notes: list[str] = field(default_factory=list)
+    peak_bytes: int = 0
+    """The most memory that a rank had taken when training ended."""
     machine: dict[str, Any] | None = None
     """Where training ended, if it ended in an earlier process; a record names that machine."""
 

@@ -389,7 +389,9 @@ def test_an_answer_is_believed_as_far_as_its_record_goes(
     folder = submitted(runs, store)
     record, bits = make("deps", 0, 70.0)
     science = runs[0].assembly.science.model_dump(mode="json")
-    record = sealed({**record.model_dump(by_alias=True), "science": science})
+    fields = {**record.model_dump(by_alias=True), "science": science}
+    fields["task"]["space"]["fingerprint"] = runs[0].assembly.space.fingerprint()
+    record = sealed(fields)
     store.write(record, bits)
     for run in runs:
         ends = {"runs": [{"key": run.key, "run": record.run.id}]}
@@ -398,8 +400,37 @@ def test_an_answer_is_believed_as_far_as_its_record_goes(
     longer = api.plan(method="deps", space="toy", epochs=2, seed=0)
     other = replace(runs[0], assembly=longer)
     assert states([other], store) == ["stopped"], "a record of one epoch"
+    wider = api.plan(method="deps", space="laptop-8", epochs=1, seed=0).space
+    other = replace(runs[0], assembly=replace(runs[0].assembly, space=wider))
+    assert states([other], store) == ["stopped"], "a record of another space"
     store.path(record).unlink()
     assert states(runs, store)[0] == "stopped"
+
+
+def test_weights_to_start_from_are_known_by_their_bytes(tmp_path: Path) -> None:
+    """Not by times or paths: a run's folder changes when somebody looks at it."""
+    plain: dict[str, Any] = {"method": "deps", "space": "toy", "epochs": 1}
+    assembly = api.plan(**plain)
+
+    def key(**starts: Any) -> str:
+        return run_key(replace(api.request(**plain), **starts), assembly)
+
+    teacher, moved = tmp_path / "run", tmp_path / "moved"
+    teacher.mkdir()
+    (teacher / "weights.safetensors").write_bytes(b"some weights")
+    first = key(teacher=str(teacher))
+    (teacher / "lock").touch()
+    os.utime(teacher / "weights.safetensors", (1, 1))
+    assert key(teacher=str(teacher)) == first
+    teacher.rename(moved)
+    assert key(teacher=str(moved)) == first
+    assert key(teacher=str(moved / "weights.safetensors")) == first
+    assert key(teacher=f"{moved}::ema") != first
+    assert len({key(), first, key(init=str(moved)), key(teacher=str(teacher))}) == 4
+    (moved / "weights.safetensors").write_bytes(b"other weights")
+    assert key(teacher=str(moved)) != first
+    os.mkfifo(tmp_path / "pipe")
+    assert key(teacher=str(tmp_path / "pipe")) != first
 
 
 @pytest.mark.parametrize(

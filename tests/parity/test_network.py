@@ -39,6 +39,12 @@ def space(request: pytest.FixtureRequest) -> Space:
     return load_space(request.param)
 
 
+@pytest.fixture(params=["mobilenetv3-ofa", "proxylessnas-ofa"])
+def base(request: pytest.FixtureRequest) -> Space:
+    """For what does not depend on the width, which the gradients and counts have at all widths."""
+    return load_space(request.param)
+
+
 @pytest.fixture
 def seed(record_property: Callable[[str, object], None]) -> int:
     drawn = secrets.randbits(31)
@@ -139,15 +145,15 @@ def test_logits_and_every_gradient_agree_in_double_precision(space: Space, seed:
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 def test_logits_agree_in_single_precision(
-    space: Space, seed: int, layout: torch.memory_format
+    base: Space, seed: int, layout: torch.memory_format
 ) -> None:
     """In one layout: torch's batch norm itself differs by more between the two."""
-    peer, net = both(space, seed, torch.float32)
+    peer, net = both(base, seed, torch.float32)
     peer.to(memory_format=layout)
     x = images(seed, torch.float32).contiguous(memory_format=layout)
     with torch.no_grad():
-        for subnet in draws(space, seed, 3):
-            activate(peer, space, subnet)
+        for subnet in draws(base, seed, 3):
+            activate(peer, base, subnet)
             net.activate(subnet)
             assert difference(net(x), peer(x)) < 1e-5, str(subnet)
 
@@ -167,12 +173,12 @@ def test_gates_are_the_same_slices(seed: int) -> None:
 @pytest.mark.parametrize(
     ("mode", "expands"), [("global", (3, 4, 6)), ("grouped", (4, 6)), ("grouped", (3, 4, 6))]
 )
-def test_channels_sort_alike(space: Space, seed: int, mode: Any, expands: tuple[int, ...]) -> None:
-    peer = peer_net(space, seed, expands).double()
-    net = build(space, CLASSES).double()
+def test_channels_sort_alike(base: Space, seed: int, mode: Any, expands: tuple[int, ...]) -> None:
+    peer = peer_net(base, seed, expands).double()
+    net = build(base, CLASSES).double()
     official.load_state_dict(net, peer.state_dict())
-    net.activate(space.largest)
-    activate(peer, space, space.largest)
+    net.activate(base.largest)
+    activate(peer, base, base.largest)
     x = images(seed)
     with torch.no_grad():
         before = net(x)
@@ -197,13 +203,13 @@ def test_macs_and_parameters_are_the_same_count(space: Space, seed: int) -> None
         assert space.macs(subnet.at(PIXELS), CLASSES) == pytest.approx(counted, rel=1e-6)
 
 
-def test_calibrated_evaluation_agrees(space: Space, seed: int) -> None:
+def test_calibrated_evaluation_agrees(base: Space, seed: int) -> None:
     """Two batches calibrate both; then both judge a third, we by folded or running statistics."""
     from ofa.imagenet_classification.elastic_nn.utils import set_running_statistics
 
-    peer, net = both(space, seed)
-    subnet = space.sample(random.Random(seed))
-    activate(peer, space, subnet)
+    peer, net = both(base, seed)
+    subnet = base.sample(random.Random(seed))
+    activate(peer, base, subnet)
     net.activate(subnet)
     batches, x = [images(seed), images(seed + 1)], images(seed + 2)
     with torch.no_grad():
@@ -217,11 +223,11 @@ def test_calibrated_evaluation_agrees(space: Space, seed: int) -> None:
         assert difference(alone(x), expected) < 1e-9
 
 
-def test_static_teachers_load_as_the_largest_subnet(space: Space, seed: int) -> None:
-    peer = peer_net(space, seed)
-    activate(peer, space, space.largest)
+def test_static_teachers_load_as_the_largest_subnet(base: Space, seed: int) -> None:
+    peer = peer_net(base, seed)
+    activate(peer, base, base.largest)
     teacher = peer.get_active_subnet(preserve_weight=True)
-    net = build(space, CLASSES)
+    net = build(base, CLASSES)
     official.load_state_dict(net, teacher.state_dict())
     x = images(seed)
     with torch.no_grad():

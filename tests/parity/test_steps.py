@@ -166,9 +166,9 @@ def test_steps_of_an_expand_phase(name: str, seed: int) -> None:
     agree(ours, peer, before)
 
 
-@pytest.mark.parametrize("name", ["mobilenetv3-ofa", "proxylessnas-ofa"])
-def test_steps_of_a_sandwich(name: str, seed: int) -> None:
+def test_steps_of_a_sandwich(seed: int) -> None:
     """Largest on labels, smallest and two random nets on its soft predictions."""
+    name = "mobilenetv3-ofa"  # the package's own sampler, which both have, takes no part in it
     space = load_space(name)
     peer, net = both(space, seed)
     # A rate at which random weights do not fly apart: rounding would grow a thousandfold by step.

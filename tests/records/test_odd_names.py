@@ -53,6 +53,8 @@ def test_boards_lists_and_reports_are_made(
     page = folder / "page.html"
     assert main(["report", "-o", str(page), *where]) == 0
     page.read_text(encoding="utf-8")
+    assert main(["site", "-o", str(folder / "pages"), *where]) == 0
+    assert "Not ranked" in (folder / "pages" / "index.html").read_text(encoding="utf-8")
     assert all(path.read_text(encoding="utf-8") for path in (folder / "boards").iterdir())
     assert main(["validate", str(folder)]) == 1
 

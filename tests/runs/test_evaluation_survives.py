@@ -20,9 +20,11 @@ from ofa_bench.errors import Interrupted, ResumeError
 from ofa_bench.evaluation import chunks
 from ofa_bench.evaluation.chunks import ScoredChunk
 from ofa_bench.evaluation.kept_scores import KeptChunk, KeptScores
+from ofa_bench.hardware import cpu_model
 from ofa_bench.records.schema import Record, plain
 from ofa_bench.runs import final_evaluation
 from ofa_bench.training.callbacks import Silent
+from ofa_bench.training.devices import Devices
 from tests import preloaded
 from tests.running import GUARD, ended, free_port, rank_environment, started, until, words
 
@@ -206,6 +208,65 @@ def test_scores_of_another_machine_are_not_mixed_in_and_training_keeps_its_own(
     scored = counted(monkeypatch)
     assert lasting(api.resume(trained["run"], results)) == whole  # machine included
     assert len(scored) == CHUNKS
+
+
+def test_a_signal_after_the_last_chunk_is_heard(
+    trained: dict[str, Any], whole: dict[str, Any], results: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or a comparison would go on with its next run."""
+    write, count = KeptScores.write, [0]
+
+    def stopped(scores: KeptScores, chunk: KeptChunk) -> None:
+        write(scores, chunk)
+        count[0] += 1
+        if count[0] == CHUNKS:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    with monkeypatch.context() as patch, pytest.raises(Interrupted, match="its scores are kept"):
+        patch.setattr(KeptScores, "write", stopped)
+        api.resume(trained["run"], results)
+    assert count == [CHUNKS] and not list(results.glob("records/*/*/*.json"))
+    scored = counted(monkeypatch)
+    assert lasting(api.resume(trained["run"], results)) == whole
+    assert not scored
+
+
+def test_scores_are_of_the_machines_of_all_ranks(
+    trained: dict[str, Any], whole: dict[str, Any], results: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What another rank scored on another machine is not gone on with where only this one is."""
+    gather = Devices.gather
+    other = cpu_model()
+
+    def gathered(devices: Devices, value: Any) -> list[Any]:
+        values = gather(devices, value)
+        return [*values, "another machine"] if value == other else values
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Devices, "gather", gathered)
+        interrupted(trained, results, 8)
+    scored = counted(monkeypatch)
+    assert lasting(api.resume(trained["run"], results)) == whole
+    assert len(scored) == CHUNKS
+
+
+def test_the_memory_of_all_ranks_is_kept_for_a_later_evaluation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gather = Devices.gather
+
+    def gathered(devices: Devices, value: Any) -> list[Any]:
+        values = gather(devices, value)
+        return [*values, 1 << 50] if value == devices.peak_bytes else values
+
+    asked: dict[str, Any] = {"method": "deps", "space": "toy", "epochs": 0.1, "results": tmp_path}
+    asked["set"] = ("evaluate.per_bucket=1", "evaluate.curve=0")
+    with monkeypatch.context() as patch:
+        patch.setattr(Devices, "gather", gathered)
+        patch.setattr(Devices, "peak_bytes", 1 << 40)
+        later = api.train(**asked)
+    assert isinstance(later, api.UnevaluatedRun)
+    assert api.resume(later.run, tmp_path).cost.peak_bytes == 1 << 50
 
 
 def test_hostile_scores_with_a_seal_of_their_own_are_refused(tmp_path: Path) -> None:

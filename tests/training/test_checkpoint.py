@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import copy
+import json
 import random
+import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,11 +17,12 @@ import torch
 from ofa_bench import api
 from ofa_bench.errors import BenchError, ResumeError
 from ofa_bench.hooks.bus import Bus
-from ofa_bench.training.callbacks import Silent
+from ofa_bench.training import callbacks
+from ofa_bench.training.callbacks import Silent, lost_seconds
 from ofa_bench.training.checkpoint import Checkpoints, deserialized, serialized
 
 TINY: dict[str, Any] = {"method": "deps", "dataset": "digits", "space": "toy", "epochs": 0.6}
-TINY |= {"set": ("evaluate.per_bucket=1", "evaluate.curve=2")}
+TINY |= {"set": ("evaluate.per_bucket=1", "evaluate.buckets=1", "evaluate.curve=2")}
 CPU = torch.device("cpu")
 MOMENT = 8  # the step that is killed; the last checkpoint but one is of one step earlier
 
@@ -38,9 +42,11 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return api.run(**TINY, results=tmp_path_factory.mktemp("whole"))
 
 
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A run's folder with two checkpoints, of a process that was killed."""
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The results of a run that was killed; tests change copies of them."""
+    torch.set_num_threads(1)
+    results = tmp_path_factory.mktemp("killed")
     tell = Bus.after_step
 
     def kill(bus: Bus, step: Any, outcome: Any) -> None:
@@ -48,11 +54,18 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             raise Killed
         tell(bus, step, outcome)
 
-    with monkeypatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Bus, "after_step", kill)
         patch.setattr(Checkpoints, "due", property(lambda self: True))
         with pytest.raises(Killed):
-            api.run(**TINY, results=tmp_path)
+            api.run(**TINY, results=results)
+    return results
+
+
+@pytest.fixture
+def folder(killed: Path, tmp_path: Path) -> Path:
+    """A run's folder with two checkpoints, of a process that was killed."""
+    shutil.copytree(killed, tmp_path, dirs_exist_ok=True)
     (run,) = (tmp_path / "runs").iterdir()
     assert len(list((run / "checkpoint").glob("*.pt"))) == 2
     return run
@@ -74,6 +87,17 @@ def test_a_flipped_bit_is_never_taken_up(tmp_path: Path) -> None:
         assert found["step"] == 1, place
     newest.write_bytes(raw)
     assert checkpoints.load("a", CPU)["step"] == 2  # type: ignore[index]
+
+
+def test_a_truncated_newest_checkpoint_falls_back(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path, 0)
+    checkpoints.save(1, {"run_id": "a", "step": 1})
+    checkpoints.save(2, {"run_id": "a", "step": 2})
+    newest = tmp_path / "000000002.pt"
+    newest.write_bytes(newest.read_bytes()[:40])
+    state = checkpoints.load("a", CPU)
+    assert state is not None
+    assert state["step"] == 1
 
 
 def test_a_run_goes_on_from_the_older_checkpoint(folder: Path, whole: Any) -> None:
@@ -122,6 +146,9 @@ CHANGES: dict[str, Change] = {
     "no passes": lambda s: s["ledger"][0].update(passes={}, macs={}),
     "endless time": _put("ledger", 0, "wall_seconds", value=float("inf")),
     "no time": _put("ledger", 0, "wall_seconds", value=float("nan")),
+    "less time of devices than of the clock": _put("ledger", 0, "device_seconds", value=0.0),
+    "endless time of devices": _put("ledger", 0, "device_seconds", value=float("inf")),
+    "no ranks": _put("world", value=0),
     "fewer steps": _put("ledger", 0, "steps", value=1),
     "huge passes": _put("ledger", 0, "images", value=10**30),
     "a step beyond the end": _put("step", value=10**6),
@@ -214,6 +241,70 @@ EVENTS = [
     '{"at": -1e300, "event": "start"}',
     "\x00\xff",
 ]
+
+
+def test_lost_time_goes_to_the_last_heartbeat_of_each_process(tmp_path: Path) -> None:
+    """Progress lines are up to a minute apart, heartbeats two seconds."""
+    log, beat = tmp_path / "events.jsonl", tmp_path / "heartbeat"
+
+    def write(*events: tuple[float, str, dict[str, Any]]) -> None:
+        lines = [json.dumps({"at": at, "event": kind, **more}) for at, kind, more in events]
+        log.write_text("\n".join(lines) + "\n")
+
+    start = (0.0, "start", {"beat": 0.0})
+    write(start, (130.0, "step", {}))
+    assert lost_seconds(log, 100.0, 1e3) == (30.0, 0.0)
+    beat.write_text("188.000\n")
+    assert lost_seconds(log, 100.0, 1e3) == (88.0, 0.0)
+    assert lost_seconds(log, 100.0, 50.0) == (50.0, 38.0)
+    assert lost_seconds(log, 190.0, 1e3) == (0.0, 0.0)
+    # A second process went on at 500 and was killed at 520, before it saved anything.
+    write(start, (130.0, "step", {}), (500.0, "start", {"beat": 188.0}))
+    assert lost_seconds(log, 100.0, 1e3) == (88.0, 0.0)
+    beat.write_text("520.000\n")
+    assert lost_seconds(log, 100.0, 1e3) == (108.0, 0.0)
+    for text in ("", "nan", "inf", "x" * 1000, "1e400"):
+        beat.write_text(text)
+        assert lost_seconds(log, 100.0, 1e3)[0] == 88.0, text
+
+
+def test_a_killed_run_leaves_its_last_heartbeat(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(callbacks, "HEARTBEAT", 0.0)
+    log = callbacks.EventLog(tmp_path / "events.jsonl", draws=False)
+    step: Any = SimpleNamespace(index=0)
+    outcome: Any = SimpleNamespace(draws=(), losses=(), shares=(), lr=0.1)
+    log.after_step(step, outcome)
+    before = callbacks.last_beat(tmp_path / "events.jsonl")
+    log.close()
+    log.run_start(SimpleNamespace(run_id="a"))
+    log.after_step(step, outcome)
+    log.close()
+    events = map(json.loads, (tmp_path / "events.jsonl").read_text().splitlines())
+    assert [event["beat"] for event in events if event["event"] == "start"] == [before]
+    assert callbacks.last_beat(tmp_path / "events.jsonl") >= before > 1e9
+    (tmp_path / "heartbeat").unlink()
+    (tmp_path / "heartbeat").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(BenchError, match="heartbeat"):
+        log.after_step(step, outcome)
+    assert callbacks.last_beat(tmp_path / "events.jsonl") == 0.0
+
+
+def test_device_time_is_that_of_the_ranks_there_were(folder: Path, whole: Any) -> None:
+    """A run of three ranks goes on alone; a checkpoint from before device time was kept will do."""
+    for path in (folder / "checkpoint").glob("*.pt"):
+        state = {**deserialized(path, CPU), "world": 3}
+        for row in state["ledger"]:
+            del row["device_seconds"]
+        path.write_bytes(serialized(state))
+    spent = sum(row["wall_seconds"] for row in state["ledger"])
+    again = api.resume(str(folder))
+    assert again.weights_sha256 == whole.weights_sha256
+    wall, device = again.cost.wall_seconds, again.cost.device_seconds
+    assert wall > spent > 0
+    assert device >= wall + 2 * spent * (1 - 1e-9)
+    assert device < 3 * wall
 
 
 @pytest.mark.parametrize("ahead", [3.15e7, 5.0], ids=["a year ahead", "seconds"])

@@ -1,10 +1,11 @@
-"""A run stopped at an awkward moment, politely or not, ends with an undisturbed one's bits."""
+"""A run stopped or killed at any moment ends with the weights and scores of an undisturbed one."""
 
 from __future__ import annotations
 
 import os
 import signal
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from ofa_bench.data.discovery import decoder
 from ofa_bench.errors import Interrupted
 from ofa_bench.hooks.bus import Bus
 from ofa_bench.runs import final_evaluation
+from ofa_bench.training.checkpoint import Checkpoints
 from ofa_bench.training.loop import Loop
 from tests import preloaded
 from tests.running import pictures
@@ -24,9 +26,53 @@ SMALL: dict[str, Any] = {"dataset": "digits", "space": "toy", "epochs": 0.6}
 SMALL |= {"set": ("evaluate.per_bucket=1", "evaluate.buckets=2", "evaluate.curve=1")}
 
 
+METHODS = ["ofa", "compofa", "bignas", "bignas-port", "deps"]
+
+
 @pytest.fixture(autouse=True)
 def one_thread() -> None:
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The results folder and the record of a method's undisturbed run, trained once."""
+
+    @cache
+    def run(method: str) -> tuple[Path, Any]:
+        results = tmp_path_factory.mktemp(method) / "whole"
+        return results, api.run(method=method, results=results, **SMALL)
+
+    return run
+
+
+class Killed(BaseException):
+    """Nothing may catch it, as nothing catches a SIGKILL."""
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_killed_twice(
+    method: str, undisturbed: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, whole = undisturbed(method)
+    monkeypatch.setattr(Checkpoints, "due", property(lambda self: True))
+    tell = Bus.after_step
+    for moment in (3, 7):  # before and after the edge of the first phase, of eleven steps
+
+        def kill(bus: Bus, step: object, outcome: object, at: int = moment) -> None:
+            if step.index == at:  # type: ignore[attr-defined]
+                raise Killed
+            tell(bus, step, outcome)  # type: ignore[arg-type]
+
+        monkeypatch.setattr(Bus, "after_step", kill)
+        with pytest.raises(Killed):
+            api.run(method=method, results=tmp_path, **SMALL)
+    monkeypatch.setattr(Bus, "after_step", tell)
+    (folder,) = (tmp_path / "runs").iterdir()
+    assert list((folder / "checkpoint").glob("*.pt"))
+    again = api.resume(folder.name, tmp_path)
+    assert again.weights_sha256 == whole.weights_sha256
+    assert [s.top1_test for s in again.scores] == [s.top1_test for s in whole.scores]
 
 
 def stop(number: int = signal.SIGTERM) -> None:
@@ -44,11 +90,11 @@ def went_on(method: str, folder: Path) -> Any:
     raise AssertionError("interrupted for ever")
 
 
-@pytest.mark.parametrize("method", ["ofa", "compofa", "bignas", "bignas-port", "deps"])
+@pytest.mark.parametrize("method", METHODS)
 def test_stopped_in_the_first_and_last_step_of_every_phase(
-    method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    method: str, undisturbed: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = api.run(method=method, results=tmp_path / "whole", **SMALL)
+    _, whole = undisturbed(method)
     edges = api.plan(method=method, **SMALL).schedule.edges
     moments = {*edges[:-1], *(edge - 1 for edge in edges[1:])}
     draw = Bus.draws
@@ -70,9 +116,9 @@ def test_stopped_in_the_first_and_last_step_of_every_phase(
 
 
 def test_stopped_while_the_curve_is_measured(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    undisturbed: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = api.run(method="deps", results=tmp_path / "whole", **SMALL)
+    _, whole = undisturbed("deps")
     measure, stopped = Loop.curve_point, set()
 
     def once(loop: Loop, step: Any) -> Any:
@@ -96,7 +142,7 @@ def test_stopped_in_the_middle_of_an_image_of_the_final_evaluation(
     """It is the signal that ended the run, and no image is called corrupt."""
     images = pictures(tmp_path / "images")
     asked: dict[str, Any] = {**SMALL, "dataset": "folder", "data_dir": images, "workers": 0}
-    asked["set"] = ("evaluate.per_bucket=1", "evaluate.curve=0")
+    asked["set"] = ("evaluate.per_bucket=1", "evaluate.buckets=1", "evaluate.curve=0")
     whole = api.run(method="ofa", results=tmp_path / "whole", **asked)
     pixels, judge = decoder.pixels_of, final_evaluation.judge
     left = []
@@ -158,8 +204,10 @@ api.run(method="deps", dataset="digits", space="toy", epochs=0.6, set=set_, resu
 
 
 @pytest.mark.parametrize("moment", ["in an update", "in a checkpoint"])
-def test_killed_and_resumed_from_the_shell(moment: str, tmp_path: Path) -> None:
-    whole = api.run(method="deps", results=tmp_path / "whole", **SMALL)
+def test_killed_and_resumed_from_the_shell(
+    moment: str, undisturbed: Any, tmp_path: Path
+) -> None:
+    results, whole = undisturbed("deps")
     cut = tmp_path / "cut"
     words = [sys.executable, "-c", DYING, moment, str(cut)]
     died = preloaded.run(words, timeout=120)
@@ -168,6 +216,6 @@ def test_killed_and_resumed_from_the_shell(moment: str, tmp_path: Path) -> None:
     words = [sys.executable, "-m", "ofa_bench", "resume", run.name, "--results", str(cut)]
     done = preloaded.run(words, timeout=120)
     assert done.returncode == 0, done.stderr[-2000:]
-    weights = [(d / "runs" / run.name / "weights.safetensors") for d in (cut, tmp_path / "whole")]
+    weights = [(d / "runs" / run.name / "weights.safetensors") for d in (cut, results)]
     assert weights[0].read_bytes() == weights[1].read_bytes()
     assert whole.run.id == run.name

@@ -219,7 +219,7 @@ def test_what_is_kept_is_shown_again(
     assert set(supernets) <= {truth["run"] for truth in answer["truths"]}
     assert answer["unranked"] == []
     assert main(["board", "cifar10", "--truth", *where]) == 0
-    assert "no ground truth is kept" in capsys.readouterr().out
+    assert "no ground truth of 'cifar10' is kept" in capsys.readouterr().out
     assert main(["board", "--truth", "--buckets", *where]) == 2
     page = tmp_path / "page.html"
     assert main(["report", "-o", str(page), *where]) == 0
@@ -265,16 +265,20 @@ def test_a_track_and_a_comparison_name_their_runs(
     assert main(["truth", "cifar10", "--results", str(results)]) == 2
     file.write_text('methods = ["spos"]\nseeds = 1\nspace = "toy"\n')
     assert main(["truth", str(file), "--results", str(results)]) == 2
-    assert "none of the 0 recorded runs" in capsys.readouterr().err
+    assert "no run of " in capsys.readouterr().err
 
 
 def test_other_tracks_are_refused(supernets: list[str], results: Path) -> None:
     other = api.run(method="deps", results=results, set=(*SMALL, "data.select=200"), **TOY)
     with pytest.raises(UsageError, match="has other images than"):
         api.truth([supernets[0], other.run.id], results=results, **ASKED)
+    wide = {**TOY, "space": "laptop-8", "epochs": 0.05}
+    wide_run = api.run(method="deps", results=results, set=SMALL, **wide)
+    with pytest.raises(UsageError, match="has another space than"):
+        api.truth([supernets[0], wide_run.run.id], results=results, **ASKED)
     with pytest.raises(UsageError, match="nets"):
         api.truth(supernets[0], results=results, nets=3)
-    with pytest.raises(UsageError, match="no begun run"):
+    with pytest.raises(UsageError, match=r"no begun run .* no track of its records is called so"):
         api.truth("nothing", results=results)
 
 

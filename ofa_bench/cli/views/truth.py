@@ -48,10 +48,12 @@ def show_kept(store: Store, load: Loader, which: str | None, form: str) -> None:
         for title, group in groups.items():
             table(title, group)
             console.say()
-        if not groups:
-            console.say("no ground truth is kept; `ofa-bench truth` makes it")
-        for line in broken:
-            console.say(f"not shown: {line}")
+    say = console.tell if form == "md" else console.say
+    if not groups and not broken:
+        what = f"of {which!r} " if which else ""
+        say(f"no ground truth {what}is kept in {store.results}; `ofa-bench truth` makes it")
+    for line in broken:
+        say(f"not shown: {line}")
 
 
 def document(records: Iterable[TruthRecord], results: Path) -> dict[str, Any]:

@@ -160,6 +160,7 @@ class ScoredNets:
                 self._take("test", tested.subnet, tested.test, file.images.test)
         except (ValidationError, ValueError, RecursionError, UsageError) as error:
             reason = getattr(error, "message", None) or str(error).replace("\n", " ")
+            reason = reason.removeprefix(f"{plain_text(self.path)}: ")
             raise ResumeError(
                 f"{plain_text(self.path)}: {plain_text(reason)}",
                 "the file was changed or cut off; remove it, and its subnets are scored again",

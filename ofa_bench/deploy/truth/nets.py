@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from ofa_bench import seeding
 from ofa_bench.errors import UsageError
 from ofa_bench.evaluation.candidates import PATIENCE, bounds
+from ofa_bench.leaderboard.truth.analysis import LEAST_NETS
 from ofa_bench.space import Space, Subnet
 
 STRATA = 6  # equal ranges of MACs, as candidates have
@@ -31,9 +32,12 @@ def sample(space: Space, classes: int, count: int) -> list[Subnet]:
             elif len(nets) < count:
                 nets.append(net)
     if len(nets) < count:
+        few = len(nets) < LEAST_NETS
         raise UsageError(
             f"{space.name} gives {len(nets)} of the {count} nets that are wanted",
-            f"ask for fewer: --nets {len(nets)}",
+            "too few to rank: name runs of a larger space"
+            if few
+            else f"ask for --nets {len(nets)}",
         )
     return sorted(nets, key=lambda net: (space.macs(net, classes), str(net.to_json())))
 

@@ -109,7 +109,10 @@ def truth_plan(
     root = root if root.resolve() == first.results else first.results
     runs = net_runs(first, chosen, every, same, root)
     for other in supernets[1:]:
-        _check_alike(first, other, runs[0], net_runs(other, chosen[:1], every[:1], same, root)[0])
+        _check_track(first, other)
+        theirs = net_runs(other, chosen[:1], every[:1], same, root)[0]
+        if theirs.planned[1].science != runs[0].planned[1].science:
+            raise _differing(first, other, "another recipe")
     words: list[object] = [supernet.folder.name for supernet in supernets]
     words += ["--nets", count, "--seeds", number]
     words += [] if length is None else ["--epochs", f"{length:g}"]
@@ -117,22 +120,25 @@ def truth_plan(
     return TruthPlan(tuple(supernets), tuple(chosen), every, tuple(runs), command, Store(root))
 
 
-def _check_alike(first: FinishedRun, other: FinishedRun, ours: NetRun, theirs: NetRun) -> None:
-    """Raise UsageError where two supernets are not of one track."""
+def _check_track(first: FinishedRun, other: FinishedRun) -> None:
+    """Raise UsageError where two supernets differ in what their nets alone are trained on."""
     hashes = [run.begun_run.begun.hashes or Hashes(data="") for run in (first, other)]
     facts = {
         "another results folder": (first.results, other.results),
         "another space": (first.space.fingerprint(), other.space.fingerprint()),
         "other images": tuple((one.data, one.splits) for one in hashes),
         "another image decoder": tuple(one.part("decoder") for one in hashes),
-        "another recipe": (ours.planned[1].science, theirs.planned[1].science),
     }
-    differing = [name for name, (one, two) in facts.items() if one != two]
-    if differing:
-        raise UsageError(
-            f"{other.folder.name} has {differing[0]} than {first.folder.name}",
-            "nets alone serve the supernets of one track: name those of one",
-        )
+    for name, (one, two) in facts.items():
+        if one != two:
+            raise _differing(first, other, name)
+
+
+def _differing(first: FinishedRun, other: FinishedRun, what: str) -> UsageError:
+    return UsageError(
+        f"{other.folder.name} has {what} than {first.folder.name}",
+        "nets alone serve the supernets of one track: name those of one",
+    )
 
 
 def truth_records(

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from ofa_bench.errors import UsageError
 from ofa_bench.planning.assemble import Assembly
 from ofa_bench.records.store import Store, StoredRecord
-from ofa_bench.records.track import tracks
+from ofa_bench.records.track import Track, tracks
 from ofa_bench.runs.single import find_run, results_root
+from ofa_bench.sanitize import command_line, plain_text
 
 WEIGHTS = "weights.safetensors"
 
@@ -23,10 +24,15 @@ def supernets(names: Sequence[str], results: str | Path | None = None) -> list[s
         try:
             find_run(name, results)
             runs.append(str(name))
-        except UsageError:
-            entries = _of_track(name, store)
+        except UsageError as error:
+            known = tracks(store.list(broken=lambda error: None))
+            entries = _of_track(name, known)
             if entries is None:
-                raise
+                titles = ", ".join(plain_text(track.name) for track in known) or "none"
+                raise UsageError(
+                    f"{error.message}, and no track of its records is called so",
+                    f"{error.hint}; tracks: {titles}",
+                ) from error
             runs += _with_weights(entries, store, name)
     return list(dict.fromkeys(runs))
 
@@ -39,8 +45,7 @@ def compared(assemblies: Iterable[Assembly], store: Store, name: str) -> list[st
     return _with_weights(entries, store, name)
 
 
-def _of_track(name: str, store: Store) -> list[StoredRecord] | None:
-    known = tracks(store.list(broken=lambda error: None))
+def _of_track(name: str, known: Mapping[Track, list[StoredRecord]]) -> list[StoredRecord] | None:
     meant = [track for track in known if track.dataset == name]
     meant = meant or [track for track in known if name and track.name.startswith(name)]
     if len(meant) > 1:
@@ -51,6 +56,11 @@ def _of_track(name: str, store: Store) -> list[StoredRecord] | None:
 
 def _with_weights(entries: Iterable[StoredRecord], store: Store, name: str) -> list[str]:
     runs = [entry.record.run.id for entry in entries]
+    if not runs:
+        raise UsageError(
+            f"no run of {plain_text(name)} is recorded in {store.results}",
+            f"train them: {command_line('ofa-bench', 'compare', name)}",
+        )
     able = [run for run in runs if (store.results / "runs" / run / WEIGHTS).is_file()]
     if not able:
         raise UsageError(

@@ -51,8 +51,12 @@ def title_of(record: TruthRecord) -> str:
     """What a track's nets alone are."""
     return (
         f"{record.dataset} · {record.space} · {len(record.nets)} nets alone, {record.budget}, "
-        f"{len(record.seeds)} seeds"
+        + _number(len(record.seeds), "seed")
     )
+
+
+def _number(value: int, noun: str) -> str:
+    return f"{value} {noun}" + ("" if value == 1 else "s")
 
 
 def lines(records: Sequence[TruthRecord]) -> Iterator[list[str]]:
@@ -115,7 +119,7 @@ def caveats(records: Sequence[TruthRecord]) -> list[str]:
     """What must be read with a track's rankings, a sentence each."""
     first = records[0]
     used = len(first.nets) - first.left_out
-    made = [f"{used} nets in {len(first.ranges)} ranges of MACs"]
+    made = [f"{used} nets in {_number(len(first.ranges), 'range')} of MACs"]
     failed = [net.name for net in first.nets if any(run.status != "ok" for run in net.alone)]
     if failed:
         made.append(

@@ -49,13 +49,14 @@ class ResultsFolder:
 
 @dataclass(frozen=True)
 class SiteOptions:
-    """The site's name, where pull requests go ("" says nothing), how records are checked, and a
-    method's card as Markdown."""
+    """The site's name, where pull requests go ("" says nothing), how records are checked, a
+    method's card as Markdown, and what is told a line as the work goes on."""
 
     title: str
     repository: str
     context: Context
     card: Callable[[str], str | None]
+    tell: Callable[[str], object]
 
 
 @dataclass(frozen=True)
@@ -113,6 +114,8 @@ class _Site:
     def add(self, folder: ResultsFolder) -> None:
         """Write the pages of a results folder."""
         tracks, unranked = kept_tracks(folder.results, self._options.context)
+        records = sum(map(len, tracks.values()))
+        self._options.tell(f"{folder.label}: {records:,} records hold, on {len(tracks):,} boards")
         collection = ResultsIndex(folder.label, left_out=list(map(str, unranked)))
         self._collections.append(collection)
         sources = Sources(lambda record: metered(folder.results, record), self._options.card)

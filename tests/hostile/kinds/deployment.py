@@ -69,26 +69,28 @@ def truths(rng: random.Random, box: Box, corpus: Corpus) -> Case:
     results = box.work / "results"
     shutil.copytree(corpus.truth, results)
     (path,) = results.glob("truth/*/*.json")
-    victim = path
+    truth = victim = path
     if rng.random() < 0.25:
         victim = rng.choice(sorted(results.glob("records/*/*/*.json")))
     before = victim.read_bytes()
     tree = json.loads(before)
-    tree = placed(rng, tree) if victim is path and rng.random() < 0.6 else mutated(rng, tree)
+    tree = placed(rng, tree) if victim is truth and rng.random() < 0.6 else mutated(rng, tree)
     mended = rng.random() < 0.7
     if mended:
-        tree = resealed(tree) if victim is path else sealed(tree)
+        tree = resealed(tree) if victim is truth else sealed(tree)
     raw = spell_json(tree).encode("utf-8", "surrogatepass") + b"\n"
     victim.write_bytes(garbled(rng, raw) if rng.random() < 0.1 else raw)
     changed = not mended and json_of(before) != json_of(victim.read_bytes())
-    if victim is path and mended and isinstance(tree, dict):
+    if victim is truth and mended and isinstance(tree, dict):
         path = renamed(path, tree.get("question"))
     if rng.random() < 0.2:
         others = [path, *results.glob("records/*/*/*.json")]
         shutil.copy(rng.choice(others), path.with_name("b.json"))
     commands = [["validate", str(path.relative_to(box.work))], *rng.sample(TRUTHS, 2)]
-    shown = [n for n, words in enumerate(commands) if words[0] in ("board", "report")]
-    return Case(commands, refused=[0] if changed and victim is path else [], shown=shown)
+    # A report needs a record that stands on a board, which is the supernet's alone.
+    always = ("board", "report") if victim is truth else ("board",)
+    shown = [number for number, words in enumerate(commands) if words[0] in always]
+    return Case(commands, refused=[0] if changed and victim is truth else [], shown=shown)
 
 
 def renamed(path: Path, question: Any) -> Path:
@@ -130,12 +132,12 @@ def finished(box: Box, corpus: Corpus) -> Path:
 
 def latencies(rng: random.Random, box: Box, corpus: Corpus) -> Case:
     """A latency table: checked, searched with, and a board's axis."""
-    shutil.copytree(corpus.results / "records", box.work / "results" / "records")
+    run = finished(box, corpus).name
     tree = tomllib.loads((corpus.root / "latency.toml").read_text(encoding="utf-8"))
     table_file(rng, box.work / "t.toml", tree, changed=rng.random() < 0.9)
     board = ["board", "digits", "--cost", "latency", "--table", "t.toml"]
-    ways = [["latency", "check", "t.toml", "toy"], ["latency", "check", "t.toml", "toy", "--json"]]
-    return Case([rng.choice(ways), [*board, *rng.choice([[], ["--json"]])]])
+    check = ["latency", "check", "t.toml", run]
+    return Case([[*words, *rng.choice([[], ["--json"]])] for words in (check, board)])
 
 
 def models(rng: random.Random, box: Box, corpus: Corpus) -> Case:

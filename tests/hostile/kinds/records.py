@@ -20,6 +20,7 @@ from tests.hostile.values import NUMBERS, WORDS, Raw, hostile, mutated
 
 READERS = [["runs"], ["runs", "--json"], ["board", "digits"], ["board", "digits", "--json"]]
 READERS += [["report", "digits", "-o", "r.html"], ["board", "digits", "--curve"], ["board"]]
+READERS += [["site", "-o", "pages"]]
 HEAVY = [
     "seed",
     "task.classes",

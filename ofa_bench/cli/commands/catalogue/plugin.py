@@ -24,7 +24,7 @@ def command() -> None:
 @click.argument("name")
 @click.option(
     "--kind",
-    type=click.Choice(["shrink", "lr", "distill", "method", "extra", "space", "dataset"]),
+    type=click.Choice(["shrink", "lr", "distill", "method", "extra", "space", "dataset", "board"]),
     default="shrink",
     show_default=True,
 )
@@ -32,7 +32,11 @@ def command() -> None:
 @click.option("--to", metavar="DIR", default=".", help="Where to write it; here unless given.")
 @json_option
 def new(name: str, kind: str, single_file: bool, to: str, as_json: bool) -> None:
-    """Write a plugin called NAME that trains as it is."""
+    """Write a plugin called NAME that trains as it is.
+
+    Of the kind board, a repository for records instead: its checks validate pull requests, and its
+    site shows the boards.
+    """
     from ofa_bench.testing.scaffold import new_plugin
 
     paths = new_plugin(name, kind, Path(to), single_file)
@@ -42,7 +46,9 @@ def new(name: str, kind: str, single_file: bool, to: str, as_json: bool) -> None
     for path in paths:
         console.say(str(path))
     console.say()
-    if single_file:
+    if kind == "board":
+        console.say(f"read next: {Path(to) / f'ofa-bench-{name}' / 'README.md'}")
+    elif single_file:
         console.say(f"check it: {command_line(*CHECK, paths[0])}")
     else:
         home = Path(to) / f"ofa-bench-{name}"

@@ -98,7 +98,8 @@ def _foretold(plan: TruthPlan) -> bool:
     speed = speed_for(plan.supernets[0].assembly, plan.store)
     seconds, usd = speed.seconds(plan.macs), speed.usd(plan.macs)
     text = (
-        f"{len(plan.nets)} nets alone with {len(plan.seeds)} seeds: {len(plan.runs)} runs, "
+        f"{len(plan.nets)} nets alone with {len(plan.seeds)} "
+        f"{'seed' if len(plan.seeds) == 1 else 'seeds'}: {len(plan.runs)} runs, "
         f"{count(plan.macs)} training MACs"
     )
     if seconds is not None:

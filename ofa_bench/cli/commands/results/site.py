@@ -5,12 +5,16 @@ from __future__ import annotations
 import re
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from ofa_bench.cli import console
 from ofa_bench.cli.options import json_option
 from ofa_bench.errors import UsageError
+
+if TYPE_CHECKING:
+    from ofa_bench.report.site import ResultsFolder, SiteSummary
 
 NAMED = 5  # records left out that are told on the terminal
 
@@ -42,20 +46,31 @@ def command(
     """
     from ofa_bench import api
     from ofa_bench.cli.commands.results.report import card_of
-    from ofa_bench.report.site import ResultsFolder, SiteOptions, write_site
+    from ofa_bench.report.site import SiteOptions, write_site
 
     if not re.fullmatch(r"(https?://[^\s<>\"']+)?", repository):
         raise UsageError(f"{repository!r} is no web address", "write https://…")
+    collections, folder = _collections(results), Path(output)
+    _agree(folder, yes)
+    context, name = api.record_checks(candidates=False), title.strip() or "Boards"
+    options = SiteOptions(name, repository, context, card_of, console.tell)
+    _show(folder, write_site(folder, collections, options), as_json)
+
+
+def _collections(results: tuple[str, ...]) -> list[ResultsFolder]:
+    """The results folders; UsageError where one is not there."""
+    from ofa_bench import api
+    from ofa_bench.report.site import ResultsFolder
+
     roots = [api.results_root(name) for name in results or (None,)]
     for root in roots:
         if not root.is_dir():
             raise UsageError(f"there is no folder {root}", "name a results folder with --results")
-    folder = Path(output)
-    _agree(folder, yes)
-    collections = [ResultsFolder(_label(root), root) for root in roots]
-    context = api.record_checks(candidates=False)
-    options = SiteOptions(title.strip() or "Boards", repository, context, card_of)
-    made = write_site(folder, collections, options)
+    return [ResultsFolder(_label(root), root) for root in roots]
+
+
+def _show(folder: Path, made: SiteSummary, as_json: bool) -> None:
+    """What was written, and what was left out."""
     for label, file, reason in made.left_out[:NAMED]:
         console.complain(f"left out: {label}: {file}: {reason}")
     if len(made.left_out) > NAMED:
