@@ -55,7 +55,7 @@ def _shard(rng: random.Random, pictures: list[tuple[int, Path]], changed: bool) 
             (f"{number}.cls", b"%d" % label),
         )
     ]
-    for _ in range(rng.choice([1, 2]) if changed else 0):
+    for _ in range(rng.choice([0, 1, 1, 2]) if changed else 0):
         at = rng.randrange(len(members))
         name, raw = members[at]
         match rng.randrange(4):
