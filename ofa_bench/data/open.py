@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ofa_bench.data.discovery.datasets import DatasetSpec, Select
 from ofa_bench.data.discovery.decoder import decode, read_bytes
 from ofa_bench.data.discovery.file_hashes import Progress, manifest
-from ofa_bench.data.discovery.layout import DataLocation, locate
+from ofa_bench.data.discovery.layout import BIG_FILES, DataLocation, locate
 from ofa_bench.data.discovery.manifest_table import Manifest
 from ofa_bench.data.discovery.tree import ImageTree, list_tree
 from ofa_bench.data.readers.cifar import read_pickles
@@ -72,7 +72,7 @@ def read_collection(
         return read_pickles(spec, location)
     if location.kind == "pixels":
         return read_pixels(location.root, spec)
-    if location.kind in ("shards", "parquet"):
+    if location.kind in BIG_FILES:
         return read_packed(location, spec, progress)
     tree = list_tree(location.root, spec, progress)
     return of_tree(tree, manifest(tree.root, tree.files, location.hashes, progress))

@@ -37,11 +37,15 @@ MAKERS: dict[str, Callable[[Path, Path], Path]] = {
     "archives": layouts.archives,
     "devkit": imagenet_layouts.devkit,
     "kaggle": lambda tree, root: imagenet_layouts.kaggle(tree, root) / "ILSVRC/Data/CLS-LOC",
+    "class-tars": imagenet_layouts.class_tars,
+    "class-tars-folders": imagenet_layouts.class_tars_and_folders,
+    "class-tars-devkit": imagenet_layouts.class_tars_and_devkit,
     "shards": layouts.shards,
     "parquet": layouts.parquet,
     "parquet-plain": lambda tree, root: layouts.parquet(tree, root, compression="none"),
     "packed": lambda tree, root: packed(tree, root),
 }
+LISTED = ("devkit", "kaggle", "class-tars-devkit")  # whose lists of labels are noted
 RUN = ("run", "--method", "deps", "--dataset", "folder", "--space", "toy", "--epochs", "0.4")
 BRIEF = ("--set", "evaluate.per_bucket=1", "--set", "evaluate.curve=0", "--data-dir")
 
@@ -98,7 +102,7 @@ def test_every_layout_is_the_folder_to_the_bit(
         other = opened(root, workers=workers)
         assert (source.hash, source.splits_hash) == (other.hash, other.splits_hash)
         assert source.class_names == other.class_names
-        assert source.notes == other.notes or name in ("devkit", "kaggle")  # whose labels are named
+        assert source.notes == other.notes or name in LISTED
     addresses = [Address(0, 0, 16), Address(1, 5, 21)]
     for left, right in zip(source.batches(addresses), other.batches(addresses), strict=True):
         assert torch.equal(left.images, right.images)
