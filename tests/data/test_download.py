@@ -324,9 +324,7 @@ def cifar(monkeypatch: pytest.MonkeyPatch, reader: type[CIFAR10]) -> bytes:
     for part in ("train_list", "test_list"):
         known = [[name, md5[name]] for name, _ in getattr(reader, part)]
         monkeypatch.setattr(reader, part, known)
-    monkeypatch.setattr(
-        reader, "meta", {**reader.meta, "md5": md5[reader.meta["filename"]]}
-    )
+    monkeypatch.setattr(reader, "meta", {**reader.meta, "md5": md5[reader.meta["filename"]]})
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w:gz") as archive:
         for name, raw in files.items():

@@ -1,4 +1,4 @@
-"""What is made of finished runs: ground truth, searches and their scores, latency tables, exports."""
+"""What is made of finished runs: ground truth, searches and scores, latency tables, exports."""
 
 from __future__ import annotations
 

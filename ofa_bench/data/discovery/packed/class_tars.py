@@ -13,7 +13,14 @@ from pathlib import Path
 from ofa_bench.data.discovery.decoder import SUFFIXES
 from ofa_bench.data.discovery.inflate import Unpacked
 from ofa_bench.data.discovery.packed.parts import compressed
-from ofa_bench.data.discovery.packed.samples import PackedImage, Samples, measured, samples_of
+from ofa_bench.data.discovery.packed.samples import (
+    PackedImage,
+    Proceed,
+    Samples,
+    measured,
+    proceeding,
+    samples_of,
+)
 from ofa_bench.data.discovery.tar import DAMAGE, Tar, TarMember
 from ofa_bench.errors import DataError
 from ofa_bench.limits import advice, limit
@@ -40,7 +47,7 @@ def class_of(path: Path) -> str:
     return path.name.removesuffix(ENDING)
 
 
-def class_samples(path: Path) -> Samples:
+def class_samples(path: Path, proceed: Proceed = proceeding) -> Samples:
     """The images of an archive, sorted by name; the labels are 0.
 
     Raises DataError if it is damaged, truncated, compressed or refused, a name comes twice, or it
@@ -54,6 +61,7 @@ def class_samples(path: Path) -> Samples:
     images: dict[str, PackedImage] = {}
     folders = set()
     for member, content, offset in _members(path):
+        proceed()
         name = "/".join(member.parts)
         if name in images:
             raise DataError(f"{path}: {name!a} comes twice", "pack the archive anew")

@@ -21,7 +21,7 @@ from ofa_bench.data.discovery.file_hashes import SAMPLE, Progress
 from ofa_bench.data.discovery.layout import DataLocation
 from ofa_bench.data.discovery.packed.parquet import columns_of, opened_parquet, parquet_samples
 from ofa_bench.data.discovery.packed.parts import INNER, PackedParts, is_shard, packed_parts
-from ofa_bench.data.discovery.packed.samples import Samples, joined, kept_samples
+from ofa_bench.data.discovery.packed.samples import Proceed, Samples, joined, kept_samples
 from ofa_bench.data.discovery.packed.shards import shard_samples
 from ofa_bench.errors import DataError
 from ofa_bench.limits import limit
@@ -85,10 +85,10 @@ def list_packed(
     files = parts.splits["train"] + parts.splits[tested]
     home = location.hashes.with_name(INDEX_FOLDER)
 
-    def reader(path: Path) -> Samples:
+    def reader(path: Path, proceed: Proceed) -> Samples:
         if parts.kind == "parquet":
-            return parquet_samples(path, spec)
-        return shard_samples(path)
+            return parquet_samples(path, spec, proceed)
+        return shard_samples(path, proceed)
 
     tables = kept_samples(files, home, f"{parts.kind} {spec.classes}", reader, progress, anew)
     names = _class_names(parts, location.root, spec)
@@ -192,7 +192,8 @@ def _classes(
             f"{root} does not name its classes, so which of {spec.name}'s they are is not known",
             f"write their {spec.classes} names in label order into {root / NAMES}, one a line",
         )
-    count = len(names) or spec.classes or max(int(p.samples.labels.max()) for p in parts) + 1
+    highest = max(int(part.samples.labels.max(initial=-1)) for part in parts)
+    count = len(names) or spec.classes or highest + 1
     if count < 2 or spec.classes not in (None, count):
         raise DataError(
             f"{root} has {count} classes, {spec.name} has {spec.classes or 'two or more'}: it is "
