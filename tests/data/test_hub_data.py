@@ -11,7 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from ofa_bench.data.discovery.datasets import load_spec
+from ofa_bench.data.discovery.layout import locate
+from ofa_bench.data.open import read_collection
+from ofa_bench.data.readers.image_set import cut
 from tests.deploy.hub_server import LARGE, Hub, hub
+
+from . import layouts
 
 pytest.importorskip("huggingface_hub")
 Call = Callable[..., "list[tuple[int, dict]]"]
@@ -81,6 +87,22 @@ def test_parquet_files_come_at_one_commit(call: Call, server: Hub, tmp_path: Pat
     assert kept["revision"] == "1" * 40 and len(kept["files"]) == 2
     fetched = [line for line in server.asked if line.startswith("GET") and "/resolve/" in line]
     assert len(fetched) == 2
+
+
+def test_what_was_downloaded_is_read_at_once(call: Call, server: Hub, tmp_path: Path) -> None:
+    pytest.importorskip("pyarrow")
+    tree = layouts.folder(tmp_path / "tree")
+    published = layouts.parquet(tree, tmp_path / "published")
+    files = {str(p.relative_to(published)): p.read_bytes() for p in published.rglob("*.parquet")}
+    server.commits[NAME].append(("5" * 40, files))
+    ((code, _),) = call([f"hf:{NAME}", "--data-dir", str(tmp_path / "data")])
+    assert code == 0 and split_hashes(tmp_path / "data") == split_hashes(tree)
+
+
+def split_hashes(folder: Path) -> dict[str, str]:
+    spec = load_spec("folder")
+    collection = read_collection(spec, locate(spec, folder))
+    return {name: split.hash() for name, split in cut(collection, spec, None).items()}
 
 
 def test_what_is_refused(call: Call, server: Hub, tmp_path: Path) -> None:
