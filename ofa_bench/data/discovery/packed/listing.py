@@ -192,9 +192,8 @@ def _classes(
             f"{root} does not name its classes, so which of {spec.name}'s they are is not known",
             f"write their {spec.classes} names in label order into {root / NAMES}, one a line",
         )
-    count = (
-        len(names) or spec.classes or max(int(p.samples.labels.max(initial=-1)) for p in parts) + 1
-    )
+    highest = max(int(part.samples.labels.max(initial=-1)) for part in parts)
+    count = len(names) or spec.classes or highest + 1
     if count < 2 or spec.classes not in (None, count):
         raise DataError(
             f"{root} has {count} classes, {spec.name} has {spec.classes or 'two or more'}: it is "
