@@ -24,6 +24,11 @@ class UnreadLayout(NamedTuple):
 
 LAYOUTS = (
     UnreadLayout(
+        re.compile(r"^ILSVRC2012_img_(train|val)\.tar$"),
+        "an archive of ImageNet as image-net.org has it",
+        "`ofa-bench data prepare imagenet --from DIR --to DIR` makes class folders of it",
+    ),
+    UnreadLayout(
         re.compile(r"\.tfrecords?(\.gz)?(-\d+-of-\d+)?$|^(train|validation)-\d{5}-of-\d{5}$"),
         "TFRecord files",
         "write the bytes of each record's image/encoded to train/CLASS/NAME.jpg with TensorFlow "
@@ -68,7 +73,7 @@ LAYOUTS = (
         "write each sample's image to train/CLASS/NAME.jpg with streaming.StreamingDataset",
     ),
     UnreadLayout(
-        re.compile(r"\.(tar\.(gz|xz|bz2)|tgz)$"),
+        re.compile(r"^(?!ILSVRC2012_devkit).*\.(tar\.(gz|xz|bz2)|tgz)$"),
         "a compressed archive without train/ and val/ in it",
         "unpack it; of an archive a class, or of shards, unpack the compression alone, as by "
         "`gunzip FILE`",
