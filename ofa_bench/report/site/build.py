@@ -256,7 +256,7 @@ class _Site:
         from ofa_bench.leaderboard.truth.validate import held_truths
         from ofa_bench.report.truth import truth_section
 
-        records, broken = held_truths(Store(folder.results), self._options.context.load)
+        records, broken = held_truths(Store(folder.results), self._options.context)
         collection.left_out += broken
         for title, group in tracks_of_truth(records).items():
             try:
