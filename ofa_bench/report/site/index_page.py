@@ -87,7 +87,7 @@ def index_values(collections: Sequence[ResultsIndex]) -> dict[str, Any]:
     tracks = sum(len(collection.lines) for collection in collections)
     lead = (
         f"{counted(records, 'run')} on {counted(tracks, 'board')}: methods that train one "
-        "network from which networks of many sizes are taken, compared on equal terms. Every number "
-        "is computed from records."
+        "network from which networks of many sizes are taken, compared on equal terms. Every "
+        "number is computed from records."
     )
     return {"lead": lead, "collections": list(collections)}
