@@ -122,6 +122,7 @@ def test_two_ranks_then_one_then_four(whole: dict[str, torch.Tensor], tmp_path: 
     record = json.loads(out[out.index("{") : out.rindex("}") + 1])
     notes = [note for note in record["task"]["notes"] if "number of ranks" in note]
     assert [note.split(":")[1].split()[0] for note in notes] == ["1", "4"]
+    assert out.count(notes[-1]) == 2  # on stderr too
 
 
 def test_ranks_go_on_where_each_node_counts_its_own_restarts(
