@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import signal
 import socket
@@ -205,23 +204,3 @@ def test_a_rank_left_over_in_the_environment_silences_nothing(tmp_path: Path) ->
         words("run", "--results", tmp_path), env=env, timeout=GUARD
     )
     assert done.returncode == 2 and "MASTER_ADDR" in done.stderr and "torchrun" in done.stderr
-
-
-def test_another_number_of_ranks_is_told_and_recorded(tmp_path: Path) -> None:
-    asked = ("run", "--space", "toy", "--epochs", "3", "--method", "ofa", "--json", "--set")
-    asked += ("evaluate.per_bucket=1", "--set", "evaluate.curve=0", "--results", str(tmp_path))
-    asked += ("--checkpoint-every", "2steps")
-    port = free_port()
-    one, other = (started(words(*asked), rank_environment(rank, port)) for rank in (0, 1))
-    with one as first, other as second:
-        training(first, tmp_path)
-        for rank in (first, second):
-            rank.send_signal(signal.SIGTERM)
-        for rank in (first, second):
-            rank.communicate(timeout=GUARD)
-    line = words(*asked)
-    done = preloaded.run(line, env=ENVIRONMENT, timeout=2 * GUARD)
-    assert done.returncode == 0, done.stderr
-    (note,) = json.loads(done.stdout)["task"]["notes"]
-    assert "the number of ranks changed: 1 from step" in note and ", 2 before" in note
-    assert note in done.stderr

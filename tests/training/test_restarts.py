@@ -38,6 +38,7 @@ ASKED = ["run", "--method", "ofa", "--space", "toy", "--epochs", "2", "--json"]
 ASKED += ["--checkpoint-every", "1steps", "--set", "optim.batch=256"]
 ASKED += ["--set", "optim.norm_batch=64"]
 ASKED += ["--set", "evaluate.per_bucket=1", "--set", "evaluate.curve=0"]
+LATER = "--evaluate-later"
 ROUNDING = 1e-2  # of the largest weight; docs/long-runs.md states it
 
 
@@ -45,7 +46,7 @@ def counting(folder: Path, seconds: float, *launch: str) -> list[str]:
     """A line of ranks that write down their images below a folder, and their results."""
     (folder / "log").mkdir(parents=True, exist_ok=True)
     own = ["-m", "tests.training.counted", str(folder / "log"), str(seconds)]
-    return [sys.executable, *launch, *own, *ASKED, "--results", str(folder / "results")]
+    return [sys.executable, *launch, *own, *ASKED, LATER, "--results", str(folder / "results")]
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
@@ -112,7 +113,8 @@ def test_two_ranks_then_one_then_four(whole: dict[str, torch.Tensor], tmp_path: 
         for rank in ranks:
             kill(rank.pid, signal.SIGTERM)
         end_well(ranks, 130)
-    out = end_well(start_ranks(counting(tmp_path, 0), 4))
+    last = [word for word in counting(tmp_path, 0) if word != LATER]
+    out = end_well(start_ranks(last, 4))
     log = trained(tmp_path / "log")
     assert log.once_each()
     assert list(dict.fromkeys(log.worlds.values())) == [2, 1, 4]
@@ -120,6 +122,7 @@ def test_two_ranks_then_one_then_four(whole: dict[str, torch.Tensor], tmp_path: 
     record = json.loads(out[out.index("{") : out.rindex("}") + 1])
     notes = [note for note in record["task"]["notes"] if "number of ranks" in note]
     assert [note.split(":")[1].split()[0] for note in notes] == ["1", "4"]
+    assert out.count(notes[-1]) == 2  # on stderr too
 
 
 def test_ranks_go_on_where_each_node_counts_its_own_restarts(
@@ -205,7 +208,7 @@ def test_waiting_for_a_slow_rank_runs_into_no_time_out(tmp_path: Path) -> None:
         ranks = []
         for rank in (0, 1):
             line = [sys.executable, "-c", SLOW, str(rank), *ASKED, "--results", str(tmp_path)]
-            line += ["--epochs", "0.2"]
+            line += ["--epochs", "0.2", LATER]
             ranks.append(stack.enter_context(started(line, rank_environment(rank, port))))
         until(lambda: all(map(ended, ranks)), "the end of both ranks", GUARD)
         ends = [rank.communicate()[1] for rank in ranks]
