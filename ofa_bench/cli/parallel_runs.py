@@ -7,7 +7,7 @@ import signal
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
-from multiprocessing import get_context
+from multiprocessing import get_context, set_start_method
 from queue import Empty
 from typing import TYPE_CHECKING, Any
 
@@ -113,6 +113,7 @@ def _work(device: str, beside: int, store: Store, tasks: Any, answers: Any) -> N
     # A terminal signals the whole group; this process is asked to stop by its parent's SIGTERM.
     signal.pthread_sigmask(signal.SIG_BLOCK, set(STOP_SIGNALS) - {signal.SIGTERM})
     stop_with_parent()
+    set_start_method(None, force=True)  # loader workers as in any run: a spawned one imports torch
     from ofa_bench import api
     from ofa_bench.cli import console
     from ofa_bench.cli.allocator import settle

@@ -33,7 +33,7 @@ from ofa_bench.runs.folder import read_begun, refuse_links, write_begun
 from ofa_bench.runs.open_images import opened
 from ofa_bench.runs.readiness import make_ready
 from ofa_bench.space import Space
-from ofa_bench.training.callbacks import BEAT, EventLog, Progress, Trace
+from ofa_bench.training.callbacks import EventLog, Progress, Trace
 from ofa_bench.training.checkpoint import Checkpoints, lock
 from ofa_bench.training.cost_ledger import Ledger
 from ofa_bench.training.devices import Devices, open_devices
@@ -118,7 +118,8 @@ def prepare(
     taken for this one. `progress` is called while files are listed and hashed.
     """
     assembly, source = opened(request, catalogue, devices, progress)
-    files = {name: start_from(path, head) for name, path, head in _starts(request)}
+    starts = (("init", request.init, request.init_head), ("teacher", request.teacher, None))
+    files = {name: start_from(path, head or "file") for name, path, head in starts if path}
     files |= {"adopted": adopted} if adopted else {}
     decoder = decoder_id(*source.decoder) if source.decoder else None
     identity = identify(assembly, source.hash, files, decoder)
@@ -132,11 +133,6 @@ def prepare(
     store = Store(results)
     ancestor = ancestor_of(assembly.recipe.execution.init)
     return RunContext(request, assembly, devices, source, identity, folder, store, shared, ancestor)
-
-
-def _starts(request: Request) -> list[tuple[str, str | Path, str]]:
-    starts = (("init", request.init, request.init_head), ("teacher", request.teacher, None))
-    return [(name, path, head or "file") for name, path, head in starts if path]
 
 
 def execute(prepared: RunContext, stop: Stop, progress: Progress, command: str) -> Record | None:
@@ -194,7 +190,6 @@ def _finish(prepared: RunContext, state: State, run_fields: dict[str, str]) -> R
         if readings := gathered(prepared.folder):
             write_whole(beside(prepared.store.path(record)), readings)
         state.checkpoints.clear()
-        (prepared.folder / BEAT).unlink(missing_ok=True)
         final_evaluation.forget_scores(prepared.folder)
     return record
 
