@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ofa_bench.data.discovery.datasets import DatasetSpec, Select
 from ofa_bench.data.discovery.decoder import decode, read_bytes
 from ofa_bench.data.discovery.file_hashes import Progress, manifest
-from ofa_bench.data.discovery.layout import DataLocation, locate
+from ofa_bench.data.discovery.layout import BIG_FILES, DataLocation, locate
 from ofa_bench.data.discovery.manifest_table import Manifest
 from ofa_bench.data.discovery.shared_listing import ListingFacts
 from ofa_bench.data.discovery.tree import ImageTree, list_tree
@@ -78,7 +78,7 @@ def read_collection(
         return read_pickles(spec, location)
     if location.kind == "pixels":
         return read_pixels(location.root, spec)
-    if location.kind in ("shards", "parquet"):
+    if location.kind in BIG_FILES:
         return read_packed(location, spec, progress)
     if listed is not None and (known := listed.read(location.root, location.hashes)):
         return of_tree(*known)
