@@ -158,7 +158,8 @@ def _counts(
 
 
 def _sides(shapes: NDArray[Any]) -> dict[str, tuple[int, int]]:
-    known = [(width, height) for width, height in np.unique(shapes, axis=0).tolist() if width]
+    pairs = np.unique(shapes.astype(np.int64) @ [1 << 32, 1]).tolist()
+    known = [(pair >> 32, pair & (1 << 32) - 1) for pair in pairs if pair >> 32]
     ends = {"smallest": min, "largest": max} if known else {}
     return {name: end(known, key=prod) for name, end in ends.items()}
 

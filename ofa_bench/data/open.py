@@ -130,9 +130,9 @@ def _equal(one: Manifest, other: Manifest) -> bool:
 
 
 def _image_set(root: Path, labels: NDArray[np.int64], rows: Manifest, bound: int) -> ImageSet:
-    shapes = np.unique(_shapes(root, rows, bound), axis=0)
-    width, height = shapes[0].tolist()
-    side = width if len(shapes) == 1 and width == height else None
+    shapes = _shapes(root, rows, bound)
+    first = int(shapes[0, 0])
+    side = first if (shapes == first).all() else None
     return ImageSet(FileImages(root, rows.names, side, rows.digests), labels, rows.digests)
 
 

@@ -48,6 +48,7 @@ def test_a_check_that_is_stopped_keeps_what_it_has(
     env = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache")}
     done = preloaded.run(words, timeout=SECONDS, env=env)
     assert done.returncode == 130 and "interrupted" in done.stderr, done.stderr
+    assert "Traceback" not in done.stderr
     (file,) = (tmp_path / "cache").rglob(kept)
     raw = file.read_bytes()
     entries = raw.count(b"\n[") if kept == "hashes.log" else (len(raw) - raw.index(b"\n")) // 16
