@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ofa_bench.data.discovery.datasets import DatasetSpec
 from ofa_bench.data.discovery.decoder import reading_threads
 from ofa_bench.data.discovery.file_hashes import Progress, audit, manifest
-from ofa_bench.data.discovery.layout import DataLocation, locate
+from ofa_bench.data.discovery.layout import BIG_FILES, DataLocation, locate
 from ofa_bench.data.discovery.packed.listing import list_packed
 from ofa_bench.data.discovery.tree import list_tree
 from ofa_bench.data.open import read_collection
@@ -70,7 +70,7 @@ def check(
     their hashes.
     """
     location = locate(spec, data_dir, cache) if spec.layout == "tree" else None
-    if location is not None and location.kind in ("shards", "parquet"):
+    if location is not None and location.kind in BIG_FILES:
         return _packed(spec, location, progress, deep)
     if location is None or location.kind != "tree":
         return _prepared(spec, location, deep)

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from ofa_bench.data.discovery.datasets import DatasetSpec, Select
 from ofa_bench.data.discovery.decoder import decode, read_bytes
 from ofa_bench.data.discovery.file_hashes import Progress, manifest
-from ofa_bench.data.discovery.layout import DataLocation, locate
+from ofa_bench.data.discovery.layout import BIG_FILES, DataLocation, locate
 from ofa_bench.data.discovery.manifest_table import Manifest
+from ofa_bench.data.discovery.shared_listing import ListingFacts
 from ofa_bench.data.discovery.tree import ImageTree, list_tree
 from ofa_bench.data.readers.cifar import read_pickles
 from ofa_bench.data.readers.digits import read_digits
@@ -40,16 +41,18 @@ def open_source(
     workers: int = 0,
     cache: Path | None = None,
     progress: Progress | None = None,
+    listed: ListingFacts | None = None,
 ) -> BatchSource:
     """The data set as batches of `resolution` pixels on a device.
 
     Small sets of one size are kept on the device, others are streamed by `workers` processes; the
     choice depends on the data and the recipe alone. `cache` replaces the folder for unpacked
-    archives and hashes. Raises DataError if the data is absent or damaged.
+    archives and hashes. `listed`: of another process, see `listing_facts`. Raises DataError if the
+    data is absent or damaged.
     """
     options = Augment.of(augment)
     location = None if spec.layout == "embedded" else locate(spec, data_dir, cache)
-    collection = read_collection(spec, location, progress)
+    collection = read_collection(spec, location, progress, listed)
     splits = cut(collection, spec, select)
     kept = location.hashes.with_name(KEPT) if location else None
     if fits(collection, resolution, options):
@@ -60,7 +63,10 @@ def open_source(
 
 
 def read_collection(
-    spec: DatasetSpec, location: DataLocation | None, progress: Progress | None = None
+    spec: DatasetSpec,
+    location: DataLocation | None,
+    progress: Progress | None = None,
+    listed: ListingFacts | None = None,
 ) -> Collection:
     """All images of a data set, listed and hashed; the last result is cached in memory.
 
@@ -72,10 +78,18 @@ def read_collection(
         return read_pickles(spec, location)
     if location.kind == "pixels":
         return read_pixels(location.root, spec)
-    if location.kind in ("shards", "parquet"):
+    if location.kind in BIG_FILES:
         return read_packed(location, spec, progress)
+    if listed is not None and (known := listed.read(location.root, location.hashes)):
+        return of_tree(*known)
     tree = list_tree(location.root, spec, progress)
     return of_tree(tree, manifest(tree.root, tree.files, location.hashes, progress))
+
+
+def listing_facts() -> ListingFacts | None:
+    """What another process of this machine needs to open the tree that was opened last without
+    listing it; None if there is none."""
+    return ListingFacts.of(*_last[0][:2]) if _last else None
 
 
 _last: list[tuple[ImageTree, Manifest, int, Collection]] = []  # one at most

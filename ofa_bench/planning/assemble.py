@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ofa_bench.data.discovery.datasets import DatasetSpec, load_spec
-from ofa_bench.data.discovery.layout import locate
+from ofa_bench.data.discovery.layout import BIG_FILES, locate
 from ofa_bench.data.discovery.tree import list_tree
 from ofa_bench.errors import MisfitError, PolicyError, UsageError
 from ofa_bench.hooks.bus import Bus
@@ -145,7 +145,7 @@ def count(spec: DatasetSpec, recipe: Recipe) -> Facts:
         return spec.classes, spec.sizes(selected(recipe))
     folder = recipe.execution.data_dir
     location = locate(spec, Path(folder) if folder else None)
-    if location.kind in ("shards", "parquet"):
+    if location.kind in BIG_FILES:
         from ofa_bench.data.discovery.packed.listing import list_packed
 
         packed = list_packed(location, spec)

@@ -4,6 +4,7 @@ the places that autoescaping does not reach."""
 from __future__ import annotations
 
 import json
+import re
 import textwrap
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from ofa_bench.formatting import DASH
 from ofa_bench.sanitize import plain_text
 
 LONGEST = 2000  # characters of a command or an error
+_NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
 FOLD = 26  # characters of a line on a chart
 
 
@@ -26,6 +28,14 @@ class Cell:
     value: float | None = None
     mark: str = ""
     link: str = ""
+
+    @property
+    def coarse_value(self) -> float | None:
+        """The value, but None where the text is that number already: long tables sort by digits
+        that they show."""
+        if self.value is None or _NUMBER.fullmatch(self.text):
+            return None
+        return self.value
 
 
 @dataclass(frozen=True)

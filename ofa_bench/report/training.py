@@ -124,7 +124,7 @@ def _curve(
 ) -> dict[str, Any]:
     notes = [f"{net} net, {label(point.phase)}" for point in points]
     x, y = [point.epoch for point in points], [getattr(point, net) for point in points]
-    return trace("line", row.label, x, y, notes=notes, **palette.line(row.label))
+    return trace("line", row.label, _drawn(x), _drawn(y), notes=notes, **palette.line(row.label))
 
 
 def rates_chart(by_label: Mapping[str, Rates], palette: Palette, key: str) -> Chart | None:

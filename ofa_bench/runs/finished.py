@@ -113,7 +113,8 @@ class FinishedRun:
         the images cannot be had.
         """
         from ofa_bench.evaluation.exact_math import shielded
-        from ofa_bench.runs.runner import build_net, opened
+        from ofa_bench.runs.open_images import opened
+        from ofa_bench.runs.runner import build_net
         from ofa_bench.training.devices import open_devices
         from ofa_bench.training.weights import load_weights
 

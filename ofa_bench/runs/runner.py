@@ -13,13 +13,11 @@ from typing import Any, Literal
 import torch
 
 from ofa_bench.atomic_io import write_whole
-from ofa_bench.data.open import open_source
 from ofa_bench.data.sources.source import BatchSource
 from ofa_bench.errors import DataError, PluginError, RankFailed, TrainingDiverged, UsageError
 from ofa_bench.evaluation.exact_math import shielded
-from ofa_bench.hardware import usual_workers
 from ofa_bench.hooks.catalogue import Catalogue
-from ofa_bench.planning.assemble import Assembly, assemble, selected
+from ofa_bench.planning.assemble import Assembly
 from ofa_bench.planning.identity import NAMED, RunIdentity, alike, identify
 from ofa_bench.planning.shared_prefix import Beginning, Shared, shared_folder
 from ofa_bench.recipe import Request
@@ -32,15 +30,15 @@ from ofa_bench.records.store import Store, read
 from ofa_bench.runs import final_evaluation
 from ofa_bench.runs.build_record import record_of
 from ofa_bench.runs.folder import read_begun, refuse_links, write_begun
+from ofa_bench.runs.open_images import opened
 from ofa_bench.runs.readiness import make_ready
 from ofa_bench.space import Space
-from ofa_bench.training.callbacks import BEAT, EventLog, Progress, Trace
+from ofa_bench.training.callbacks import EventLog, Progress, Trace
 from ofa_bench.training.checkpoint import Checkpoints, lock
 from ofa_bench.training.cost_ledger import Ledger
 from ofa_bench.training.devices import Devices, open_devices
 from ofa_bench.training.interrupts import Stop, listening
 from ofa_bench.training.loop import Loop
-from ofa_bench.training.precision import set_threads
 from ofa_bench.training.state import State
 from ofa_bench.training.weights import epsilon_note, load_weights, save_weights, start_from
 from ofa_bench.weight_files.ancestry import ancestor_of
@@ -120,7 +118,8 @@ def prepare(
     taken for this one. `progress` is called while files are listed and hashed.
     """
     assembly, source = opened(request, catalogue, devices, progress)
-    files = {name: start_from(path, head) for name, path, head in _starts(request)}
+    starts = (("init", request.init, request.init_head), ("teacher", request.teacher, None))
+    files = {name: start_from(path, head or "file") for name, path, head in starts if path}
     files |= {"adopted": adopted} if adopted else {}
     decoder = decoder_id(*source.decoder) if source.decoder else None
     identity = identify(assembly, source.hash, files, decoder)
@@ -134,50 +133,6 @@ def prepare(
     store = Store(results)
     ancestor = ancestor_of(assembly.recipe.execution.init)
     return RunContext(request, assembly, devices, source, identity, folder, store, shared, ancestor)
-
-
-def source_of(
-    assembly: Assembly, devices: Devices, progress: Progress | None = None
-) -> BatchSource:
-    """The run's images, on its device. Raises DataError."""
-    execution = assembly.recipe.execution
-    workers = execution.workers
-    if workers is None:
-        workers = usual_workers(devices.device.type != "cpu")
-    return open_source(
-        assembly.spec,
-        Path(execution.data_dir) if execution.data_dir else None,
-        resolution=max(assembly.space.resolutions),
-        augment=assembly.science.augment,
-        select=selected(assembly.recipe),
-        seed=assembly.recipe.seed,
-        device=devices.device,
-        workers=workers,
-        progress=progress.files if progress else None,
-    )
-
-
-def opened(
-    request: Request, catalogue: Catalogue, devices: Devices, progress: Progress | None = None
-) -> tuple[Assembly, BatchSource]:
-    """Assemble, open the data, assemble again with its counts, and set the thread count."""
-    assembly = assemble(request, catalogue)
-    science, source = assembly.science, source_of(assembly, devices, progress)
-    if not source.sizes["select"]:
-        raise DataError(
-            "data.select is 0, but choices and the curve need held-out images",
-            "set data.select to a count, or to a share such as 0.1",
-        )
-    if (source.classes, source.sizes) != (assembly.classes, assembly.sizes):
-        assembly = assemble(request, catalogue, (source.classes, source.sizes))
-    largest = assembly.space.macs(assembly.space.largest, assembly.classes)
-    set_threads(largest * science.optim.norm_batch)
-    return assembly, source
-
-
-def _starts(request: Request) -> list[tuple[str, str | Path, str]]:
-    starts = (("init", request.init, request.init_head), ("teacher", request.teacher, None))
-    return [(name, path, head or "file") for name, path, head in starts if path]
 
 
 def execute(prepared: RunContext, stop: Stop, progress: Progress, command: str) -> Record | None:
@@ -235,7 +190,6 @@ def _finish(prepared: RunContext, state: State, run_fields: dict[str, str]) -> R
         if readings := gathered(prepared.folder):
             write_whole(beside(prepared.store.path(record)), readings)
         state.checkpoints.clear()
-        (prepared.folder / BEAT).unlink(missing_ok=True)
         final_evaluation.forget_scores(prepared.folder)
     return record
 

@@ -16,7 +16,8 @@ from ofa_bench.errors import DataError
 from ofa_bench.losses import Losses
 from ofa_bench.nets.protocol import decays
 from ofa_bench.planning.assemble import Assembly
-from ofa_bench.runs.runner import build_net, source_of
+from ofa_bench.runs.open_images import source_of
+from ofa_bench.runs.runner import build_net
 from ofa_bench.schedule import Phase
 from ofa_bench.training.devices import Devices, open_devices
 from ofa_bench.training.forward_backward import Passes

@@ -138,6 +138,11 @@ class EventLog:
         """A point of the training curve."""
         self._write("curve", step=step.index, top1=dict(scores.top1))
 
+    @hookimpl
+    def run_end(self, record: dict[str, Any]) -> None:
+        """The run is over: nothing can be lost any more."""
+        self._path.with_name(BEAT).unlink(missing_ok=True)
+
     def close(self) -> None:
         if self._stream is not None:
             with suppress(OSError):  # a full disk was reported by the write

@@ -7,8 +7,8 @@ smaller one, `--distinct` one of files that share nothing), a cache of its own b
 each in a process of its own: `data check` with nothing cached, which hashes and decodes all;
 `data check` again; and, as often as `--starts` says, `run` with two workers until its first step
 and for some steps more, ended by SIGINT to its group, and the same on a small tree, which shows
-what a process takes without a million files. Tree and cache stay; remove them afterwards, or name them
-again with `--warm` to measure starts alone.
+what a process takes without a million files. Tree and cache stay; remove them afterwards, or name
+them again with `--warm` to measure starts alone.
 """
 
 from __future__ import annotations

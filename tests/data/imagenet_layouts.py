@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 import shutil
+import tarfile
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +53,28 @@ def devkit(tree: Path, root: Path) -> Path:
     """Flat, with the development kit beside it."""
     write_devkit(tree, flat(tree, root) / "ILSVRC2012_devkit_t12")
     return root
+
+
+def class_tars(tree: Path, root: Path, parts: tuple[str, ...] = ("train", "val")) -> Path:
+    """An archive a class, in some parts; the other parts are left out."""
+    for part in parts:
+        (root / part).mkdir(parents=True)
+        for folder in (tree / part).iterdir():
+            with tarfile.open(root / part / f"{folder.name}.tar", "w") as archive:
+                for path in folder.iterdir():
+                    archive.add(path, path.name)
+    return root
+
+
+def class_tars_and_folders(tree: Path, root: Path) -> Path:
+    shutil.copytree(tree / "val", class_tars(tree, root, ("train",)) / "validation")
+    return root
+
+
+def class_tars_and_devkit(tree: Path, root: Path) -> Path:
+    devkit(tree, root)
+    shutil.rmtree(root / "train")
+    return class_tars(tree, root, ("train",))
 
 
 def write_devkit(tree: Path, home: Path) -> None:

@@ -6,11 +6,14 @@ import hashlib
 import io
 import json
 import pickle
+import signal
+import subprocess
+import sys
 import tarfile
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
 
 import numpy as np
@@ -310,6 +313,40 @@ def test_a_full_disk_is_told_before(server: Server, tmp_path: Path,
     assert not server.asked
 
 
+@pytest.mark.parametrize("kind", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+def test_a_stopped_process_leaves_what_came(
+    kind: signal.Signals, server: Server, tmp_path: Path
+) -> None:
+    released = Event()
+
+    def halting(handler: Handler) -> None:
+        _stop_after(handler, 100_000)
+        handler.wfile.flush()
+        released.wait(60)
+
+    server.answers = [halting]
+    code = (
+        "import sys; from pathlib import Path\n"
+        "from ofa_bench.data.discovery.datasets import PublishedFile\n"
+        "from ofa_bench.data.discovery.fetch.download import download\n"
+        "from ofa_bench.training.interrupts import listening\n"
+        "file = PublishedFile.model_validate_json(sys.argv[1])\n"
+        "with listening():\n"
+        "    download(file, Path(sys.argv[2]), address=sys.argv[3],\n"
+        "             progress=lambda done, of: done == 100_000 and print('now', flush=True))\n"
+    )
+    words = [published().model_dump_json(), str(tmp_path / NAME), server.address]
+    with subprocess.Popen([sys.executable, "-c", code, *words], stdout=subprocess.PIPE,
+                          stderr=subprocess.DEVNULL, text=True) as child:  # fmt: skip
+        assert child.stdout is not None and child.stdout.readline() == "now\n"
+        child.send_signal(kind)
+        assert child.wait(30) != 0
+    released.set()
+    assert (tmp_path / f"{NAME}.part").stat().st_size == 100_000
+    assert get(server, tmp_path)
+    assert server.asked == [None, "bytes=100000-"] and left(tmp_path) == {NAME}
+
+
 def cifar(monkeypatch: pytest.MonkeyPatch, reader: type[CIFAR10]) -> bytes:
     """An archive as the official one, whose files torchvision takes for it."""
     rng, files, hundred = np.random.default_rng(3), {}, reader is CIFAR100
@@ -324,9 +361,7 @@ def cifar(monkeypatch: pytest.MonkeyPatch, reader: type[CIFAR10]) -> bytes:
     for part in ("train_list", "test_list"):
         known = [[name, md5[name]] for name, _ in getattr(reader, part)]
         monkeypatch.setattr(reader, part, known)
-    monkeypatch.setattr(
-        reader, "meta", {**reader.meta, "md5": md5[reader.meta["filename"]]}
-    )
+    monkeypatch.setattr(reader, "meta", {**reader.meta, "md5": md5[reader.meta["filename"]]})
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w:gz") as archive:
         for name, raw in files.items():

@@ -8,6 +8,7 @@ import pickle
 import shutil
 import sys
 import tarfile
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +22,7 @@ from ofa_bench.data.discovery.datasets import DatasetSpec, load_spec
 from ofa_bench.data.discovery.layout import locate
 from ofa_bench.data.discovery.packed import listing
 from ofa_bench.data.discovery.packed.listing import NAMES
+from ofa_bench.data.discovery.packed.samples import Samples, kept_samples, samples_of
 from ofa_bench.data.open import open_source, read_collection
 from ofa_bench.data.readers.pack import prepare_shards
 from ofa_bench.data.readers.packed import PackedImages
@@ -37,11 +39,15 @@ MAKERS: dict[str, Callable[[Path, Path], Path]] = {
     "archives": layouts.archives,
     "devkit": imagenet_layouts.devkit,
     "kaggle": lambda tree, root: imagenet_layouts.kaggle(tree, root) / "ILSVRC/Data/CLS-LOC",
+    "class-tars": imagenet_layouts.class_tars,
+    "class-tars-folders": imagenet_layouts.class_tars_and_folders,
+    "class-tars-devkit": imagenet_layouts.class_tars_and_devkit,
     "shards": layouts.shards,
     "parquet": layouts.parquet,
     "parquet-plain": lambda tree, root: layouts.parquet(tree, root, compression="none"),
     "packed": lambda tree, root: packed(tree, root),
 }
+LISTED = ("devkit", "kaggle", "class-tars-devkit")  # whose lists of labels are noted
 RUN = ("run", "--method", "deps", "--dataset", "folder", "--space", "toy", "--epochs", "0.4")
 BRIEF = ("--set", "evaluate.per_bucket=1", "--set", "evaluate.curve=0", "--data-dir")
 
@@ -98,7 +104,7 @@ def test_every_layout_is_the_folder_to_the_bit(
         other = opened(root, workers=workers)
         assert (source.hash, source.splits_hash) == (other.hash, other.splits_hash)
         assert source.class_names == other.class_names
-        assert source.notes == other.notes or name in ("devkit", "kaggle")  # whose labels are named
+        assert source.notes == other.notes or name in LISTED
     addresses = [Address(0, 0, 16), Address(1, 5, 21)]
     for left, right in zip(source.batches(addresses), other.batches(addresses), strict=True):
         assert torch.equal(left.images, right.images)
@@ -295,6 +301,10 @@ DAMAGED_TABLES: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda path: path.rename(path.with_name("train-00000-of-00002.parquet")),
         r"train-00001-of-00002\.parquet is missing",
     ),
+    "no rows": (
+        lambda path: rewritten(path, lambda table: table.slice(0, 0)),
+        "no train images of the class n01440764 .and 2 more",
+    ),
     "a split": (
         lambda path: path.with_name("validation-00000-of-00001.parquet").unlink(),
         "parquet of train but none of val or test",
@@ -369,7 +379,9 @@ def test_listing_is_kept_until_a_file_changes(
 ) -> None:
     read: list[Path] = []
     reader = listing.shard_samples
-    monkeypatch.setattr(listing, "shard_samples", lambda path: read.append(path) or reader(path))
+    monkeypatch.setattr(
+        listing, "shard_samples", lambda path, proceed: read.append(path) or reader(path)
+    )
     for path in shards.glob("*.tar"):
         os.utime(path, ns=(10**18, 10**18))
     time.sleep(0.1)  # a file as new as that is not trusted
@@ -380,3 +392,24 @@ def test_listing_is_kept_until_a_file_changes(
     time.sleep(0.1)
     read_collection(SPEC, locate(SPEC, shards))
     assert read[2:] == [first_shard(shards)]
+
+
+def test_an_interruption_does_not_wait_for_whole_files(tree: Path, tmp_path: Path) -> None:
+    """Threads that read other files stop at their next image."""
+    first, *others = sorted(layouts.shards(tree, tmp_path / "many", 5).glob("*.tar"))
+    begun = threading.Event()
+
+    def reader(path: Path, proceed: Callable[[], None]) -> Samples:
+        if path == first:
+            return samples_of([])
+        begun.set()
+        while True:  # a file without an end
+            proceed()
+            time.sleep(0.01)
+
+    def stopped(work: str, done: int, of: int) -> None:
+        assert begun.wait(60)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        kept_samples([first, *others], tmp_path / "kept", "", reader, stopped)

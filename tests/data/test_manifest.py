@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import random
 import shutil
 from itertools import pairwise
@@ -10,13 +11,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+from ofa_bench.data import open as images
 from ofa_bench.data.discovery import file_hashes
+from ofa_bench.data.discovery.datasets import load_spec
 from ofa_bench.data.discovery.file_hashes import audit, content_digest, manifest
 from ofa_bench.data.discovery.file_names import FileNames
+from ofa_bench.data.discovery.layout import locate
 from ofa_bench.data.discovery.manifest_table import read_table, write_table
+from ofa_bench.data.open import listing_facts, read_collection
 from ofa_bench.data.readers.split_hash import content_hash, members, order_of
 from ofa_bench.seeding import digest
+
+from .conftest import write_tree
 
 NAMES = ["a/1.jpg", "a/2.jpg", "a/ü.jpg", "b/\udcff.jpg", "b/3.jpg"]
 
@@ -179,6 +187,36 @@ def test_a_cache_that_cannot_be_written_costs_time_alone(root: Path, read: list[
     nowhere = Path(os.devnull) / "hashes.safetensors"
     assert hexes(root, nowhere) == hexes(root, nowhere) == truth(root)
     assert len(read) == 10
+
+
+def test_another_process_reads_what_was_listed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    root, spec = write_tree(tmp_path / "pictures"), load_spec("folder")
+    first = read_collection(spec, locate(spec, root))
+    facts = pickle.loads(pickle.dumps(listing_facts()))
+    images._last.clear()
+
+    def refuse(*_: object) -> None:
+        raise AssertionError("it is listed again")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(images, "list_tree", refuse)
+        again = read_collection(spec, locate(spec, root), listed=facts)
+        assert again is not first and (again.classes, again.notes) == (first.classes, first.notes)
+        for one, other in ((first.train, again.train), (first.test, again.test)):
+            assert content_hash(one.labels, one.digests) == content_hash(
+                other.labels, other.digests
+            )
+            assert torch.equal(one.images.decode(3), other.images.decode(3))
+    (root / "train" / "class0" / "000.png").unlink()
+    images._last.clear()
+    changed = read_collection(spec, locate(spec, root))
+    assert len(changed.train) == len(first.train) - 1
+    with pytest.raises(AssertionError), monkeypatch.context() as patched:
+        patched.setattr(images, "list_tree", refuse)  # another manifest is kept: no facts of it
+        read_collection(spec, locate(spec, root), listed=facts)
 
 
 def test_a_split_s_hash_is_that_of_its_parts_one_by_one() -> None:

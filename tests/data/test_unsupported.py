@@ -21,9 +21,12 @@ CASES = {
     "arrays of pixels": ("train_data_batch_1.npz", "val_data", "train_data_batch_10"),
     "MXNet RecordIO files": ("train.rec",),
     "shards of MosaicML's streaming": ("train/shard.00000.mds",),
+    "an archive of ImageNet as image-net.org has it": ("ILSVRC2012_img_train.tar",),
+    "a compressed archive without train/": ("train/n01440764.tar.gz",),
     "an archive of a kind that is not read": ("imagenet.zip", "ILSVRC.7z", "train.tar.zst"),
     "a list of labels that is not read": ("train.csv",),
 }  # fmt: skip
+EMPTY_TAR = bytes(10240)
 FILES = [(kind, name) for kind, names in CASES.items() for name in names]
 
 
@@ -39,10 +42,11 @@ def test_each_is_known_by_its_name(kind: str, name: str, tmp_path: Path) -> None
     for folder in ("train", "val") if name.startswith("train/") else ():
         (tmp_path / folder).mkdir()
     (tmp_path / name).parent.mkdir(exist_ok=True)
-    (tmp_path / name).write_bytes(b"x")
+    (tmp_path / name).write_bytes(EMPTY_TAR if name.endswith(".tar") else b"x")
     text = refused(tmp_path)
     assert f"{tmp_path / name} " in text and kind in text
-    assert any(word in text for word in ("train/CLASS", "unpack it", "go back to the images"))
+    remedies = ("train/CLASS", "unpack it", "go back", "to_parquet", "data prepare")
+    assert any(word in text for word in remedies)
 
 
 def test_many_of_a_kind_are_one_sentence(tmp_path: Path) -> None:

@@ -9,8 +9,9 @@ import random
 import shutil
 import signal
 import tarfile
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from tests.latency_tables import proportional
 ROOT = Path(__file__).resolve().parents[2]
 TINY = ["--space", "toy", "--epochs", "0.3", "--set", "evaluate.per_bucket=1"]
 TINY += ["--set", "evaluate.curve=2", "--set", "evaluate.buckets=2", "--device", "cpu"]
+LAUNCH = ["compare", "--methods", "deps,ofa", "--seeds", "1", *TINY, "--launch", "lines"]
 FORMATS = ["PNG", "JPEG", "GIF", "BMP", "WEBP", "TIFF", "PPM", "DDS", "ICNS", "ICO", "PCX", "TGA"]
 FORMATS += ["SGI", "JPEG2000", "EPS", "BLP", "IM", "MSP", "XBM", "SPIDER", "AVIF", "PDF", "QOI"]
 
@@ -39,6 +41,7 @@ class Corpus:
         self._deploy()
         self._truth()
         self._interrupt()
+        self._interrupt_evaluation()
         self._images()
         self._pictures()
         return self
@@ -59,7 +62,7 @@ class Corpus:
         shutil.copy(box.work / "all.zip", self.root / "all.zip")
 
     def _deploy(self) -> None:
-        """A search of a finished run, a subnet taken out of it, and a latency table."""
+        """A search of a finished run, a subnet taken out of it, a latency table, and a launch."""
         from ofa_bench.search.latency_table import to_toml
         from ofa_bench.space import load_space
 
@@ -72,6 +75,9 @@ class Corpus:
         assert ended.codes == [0, 0], (ended, (box.root / "stderr").read_text()[-2000:])
         table = to_toml(proportional(load_space("toy"), 10))
         (self.root / "latency.toml").write_text(table, encoding="utf-8")
+        box = Box(self.root / "launched").make()
+        ended = execute(box, Case([LAUNCH]))
+        assert ended.codes == [0], (ended, (box.root / "stderr").read_text()[-2000:])
 
     def _truth(self) -> None:
         """Five nets of committed ground truth, with their records and the supernet's."""
@@ -100,10 +106,19 @@ class Corpus:
         for step in (2, 4):
             pid = os.fork()
             if pid == 0:
-                _stopped_child(box, step)
+                _stopped_child(box, partial(_stop_at, step))
             os.waitpid(pid, 0)
         states = list(box.work.glob("results/runs/*/checkpoint/*.pt"))
         assert len(states) == 2, (states, (box.root / "stdout").read_text())
+
+    def _interrupt_evaluation(self) -> None:
+        """The first run again, stopped when its first scores are kept."""
+        box = Box(self.root / "evaluating").make()
+        pid = os.fork()
+        if pid == 0:
+            _stopped_child(box, _stop_scoring)
+        os.waitpid(pid, 0)
+        assert list(box.work.glob("results/runs/*/evaluation/*.safetensors"))
 
     def _images(self) -> None:
         """One picture in every format and mode that can be written here."""
@@ -205,7 +220,7 @@ def _rotated() -> bytes:
     return exif.tobytes()
 
 
-def _stopped_child(box: Box, at: int) -> None:
+def _stopped_child(box: Box, arrange: Callable[[], None]) -> None:
     """Never returns."""
     try:
         os.chdir(box.work)
@@ -213,16 +228,33 @@ def _stopped_child(box: Box, at: int) -> None:
         for number in (1, 2):
             os.dup2(os.open(box.root / "stdout", os.O_CREAT | os.O_WRONLY | os.O_APPEND), number)
         from ofa_bench.cli.main import main
-        from ofa_bench.hooks.bus import Bus
 
-        draws = Bus.draws
-
-        def stopping(bus: Any, step: Any, probe: Any) -> Any:
-            if step.index == at:
-                os.kill(os.getpid(), signal.SIGTERM)
-            return draws(bus, step, probe)
-
-        Bus.draws = stopping  # type: ignore[method-assign]
+        arrange()
         main(["run", "--method", "deps", "--seed", "0", *TINY])
     finally:
         os._exit(0)
+
+
+def _stop_at(step: int) -> None:
+    from ofa_bench.hooks.bus import Bus
+
+    draws = Bus.draws
+
+    def stopping(bus: Any, this: Any, probe: Any) -> Any:
+        if this.index == step:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return draws(bus, this, probe)
+
+    Bus.draws = stopping  # type: ignore[method-assign]
+
+
+def _stop_scoring() -> None:
+    from ofa_bench.evaluation.kept_scores import KeptScores
+
+    write = KeptScores.write
+
+    def stopping(scores: Any, kept: Any) -> None:
+        write(scores, kept)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    KeptScores.write = stopping  # type: ignore[method-assign]

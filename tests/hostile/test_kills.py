@@ -49,9 +49,7 @@ def test_eight_store_at_once_while_boards_are_checked(corpus: Corpus, tmp_path: 
         preloaded.Process(w, env=environment, stderr=subprocess.PIPE, text=True) for w in wishes
     ]
     while any(writer.poll() is None for writer in writers):
-        checked = preloaded.run(
-            command(tmp_path, "board", "--check"), timeout=120
-        )
+        checked = preloaded.run(command(tmp_path, "board", "--check"), timeout=120)
         assert checked.returncode in (0, 1, 2), checked.stderr
         assert "this is a bug" not in checked.stderr
         assert "Traceback" not in checked.stderr

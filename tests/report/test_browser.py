@@ -136,7 +136,7 @@ def test_a_click_on_a_head_sorts(opened: Any) -> None:
     head = opened.find_element("xpath", "//th[button='top-1 test, %']")
     column = (
         "const t = arguments[0].closest('table'), i = arguments[0].cellIndex;"
-        "return [...t.tBodies[0].rows].map(r => Number(r.cells[i].dataset.v))"
+        "return [...t.tBodies[0].rows].map(r => Number(r.cells[i].firstChild.textContent))"
     )
     before = opened.execute_script(column, head)
     opened.execute_script(INTO_VIEW, head)

@@ -111,6 +111,20 @@ def test_a_truth_without_its_records_does_not_hold(tmp_path: Path, capsys: Any) 
     assert out.count("not shown:") == 4 and "bignas-digits-laptop-8" in out
 
 
+def test_a_truth_of_a_record_that_does_not_hold_is_not_shown(
+    records: dict[str, Record], tmp_path: Path, capsys: Any
+) -> None:
+    """Its hash is its own, but its bits are others: the board leaves out what stands on it."""
+    shutil.copytree(GROUND_TRUTH, tmp_path, dirs_exist_ok=True)
+    bits = next(iter(sorted(tmp_path.glob("records/digits/standalone/*-s1-*.bits"))))
+    raw = bytearray(bits.read_bytes())
+    raw[5] ^= 4
+    bits.write_bytes(raw)
+    assert main(["board", "--truth", "--results", str(tmp_path)]) == 0
+    out = capsys.readouterr().out
+    assert out.count("not shown:") == 4 and "is not here, or does not hold" in out
+
+
 def test_the_page_says_what_was_done(
     held: list[TruthRecord], records: dict[str, Record], page: str
 ) -> None:

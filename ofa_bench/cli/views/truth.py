@@ -9,10 +9,10 @@ from typing import Any
 from ofa_bench.cli import console
 from ofa_bench.leaderboard.truth.columns import HEADS, caveats, lines, to_markdown, tracks
 from ofa_bench.leaderboard.truth.validate import held_truths
-from ofa_bench.records.spaces import Loader
 from ofa_bench.records.store import Store
 from ofa_bench.records.truths.schema import TruthRecord, truth_values
 from ofa_bench.records.truths.store import truth_path
+from ofa_bench.records.validation.validate import Context
 
 HIDDEN = ("nets", "searched", "table")  # of a JSON answer: the record's file has them
 
@@ -35,9 +35,9 @@ def table(title: str, records: Sequence[TruthRecord]) -> None:
         console.say(line)
 
 
-def show_kept(store: Store, load: Loader, which: str | None, form: str) -> None:
+def show_kept(store: Store, context: Context, which: str | None, form: str) -> None:
     """What `board --truth` shows: all that is kept and holds."""
-    records, broken = held_truths(store, load, which)
+    records, broken = held_truths(store, context, which)
     if form == "json":
         console.answer({**document(records, store.results), "unranked": broken})
         return

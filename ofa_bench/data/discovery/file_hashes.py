@@ -52,10 +52,10 @@ def manifest(
     continuously; if the cache cannot be written, they are computed again next time. Raises
     DataError if a file cannot be read, or its bytes changed while size and times did not.
     """
-    known = _known(root, files, kept)
+    known, whole = _known(root, files, kept)
     stale = (known.stamps != _stamps(root, files, progress)).any(1)
     pending, reused = np.flatnonzero(stale), np.flatnonzero(~stale)
-    if len(pending):
+    if len(pending) or not whole:
         known = known.writable()
         for _ in _hashed(root, known, pending, kept, progress):
             pass
@@ -67,12 +67,12 @@ def manifest(
                 "and times are the same: the disk is faulty, or something hides its changes",
                 "`ofa-bench data check --deep` hashes all files anew, and names such ones",
             )
-    return _mapped(kept, root, known) if len(pending) else known
+    return known if whole and not len(pending) else _mapped(kept, root, known)
 
 
 def audit(root: Path, files: FileNames, kept: Path, progress: Progress | None = None) -> list[str]:
     """Hash and cache all files again; return the files whose cached hash was wrong."""
-    known = _known(root, files, kept)
+    known, _ = _known(root, files, kept)
     current = (known.stamps == _stamps(root, files, progress)).all(1)
     measured = _hashed(root, known.writable(), np.arange(len(files)), kept, progress)
     return [
@@ -190,8 +190,9 @@ def _stamps(root: Path, files: FileNames, progress: Progress | None) -> NDArray[
     return stamps
 
 
-def _known(root: Path, files: FileNames, kept: Path) -> Manifest:
-    """What is cached, a row per file; stamps are -1 where nothing is."""
+def _known(root: Path, files: FileNames, kept: Path) -> tuple[Manifest, bool]:
+    """What is cached, a row per file, with stamps -1 where nothing is; and whether it is the table
+    as it is."""
     table = read_table(kept, root)
     known = Manifest.empty(files) if table is None else _aligned(table, files)
     logged = _read_log(kept, root)
@@ -200,7 +201,7 @@ def _known(root: Path, files: FileNames, kept: Path) -> Manifest:
         for row, name in enumerate(files.all_encoded()):
             if entry := logged.get(name):
                 _fill(known, (row, *entry))
-    return known
+    return known, known is table
 
 
 def _aligned(table: Manifest, files: FileNames) -> Manifest:

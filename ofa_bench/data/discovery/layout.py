@@ -11,6 +11,7 @@ from typing import Literal
 from ofa_bench.data.discovery.archives import archives_in, unpacked
 from ofa_bench.data.discovery.datasets import DatasetSpec
 from ofa_bench.data.discovery.imagenet.flat_part import is_flat
+from ofa_bench.data.discovery.packed.class_tars import class_of, class_tars
 from ofa_bench.data.discovery.packed.parts import packed_parts
 from ofa_bench.data.discovery.unsupported import remedies_of, unread_layouts
 from ofa_bench.errors import DataError
@@ -24,6 +25,7 @@ SPELLINGS = {
     **dict.fromkeys(("test", "testing", "testset"), "test"),
 }
 SEALED = ("test", "val", "validation")  # names of the folder with the test images, in this order
+BIG_FILES = ("shards", "parquet", "class-tars")  # kinds whose images lie inside other files
 INDEX = "images.safetensors"  # of a folder of pixels that `data prepare --cache` made
 
 
@@ -32,7 +34,7 @@ class DataLocation:
     """A data set's folder, its layout, and the cache folder for derived files."""
 
     root: Path
-    kind: Literal["pickles", "tree", "pixels", "shards", "parquet"]
+    kind: Literal["pickles", "tree", "pixels", "shards", "parquet", "class-tars"]
     cache: Path
 
     @property
@@ -145,7 +147,10 @@ def _ready(folder: Path, spec: DatasetSpec, home: Path) -> DataLocation | None:
     if packed := packed_parts(folder):
         return DataLocation(folder, packed.kind, home)
     if (folder / "train").is_dir() and sealed_part(folder):
-        return DataLocation(folder, "tree", home)
+        kind: Literal["tree", "class-tars"] = "tree"
+        if class_tars(folder / "train"):
+            kind = "class-tars"
+        return DataLocation(folder, kind, home)
     return None
 
 
@@ -180,6 +185,7 @@ def sealed_part(root: Path) -> str | None:
 def _class_names(folder: Path) -> set[str]:
     try:
         with os.scandir(folder) as entries:
-            return {e.name for e in entries if e.is_dir() and not e.name.startswith(".")}
+            folders = {e.name for e in entries if e.is_dir() and not e.name.startswith(".")}
     except OSError:
         return set()
+    return folders or {class_of(path) for path in class_tars(folder)}

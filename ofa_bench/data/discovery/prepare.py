@@ -32,7 +32,8 @@ def prepare_imagenet100(source: Path, to: Path) -> LinkedSubset:
         more = f" (and {len(absent) - 1} more)" if len(absent) > 1 else ""
         raise DataError(
             f"{source} has no class folder {absent[0]}{more}",
-            "--from wants ImageNet's folder, with train/ and val/ and the class folders in each",
+            "--from wants ImageNet's folder, with train/ and val/ and class folders in each, as "
+            "`ofa-bench data prepare imagenet` makes it of the archives",
         )
     made = sum(_link(source / part / name, to / part / name) for part, name in wanted)
     return LinkedSubset(str(to), len(names), made)

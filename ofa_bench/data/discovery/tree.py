@@ -19,6 +19,7 @@ from ofa_bench.data.discovery.file_hashes import Progress
 from ofa_bench.data.discovery.file_names import FileNames
 from ofa_bench.data.discovery.imagenet.flat_part import flat_labels, is_flat
 from ofa_bench.data.discovery.layout import SEALED, sealed_part
+from ofa_bench.data.discovery.packed.class_tars import class_tars
 from ofa_bench.data.discovery.unsupported import unread_layouts
 from ofa_bench.errors import DataError
 
@@ -70,28 +71,48 @@ def list_tree(root: Path, spec: DatasetSpec, progress: Progress | None = None) -
     """List a tree; `progress` is called by folder. Raises DataError if classes differ, folders are
     empty, or counts are uneven."""
     tested = sealed_part(root) or "test"
-    flat = tested != "test" and is_flat(root / tested)
     classes = _class_folders(root, "train", spec)
-    held = classes if flat else _class_folders(root, tested, spec)
-    if classes != held:
-        _refuse_unequal(root, tested, classes, held)
+    _check_classes(root, tested, classes, spec)
     if spec.classes is not None and len(classes) != spec.classes:
         raise DataError(
             f"{root / 'train'} has {len(classes)} class folders, {spec.name} has {spec.classes}: "
             "it is another data set, or half-extracted",
             f"wanted: {spec.wanted}; for your own images use --dataset folder",
         )
-    train, notes = _listing(root, "train", classes, progress), _notes_on_folders(root, tested, flat)
-    if flat:
-        test, labels = _flat_listing(root, tested, classes)
-        notes += (f"the labels of {tested}/ are those of {labels.name}",)
-    else:
-        test = _listing(root, tested, classes, progress)
+    train = _listing(root, "train", classes, progress)
+    test, notes = list_sealed(root, tested, classes, spec, progress)
     if spec.balanced:
         _refuse_uneven(root / "train", spec, classes, train)
         _refuse_uneven(root / tested, spec, classes, test)
     tree = _in_one_block(ImageTree(root, classes, train, test, notes, decoder()))
     return replace(tree, notes=_notes_on_images(tree, spec) + notes)
+
+
+def list_sealed(
+    root: Path,
+    tested: str,
+    classes: tuple[str, ...],
+    spec: DatasetSpec,
+    progress: Progress | None = None,
+) -> tuple[Listing, tuple[str, ...]]:
+    """The test images and notes on the folders. Raises DataError if their classes are others."""
+    _check_classes(root, tested, classes, spec)
+    flat = _unsorted(root, tested)
+    notes = _notes_on_folders(root, tested, flat)
+    if not flat:
+        return _listing(root, tested, classes, progress), notes
+    test, labels = _flat_listing(root, tested, classes)
+    return test, (*notes, f"the labels of {tested}/ are those of {labels.name}")
+
+
+def _unsorted(root: Path, tested: str) -> bool:
+    return tested != "test" and is_flat(root / tested)
+
+
+def _check_classes(root: Path, tested: str, classes: tuple[str, ...], spec: DatasetSpec) -> None:
+    held = classes if _unsorted(root, tested) else _class_folders(root, tested, spec)
+    if classes != held:
+        _refuse_unequal(root, tested, classes, held)
 
 
 def _in_one_block(tree: ImageTree) -> ImageTree:
@@ -252,8 +273,9 @@ def _notes_on_images(tree: ImageTree, spec: DatasetSpec) -> tuple[str, ...]:
 
 def _notes_on_folders(root: Path, tested: str, flat: bool) -> tuple[str, ...]:
     notes = []
-    sorted_parts = ("train",) if flat else ("train", tested)
-    loose = sum(entry.is_file() for part in sorted_parts for entry in _entries(root / part))
+    parts = ("train",) if flat else ("train", tested)
+    in_folders = [part for part in parts if not class_tars(root / part)]
+    loose = sum(entry.is_file() for part in in_folders for entry in _entries(root / part))
     if loose:
         notes.append(f"files beside the class folders, in no class: {loose:,}")
     others = [part for part in SEALED if part != tested and (root / part).is_dir()]

@@ -24,6 +24,11 @@ class UnreadLayout(NamedTuple):
 
 LAYOUTS = (
     UnreadLayout(
+        re.compile(r"^ILSVRC2012_img_(train|val)\.tar$"),
+        "an archive of ImageNet as image-net.org has it",
+        "`ofa-bench data prepare imagenet --from DIR --to DIR` makes class folders of it",
+    ),
+    UnreadLayout(
         re.compile(r"\.tfrecords?(\.gz)?(-\d+-of-\d+)?$|^(train|validation)-\d{5}-of-\d{5}$"),
         "TFRecord files",
         "write the bytes of each record's image/encoded to train/CLASS/NAME.jpg with TensorFlow "
@@ -43,7 +48,8 @@ LAYOUTS = (
     UnreadLayout(
         re.compile(r"\.arrow$"),
         "Arrow files of `datasets.save_to_disk`",
-        "write each row's image to train/CLASS/NAME.jpg after `datasets.load_from_disk(DIR)`",
+        "write each split as parquet, which is read: datasets.load_from_disk(DIR)['train']"
+        ".to_parquet('NEW/data/train-00000-of-00001.parquet')",
     ),
     UnreadLayout(
         re.compile(r"\.(h5|hdf5)$", re.I),
@@ -65,6 +71,12 @@ LAYOUTS = (
         re.compile(r"\.mds(\.zstd)?$"),
         "shards of MosaicML's streaming",
         "write each sample's image to train/CLASS/NAME.jpg with streaming.StreamingDataset",
+    ),
+    UnreadLayout(
+        re.compile(r"^(?!ILSVRC2012_devkit).*\.(tar\.(gz|xz|bz2)|tgz)$"),
+        "a compressed archive without train/ and val/ in it",
+        "unpack it; of an archive a class, or of shards, unpack the compression alone, as by "
+        "`gunzip FILE`",
     ),
     UnreadLayout(
         re.compile(r"\.(zip|rar|7z|zst|lzma)$", re.I),

@@ -15,7 +15,7 @@ from ofa_bench.atomic_io import durable_file, make_folder, new_folder
 from ofa_bench.data.discovery.datasets import DatasetSpec
 from ofa_bench.data.discovery.decoder import reading_threads
 from ofa_bench.data.discovery.file_hashes import Progress, content_digest, manifest
-from ofa_bench.data.discovery.layout import INDEX, locate
+from ofa_bench.data.discovery.layout import BIG_FILES, INDEX, locate
 from ofa_bench.data.discovery.manifest_table import Manifest
 from ofa_bench.data.discovery.pixel_index import LONGEST, PIXELS, index_of
 from ofa_bench.data.discovery.tree import ImageTree, list_tree
@@ -54,7 +54,7 @@ def prepare_cache(
     """
     location = locate(spec, data_dir) if spec.layout == "tree" else None
     if location is None or location.kind != "tree":
-        packed = location is not None and location.kind in ("shards", "parquet")
+        packed = location is not None and location.kind in BIG_FILES
         hint = "pixels are made of image files in class folders" if packed else "it needs no cache"
         raise DataError(f"{spec.name} is not a folder of image files", hint)
     tree = list_tree(location.root, spec, progress)

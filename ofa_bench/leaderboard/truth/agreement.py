@@ -16,8 +16,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import f as f_distribution
-from scipy.stats import t as t_distribution
 
 Values = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -104,6 +102,8 @@ class Pairs:
         Fisher's transform, with the variance of the infinitesimal jackknife within ranges and
         Student's t. A tau at the edge has no spread of its own, so a least one is set.
         """
+        from scipy.stats import t as t_distribution  # half of what every command would import
+
         parts = [self._tau(first, second) for first, second in signs]
         tau = np.mean([part[0] for part in parts], axis=0)
         influence = np.mean([part[1] for part in parts], axis=0)
@@ -162,6 +162,8 @@ def _reliability(
 ) -> tuple[Values, Values, Values]:
     """The share of the seed means' variance that is the nets' own, with its 95 % interval (Shrout
     and Fleiss 1979, ICC(1,k), from the F of a one-way analysis of variance)."""
+    from scipy.stats import f as f_distribution
+
     nets, number = seeds.shape[-2:]
     means = seeds.mean(-1)
     noise = ((seeds - means[..., None]) ** 2).sum((-1, -2)) / (nets * (number - 1))

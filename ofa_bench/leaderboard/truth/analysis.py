@@ -8,7 +8,6 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import t as t_distribution
 
 from ofa_bench import seeding
 from ofa_bench.errors import UsageError
@@ -135,6 +134,8 @@ def _tau(arrays: TauArrays) -> Tau:
 def mean_gap(gaps: Values, groups: NDArray[Any]) -> Points:
     """The mean of the nets' gaps [nets] with Student's 95 % interval, from their spread within
     ranges, which holds the seeds' noise too."""
+    from scipy.stats import t as t_distribution
+
     spread = 0.0
     members = [gaps[groups == group] for group in np.unique(groups)]
     for part in members:

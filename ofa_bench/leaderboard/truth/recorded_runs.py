@@ -51,7 +51,8 @@ def run_findings(
                 continue
             record = known.by_hash.get(run.record)
             if record is None:
-                yield Finding(f"{name}.record", "is not here: its accuracies cannot be recomputed")
+                missing = "is not here, or does not hold: its accuracies cannot be recomputed"
+                yield Finding(f"{name}.record", missing)
                 continue
             yield from _net_alone(name, net, run, record)
             if space is not None and (subnet := subnets[index]) is not None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ofa_bench.errors import UsageError
+from ofa_bench.leaderboard.screening import screen
 from ofa_bench.leaderboard.truth.recorded import analysed
 from ofa_bench.leaderboard.truth.recorded_runs import KnownRecords, run_findings
 from ofa_bench.records.json_text import hash_without_itself
@@ -17,7 +18,7 @@ from ofa_bench.records.truths.schema import TruthNet, TruthRecord, truth_questio
 from ofa_bench.records.truths.schema import truth_values as values_of
 from ofa_bench.records.truths.store import DIGITS, parse_truth, truth_text, truths
 from ofa_bench.records.validation.findings import Finding, far
-from ofa_bench.records.validation.validate import carefully
+from ofa_bench.records.validation.validate import Context, carefully
 from ofa_bench.sanitize import plain_text
 from ofa_bench.space import Space, load_space
 
@@ -25,15 +26,15 @@ FOLLOWING = ("left_out", "ranges", "rankings", "ceiling", "ceiling_within")
 
 
 def held_truths(
-    store: Store, load: Loader = load_space, which: str | None = None
+    store: Store, context: Context, which: str | None = None
 ) -> tuple[list[TruthRecord], list[str]]:
     """The records of ground truth that hold, and a sentence for each file that does not.
 
-    `which` is a data set, or the beginning of `<data set>-<space>`.
+    A net alone counts where its record holds too. `which` is a data set, or the beginning of
+    `<data set>-<space>`.
     """
     records, broken = truths(store.results)
-    known = store.list(broken=lambda error: None) if records else []
-    runs = [entry.record for entry in known]
+    load, runs = context.load, _holding(store, [record for _, record in records], context)
     kept = []
     for path, record in records:
         findings = [one for one in validate_truth(path, load, runs) if not one.unknown]
@@ -43,6 +44,15 @@ def held_truths(
         elif meant or f"{slug(record.dataset)}-{slug(record.space)}-".startswith(which or ""):
             kept.append(record)
     return kept, broken
+
+
+def _holding(store: Store, truths: Sequence[TruthRecord], context: Context) -> list[Record]:
+    """Of the records that these name, those that hold."""
+    named = {run.record for truth in truths for net in truth.nets for run in net.alone}
+    names = {truth.run for truth in truths}
+    entries = store.list(broken=lambda error: None) if truths else []
+    meant = [one for one in entries if one.record.sha256 in named or one.record.run.id in names]
+    return [entry.record for entry in meant if screen(entry, context) is None]
 
 
 def validate_truth(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -13,24 +13,21 @@ from ofa_bench import __version__
 from ofa_bench.errors import BenchError
 from ofa_bench.leaderboard.board import Board
 from ofa_bench.leaderboard.board import board as board_of
-from ofa_bench.leaderboard.by_cost.cost_curves import crossing_lines, families, family_key
 from ofa_bench.leaderboard.kept_boards import kept_tracks
-from ofa_bench.leaderboard.known_records import KnownFile
 from ofa_bench.leaderboard.rows import BoardRow
 from ofa_bench.records.schema import Record
 from ofa_bench.records.store import Store
-from ofa_bench.records.track import track_of
 from ofa_bench.records.truths.store import FOLDER
 from ofa_bench.records.validation.validate import UNUSABLE, Context
 from ofa_bench.report import compared
-from ofa_bench.report.charts import Chart, Palette
-from ofa_bench.report.cost_curves import cost_chart
+from ofa_bench.report.charts import Palette
 from ofa_bench.report.page import Links, Sources, track_section
+from ofa_bench.report.site.curve_pages import CurvePage, curve_pages
 from ofa_bench.report.site.folder import MARKER, staged_site
 from ofa_bench.report.site.index_page import ResultsIndex, index_values, track_line, track_name
 from ofa_bench.report.site.pages import DIGITS, MethodPages, PageWriter, packed, record_path
 from ofa_bench.report.site.record_page import record_section
-from ofa_bench.report.site.track_records import TrackRecords, read_entries
+from ofa_bench.report.site.track_records import TrackRecords
 from ofa_bench.report.tables import Cell, embedded
 from ofa_bench.report.training import metered
 from ofa_bench.sanitize import plain_text
@@ -91,16 +88,6 @@ class _Written(NamedTuple):
     link: str
 
 
-class _Family(NamedTuple):
-    """A page of curves to write once its tracks are."""
-
-    path: str
-    name: str
-    chart: Chart
-    crossings: list[str]
-    tracks: list[str]
-
-
 class _Site:
     """A site while it is written."""
 
@@ -115,11 +102,11 @@ class _Site:
         """Write the pages of a results folder."""
         tracks, unranked = kept_tracks(folder.results, self._options.context)
         records = sum(map(len, tracks.values()))
-        self._options.tell(f"{folder.label}: {records:,} records hold, on {len(tracks):,} boards")
+        self._options.tell(f"{folder.label}: {records:,} on boards, {len(unranked):,} not ranked")
         collection = ResultsIndex(folder.label, left_out=list(map(str, unranked)))
         self._collections.append(collection)
         sources = Sources(lambda record: metered(folder.results, record), self._options.card)
-        curves = self._families(tracks, collection)
+        curves = curve_pages(tracks, self._free, collection.left_out)
         by_track = {name: family.path for family in curves for name in family.tracks}
         written = {}
         for name, files in tracks.items():
@@ -153,12 +140,12 @@ class _Site:
             left_out=tuple(left_out),
         )
 
-    def _free(self, room: str, name: str) -> str:
-        """A path that no page has; a track may be in several results folders."""
-        number, path = 1, f"{room}/{name}.html"
+    def _free(self, room: str, name: str, end: str = ".html") -> str:
+        """A path that no file has; a track or row may be in several results folders."""
+        number, path = 1, f"{room}/{name}{end}"
         while path in self._paths:
             number += 1
-            path = f"{room}/{name}-{number}.html"
+            path = f"{room}/{name}-{number}{end}"
         self._paths.add(path)
         return path
 
@@ -196,70 +183,68 @@ class _Site:
 
     def _records(self, board: Board, track: TrackRecords, page: _Written) -> dict[str, str]:
         """Write the pages of a board's records; where each is, by its hash."""
-        links = {}
+        links: dict[str, str] = {}
         for row in (standing.row for standing in board.places):
-            for record in compared.records(row):
+            records = list(compared.records(row))
+            for record in records:
                 self._methods.seen(record)
-                path = record_path(record)
-                if path not in self._paths and not self._record(board, track, row, record, page):
-                    continue
-                self._paths.add(path)
-                links[record.sha256] = path
+            new = [record for record in records if record_path(record) not in self._paths]
+            links |= {r.sha256: record_path(r) for r in records if r not in new}
+            if new:
+                links |= self._row(board, track, row, new, page)
+        return links
+
+    def _row(
+        self,
+        board: Board,
+        track: TrackRecords,
+        row: BoardRow,
+        records: list[Record],
+        page: _Written,
+    ) -> dict[str, str]:
+        """Write the records of a row, a page each, and what can be taken away."""
+        archive = packed(records)
+        path = self._free("records", row.id[:DIGITS], ".tar.xz")
+        size, name = f"{math.ceil(len(archive) / 1000)} kB", path.rpartition("/")[2]
+        download = Cell(name, size, len(records), link=name)
+        links = {}
+        for record in records:
+            if self._record(board, track, row, record, page, download):
+                links[record.sha256] = record_path(record)
+                self._paths.add(record_path(record))
+        if links:
+            self._writer.file(path, archive)
         return links
 
     def _record(
-        self, board: Board, track: TrackRecords, row: BoardRow, record: Record, page: _Written
+        self,
+        board: Board,
+        track: TrackRecords,
+        row: BoardRow,
+        record: Record,
+        page: _Written,
+        download: Cell,
     ) -> bool:
-        """Write a record's page and its download; False where the record cannot be shown alone."""
-        entry, path = track.entry(record), record_path(record)
+        """Write a record's page; False where the record cannot be shown alone."""
+        entry = track.entry(record)
         try:
             section = record_section(board_of(board.track, [entry]), track.sources)
-            archive = packed(record)
         except BROKEN as error:
             name = "/".join(entry.path.parts[-3:])
             track.collection.left_out.append(f"{name}: has no page: {plain_text(repr(error))}")
             return False
-        file = path.replace(".html", ".zip")
-        self._writer.file(file, archive)
-        size = f"{math.ceil(len(archive) / 1000)} kB"
         self._writer.page(
-            path,
+            record_path(record),
             "record.html",
             f"{row.label}, seed {record.seed}",
             board=page,
             card=self._methods.path(record.method.name),
-            download=Cell(f"{record.run.id}.zip", size, link=file.rpartition("/")[2]),
+            download=download,
             **section,
         )
         return True
 
-    def _families(
-        self, tracks: Mapping[str, list[KnownFile]], collection: ResultsIndex
-    ) -> list[_Family]:
-        """The curves of tracks that differ in the size of their budget alone."""
-        groups: dict[bytes, list[str]] = {}
-        for name, files in tracks.items():
-            for entry in read_entries(files[:1], []):
-                groups.setdefault(family_key(track_of(entry.record)), []).append(name)
-        made = []
-        for key, names in groups.items():
-            if len(names) < 2:
-                continue
-            entries = [entry for name in names for entry in read_entries(tracks[name], [])]
-            try:
-                for group in families(entries):
-                    chart = cost_chart(group, "curves")
-                    embedded(chart.figure)
-                    path = self._free("curves", digest(key.decode())[:DIGITS])
-                    lines = crossing_lines(group)
-                    if group.curves:
-                        made.append(_Family(path, group.name, chart, lines, names))
-            except BROKEN as error:
-                line = f"accuracy against cost of {names[0]}: cannot be shown: {error!r}"
-                collection.left_out.append(plain_text(line, 400))
-        return made
-
-    def _curves(self, family: _Family, tracks: list[_Written]) -> None:
+    def _curves(self, family: CurvePage, tracks: list[_Written]) -> None:
         values = {"chart": family.chart, "crossings": family.crossings, "tracks": tracks}
         self._writer.page(family.path, "curves.html", family.name, **values)
 
@@ -271,7 +256,7 @@ class _Site:
         from ofa_bench.leaderboard.truth.validate import held_truths
         from ofa_bench.report.truth import truth_section
 
-        records, broken = held_truths(Store(folder.results), self._options.context.load)
+        records, broken = held_truths(Store(folder.results), self._options.context)
         collection.left_out += broken
         for title, group in tracks_of_truth(records).items():
             try:

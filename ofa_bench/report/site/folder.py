@@ -19,7 +19,7 @@ from ofa_bench.sanitize import plain_text
 
 MARKER = "ofa-bench-site.json"
 FOLDERS = ("assets", "curves", "methods", "records", "tracks", "truth")
-OURS = re.compile(r"[a-z0-9][a-z0-9._-]*\.(html|zip|js|css)")
+OURS = re.compile(r"[a-z0-9][a-z0-9._-]*\.(html|tar\.xz|js|css)")
 CHOOSE = "choose another folder with -o DIR"
 
 

@@ -40,7 +40,7 @@ def record_section(board: Board, sources: Sources) -> dict[str, Any]:
         "charts": charts,
         "deployed": _deployed(record) if row.good else None,
         "composition": word(record.method.composition).text,
-        "policies": _policies(board),
+        "policies": _without_row(compared.policies(board)),
         "recipe": _recipe(record),
         "cost": _cost(record),
         "machine": _machine(record),
@@ -63,10 +63,18 @@ def _charts(board: Board, sources: Sources) -> dict[str, Chart | None]:
         "rates": training.rates_chart(rates, palette, "run"),
         "interference": training.interference_chart(metered, palette, "run"),
     }
-    return {
-        name: chart and replace(chart, about=ABOUT.get(name, chart.about))
-        for name, chart in charts.items()
-    }
+    return {name: chart and _of_one_run(name, chart) for name, chart in charts.items()}
+
+
+def _of_one_run(name: str, chart: Chart) -> Chart:
+    """A chart whose words and table do not speak of rows."""
+    numbers = chart.table if name == "fronts" else _without_row(chart.table)
+    return replace(chart, about=ABOUT.get(name, chart.about), table=numbers)
+
+
+def _without_row(whole: HtmlTable) -> HtmlTable:
+    """A table of one row of the board, without its name on each line."""
+    return replace(whole, heads=whole.heads[1:], rows=tuple(row[1:] for row in whole.rows))
 
 
 def _facts(*pairs: tuple[str, object]) -> Facts:
@@ -108,13 +116,7 @@ def _deployed(record: Record) -> HtmlTable:
         for score in scores
     ]
     heads = ("net", ">MACs", ">params", ">top-1 select, %", ">top-1 test, %")
-    return table("Best on held-out images for each budget", heads, lines, sortable=True)
-
-
-def _policies(board: Board) -> HtmlTable:
-    """The policies of the one row, without its name on each line."""
-    whole = compared.policies(board)
-    return replace(whole, heads=whole.heads[1:], rows=tuple(row[1:] for row in whole.rows))
+    return table("Best on held-out images for each budget", heads, lines)
 
 
 def _recipe(record: Record) -> list[str]:

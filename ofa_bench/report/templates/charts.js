@@ -21,10 +21,13 @@
 
   const ticks = (axis, from, to, room) => {
     if (axis.log) {
-      const marks = [];
-      for (let power = Math.floor(from); power <= to; power++)
-        marks.push(...[1, 2, 5].map(digit => digit * 10 ** power));
-      const inside = marks.filter(mark => Math.log10(mark) >= from && Math.log10(mark) <= to);
+      const between = digits => {
+        const marks = [];
+        for (let power = Math.floor(from); power <= to; power++)
+          marks.push(...digits.map(digit => digit * 10 ** power));
+        return marks.filter(mark => Math.log10(mark) >= from && Math.log10(mark) <= to);
+      };
+      const few = between([1, 2, 5]), inside = few.length > 2 ? few : between([1, 1.5, 2, 2.5, 3, 4, 5, 6, 7, 8, 9]);
       return inside.length > room ? inside.filter(mark => Number.isInteger(Math.log10(mark))) : inside;
     }
     const rough = (to - from) / room, size = 10 ** Math.floor(Math.log10(rough));

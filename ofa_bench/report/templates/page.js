@@ -1,8 +1,10 @@
 "use strict";
 (() => {
+  // A cell sorts by the number it names, or that its first line is.
   const key = (row, column) => {
-    const cell = row.cells[column], value = cell.dataset.v;
-    return value === undefined ? cell.textContent.trim() : Number(value);
+    const cell = row.cells[column], text = (cell.firstChild?.textContent ?? "").trim();
+    const value = cell.dataset.v ?? text;
+    return value !== "" && !isNaN(value) ? Number(value) : text;
   };
 
   // Cells without a number go last, whichever way the column is sorted.

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from tests.hostile.box import Box
 from tests.hostile.corpus import Corpus
 from tests.hostile.execution import Case
-from tests.hostile.kinds import data, deployment, images, records, runs, texts
+from tests.hostile.kinds import big_files, data, deployment, imagenet, images, records, runs, texts
 
 Kind = Callable[[random.Random, Box, Corpus], Case]
 KINDS: dict[str, Kind] = {
@@ -16,6 +16,8 @@ KINDS: dict[str, Kind] = {
     **records.KINDS,
     **images.KINDS,
     **data.KINDS,
+    **imagenet.KINDS,
+    **big_files.KINDS,
     **runs.KINDS,
     **deployment.KINDS,
 }

@@ -1,5 +1,4 @@
-"""What is made of finished runs: ground truth, searches and their scores, latency tables, exports.
-"""
+"""Around runs: ground truth, searches and their scores, latency tables, exports, launches."""
 
 from __future__ import annotations
 
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.hostile.box import Box
-from tests.hostile.corpus import Corpus
+from tests.hostile.corpus import LAUNCH, Corpus
 from tests.hostile.execution import Case
 from tests.hostile.kinds.data import tensors
 from tests.hostile.kinds.records import canonical, json_of, sealed
@@ -24,7 +23,7 @@ from tests.hostile.values import NUMBERS, WORDS, Raw, hostile, mutated
 QUESTION = ("run", "weights", "data", "fingerprint", "recipe", "seeds")  # of a truth
 TRUTHS = [["board", "--truth"], ["board", "--truth", "--json"], ["board", "digits", "--truth"]]
 TRUTHS += [["board", "--truth", "--format", "md"], ["report", "-o", "r.html"]]
-TRUTHS += [["validate", "results"]]
+TRUTHS += [["validate", "results"], ["site", "-o", "pages"]]
 HEAVY = ["nets", "seeds", "proxies", "ranges", "rankings", "left_out", "images.test", "classes"]
 HEAVY += ["searched", "searched.stages", "table", "run", "method", "dataset", "space", "budget"]
 HEAVY += ["ceiling", "schema", "command", "nets.0.alone", "nets.0.macs", "nets.0.subnet.resolution"]
@@ -158,9 +157,37 @@ def models(rng: random.Random, box: Box, corpus: Corpus) -> Case:
     return Case([["publish", "out", "hf:me/net", *rng.choice([[], ["--json"]])]], refused=[0])
 
 
+def launches(rng: random.Random, box: Box, corpus: Corpus) -> Case:
+    """What a launch left: its batch, a task's answer, or something else by their names; then the
+    same line again, which hands over what is missing."""
+    shutil.copytree(corpus.root / "launched" / "work" / "results", box.work / "results")
+    if rng.random() < 0.5:
+        shutil.copytree(corpus.results / "records", box.work / "results" / "records")
+    folder = box.work / "results" / "runs" / "launches"
+    (batch,) = folder.glob("ofa-bench-*.json")
+    tree = json.loads(batch.read_bytes())
+    task = rng.choice(tree["tasks"])
+    victim, tree = rng.choice([(batch, tree), (folder / f"{task['key']}.json", answer(rng, task))])
+    raw = spell_json(mutated(rng, tree)).encode("utf-8", "surrogatepass") + b"\n"
+    victim.write_bytes(garbled(rng, raw) if rng.random() < 0.2 else raw * rng.choice([1, 1, 2]))
+    if rng.random() < 0.15:
+        victim.unlink()
+        victim.symlink_to(rng.choice(["/dev/zero", str(box.canary / "x"), str(victim)]))
+    return Case([LAUNCH, ["runs"]])
+
+
+def answer(rng: random.Random, task: dict[str, Any]) -> dict[str, Any]:
+    """What a task prints at its end, or in its place where it fails."""
+    run = rng.choice(["deps-digits-toy-s0-0000000000", *WORDS[:70]])
+    error = rng.choice([None, None, *WORDS[:70]])
+    runs = [{"key": key, "run": run, "error": error} for key in task["runs"]]
+    return rng.choice([{"runs": runs}, {"error": error or "no disk", "exit": rng.choice([1, 2])}])
+
+
 KINDS: dict[str, Callable[[random.Random, Box, Corpus], Case]] = {
     "truths": truths,
     "searches": searches,
     "latencies": latencies,
     "models": models,
+    "launches": launches,
 }

@@ -107,6 +107,28 @@ def checkpoints(rng: random.Random, box: Box, corpus: Corpus) -> Case:
     return Case([["resume", folder.name, "--json"], ["runs"]], weights=corpus.weights)
 
 
+def scores(rng: random.Random, box: Box, corpus: Corpus) -> Case:
+    """What a stopped evaluation keeps: its bytes, its header, or something else by its name."""
+    shutil.copytree(corpus.root / "evaluating" / "work" / "results", box.work / "results")
+    path = rng.choice(sorted(box.work.glob("results/runs/*/evaluation/*.safetensors")))
+    way = rng.randrange(5)
+    match way:
+        case 0 | 1:
+            path.write_bytes(tensors(rng, path.read_bytes()))
+        case 2:
+            path.write_bytes(garbled(rng, path.read_bytes()))
+        case 3:
+            shutil.copy(path, path.with_name(rng.choice(["8-test-9.safetensors", "x.safetensors"])))
+            path.write_bytes(pickled(rng, box))
+        case 4:
+            path.unlink()
+            path.symlink_to(rng.choice(["/dev/zero", str(box.canary / "x"), str(path)]))
+    run = path.parent.parent.name
+    commands = [["resume", run, "--json"], ["validate", "results"]]
+    shown = [] if way == 4 else [0, 1]  # what is not of this evaluation is scored again
+    return Case(commands, weights=corpus.weights, shown=shown)
+
+
 def repacked(rng: random.Random, raw: bytes) -> bytes:
     """The zip of a checkpoint with the bytes of one member changed and every sum mended."""
     try:
@@ -267,5 +289,6 @@ def _other(rng: random.Random, value: Any) -> Any:
 KINDS: dict[str, Callable[[random.Random, Box, Corpus], Case]] = {
     "folders": folders,
     "checkpoints": checkpoints,
+    "scores": scores,
     "weights": weights,
 }

@@ -95,7 +95,7 @@ def test_the_keyboard_is_enough(driver: Any, committed: Made) -> None:
     until(lambda: press(driver, "\ue004") or focused(driver, "type") == "search")
     shown = (
         "return [...document.querySelector('table.sortable').tBodies[0].rows]"
-        ".filter(row => !row.hidden).map(row => Number(row.cells[4].dataset.v))"
+        ".filter(row => !row.hidden).map(row => Number(row.cells[4].firstChild.textContent))"
     )
     whole = driver.execute_script(shown)
     press(driver, "deps")

@@ -52,7 +52,7 @@ def test_a_site_is_brought_up_to_date(results: Path, tmp_path: Path) -> None:
     second = made(folder, results)
     assert second["records"] == first["records"] - 1
     assert len(list(folder.glob("records/*.html"))) == second["records"]
-    assert len(list(folder.glob("records/*.zip"))) == second["records"]
+    assert len(list(folder.glob("records/*.tar.xz"))) == 2, "an archive a row"
     assert (folder / "CNAME").read_text() == "example.org"
     assert (folder / "records" / "README").read_text() == "mine"
     assert not [path for path in folder.iterdir() if path.name.startswith(".")]

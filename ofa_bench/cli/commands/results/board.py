@@ -84,7 +84,7 @@ def command(
 def _truth(store: Store, context: Context, which: str | None, form: str) -> None:
     from ofa_bench.cli.views.truth import show_kept
 
-    show_kept(store, context.load, which, form)
+    show_kept(store, context, which, form)
 
 
 def _curves(

@@ -14,9 +14,9 @@ from ofa_bench.errors import BenchError, UsageError
 if TYPE_CHECKING:
     from ofa_bench.leaderboard.board import Board
     from ofa_bench.leaderboard.screening import Screened
-    from ofa_bench.records.spaces import Loader
     from ofa_bench.records.store import Store, StoredRecord
     from ofa_bench.records.truths.schema import TruthRecord
+    from ofa_bench.records.validation.validate import Context
 
 
 @click.command()
@@ -57,7 +57,7 @@ def command(
     pair = (named[0].record, named[1].record) if len(named) == 2 else None
     unread = [f"{item.file}: {item.reason}" for item in records.unranked]
     boards, more = showable(boards, sources)
-    truths, lines = _truths(store, boards, context.load)
+    truths, lines = _truths(store, boards, context)
     text = page(boards, sources, pair, [*unread, *more, *lines], truths)
     try:
         write_whole(Path(output), text)
@@ -95,7 +95,9 @@ def _boards(store: Store, records: Screened, which: tuple[str, ...]) -> list[Boa
     return choose(boards, which[0] if which else None)
 
 
-def _truths(store: Store, boards: list[Board], load: Loader) -> tuple[list[TruthRecord], list[str]]:
+def _truths(
+    store: Store, boards: list[Board], context: Context
+) -> tuple[list[TruthRecord], list[str]]:
     """The ground truth of the boards' data sets and spaces, and what of it does not hold."""
     from ofa_bench.records.truths.store import FOLDER
 
@@ -103,7 +105,7 @@ def _truths(store: Store, boards: list[Board], load: Loader) -> tuple[list[Truth
         return [], []
     from ofa_bench.leaderboard.truth.validate import held_truths
 
-    records, broken = held_truths(store, load)
+    records, broken = held_truths(store, context)
     meant = {(board.track.dataset, board.track.space) for board in boards}
     return [one for one in records if (one.dataset, one.space) in meant], broken
 

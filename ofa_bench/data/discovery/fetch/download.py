@@ -206,7 +206,7 @@ class _Transfer:
         count = start
         with open(handle, "wb", closefd=True) as file:
             file.seek(start)
-            while piece := response.read(PIECE):
+            while piece := response.read1(PIECE):  # what is there, without waiting for more
                 count += len(piece)
                 if count > self.size:
                     break

@@ -21,7 +21,7 @@ from ofa_bench.data.discovery.file_hashes import SAMPLE, Progress
 from ofa_bench.data.discovery.layout import DataLocation
 from ofa_bench.data.discovery.packed.parquet import columns_of, opened_parquet, parquet_samples
 from ofa_bench.data.discovery.packed.parts import INNER, PackedParts, is_shard, packed_parts
-from ofa_bench.data.discovery.packed.samples import Samples, joined, kept_samples
+from ofa_bench.data.discovery.packed.samples import Proceed, Samples, joined, kept_samples
 from ofa_bench.data.discovery.packed.shards import shard_samples
 from ofa_bench.errors import DataError
 from ofa_bench.limits import limit
@@ -55,7 +55,7 @@ class PackedPart:
 class PackedSet:
     """A data set in big files: class names in label order, both parts, notes for the record."""
 
-    kind: Literal["shards", "parquet"]
+    kind: Literal["shards", "parquet", "class-tars"]
     root: Path
     classes: tuple[str, ...]
     train: PackedPart
@@ -75,16 +75,20 @@ def list_packed(
     `anew`: read all of them. Raises DataError if a file is damaged, a key comes twice, labels are
     missing or out of range, or a class has no images.
     """
+    if location.kind == "class-tars":
+        from ofa_bench.data.discovery.packed.class_listing import list_class_tars
+
+        return list_class_tars(location, spec, progress, anew)
     parts = packed_parts(location.root)
     assert parts is not None, "located as such"
     tested = _tested(parts, location.root, spec)
     files = parts.splits["train"] + parts.splits[tested]
     home = location.hashes.with_name(INDEX_FOLDER)
 
-    def reader(path: Path) -> Samples:
+    def reader(path: Path, proceed: Proceed) -> Samples:
         if parts.kind == "parquet":
-            return parquet_samples(path, spec)
-        return shard_samples(path)
+            return parquet_samples(path, spec, proceed)
+        return shard_samples(path, proceed)
 
     tables = kept_samples(files, home, f"{parts.kind} {spec.classes}", reader, progress, anew)
     names = _class_names(parts, location.root, spec)
@@ -97,8 +101,8 @@ def list_packed(
     rank = np.argsort(order)
     train, test = (_ordered(part, rank) for part in (train, test))
     ordered = tuple(classes[label] for label in order)
-    _check_counts(train, ordered, spec, "train")
-    _check_counts(test, ordered, spec, tested)
+    check_counts(train, ordered, spec, "train")
+    check_counts(test, ordered, spec, tested)
     notes = _notes(parts, tested, ordered, (len(train), len(test)), spec)
     return PackedSet(parts.kind, location.root, ordered, train, test, notes, decoder())
 
@@ -188,7 +192,8 @@ def _classes(
             f"{root} does not name its classes, so which of {spec.name}'s they are is not known",
             f"write their {spec.classes} names in label order into {root / NAMES}, one a line",
         )
-    count = len(names) or spec.classes or max(int(p.samples.labels.max()) for p in parts) + 1
+    highest = max(int(part.samples.labels.max(initial=-1)) for part in parts)
+    count = len(names) or spec.classes or highest + 1
     if count < 2 or spec.classes not in (None, count):
         raise DataError(
             f"{root} has {count} classes, {spec.name} has {spec.classes or 'two or more'}: it is "
@@ -219,9 +224,7 @@ def _ordered(part: PackedPart, rank: NDArray[np.int64]) -> PackedPart:
     return PackedPart(part.files, part.sources[order], samples.at(order))
 
 
-def _check_counts(
-    part: PackedPart, classes: tuple[str, ...], spec: DatasetSpec, split: str
-) -> None:
+def check_counts(part: PackedPart, classes: tuple[str, ...], spec: DatasetSpec, split: str) -> None:
     counts = np.bincount(part.samples.labels, minlength=len(classes))
     fewest = int(counts.argmin())
     if not counts[fewest]:
@@ -246,6 +249,18 @@ def _notes(
     counts: tuple[int, int],
     spec: DatasetSpec,
 ) -> tuple[str, ...]:
+    notes = [*notes_on_images(classes, counts, spec)]
+    others = {"test", "val"} & parts.splits.keys() - {tested}
+    if others:
+        reason = "was left alone" if tested == "test" else "has no labels"
+        notes.append(f"{tested} was used for the sealed test; {others.pop()} {reason}")
+    return tuple(notes)
+
+
+def notes_on_images(
+    classes: tuple[str, ...], counts: tuple[int, int], spec: DatasetSpec
+) -> tuple[str, ...]:
+    """What is unusual for the data set: its classes, or the counts of its images."""
     notes = []
     if spec.usual_classes and classes != spec.usual_classes:
         unusual = len(set(classes) - set(spec.usual_classes))
@@ -257,10 +272,6 @@ def _notes(
             f"{counts[0]} training and {counts[1]} test images, where the usual {spec.name} has "
             f"{spec.train_total} and {spec.test}"
         )
-    others = {"test", "val"} & parts.splits.keys() - {tested}
-    if others:
-        reason = "was left alone" if tested == "test" else "has no labels"
-        notes.append(f"{tested} was used for the sealed test; {others.pop()} {reason}")
     return tuple(notes)
 
 

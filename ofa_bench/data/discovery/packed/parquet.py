@@ -21,8 +21,10 @@ from ofa_bench.data.discovery.decoder import reading
 from ofa_bench.data.discovery.packed.samples import (
     NOWHERE,
     PackedImage,
+    Proceed,
     Samples,
     measured,
+    proceeding,
     samples_of,
 )
 from ofa_bench.errors import DataError
@@ -50,7 +52,7 @@ class Columns(NamedTuple):
     classes: tuple[str, ...]
 
 
-def parquet_samples(path: Path, spec: DatasetSpec) -> Samples:
+def parquet_samples(path: Path, spec: DatasetSpec, proceed: Proceed = proceeding) -> Samples:
     """The images of a file with their labels, in its order.
 
     Raises DataError if the file is damaged, has no such columns, or other rows than it declares.
@@ -60,7 +62,7 @@ def parquet_samples(path: Path, spec: DatasetSpec) -> Samples:
         columns = columns_of(path, file, spec)
         declared = _declared(path, file.metadata)
         for group, rows in enumerate(declared):
-            values = _values(file, group, columns)
+            values = _values(file, group, columns, proceed)
             fresh = list(_group_samples(path, group, values, _spans(raw, file, group, columns)))
             _check_rows(path, rows, len(fresh))
             if any(sample.span[0] == NOWHERE for sample in fresh):
@@ -197,10 +199,11 @@ def check_group(path: Path, group: int, size: int) -> None:
 Row = tuple[bytes | None, str | None, int | None]
 
 
-def _values(file: Any, group: int, columns: Columns) -> Iterator[Row]:
+def _values(file: Any, group: int, columns: Columns, proceed: Proceed) -> Iterator[Row]:
     """Bytes, path and label of each row of a row group."""
     wanted = [columns.image, columns.label]
     for batch in file.iter_batches(AT_ONCE, row_groups=[group], columns=wanted, use_threads=False):
+        proceed()
         images, labels = (batch.column(name) for name in wanted)
         for image, label in zip(images, labels.to_pylist(), strict=True):
             fields = image.as_py() or {}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -104,7 +105,17 @@ def measured(
 
 
 Stamp = tuple[int, int, int, int]
-Reader = Callable[[Path], Samples]
+Proceed = Callable[[], None]
+"""Called by a reader for each image: it raises where nobody waits for the file any more."""
+Reader = Callable[[Path, Proceed], Samples]
+
+
+class _Stopped(Exception):
+    """The reading of files was interrupted."""
+
+
+def proceeding() -> None:
+    """Go on, whatever happens."""
 
 
 def stamp(path: Path) -> Stamp:
@@ -131,6 +142,11 @@ def kept_samples(
     from ofa_bench.data.discovery.decoder import reading_threads
 
     tables: list[Samples] = []
+    stopped = threading.Event()
+
+    def proceed() -> None:
+        if stopped.is_set():
+            raise _Stopped
 
     def one(path: Path) -> Samples:
         before = stamp(path)
@@ -138,7 +154,7 @@ def kept_samples(
         kept = home / f"{digest(os.path.realpath(path))[:20]}.safetensors"
         table = None if anew else _load(kept, title)
         if table is None:
-            table = reader(path)
+            table = reader(path, proceed)
             if stamp(path) != before:
                 raise DataError(f"{path} changes while it is read", "wait until it is written")
             if abs(time.time_ns() - before[2]) > TICK:  # a later change has another time then
@@ -146,10 +162,13 @@ def kept_samples(
         return table
 
     with reading_threads() as pool:
-        for done, table in enumerate(pool.imap(one, files), start=1):
-            tables.append(table)
-            if progress:
-                progress("hashing shards", done, len(files))
+        try:
+            for done, table in enumerate(pool.imap(one, files), start=1):
+                tables.append(table)
+                if progress:
+                    progress("hashing shards", done, len(files))
+        finally:  # the pool waits for files that are being read, and they may be large
+            stopped.set()
     return tables
 
 
@@ -169,6 +188,6 @@ def _load(kept: Path, title: str) -> Samples | None:
 def _keep(kept: Path, title: str, table: Samples) -> None:
     columns = {field.name: getattr(table, field.name) for field in fields(table)}
     names = np.ascontiguousarray(table.names)
-    columns["names"] = names.view(np.uint8).reshape(len(names), -1)
+    columns["names"] = names.view(np.uint8).reshape(len(names), names.itemsize)
     with suppress(BenchError):  # it is only a cache
         write_whole(kept, save(columns, {"title": title}), durable=False)

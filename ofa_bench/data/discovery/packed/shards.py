@@ -14,7 +14,14 @@ from typing import NamedTuple
 from ofa_bench.data.discovery.decoder import SUFFIXES
 from ofa_bench.data.discovery.inflate import Unpacked
 from ofa_bench.data.discovery.packed.parts import LABEL, compressed
-from ofa_bench.data.discovery.packed.samples import PackedImage, Samples, measured, samples_of
+from ofa_bench.data.discovery.packed.samples import (
+    PackedImage,
+    Proceed,
+    Samples,
+    measured,
+    proceeding,
+    samples_of,
+)
 from ofa_bench.data.discovery.tar import DAMAGE, Tar, TarMember
 from ofa_bench.errors import DataError
 from ofa_bench.limits import advice, limit
@@ -30,7 +37,7 @@ class _Named(NamedTuple):
     name: str
 
 
-def shard_samples(path: Path) -> Samples:
+def shard_samples(path: Path, proceed: Proceed = proceeding) -> Samples:
     """The images of a shard with their labels, in its order.
 
     Raises DataError if the shard is damaged, truncated, compressed or refused, if a key comes
@@ -41,6 +48,7 @@ def shard_samples(path: Path) -> Samples:
     images: dict[str, PackedImage] = {}
     labels: dict[str, int] = {}
     for member, content, offset in _members(path):
+        proceed()
         target = images if f".{member.field}" in SUFFIXES else labels
         if member.key in target:
             raise DataError(f"{path}: the key {member.key!a} comes twice", REPACK)
