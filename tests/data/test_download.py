@@ -313,7 +313,7 @@ def test_a_full_disk_is_told_before(server: Server, tmp_path: Path,
     assert not server.asked
 
 
-@pytest.mark.parametrize("kind", [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("kind", [signal.SIGTERM, signal.SIGKILL])
 def test_a_stopped_process_leaves_what_came(
     kind: signal.Signals, server: Server, tmp_path: Path
 ) -> None:

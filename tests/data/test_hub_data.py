@@ -11,9 +11,16 @@ from pathlib import Path
 
 import pytest
 
+from ofa_bench.data.discovery.datasets import load_spec
+from ofa_bench.data.discovery.layout import locate
+from ofa_bench.data.open import read_collection
+from ofa_bench.data.readers.image_set import cut
 from tests.deploy.hub_server import LARGE, Hub, hub
 
+from . import layouts
+
 pytest.importorskip("huggingface_hub")
+pytest.importorskip("pyarrow")
 Call = Callable[..., "list[tuple[int, dict]]"]
 NAME = "someone/trees"
 FILES = {
@@ -69,7 +76,12 @@ def call(server: Hub, tmp_path: Path) -> Call:
 def test_parquet_files_come_at_one_commit(call: Call, server: Hub, tmp_path: Path) -> None:
     folder = tmp_path / "trees"
     line = [f"hf:{NAME}", "--data-dir", str(folder)]
-    (first, again) = call(line, line)
+    tree = layouts.folder(tmp_path / "tree")
+    published = layouts.parquet(tree, tmp_path / "published")
+    files = {str(p.relative_to(published)): p.read_bytes() for p in published.rglob("*.parquet")}
+    server.commits["someone/real"] = [("5" * 40, files)]
+    first, again, real = call(line, line, ["hf:someone/real", "--data-dir", str(tmp_path / "real")])
+    assert real[0] == 0 and split_hashes(tmp_path / "real") == split_hashes(tree)
     assert first == again and first[0] == 0
     answer = first[1]
     assert (answer["repository"], answer["revision"]) == (NAME, "1" * 40)
@@ -80,7 +92,13 @@ def test_parquet_files_come_at_one_commit(call: Call, server: Hub, tmp_path: Pat
     kept = json.loads((folder / "ofa-bench-source.json").read_text())
     assert kept["revision"] == "1" * 40 and len(kept["files"]) == 2
     fetched = [line for line in server.asked if line.startswith("GET") and "/resolve/" in line]
-    assert len(fetched) == 2
+    assert len(fetched) == 2 + len(files)
+
+
+def split_hashes(folder: Path) -> dict[str, str]:
+    spec = load_spec("folder")
+    collection = read_collection(spec, locate(spec, folder))
+    return {name: split.hash() for name, split in cut(collection, spec, None).items()}
 
 
 def test_what_is_refused(call: Call, server: Hub, tmp_path: Path) -> None:

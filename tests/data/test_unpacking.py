@@ -127,6 +127,30 @@ def test_a_killed_call_goes_on(packed: Path, tree: Path, tmp_path: Path) -> None
     assert first == next((to / "train" / CLASSES[0]).iterdir()).stat().st_mtime_ns
 
 
+def test_two_calls_at_once_share_the_work(packed: Path, tree: Path, tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path\n"
+        "from ofa_bench.data.discovery.imagenet.unpacking import prepare_imagenet\n"
+        "def agree(needed):\n"
+        "    print('asked', flush=True)\n"
+        "    return bool(sys.stdin.readline())\n"
+        "prepare_imagenet(Path(sys.argv[1]), Path(sys.argv[2]), agree)\n"
+    )
+    words = [sys.executable, "-c", code, str(packed), str(tmp_path / "to")]
+    children = [subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+                for _ in range(2)]  # fmt: skip
+    for child in children:
+        assert child.stdout is not None and child.stdout.readline() == "asked\n"
+    for child in children:
+        assert child.stdin is not None
+        child.stdin.write("yes\n")
+        child.stdin.flush()
+    for child in children:
+        child.communicate(timeout=60)
+        assert child.returncode == 0
+    assert hashes(tmp_path / "to") == hashes(tree)
+
+
 def test_a_truncated_archive_of_classes(archives: Path, tmp_path: Path) -> None:
     raw = (archives / TRAIN).read_bytes()
     for part in (len(raw) // 2, len(raw) - 10240):

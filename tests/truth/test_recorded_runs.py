@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
-from ofa_bench.leaderboard.truth.columns import tracks
+from ofa_bench.errors import UsageError
+from ofa_bench.leaderboard.truth.columns import ranked, tracks
+from ofa_bench.leaderboard.truth.recorded import analysed
 from ofa_bench.leaderboard.truth.recorded_runs import KnownRecords, run_findings
 from ofa_bench.records.schema import Record, plain, sealed
 from ofa_bench.records.spaces import shipped_space
@@ -195,3 +197,20 @@ def test_tables_hold_truths_of_the_same_nets_alone(truth: TruthRecord) -> None:
     assert set(groups) == {known, f"{title}, images 11111111", f"{known} (2)"}
     assert groups[f"{title}, images 11111111"] == [images]
     assert groups[f"{known} (2)"] == [again] and groups[known] == committed
+
+
+def test_a_proxy_is_not_taken_for_a_supernet(truth: TruthRecord) -> None:
+    """Its name is a word, and a word that is a supernet's row is marked."""
+    values = truth_values(truth)
+    nets, images, known = values["nets"], values["images"], values["proxies"]
+
+    def renamed(name: str) -> dict[str, Any]:
+        return analysed(nets, images, {**known, name: known["zico"]})
+
+    for name in ("supernet", "supernet ", "", "a\nb", "\x1b[2J", "zic\u043e"):
+        with pytest.raises(UsageError, match="a proxy is called"):
+            renamed(name)
+    forged = restated(truth, lambda v: v.update(renamed("compofa")))
+    rows = dict(ranked([forged]))
+    assert rows["compofa"] == forged.rankings[[r.name for r in forged.rankings].index("supernet")]
+    assert rows["compofa (proxy)"].within == rows["zico"].within

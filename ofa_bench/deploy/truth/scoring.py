@@ -64,6 +64,7 @@ def proxy_rankings(
     on.
     """
     from ofa_bench.evaluation.proxy_scores import proxy_scores
+    from ofa_bench.leaderboard.truth.recorded import check_name
 
     names = [name for name in supernet.catalogue.names("proxy") if name != COUNTED]
     made: dict[str, tuple[float, ...]] = {}
@@ -74,6 +75,7 @@ def proxy_rankings(
         for name in names:
             progress.note(f"scoring {len(nets)} nets by the proxy {name}")
             try:
+                check_name(name)
                 scores = proxy_scores(
                     supernet.space,
                     nets,

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import count
 
 from ofa_bench.formatting import DASH
-from ofa_bench.leaderboard.truth.recorded import MACS, SELECT, SUPERNET
+from ofa_bench.leaderboard.truth.recorded import SELECT, SUPERNET
 from ofa_bench.records.json_text import cell, markdown_table
 from ofa_bench.records.truths.schema import PointsRecord, RankingRecord, TauRecord, TruthRecord
 
@@ -79,15 +79,21 @@ def lines(records: Sequence[TruthRecord]) -> Iterator[list[str]]:
 
 
 def ranked(records: Sequence[TruthRecord]) -> list[tuple[str, RankingRecord]]:
-    """All rankings of a track with their labels; those without a supernet once."""
-    rows: dict[str, RankingRecord] = {}
-    for record in records:
-        label = supernet_label(record, records)
-        names = {SUPERNET: label, SELECT: f"{label}, on select", MACS: MACS}
+    """All rankings of a track with their labels; those without a supernet once. A proxy that is
+    called as a supernet's row is says that it is one."""
+    labels = [supernet_label(record, records) for record in records]
+    rows: list[tuple[str, RankingRecord]] = []
+    proxies: dict[str, RankingRecord] = {}
+    for label, record in zip(labels, records, strict=True):
+        names = {SUPERNET: label, SELECT: f"{label}, on select"}
         for ranking in record.rankings:
-            name = names.get(ranking.name, ranking.name)
-            rows[name] = ranking
-    return list(rows.items())
+            if ranking.name in names:
+                rows.append((names[ranking.name], ranking))
+            else:
+                proxies.setdefault(ranking.name, ranking)
+    taken = {name for name, _ in rows}
+    named = [(f"{name} (proxy)" if name in taken else name, one) for name, one in proxies.items()]
+    return rows + named
 
 
 def supernet_label(record: TruthRecord, records: Sequence[TruthRecord]) -> str:

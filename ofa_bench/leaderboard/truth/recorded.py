@@ -9,6 +9,7 @@ from typing import Any
 from ofa_bench.errors import UsageError
 from ofa_bench.leaderboard.truth.analysis import RankingTruth, TruthAnalysis, analyse
 from ofa_bench.records.truths.schema import VERSION
+from ofa_bench.records.validation.task import NAME
 
 SUPERNET = "supernet"
 SELECT = "supernet on select"
@@ -25,11 +26,12 @@ def analysed(
 
     The supernet ranks by its accuracy on test, and once more by that on select, which is what a
     search sees. `version` is the record's: in the first one intervals of gaps are by bootstrap.
-    Raises UsageError where too few nets were trained alone.
+    Raises UsageError where too few nets were trained alone, or a proxy's name would be taken for
+    another's.
     """
     indices = range(len(nets))
-    if taken := {SUPERNET, SELECT, MACS} & set(proxies):
-        raise UsageError(f"a proxy is called {min(taken)!r}, as another ranking", "rename it")
+    for name in proxies:
+        check_name(name)
     rankings: dict[str, Mapping[int, float]] = {
         SUPERNET: {index: 100 * nets[index]["test"] / images["test"] for index in indices},
         SELECT: {index: 100 * nets[index]["select"] / images["select"] for index in indices},
@@ -48,6 +50,14 @@ def analysed(
         "ceiling": analysis.ceiling and asdict(analysis.ceiling),
         "ceiling_within": analysis.ceiling_within and asdict(analysis.ceiling_within),
     }
+
+
+def check_name(proxy: str) -> None:
+    """Raise UsageError where a proxy's name would be read as another ranking's."""
+    if proxy in (SUPERNET, SELECT, MACS):
+        raise UsageError(f"a proxy is called {proxy!r}, as another ranking", "rename it")
+    if not NAME.fullmatch(proxy):
+        raise UsageError(f"a proxy is called {proxy[:80]!a}", "names have a to z, 0-9 and -_.+")
 
 
 def _ranking(ranking: RankingTruth) -> dict[str, Any]:

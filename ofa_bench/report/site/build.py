@@ -24,7 +24,13 @@ from ofa_bench.report.charts import Palette
 from ofa_bench.report.page import Links, Sources, track_section
 from ofa_bench.report.site.curve_pages import CurvePage, curve_pages
 from ofa_bench.report.site.folder import MARKER, staged_site
-from ofa_bench.report.site.index_page import ResultsIndex, index_values, track_line, track_name
+from ofa_bench.report.site.index_page import (
+    ResultsIndex,
+    counted,
+    index_values,
+    track_line,
+    track_name,
+)
 from ofa_bench.report.site.pages import DIGITS, MethodPages, PageWriter, packed, record_path
 from ofa_bench.report.site.record_page import record_section
 from ofa_bench.report.site.track_records import TrackRecords
@@ -168,13 +174,14 @@ class _Site:
             Links(row_link, lambda record: f"../{links[record.sha256]}" * (record.sha256 in links)),
         )
         records = [record for s in board.places for record in compared.records(s.row)]
+        rows = counted(len(board.places), "row")
         self._writer.page(
             path,
             "track.html",
             name,
             track=section,
             curves=curves,
-            lead=f"{len(board.places)} rows, {len(records)} runs, {compared.span(records)}.",
+            lead=f"{rows}, {counted(len(records), 'run')}, {compared.span(records)}.",
             left_out=list(map(str, board.unranked)),
         )
         track.collection.lines.append(track_line(board, path))

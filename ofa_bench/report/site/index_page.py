@@ -70,6 +70,11 @@ def track_name(board: Board) -> str:
     return " · ".join(compared.title(board))
 
 
+def counted(number: int, noun: str) -> str:
+    """A number and its noun: `1 run`, `2,000 runs`."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def last_day(board: Board) -> str:
     """The day on which the last run of a board ended, as its record has it."""
     records = [record for standing in board.places for record in compared.records(standing.row)]
@@ -81,8 +86,8 @@ def index_values(collections: Sequence[ResultsIndex]) -> dict[str, Any]:
     records = sum(collection.records for collection in collections)
     tracks = sum(len(collection.lines) for collection in collections)
     lead = (
-        f"{records:,} run{'' if records == 1 else 's'} on {tracks:,} "
-        f"board{'' if tracks == 1 else 's'}: methods that train one network from which networks of "
-        "many sizes are taken, compared on equal terms. Every number is computed from records."
+        f"{counted(records, 'run')} on {counted(tracks, 'board')}: methods that train one "
+        "network from which networks of many sizes are taken, compared on equal terms. Every "
+        "number is computed from records."
     )
     return {"lead": lead, "collections": list(collections)}

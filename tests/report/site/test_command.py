@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from ofa_bench.cli.main import main
-from ofa_bench.report.site import folder as site_folder
+from ofa_bench.records.store import Store
+from tests.records.factory import failed
 from tests.records.forgery import forge, record
 
 from .conftest import HOSTILE, made, read
@@ -82,7 +83,6 @@ def test_nothing_is_left_where_it_cannot_be_finished(
     said = capsys.readouterr().err
     assert "No space left" in said and "-o DIR" in said
     assert [path.name for path in tmp_path.iterdir()] == ["results"]
-    assert site_folder.MARKER
 
 
 def test_refusals_are_sentences(results: Path, tmp_path: Path, capsys: Capture) -> None:
@@ -118,6 +118,16 @@ def test_a_bad_record_is_named_and_takes_none_down(results: Path, tmp_path: Path
     assert all(name in text for name in names)
     (board,) = (tmp_path / "public" / "tracks").iterdir()
     assert "not ranked: " in read(board).text
+
+
+def test_a_run_that_failed_has_a_page_with_the_reason(tmp_path: Path) -> None:
+    store = Store(tmp_path / "results")
+    store.write(failed("delta"))
+    said = made(tmp_path / "public", tmp_path / "results")
+    assert said["records"] == 1 and said["left_out"] == []
+    assert "no run has a result" in read(tmp_path / "public" / "index.html").text
+    (page,) = (tmp_path / "public" / "records").glob("*.html")
+    assert "diverged: " in read(page).text
 
 
 def hostile(values: dict[str, Any]) -> None:

@@ -83,7 +83,9 @@ def _show(report: Any) -> None:
 @click.option("--to", metavar="DIR", help="The folder to make.")
 @click.option("--cache", is_flag=True, help="Decode all images once, into a folder of pixels.")
 @click.option("--pack", is_flag=True, help="Copy all image files into tar shards.")
-@click.option("--shard-size", metavar="MB", type=click.IntRange(1), default=1000, help="Each's.")
+@click.option(
+    "--shard-size", metavar="MB", type=click.IntRange(1), default=1000, help="Of a shard, at most."
+)
 @click.option("--short", type=click.IntRange(8), default=256, help="Their shorter side, at most.")
 @RUN_OPTIONS["data_dir"]
 @click.option("--yes", is_flag=True, help="Do not ask before writing much.")

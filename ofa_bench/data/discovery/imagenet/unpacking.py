@@ -83,6 +83,7 @@ def prepare_imagenet(
     with _in_sentences(to):
         to.mkdir(parents=True, exist_ok=True)
         with exclusive_folder(to):
+            missing = archives.missing(to)  # what another call has not unpacked meanwhile
             write_whole(to / MARK, json.dumps(_mark(archives)) + "\n")
             _clear(to)
             (to / "train").mkdir(exist_ok=True)

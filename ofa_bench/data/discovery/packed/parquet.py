@@ -101,7 +101,7 @@ def opened_parquet(path: Path) -> Iterator[Any]:
     try:
         with closing(ParquetFile(path, pre_buffer=False, buffer_size=1 << 16, **bounds)) as file:
             yield file
-    except (pyarrow.ArrowException, OSError, ValueError, KeyError, IndexError) as error:
+    except (pyarrow.ArrowException, OSError, ValueError, LookupError, ArithmeticError) as error:
         reason = shown(str(error).partition("\n")[0])
         raise DataError(f"{path} is damaged or cut short: {reason}", REMEDY) from error
     except MemoryError as error:
@@ -232,7 +232,11 @@ def _group_samples(
 
 
 class _Spans:
-    """Finds images in an uncompressed column chunk, where they lie one after the other."""
+    """Finds images in a column chunk, where they lie one after the other if it is not compressed.
+
+    The bytes tell, and not the description: pyarrow ends the process where it is asked for a
+    compression that does not exist.
+    """
 
     def __init__(self, handle: int, start: int, stop: int) -> None:
         self._handle, self._at, self._stop = handle, start, stop
@@ -250,6 +254,7 @@ class _Spans:
         window = os.pread(self._handle, most, self._at)
         at = window.find(LENGTH.pack(size) + content)
         if at < 0:
+            self._stop = self._at  # it is compressed: no other image is looked for
             return NOWHERE, size
         first = self._firsts[mark] = self._at + at + LENGTH.size
         self._at = first + size
@@ -258,10 +263,11 @@ class _Spans:
 
 def _spans(raw: Any, file: Any, group: int, columns: Columns) -> _Spans:
     chunk = file.metadata.row_group(group).column(max(columns.leaf, 0))
-    plain = columns.leaf >= 0 and chunk.compression == "UNCOMPRESSED"
     starts = [chunk.data_page_offset, chunk.dictionary_page_offset or chunk.data_page_offset]
     start = max(0, min(starts))
-    return _Spans(raw.fileno(), start, start + (chunk.total_compressed_size if plain else 0))
+    return _Spans(
+        raw.fileno(), start, start + (chunk.total_compressed_size if columns.leaf >= 0 else 0)
+    )
 
 
 def group_images(file: Any, group: int, columns: Columns) -> Any:
