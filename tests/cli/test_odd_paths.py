@@ -13,6 +13,7 @@ from PIL import Image
 from .conftest import Bench
 
 QUICK = ["--space", "toy", "--epochs", "0.2", "--set", "evaluate.per_bucket=1", "--workers", "0"]
+QUICK += ["--set", "evaluate.buckets=1", "--set", "evaluate.curve=0"]
 ODD = os.fsdecode(b"caf\xe9")
 
 

@@ -20,7 +20,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A results folder with one run that was reproduced."""
     torch.set_num_threads(1)
     results = tmp_path_factory.mktemp("results")
-    sets = ("evaluate.per_bucket=1", "evaluate.curve=0")
+    sets = ("evaluate.per_bucket=1", "evaluate.buckets=1", "evaluate.curve=0")
     record = api.run(dataset="digits", space="toy", epochs=0.5, set=sets, results=results)
     assert main(["reproduce", record.run.id, "--results", str(results)]) == 0
     return results

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from tests import preloaded
+
 ROOT = Path(__file__).resolve().parents[2]
 FROZEN = (Path(__file__).with_name("cli.txt")).read_text(encoding="utf-8").splitlines()
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -44,7 +46,7 @@ def test_command_exists(command: str) -> None:
 )
 def test_instant_commands_run(command: str) -> None:
     words = [sys.executable, "-m", "ofa_bench", *shlex.split(command)[1:]]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=60)
+    done = preloaded.run(words, timeout=60)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip()
 

@@ -12,7 +12,7 @@ from ofa_bench import BenchError, api
 from ofa_bench.leaderboard.board_files import write_boards
 
 TINY: dict[str, Any] = {"method": "ofa", "dataset": "digits", "space": "toy", "epochs": 1}
-TINY |= {"set": ("evaluate.per_bucket=1", "evaluate.curve=0")}
+TINY |= {"set": ("evaluate.per_bucket=1", "evaluate.buckets=1", "evaluate.curve=0")}
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from ofa_bench.recipe.arguments import CHECKS
 from ofa_bench.records.store import Store
 
 TINY: dict[str, Any] = {"dataset": "digits", "space": "toy", "epochs": 0.2}
-TINY |= {"set": ("evaluate.per_bucket=1", "evaluate.curve=0")}
+TINY |= {"set": ("evaluate.per_bucket=1", "evaluate.buckets=1", "evaluate.curve=0")}
 BROKEN = """
 from ofa_bench import Draw, Options, Phase, Role, ShrinkPolicy, hookimpl
 

@@ -80,7 +80,7 @@ def test_it_trains_as_generated(kind: str, tmp_path: Path, monkeypatch: pytest.M
         asked |= {"data_dir": str(tmp_path / "images"), "workers": 0}
     small = {
         "epochs": 2 if kind == "dataset" else 0.2,
-        "set": ("evaluate.per_bucket=1", "evaluate.curve=0"),
+        "set": ("evaluate.per_bucket=1", "evaluate.buckets=1", "evaluate.curve=0"),
     }
     space = {} if kind == "space" else {"space": "toy"}
     record = run(**asked, **small, **space, results=str(tmp_path / "results"))

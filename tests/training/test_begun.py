@@ -21,7 +21,7 @@ from ofa_bench.records.store import Store
 from tests.training.test_trust import PLUGIN
 
 TINY: dict[str, Any] = {"space": "toy", "epochs": 0.4}
-TINY |= {"set": ("evaluate.per_bucket=1", "evaluate.curve=0")}
+TINY |= {"set": ("evaluate.per_bucket=1", "evaluate.buckets=1", "evaluate.curve=0")}
 
 
 @pytest.fixture(autouse=True)

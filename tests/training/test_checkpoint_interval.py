@@ -13,7 +13,7 @@ from ofa_bench.errors import UsageError
 from ofa_bench.training.checkpoint import Checkpoints
 
 SMALL: dict[str, Any] = {"dataset": "digits", "space": "toy", "epochs": 1, "method": "deps"}
-SMALL |= {"set": ("evaluate.per_bucket=1", "evaluate.curve=0")}
+SMALL |= {"set": ("evaluate.per_bucket=1", "evaluate.buckets=1", "evaluate.curve=0")}
 
 
 def saved_steps(monkeypatch: pytest.MonkeyPatch, **values: Any) -> list[int]:

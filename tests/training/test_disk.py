@@ -13,7 +13,7 @@ from ofa_bench import BenchError, api
 from ofa_bench.atomic_io import write_whole
 
 TINY = {"method": "deps", "dataset": "digits", "space": "toy", "epochs": 1}
-TINY |= {"set": ("evaluate.per_bucket=1", "evaluate.curve=0")}
+TINY |= {"set": ("evaluate.per_bucket=1", "evaluate.buckets=1", "evaluate.curve=0")}
 
 
 @pytest.mark.parametrize("which", [1, 2, 3, 4])

@@ -13,7 +13,8 @@ from ofa_bench import api
 from ofa_bench.recipe.fingerprint import run_id
 from ofa_bench.records.store import Store
 
-TINY = {"dataset": "digits", "space": "toy", "epochs": 0.1, "set": ("evaluate.per_bucket=1",)}
+TINY = {"dataset": "digits", "space": "toy", "epochs": 0.1}
+TINY |= {"set": ("evaluate.per_bucket=1", "evaluate.buckets=1", "evaluate.curve=0")}
 PAIR = """
 from ofa_bench import hookimpl
 

@@ -95,7 +95,7 @@ def test_a_merge_that_sums_changes_nothing_but_rounding(tmp_path: Path) -> None:
     plugin.write_text(DIARY)
     # Short: later a rounding switches a rectifier, and no two orders of summation stay together.
     asked = {**TINY, "epochs": 0.4, "results": tmp_path}
-    asked |= {"set": ("evaluate.per_bucket=1", "evaluate.curve=0")}
+    asked |= {"set": ("evaluate.per_bucket=1", "evaluate.buckets=1", "evaluate.curve=0")}
     plain = api.run(**asked)
     merged = api.run(**asked, plugins=(str(plugin),), extras=("diary",))
     from safetensors.torch import load_file

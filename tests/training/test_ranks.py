@@ -12,6 +12,7 @@ from tests.running import finished_ranks, words
 # Short: later a rounding switches a rectifier, and no two orders of summation stay together.
 WORDS = ["run", "--space", "toy", "--epochs", "0.4"]
 WORDS += ["--set", "evaluate.per_bucket=1", "--set", "evaluate.curve=0"]
+WORDS += ["--set", "evaluate.buckets=1"]
 
 
 def weights(folder: Path) -> dict[str, object]:

@@ -28,7 +28,7 @@ from tests.running import (
 )
 
 SHORT = ("--space", "toy", "--epochs", "0.4", "--set", "evaluate.per_bucket=1")
-SHORT += ("--set", "evaluate.curve=0", "--method", "ofa")
+SHORT += ("--set", "evaluate.curve=0", "--set", "evaluate.buckets=1", "--method", "ofa")
 
 
 class Ended(NamedTuple):

@@ -18,7 +18,7 @@ from ofa_bench.errors import DataError
 from ofa_bench.planning.forecast import Forecast
 from ofa_bench.training.callbacks import Silent
 
-TINY = ("evaluate.per_bucket=1", "evaluate.curve=0")
+TINY = ("evaluate.per_bucket=1", "evaluate.buckets=1", "evaluate.curve=0")
 
 
 class Watch(Silent):

@@ -14,7 +14,7 @@ from ofa_bench.training.callbacks import Silent
 from tests.running import ENDLESS, GUARD, started, training, words
 
 SMALL: dict[str, Any] = {"dataset": "digits", "space": "toy", "epochs": 0.2, "method": "ofa"}
-SMALL |= {"set": ("evaluate.per_bucket=1", "evaluate.curve=0")}
+SMALL |= {"set": ("evaluate.per_bucket=1", "evaluate.buckets=1", "evaluate.curve=0")}
 
 
 class Heard(Silent):

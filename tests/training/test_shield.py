@@ -13,7 +13,7 @@ import torch
 from ofa_bench import api
 
 TINY: dict[str, Any] = {"method": "bignas", "dataset": "digits", "space": "toy", "epochs": 0.2}
-TINY |= {"set": ("evaluate.per_bucket=1", "evaluate.curve=0")}
+TINY |= {"set": ("evaluate.per_bucket=1", "evaluate.buckets=1", "evaluate.curve=0")}
 PROBE = """
 import torch
 from pathlib import Path

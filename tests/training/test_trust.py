@@ -17,7 +17,8 @@ from ofa_bench.errors import ResumeError
 from ofa_bench.records.schema import plain, sealed
 from ofa_bench.records.store import Store
 
-TINY = ["--space", "toy", "--epochs", "0.2", "--set", "evaluate.per_bucket=1"]
+SMALL = ("evaluate.per_bucket=1", "evaluate.buckets=1", "evaluate.curve=0")
+TINY = ["--space", "toy", "--epochs", "0.2", *(word for s in SMALL for word in ("--set", s))]
 PLUGIN = """
 from pathlib import Path
 from ofa_bench import Draw, Options, Phase, Role, ShrinkPolicy, hookimpl
@@ -140,7 +141,7 @@ def test_a_comparison_has_no_code_executed_and_nothing_written_elsewhere(
 ) -> None:
     file = tmp_path / "comparison.toml"
     row = "[[rows]]\nshrink = 'pair'\nlr = 'cosine'\ndistill = 'labels'\n"
-    common = "space = 'toy'\nepochs = 0.2\nset = ['evaluate.per_bucket=1']\nseeds = 1\n"
+    common = f"space = 'toy'\nepochs = 0.2\nset = {list(SMALL)}\nseeds = 1\n"
     words = ["compare", file, "--yes", "--results", tmp_path / "results"]
     for text in (f"plugin = ['{plugin}']\n{common}{row}", f"{common}{row}plugin = ['{plugin}']\n"):
         file.write_text(text)
@@ -162,7 +163,7 @@ def test_reproduce_reads_no_path_of_a_record(
     table = tmp_path / "mine.toml"
     table.write_text("base = 'toy'\nsummary = 'mine'\nsource = 'none'\n")
     results = tmp_path / "results"
-    words = [*TINY[2:], "--set", "evaluate.curve=0", "--results", results]
+    words = [*TINY[2:], "--results", results]
     assert call("run", "--space", table, *words) == 0
     (entry,) = Store(results).list()
     capsys.readouterr()
@@ -206,7 +207,7 @@ def test_the_line_that_goes_on_names_what_is_needed(
     from ofa_bench.hooks.bus import Bus
 
     results = tmp_path / "my results"
-    asked = {"space": "toy", "epochs": 0.4, "set": ("evaluate.per_bucket=1",), "shrink": "pair"}
+    asked = {"space": "toy", "epochs": 0.4, "set": SMALL, "shrink": "pair"}
     asked |= {"lr": "cosine", "distill": "labels", "results": results, "plugins": (str(plugin),)}
 
     def stop(*values: Any) -> Any:
@@ -229,7 +230,7 @@ def test_the_line_that_goes_on_names_what_is_needed(
 
 def test_a_record_is_as_it_was_whatever_space_is_named(tmp_path: Path) -> None:
     """A table of other sizes under the record's name is refused, not used."""
-    record = api.run(dataset="digits", space="toy", epochs=0.2, results=tmp_path)
+    record = api.run(dataset="digits", space="toy", epochs=0.2, set=SMALL, results=tmp_path)
     fields = plain(record)
     fields["science"]["space"] = "/etc/hostname.toml"
     from ofa_bench.hooks.catalogue import discover
@@ -240,7 +241,7 @@ def test_a_record_is_as_it_was_whatever_space_is_named(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_lies_nowhere_is_refused(tmp_path: Path) -> None:
-    api.run(dataset="digits", space="toy", epochs=0.2, results=tmp_path / "results")
+    api.run(dataset="digits", space="toy", epochs=0.2, set=SMALL, results=tmp_path / "results")
     (folder,) = (tmp_path / "results" / "runs").iterdir()
     moved = tmp_path / folder.name
     shutil.copytree(folder, moved)

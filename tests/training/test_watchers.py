@@ -17,7 +17,7 @@ from ofa_bench.training.callbacks import Silent
 from tests.records.factory import failed
 
 TINY: dict[str, Any] = {"method": "deps", "dataset": "digits", "space": "toy", "epochs": 0.3}
-TINY |= {"set": ("evaluate.per_bucket=1", "evaluate.curve=1")}
+TINY |= {"set": ("evaluate.per_bucket=1", "evaluate.buckets=1", "evaluate.curve=1")}
 EXTRAS = """
 from pathlib import Path
 from ofa_bench import hookimpl

@@ -116,7 +116,8 @@ def test_ranks_end_at_a_signal_to_their_launcher(tmp_path: Path) -> None:
 
 def test_resumed_with_workers_to_the_same_bits(tmp_path: Path) -> None:
     asked = ("--space", "toy", "--epochs", "20", "--set", "evaluate.per_bucket=1")
-    asked += ("--set", "evaluate.curve=0", "--method", "ofa", "--json")
+    asked += ("--set", "evaluate.curve=0", "--set", "evaluate.buckets=1")
+    asked += ("--method", "ofa", "--json")
     with started(line(tmp_path, *asked, "--checkpoint-every", "2")) as run:
         training(run, tmp_path / "results")
         run.send_signal(signal.SIGTERM)
@@ -125,6 +126,7 @@ def test_resumed_with_workers_to_the_same_bits(tmp_path: Path) -> None:
     cut = preloaded.run(line(tmp_path, *asked), timeout=GUARD)
     whole = api.run(
         dataset="folder", data_dir=tmp_path / "images", results=tmp_path / "whole", method="ofa",
-        space="toy", epochs=20, workers=0, set=("evaluate.per_bucket=1", "evaluate.curve=0"),
+        space="toy", epochs=20, workers=0,
+        set=("evaluate.per_bucket=1", "evaluate.curve=0", "evaluate.buckets=1"),
     )  # fmt: skip
     assert json.loads(cut.stdout)["weights_sha256"] == whole.weights_sha256

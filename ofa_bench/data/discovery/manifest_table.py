@@ -72,6 +72,12 @@ class Manifest:
         return bytes(self.digests[row]).hex()
 
 
+def _title(root: Path) -> dict[str, str]:
+    """What a table is of; bytes of a path that are no UTF-8 are spelled out, as a header needs."""
+    path = os.fsencode(os.path.realpath(root)).decode("utf-8", "backslashreplace")
+    return {"version": VERSION, "root": path}
+
+
 def write_table(path: Path, root: Path, manifest: Manifest) -> None:
     """Keep a manifest of the folder `root`. Raises BenchError if it cannot be written."""
     names = manifest.names.compact()
@@ -83,7 +89,7 @@ def write_table(path: Path, root: Path, manifest: Manifest) -> None:
         "shapes": manifest.shapes,
     }
     columns = {name: np.ascontiguousarray(column) for name, column in columns.items()}
-    write_whole(path, save(columns, {"version": VERSION, "root": os.path.realpath(root)}))
+    write_whole(path, save(columns, _title(root)))
 
 
 def read_table(path: Path, root: Path) -> Manifest | None:
@@ -92,7 +98,7 @@ def read_table(path: Path, root: Path) -> Manifest | None:
     try:
         with open_regular(path) as file:
             raw = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        return _checked(_columns(raw, {"version": VERSION, "root": os.path.realpath(root)}))
+        return _checked(_columns(raw, _title(root)))
     except INVALID:
         return None
 
