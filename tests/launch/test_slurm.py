@@ -14,10 +14,10 @@ import pytest
 from tests.cli.conftest import Bench
 from tests.launch.cluster import Cluster
 
-LINE = ("compare", "--methods", "deps,random-subnet", "--seeds", "2", "--space", "toy")
+LINE = ("compare", "--methods", "deps,random-subnet", "--seeds", "4", "--space", "toy")
 LINE += ("--epochs", "1", "--set", "evaluate.per_bucket=1", "--set", "evaluate.curve=0", "--yes")
 LINE += ("--set", "evaluate.buckets=1")
-TASKS = 4  # two at a time, so that two wait
+TASKS = 8
 
 
 @pytest.fixture(autouse=True)
@@ -77,7 +77,7 @@ def test_the_weights_of_a_local_comparison(
     done = bench(*line)
     assert done.code == 0, done.out
     assert done.json["launch"]["states"]["done"] == TASKS
-    assert {row["n"] for row in done.json["rows"]} == {2}
+    assert {row["n"] for row in done.json["rows"]} == {4}
     assert weights(tmp_path / "there") == weights(tmp_path / "here")
     local = (*LINE, "--results", tmp_path / "here", "--launch", site, "--dry-run")
     assert f"{TASKS} done" in bench(*local).err, "records that no launch made"
