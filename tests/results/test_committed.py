@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import random
+import re
 import shutil
 from pathlib import Path
 
@@ -78,3 +80,19 @@ def test_claims_in_the_document_follow_from_the_records() -> None:
     _, _, rest = text.partition("<!-- claims -->\n")
     told, _, _ = rest.partition("<!-- end of claims -->")
     assert told.strip() == to_markdown(findings(RESULTS, "deps")).strip()
+
+
+def test_the_further_methods_stand_in_the_page_as_on_the_boards() -> None:
+    text = (ROOT / "docs" / "reproducing.md").read_text(encoding="utf-8")
+    boards = [
+        {row["method"]: row for row in json.loads(path.read_text(encoding="utf-8"))["rows"]}
+        for kind in ("matched-20", "paper-x0.03704")
+        for path in (ROOT / "results" / "boards").glob(f"digits-laptop-8-{kind}-*.json")
+    ]
+    matched, paper = boards
+    table = re.findall(r"^\| ([a-z-]+) \| ([\d.]+) \| ([\d.]+) \| ([\d.]+) G \|$", text, re.M)
+    assert {method for method, *_ in table} == {*matched} - {"bignas-port"}
+    for method, *cells in table:
+        means = [board[method]["mean_pareto_accuracy"]["mean"] for board in boards]
+        macs = f"{paper[method]['cost']['train_macs'] / 1e9:.3g}"
+        assert cells == [*(f"{mean:.2f}" for mean in means), macs], method
