@@ -66,7 +66,7 @@ def test_the_row_id_can_be_computed_from_the_record_alone(
     assert set(record.identity.files) == ({"init"} if extras else set())
 
 
-def test_a_record_from_before_has_no_identity_and_keeps_its_bytes() -> None:
+def test_committed_records_give_their_row_id_or_are_from_before_and_keep_their_bytes() -> None:
     results = Path(__file__).resolve().parents[2] / "results"
     entries = Store(results).list()
     assert entries
@@ -74,6 +74,8 @@ def test_a_record_from_before_has_no_identity_and_keeps_its_bytes() -> None:
     from ofa_bench.records.schema import plain
     from ofa_bench.records.validation.identity import recomputed
 
+    assert {entry.record.identity is None for entry in entries} == {True, False}
     for entry in entries:
-        assert recomputed(entry.record) is None
+        held = entry.record.row_id if entry.record.identity else None
+        assert recomputed(entry.record) == held
         assert entry.path.read_text(encoding="utf-8") == spell(plain(entry.record))
