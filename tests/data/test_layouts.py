@@ -151,6 +151,31 @@ def test_two_ranks_train_the_same_weights_from_parquet_as_from_files(
     assert weights(tree) == weights(parquet)
 
 
+def test_large_images_first_are_packed_and_read_again(tree: Path, tmp_path: Path) -> None:
+    from PIL import Image
+
+    data = shutil.copytree(tree, tmp_path / "data")
+    first = data / "train" / layouts.CLASSES[0] / "0.bmp"
+    Image.new("RGB", (1800, 1800)).save(first)
+    assert first.stat().st_size > 9 << 20
+    again = packed(data, tmp_path / "again", 10**8)
+    location = locate(SPEC, again)
+    assert location.kind == "shards"
+    assert len(read_collection(SPEC, location).train) == 241
+
+
+@pytest.mark.parametrize("name", ["train/metadata.parquet", "train_captions.parquet"])
+def test_parquet_beside_class_folders_is_no_data_set(
+    name: str, tree: Path, source: BatchSource, tmp_path: Path
+) -> None:
+    root = tmp_path / "data"
+    (root / "train").mkdir(parents=True)
+    for path in (*tree.glob("train/*"), tree / "val"):
+        (root / path.relative_to(tree)).symlink_to(path)
+    (root / name).write_bytes(b"captions")
+    assert opened(root).splits_hash == source.splits_hash
+
+
 # What is wrong with shards.
 
 
