@@ -15,7 +15,7 @@ from ofa_bench.data.discovery.datasets import DatasetSpec
 from ofa_bench.data.discovery.decoder import reading_threads
 from ofa_bench.data.discovery.file_hashes import Progress, audit, manifest
 from ofa_bench.data.discovery.layout import BIG_FILES, DataLocation, locate
-from ofa_bench.data.discovery.packed.listing import list_packed
+from ofa_bench.data.discovery.packed.listing import PackedPart, PackedSet, list_packed
 from ofa_bench.data.discovery.tree import list_tree
 from ofa_bench.data.open import read_collection
 from ofa_bench.data.readers.images import read_image
@@ -99,15 +99,22 @@ def _packed(
     spec: DatasetSpec, location: DataLocation, progress: Progress | None, deep: bool
 ) -> DataReport:
     """The report on images in shards or parquet files; every image is decoded."""
-    before = list_packed(location, spec, progress)
-    packed = list_packed(location, spec, progress, anew=True) if deep else before
     names: list[str] = []
     broken: list[Broken] = []
+    before = None
+    try:
+        before = list_packed(location, spec, progress)
+    except DataError as error:  # of kept hashes that are wrong: what is damaged is met again below
+        if not deep:
+            raise
+        broken.append(Broken(str(location.root), error.message))
+    packed = None if deep else before
+    packed = packed or list_packed(location, spec, progress, anew=True)
     with KnownGood(location.hashes.with_name(KEPT), packed.decoder) as good:
-        for part, kept in ((packed.train, before.train), (packed.test, before.test)):
+        for part, kept in _with_kept(packed, before):
             names += map(part.name, range(len(part)))
             hashes = part.samples.hashes
-            if deep and len(part) == len(kept):
+            if deep and kept is not None and len(part) == len(kept):
                 changed = np.flatnonzero((hashes != kept.samples.hashes).any(1))
                 broken += (Broken(part.name(row), CHANGED) for row in changed.tolist())
             images = PackedImages(part, spec, None)
@@ -123,6 +130,14 @@ def _packed(
         copies=_copies(names, np.concatenate([train.hashes, test.hashes]), len(train)),
         notes=packed.notes,
     )
+
+
+def _with_kept(
+    packed: PackedSet, before: PackedSet | None
+) -> tuple[tuple[PackedPart, PackedPart | None], ...]:
+    """Both parts, with what was kept of them where that was readable."""
+    kept = (before.train, before.test) if before else (None, None)
+    return (packed.train, kept[0]), (packed.test, kept[1])
 
 
 def _prepared(spec: DatasetSpec, location: DataLocation | None, deep: bool) -> DataReport:

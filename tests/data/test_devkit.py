@@ -178,6 +178,32 @@ def test_a_missing_image_is_not_a_shift_of_labels(tree: Path, tmp_path: Path) ->
     assert "00000006.JPEG is image 5 of its folder but has another number" in refused(root)
 
 
+@pytest.mark.parametrize(
+    ("pattern", "message"),
+    [
+        ("{}.png", "val/2.png comes after 12.png: the names are not in the order"),
+        ("{letter}.png", "val/a.png has no number that says which it is"),
+        ("{letter}1.png", "val/b1.png comes after a1.png: the names are not in the order"),
+    ],
+)
+def test_labels_in_order_need_names_in_order(
+    pattern: str, message: str, tree: Path, tmp_path: Path
+) -> None:
+    root = one_a_line(tree, tmp_path / "data")
+    for number, path in enumerate(sorted((root / "val").iterdir()), start=1):
+        name = pattern.format(number, letter=chr(ord("a") + number - 1))
+        path.rename(path.with_name(name))
+    text = refused(root)
+    assert message in text and "leading zeros" in text
+
+
+def test_padded_numbers_are_an_order(tree: Path, tmp_path: Path) -> None:
+    root = one_a_line(tree, tmp_path / "data")
+    for number, path in enumerate(sorted((root / "val").iterdir())):
+        path.rename(path.with_name(f"{10 * number:04d}.JPEG"))  # with gaps
+    assert hashes(root) == hashes(tree)
+
+
 def test_an_image_that_the_list_lacks(tree: Path, tmp_path: Path) -> None:
     root = kaggle(tree, tmp_path / "data")
     image = root / "ILSVRC/Data/CLS-LOC/val/ILSVRC2012_val_00000005.JPEG"

@@ -336,6 +336,10 @@ DAMAGED_TABLES: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda path: path.rename(path.with_name("train-00000-of-00002.parquet")),
         r"train-00001-of-00002\.parquet is missing",
     ),
+    "one of several with hashes in their names": (
+        lambda path: path.rename(path.with_name("train-00000-of-00002-0a1b2c3d4e5f6071.parquet")),
+        r"train-00001-of-00002\.parquet is missing",
+    ),
     "no rows": (
         lambda path: rewritten(path, lambda table: table.slice(0, 0)),
         "no train images of the class n01440764 .and 2 more",
@@ -454,6 +458,31 @@ def test_workers_open_files_of_their_own(shards: Path) -> None:
     images.decode(0)
     twin = pickle.loads(pickle.dumps(images))
     assert not twin._files and torch.equal(twin.decode(3), images.decode(3))
+
+
+def test_a_file_is_not_closed_while_it_is_read(
+    shards: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though another thread opens so many that this one is dropped."""
+    images = opened(shards).collection.train.images
+    assert isinstance(images, PackedImages)
+    inner = os.pread
+
+    def dropped(*words: Any) -> bytes:
+        images._files.clear()
+        return inner(*words)
+
+    monkeypatch.setattr(os, "pread", dropped)
+    assert images.raw(0)
+
+
+def test_parquet_files_with_hashes_in_their_names_are_one_set(
+    tree: Path, source: BatchSource, tmp_path: Path
+) -> None:
+    root = layouts.parquet(tree, tmp_path / "parquet", 2)
+    for number, path in enumerate(sorted((root / "data").iterdir())):
+        path.rename(path.with_name(f"{path.stem}-{number:016x}.parquet"))
+    assert opened(root).splits_hash == source.splits_hash
 
 
 def test_listing_is_kept_until_a_file_changes(

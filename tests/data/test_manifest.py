@@ -189,6 +189,35 @@ def test_a_cache_that_cannot_be_written_costs_time_alone(root: Path, read: list[
     assert len(read) == 10
 
 
+def test_an_equal_table_is_not_replaced(root: Path, kept: Path) -> None:
+    """Another process may have it mapped, over a share."""
+    manifest(root, FileNames.of(NAMES), kept)
+    inode = kept.stat().st_ino
+    with kept.with_suffix(".log").open("w") as log:
+        log.write("left behind")
+    assert audit(root, FileNames.of(NAMES), kept) == []
+    assert kept.stat().st_ino == inode and not kept.with_suffix(".log").exists()
+
+
+def test_machines_have_tables_of_their_own(
+    tmp_path: Path, read: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With one home folder. The second machine need not hash what the first did, on a share."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    root, spec = write_tree(tmp_path / "pictures"), load_spec("folder")
+    tables = []
+    for host in ("one", "other"):
+        read.clear()
+        images._last.clear()
+        monkeypatch.setattr("socket.gethostname", lambda host=host: host)
+        read_collection(spec, locate(spec, root))
+        tables.append(locate(spec, root).hashes)
+        assert bool(read) == (host == "one")
+    first, second = (read_table(kept, root) for kept in tables)
+    assert first is not None and second is not None and first.equals(second)
+    assert tables[0] != tables[1] and tables[0].parent == tables[1].parent
+
+
 def test_another_process_reads_what_was_listed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

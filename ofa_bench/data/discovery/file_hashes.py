@@ -27,7 +27,13 @@ from numpy.typing import NDArray
 from ofa_bench.atomic_io import append, open_regular
 from ofa_bench.data.discovery.decoder import read_bytes, reading, reading_threads, size_of
 from ofa_bench.data.discovery.file_names import FileNames
-from ofa_bench.data.discovery.manifest_table import VERSION, Manifest, read_table, write_table
+from ofa_bench.data.discovery.manifest_table import (
+    VERSION,
+    Manifest,
+    read_other_table,
+    read_table,
+    write_table,
+)
 from ofa_bench.errors import BenchError, DataError
 
 PIECE_SECONDS = 2.0  # what a killed process may lose
@@ -194,7 +200,8 @@ def _known(root: Path, files: FileNames, kept: Path) -> tuple[Manifest, bool]:
     """What is cached, a row per file, with stamps -1 where nothing is; and whether it is the table
     as it is."""
     table = read_table(kept, root)
-    known = Manifest.empty(files) if table is None else _aligned(table, files)
+    start = read_other_table(kept, root) if table is None else table
+    known = Manifest.empty(files) if start is None else _aligned(start, files)
     logged = _read_log(kept, root)
     if logged:
         known = known.writable()
@@ -218,9 +225,11 @@ def _aligned(table: Manifest, files: FileNames) -> Manifest:
 
 
 def _write(kept: Path, root: Path, rows: Manifest) -> None:
-    """Keep the table, in which the log goes up."""
+    """Keep the table, in which the log goes up; an equal one stays, since others may map it."""
     with suppress(BenchError, OSError):  # it is only a cache
-        write_table(kept, root, rows)
+        table = read_table(kept, root)
+        if table is None or not table.equals(rows):
+            write_table(kept, root, rows)
         _log(kept).unlink(missing_ok=True)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Literal
 from ofa_bench.data.discovery.archives import archives_in, unpacked
 from ofa_bench.data.discovery.datasets import DatasetSpec
 from ofa_bench.data.discovery.imagenet.flat_part import is_flat
+from ofa_bench.data.discovery.manifest_table import TABLE_NAME, TABLE_SUFFIX
 from ofa_bench.data.discovery.packed.class_tars import class_of, class_tars
 from ofa_bench.data.discovery.packed.parts import packed_parts
 from ofa_bench.data.discovery.unsupported import remedies_of, unread_layouts
@@ -39,9 +41,11 @@ class DataLocation:
 
     @property
     def hashes(self) -> Path:
-        """The cache file of its images' hashes. It is in the user's cache, since the data folder is
-        untrusted."""
-        return user_cache() / f"{self.root.name}-{_mark(self.root)}" / "hashes.safetensors"
+        """The cache file of its images' hashes, one a machine: a home folder may be shared, where a
+        machine must not replace what another has mapped, nor a node the table of another node's
+        data at the same path. It is in the user's cache, since the data folder is untrusted."""
+        name = f"{TABLE_NAME}{digest(socket.gethostname())[:12]}{TABLE_SUFFIX}"
+        return user_cache() / f"{self.root.name}-{_mark(self.root)}" / name
 
 
 def locate(spec: DatasetSpec, data_dir: Path | None, cache: Path | None = None) -> DataLocation:

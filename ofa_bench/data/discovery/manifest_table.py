@@ -10,6 +10,7 @@ import json
 import mmap
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,9 @@ from ofa_bench.atomic_io import open_regular, write_whole
 from ofa_bench.data.discovery.file_names import FileNames
 
 VERSION = "3"
+TABLE_NAME, TABLE_SUFFIX = "hashes-", ".safetensors"  # around what stands for the machine
 LONGEST_HEADER = 1 << 16
+MOST_OTHERS = 4  # tables of other machines that are tried
 COLUMNS = {
     "names": ("U8", np.uint8),
     "bounds": ("I64", np.int64),
@@ -67,6 +70,13 @@ class Manifest:
         """A copy that may be changed; the names are shared."""
         return Manifest(self.names, self.stamps.copy(), self.digests.copy(), self.shapes.copy())
 
+    def equals(self, other: Manifest) -> bool:
+        """Whether all columns are the same."""
+        columns = ("stamps", "digests", "shapes")
+        return self.names == other.names and all(
+            np.array_equal(getattr(self, name), getattr(other, name)) for name in columns
+        )
+
     def hex(self, row: int) -> str:
         """The hash of a file, as text."""
         return bytes(self.digests[row]).hex()
@@ -103,7 +113,23 @@ def read_table(path: Path, root: Path) -> Manifest | None:
         return None
 
 
-def _columns(raw: mmap.mmap, title: Mapping[str, str]) -> dict[str, NDArray[Any]]:
+def read_other_table(path: Path, root: Path) -> Manifest | None:
+    """The newest manifest of the folder `root` that another machine keeps beside `path`, or None.
+
+    Read, not mapped, since that machine may replace it. Its rows serve where the files are on a
+    share; copies of them have other stamps.
+    """
+    beside: list[tuple[int, Path]] = []
+    for other in path.parent.glob(f"{TABLE_NAME}*{TABLE_SUFFIX}"):
+        with suppress(OSError):
+            beside.append((other.stat().st_mtime_ns, other))
+    for _, other in sorted(beside, reverse=True)[:MOST_OTHERS]:
+        with suppress(*INVALID), open_regular(other) as file:
+            return _checked(_columns(file.read(), _title(root)))
+    return None
+
+
+def _columns(raw: mmap.mmap | bytes, title: Mapping[str, str]) -> dict[str, NDArray[Any]]:
     """The columns, by the offsets in the header, which numpy compares with the file's size. Raises
     ValueError, KeyError or TypeError."""
     size = int.from_bytes(raw[:8], "little")

@@ -39,10 +39,10 @@ class PackedImages(EncodedImages):
         self._reset()
 
     def _reset(self) -> None:
-        self._process = os.getpid()
         self._lock = threading.Lock()
         self._files: OrderedDict[int, _Handle] = OrderedDict()
         self._groups: OrderedDict[tuple[int, int], tuple[Any, int]] = OrderedDict()
+        self._process = os.getpid()  # last: other threads go by it
 
     def __len__(self) -> int:
         return len(self.part)
@@ -65,7 +65,8 @@ class PackedImages(EncodedImages):
         first, size = self.part.samples.spans[index].tolist()
         if first >= 0:
             with reading(self.part.files[source], "check that the file is there"):
-                raw = os.pread(self._handle(source).number, size, first)
+                handle = self._handle(source)  # held, or another thread's eviction closes it
+                raw = os.pread(handle.number, size, first)
         else:
             group, row = self.part.samples.rows[index].tolist()
             raw = self._row(source, group, row)
@@ -76,27 +77,29 @@ class PackedImages(EncodedImages):
         if self._process != os.getpid():
             self._reset()
         with self._lock:
-            handle = self._files.get(source) or _Handle(self.part.files[source])
-            self._files[source] = handle
-            self._files.move_to_end(source)
-            while len(self._files) > OPEN_FILES:
-                self._files.popitem(last=False)
+            files = self._files
+            handle = files.get(source) or _Handle(self.part.files[source])
+            files[source] = handle
+            files.move_to_end(source)
+            while len(files) > OPEN_FILES:
+                files.popitem(last=False)
         return handle
 
     def _row(self, source: int, group: int, row: int) -> bytes:
         if self._process != os.getpid():
             self._reset()
         with self._lock:
-            kept = self._groups.get((source, group))
+            groups = self._groups
+            kept = groups.get((source, group))
             if kept is None:
                 path = self.part.files[source]
                 with opened_parquet(path) as file:
                     images = group_images(file, group, columns_of(path, file, self.spec))
                 kept = images, images.nbytes
-                self._groups[source, group] = kept
-            self._groups.move_to_end((source, group))
-            while sum(size for _, size in self._groups.values()) > limit("parquet-group"):
-                self._groups.popitem(last=False)
+                groups[source, group] = kept
+            groups.move_to_end((source, group))
+            while sum(size for _, size in groups.values()) > limit("parquet-group"):
+                groups.popitem(last=False)
         images = kept[0]
         raw = images[row].as_py() if row < len(images) else None
         return raw or b""

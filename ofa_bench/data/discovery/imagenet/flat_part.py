@@ -18,6 +18,7 @@ from ofa_bench.errors import DataError
 from ofa_bench.sanitize import plain_text
 
 NUMBERED = re.compile(r"_(\d{8})$")  # ILSVRC2012_val_00000001
+DIGITS = re.compile(r"[0-9]+")
 
 
 def is_flat(folder: Path) -> bool:
@@ -72,13 +73,15 @@ def flat_labels(
 
 def listed_classes(known: LabelList, root: Path, files: Sequence[str]) -> Iterator[str]:
     """The class of each image. Raises DataError if list and images are not of equal length, or an
-    image has no label."""
+    image has no label, or the list has no names and the images no rising numbers."""
     if len(files) != len(known):
         raise DataError(
             f"{known.path} has {len(known):,} labels, and there are {len(files):,} images in "
             f"{(root / files[0]).parent if files else root}",
             "both must be whole: extract the images again, or get the list again",
         )
+    if not known.by_name:
+        _check_order(known.path, root, files)
     for index, file in enumerate(files):
         path = PurePosixPath(file)
         if known.by_name:
@@ -95,6 +98,28 @@ def listed_classes(known: LabelList, root: Path, files: Sequence[str]) -> Iterat
                 "extract the images again",
             )
         yield known.in_order[index]
+
+
+def _check_order(path: Path, root: Path, files: Sequence[str]) -> None:
+    """Raise DataError unless the last numbers in the images' names rise from name to name."""
+    hint = "number the images with leading zeros (0001.png), or use a list that names them"
+    before = -1
+    for position, file in enumerate(files):
+        digits = DIGITS.findall(PurePosixPath(file).stem)
+        if not digits:
+            raise DataError(
+                f"{path} lists labels in the order of the images, and the name of {root / file} "
+                "has no number that says which it is",
+                hint,
+            )
+        if int(digits[-1]) <= before:
+            raise DataError(
+                f"{path} lists labels in the order of the images, but sorted by name "
+                f"{root / file} comes after {PurePosixPath(files[position - 1]).name}: the names "
+                "are not in the order of their numbers",
+                hint,
+            )
+        before = int(digits[-1])
 
 
 def _suffix(name: str) -> str:

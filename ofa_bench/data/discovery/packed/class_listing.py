@@ -25,7 +25,7 @@ from ofa_bench.data.discovery.packed.listing import (
     check_counts,
     notes_on_images,
 )
-from ofa_bench.data.discovery.packed.samples import Samples, joined, kept_samples
+from ofa_bench.data.discovery.packed.samples import Samples, joined, kept_samples, stamp
 from ofa_bench.data.discovery.tree import Listing, list_sealed
 from ofa_bench.errors import DataError
 
@@ -101,7 +101,10 @@ def _files(
         audit(location.root, listing.files, location.hashes, progress)
     rows = manifest(location.root, listing.files, location.hashes, progress)
     count = len(rows)
-    spans = np.stack([np.zeros(count, dtype=np.int64), rows.stamps[:, 0]], axis=1)
+    sizes = rows.stamps[:, 0].copy()
+    for row in np.flatnonzero(sizes < 0).tolist():  # a file too new for its stamp to be kept
+        sizes[row] = stamp(location.root / listing.files[row])[0]
+    spans = np.stack([np.zeros(count, dtype=np.int64), sizes], axis=1)
     names = [os.fsencode(name.rpartition("/")[2]) for name in listing.files]
     samples = Samples(
         np.array(names, dtype="S"),

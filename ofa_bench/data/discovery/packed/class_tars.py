@@ -6,10 +6,11 @@ An archive is read once from its first to its last byte; later, an image is read
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
 
+from ofa_bench.data.discovery.archives import SUFFIXES as ARCHIVES
 from ofa_bench.data.discovery.decoder import SUFFIXES
 from ofa_bench.data.discovery.inflate import Unpacked
 from ofa_bench.data.discovery.packed.parts import compressed
@@ -30,15 +31,25 @@ AGAIN = "fetch the archive again"
 
 
 def class_tars(folder: Path) -> tuple[Path, ...]:
-    """The archives of classes in a folder, sorted by name; none if it has class folders."""
+    """The archives of classes in a folder, sorted by name; none if it has class folders.
+
+    Raises DataError if archives of another kind are among them, whose classes would be left out.
+    """
     try:
         with os.scandir(folder) as entries:
             shown = [entry for entry in entries if not entry.name.startswith(".")]
             if any(entry.is_dir() for entry in shown):
                 return ()
-            names = sorted(entry.name for entry in shown if entry.name.endswith(ENDING))
+            held = sorted(entry.name for entry in shown if entry.name.endswith(ARCHIVES))
     except OSError:
         return ()
+    names = [name for name in held if name.endswith(ENDING)]
+    if names and len(names) < len(held):
+        other = next(name for name in held if not name.endswith(ENDING))
+        raise DataError(
+            f"{folder} has {names[0]} and {other}: of an archive a class, all must end in {ENDING}",
+            "unpack the compression alone, as by `gunzip FILE`, or move the file elsewhere",
+        )
     return tuple(folder / name for name in names)
 
 
@@ -50,8 +61,9 @@ def class_of(path: Path) -> str:
 def class_samples(path: Path, proceed: Proceed = proceeding) -> Samples:
     """The images of an archive, sorted by name; the labels are 0.
 
-    Raises DataError if it is damaged, truncated, compressed or refused, a name comes twice, or it
-    has several folders, which would be classes of their own.
+    Raises DataError if it is damaged, truncated, compressed or refused, a name comes twice, it has
+    several folders, which would be classes of their own, or a file beside an image has its key, as
+    in a shard, whose images are of many classes.
     """
     if compressed(path):
         raise DataError(
@@ -60,7 +72,8 @@ def class_samples(path: Path, proceed: Proceed = proceeding) -> Samples:
         )
     images: dict[str, PackedImage] = {}
     folders = set()
-    for member, content, offset in _members(path):
+    beside: dict[str, str] = {}
+    for member, content, offset in _members(path, beside):
         proceed()
         name = "/".join(member.parts)
         if name in images:
@@ -74,18 +87,43 @@ def class_samples(path: Path, proceed: Proceed = proceeding) -> Samples:
             f"{path} has {len(folders):,} folders of images in it: it is no archive of one class",
             "put archives of class folders beside train/, not into it",
         )
+    _check_no_shard(path, images, beside)
     if not images:
         raise DataError(f"{path} has no images in it", AGAIN)
     return samples_of([images[name] for name in sorted(images)])
 
 
-def _members(path: Path) -> Iterator[tuple[TarMember, bytes, int]]:
-    """The images of an archive, with their bytes and where those begin."""
+def _check_no_shard(path: Path, images: Iterable[str], beside: Mapping[str, str]) -> None:
+    """Raise DataError if an image has the key of another file."""
+    for name in images:
+        if other := beside.get(_key(name)):
+            raise DataError(
+                f"{path} has {name!a} and {other!a}: this is a shard whose labels are not KEY.cls, "
+                "no archive of one class",
+                "write the number of the class into a KEY.cls beside each image, or sort the "
+                "images into class folders",
+            )
+
+
+def _key(name: str) -> str:
+    """What a sample's files share: the name up to the first dot of its last part."""
+    above, slash, last = name.rpartition("/")
+    return above + slash + last.partition(".")[0]
+
+
+def _members(path: Path, beside: dict[str, str]) -> Iterator[tuple[TarMember, bytes, int]]:
+    """The images of an archive, with their bytes and where those begin. `beside` takes the names of
+    other files, by key."""
     try:
         with closing(Unpacked(path)) as source:
             tar = Tar(source)
             for member in tar.members():
-                if member.folder or Path(member.parts[-1]).suffix.lower() not in SUFFIXES:
+                if member.folder:
+                    continue
+                if Path(member.parts[-1]).suffix.lower() not in SUFFIXES:
+                    if not member.parts[-1].startswith("."):
+                        name = "/".join(member.parts)
+                        beside.setdefault(_key(name), name)
                     continue
                 if member.size > limit("image-bytes"):
                     raise DataError(

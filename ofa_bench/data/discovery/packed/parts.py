@@ -24,7 +24,8 @@ WORDS = {
     **dict.fromkeys(("test", "testing"), "test"),
 }
 WORD = re.compile(rf"(?:^|[^a-z0-9])({'|'.join(WORDS)})(?=[^a-z]|$)")
-NUMBERED = re.compile(r"^(.*?)-?(\d{4,6})-of-(\d{4,6})(\..*)$")
+# a hash of the file may follow the numbers: train-00000-of-00002-0a1b2c3d.parquet
+NUMBERED = re.compile(r"^(.*?)-?(\d{4,6})-of-(\d{4,6})(?:-[0-9a-f]+)?(\..*)$")
 PEEKED_FILES, PEEKED_MEMBERS = 4, 8
 INNER = "data"  # the folder that the Hugging Face layout has its files in
 
