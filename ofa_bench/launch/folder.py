@@ -137,7 +137,8 @@ def run_key(asked: Request, assembly: Assembly) -> str:
     images = ""
     if assembly.spec.layout != "embedded":
         images = str(Path(asked.data_dir or os.environ.get("OFA_BENCH_DATA") or "data").absolute())
-    starts = [path and _version(path) for path in (asked.init, asked.teacher)]
+    weights = (("init", asked.init), ("teacher", asked.teacher))
+    starts = [(kind, _version(path)) for kind, path in weights if path]
     parts = (canonical(science), assembly.recipe.seed, code, images, starts, asked.init_head)
     return digest(*parts)[:KEY]
 

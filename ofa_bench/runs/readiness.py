@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ofa_bench.atomic_io import make_folder, unwritable
-from ofa_bench.errors import BenchError
+from ofa_bench.errors import BenchError, RankFailed
 from ofa_bench.records.store import slug
 from ofa_bench.training.callbacks import Progress
 from ofa_bench.training.interrupts import Stop
@@ -30,24 +30,34 @@ def make_ready(prepared: RunContext, stop: Stop, progress: Progress) -> None:
     be written or too little disk space. The first rank checks; all ranks raise the same error.
     """
 
-    failure: BenchError | None = None
     lacking = check_descriptors(prepared.source.workers)
-    if prepared.devices.first:
+    with stop.gently():  # the first rank hears a signal, and tells the others, which wait for it
+        failure = _failure(prepared, stop, progress, lacking) if prepared.devices.first else None
         try:
+            prepared.devices.wait_for_all()
+            failure = prepared.devices.share(failure)
+        except RankFailed as gone:
+            raise failure or gone from gone
+    if failure is not None:
+        failure.on_all_ranks = True
+        raise failure
+
+
+def _failure(
+    prepared: RunContext, stop: Stop, progress: Progress, lacking: BenchError | None
+) -> BenchError | None:
+    """What the checks of the first rank raise, a signal included."""
+    try:
+        with stop.anywhere():
             for note in prepared.source.notes:
                 progress.note(f"note: {note}")
             if lacking is not None:
                 raise lacking
             _check_room(prepared)
-            with stop.anywhere():
-                prepared.source.check_held_out(progress.files)
-        except BenchError as error:
-            failure = error
-    prepared.devices.wait_for_all()
-    failure = prepared.devices.share(failure)
-    if failure is not None:
-        failure.on_all_ranks = True
-        raise failure
+            prepared.source.check_held_out(progress.files)
+    except BenchError as error:
+        return error
+    return None
 
 
 def check_descriptors(workers: int) -> BenchError | None:

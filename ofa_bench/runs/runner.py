@@ -156,7 +156,8 @@ def _locked(prepared: RunContext, stop: Stop, progress: Progress, command: str) 
     make_ready(prepared, stop, progress)
     state = state_of(prepared, stop, progress)
     pure = all(policy.pure for policy in prepared.assembly.recipe.policies.values())
-    log = EventLog(prepared.folder / "events.jsonl", draws=not pure)
+    world = prepared.devices.world
+    log = EventLog(prepared.folder / "events.jsonl", draws=not pure, world=world)
     if prepared.devices.first:
         prepared.assembly.bus.observe("event log", log)
     if os.environ.get("OFA_BENCH_TRACE", "") not in ("", "0"):

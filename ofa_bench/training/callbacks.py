@@ -10,12 +10,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 from ofa_bench.atomic_io import unwritable
 from ofa_bench.hooks.hookspecs import Outcome, RunView, Scores, hookimpl
 from ofa_bench.limits import limit
 from ofa_bench.schedule import Phase, Step
+from ofa_bench.training.cost_ledger import MOST_RANKS
 
 HEARTBEAT = 2.0  # seconds between heartbeats, and between progress lines in the event log at first
 SLOWEST = 60.0  # and at the most: they grow with a hundredth of the time since the process began
@@ -70,11 +71,11 @@ class EventLog:
 
     Events are phases, points of the curve, and progress by time: the file does not grow by steps.
     `heartbeat` beside it holds the time of the last step, to two seconds, so that a later process
-    knows how much training a kill lost; an event `start` repeats it.
+    knows how much training a kill lost; an event `start` repeats it, and has the number of ranks.
     """
 
-    def __init__(self, path: Path, draws: bool) -> None:
-        self._path, self._draws = path, draws
+    def __init__(self, path: Path, draws: bool, world: int = 1) -> None:
+        self._path, self._draws, self._world = path, draws, world
         self._stream: IO[str] | None = None
         self._beats: int | None = None
         self._last, self._began = 0.0, time.monotonic()
@@ -110,7 +111,7 @@ class EventLog:
     @hookimpl
     def run_start(self, run: RunView) -> None:
         """A process starts or resumes the run."""
-        self._write("start", run=run.run_id, beat=last_beat(self._path))
+        self._write("start", run=run.run_id, world=self._world, beat=last_beat(self._path))
 
     @hookimpl
     def phase_start(self, phase: Phase, step: Step) -> None:
@@ -168,20 +169,27 @@ class Trace:
         self._tell(hook, ", ".join(impl.plugin_name for impl in impls), spent)
 
 
-def lost_seconds(path: Path, since: float, bound: float) -> tuple[float, float]:
-    """Seconds of training that killed processes lost after the checkpoint written at `since` (Unix
-    time), from the times in the event log and the heartbeat; and the seconds beyond `bound` per
-    process, which only a changed clock explains. Idle time between processes is excluded."""
-    lost = beyond = current = 0.0
-    before = since
-    for at, beat in (*_moments(path), (math.inf, last_beat(path))):
-        if beat is not None:  # a process ended, at the heartbeat or after its last event
-            current += max(0.0, beat - before)
-            lost, beyond = lost + min(current, bound), beyond + max(0.0, current - bound)
-            current, before = 0.0, max(at, since)
-        elif at > since:
-            current += max(0.0, at - before)
-            before = at
+def lost_seconds(
+    path: Path, since: float, bound: float, world: int
+) -> tuple[list[tuple[float, int]], float]:
+    """What killed processes lost after the checkpoint that `world` ranks wrote at `since` (Unix
+    time), from the times in the event log and the heartbeat: the seconds of training and the
+    number of ranks of each process; and the seconds beyond `bound` per process, which only a
+    changed clock explains. Idle time between processes is excluded."""
+    lost: list[tuple[float, int]] = []
+    beyond = current = 0.0
+    before, ranks = since, world
+    for moment in (*_moments(path), Moment(math.inf, last_beat(path))):
+        if moment.beat is not None:  # a process ended, at the heartbeat or after its last event
+            current += max(0.0, moment.beat - before)
+            beyond += max(0.0, current - bound)
+            if current:
+                lost.append((min(current, bound), ranks))
+            current, before = 0.0, max(moment.at, since)
+            ranks = moment.world if moment.world and moment.at > since else world
+        elif moment.at > since:
+            current += max(0.0, moment.at - before)
+            before = moment.at
     return lost, beyond
 
 
@@ -198,9 +206,17 @@ def last_beat(log: Path) -> float:
     return at if math.isfinite(at) else 0.0
 
 
-def _moments(path: Path) -> Iterator[tuple[float, float | None]]:
-    """The Unix time of each line of an event log; and where a process starts, the last heartbeat of
-    the one before it, 0 if that is not known."""
+class Moment(NamedTuple):
+    """The Unix time of a line of an event log; and where a process starts, the last heartbeat of
+    the one before it, 0 if that is not known, and its own number of ranks, likewise."""
+
+    at: float
+    beat: float | None = None
+    world: int = 0
+
+
+def _moments(path: Path) -> Iterator[Moment]:
+    """The lines of an event log that can be read."""
     try:
         about = path.lstat()
         if not stat.S_ISREG(about.st_mode):
@@ -215,7 +231,9 @@ def _moments(path: Path) -> Iterator[tuple[float, float | None]]:
             event = json.loads(line)
             at = float(event["at"])
             beat = float(event.get("beat", 0.0)) if event["event"] == "start" else None
+            world = event.get("world")
         except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
             continue  # a line truncated by a kill
         if math.isfinite(at) and (beat is None or math.isfinite(beat)):
-            yield at, beat
+            known = type(world) is int and 1 <= world <= MOST_RANKS
+            yield Moment(at, beat, world if known else 0)

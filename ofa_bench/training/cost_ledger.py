@@ -12,6 +12,8 @@ from ofa_bench.draws import Draw, Role
 from ofa_bench.planning.cost_model import FORWARD_ONLY, TRAINED_PASS
 from ofa_bench.space import Space, Subnet
 
+MOST_RANKS = 1_000_000
+
 
 @dataclass
 class PhaseLedger:
@@ -49,10 +51,12 @@ class Ledger:
             self.rows.append(PhaseLedger(phase))
         self._since = time.perf_counter()
 
-    def charge_lost(self, seconds: float, world: int) -> None:
-        """Add the seconds of training that a kill of so many ranks lost."""
+    def charge_lost(self, kills: Sequence[tuple[float, int]]) -> float:
+        """Add the seconds of training that each kill lost, of so many ranks; return their sum."""
         if self.rows:
-            self._spend(seconds, world)
+            for seconds, world in kills:
+                self._spend(seconds, world)
+        return sum(seconds for seconds, _ in kills)
 
     def _spend(self, seconds: float, world: int) -> None:
         self.row.wall_seconds += seconds

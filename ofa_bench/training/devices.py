@@ -194,8 +194,8 @@ def _opened(name: str) -> Iterator[Devices]:
             torch.distributed.init_process_group(backend, store=store, rank=rank, world_size=world)
         yield Devices(device, rank, world, store)
     except Exception as error:
+        failure = reported(error, store, rank)  # before those that wait go, and ask for it
         leave(store, rank)
-        failure = reported(error, store, rank)
         if failure is error:
             raise
         raise failure from error

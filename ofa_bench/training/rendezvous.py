@@ -121,13 +121,14 @@ def reported(error: Exception, store: Any, rank: int) -> Exception:
     before, else RankFailed.
 
     An error that all ranks raise together is returned unchanged, and the first rank shows it. So
-    is an interruption, unless another rank failed before.
+    is an interruption, unless another rank failed before. Neither it nor RankFailed is kept as the
+    first failure: they follow from another rank's, or from a signal.
     """
     if isinstance(error, BenchError) and (error.on_all_ranks or error.rank is not None):
         return error
     interrupted = isinstance(error, Interrupted)
     report = {"rank": rank, "host": socket.gethostname(), **_described(error)}
-    first = _first(store, report, write=not interrupted)
+    first = _first(store, report, write=not isinstance(error, Interrupted | RankFailed))
     if first is None or first["rank"] == rank:
         return error if interrupted else _with_rank(error, rank)
     message = f"rank {first['rank']} on {first['host']} failed, see above: {first['message']}"

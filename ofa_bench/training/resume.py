@@ -27,7 +27,7 @@ from ofa_bench.sanitize import plain_text
 from ofa_bench.schedule import Schedule
 from ofa_bench.space import Space
 from ofa_bench.training.callbacks import HEARTBEAT, lost_seconds
-from ofa_bench.training.cost_ledger import PhaseLedger
+from ofa_bench.training.cost_ledger import MOST_RANKS, PhaseLedger
 from ofa_bench.training.precision import describe
 
 if TYPE_CHECKING:
@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 LONGEST_STEPS = 10  # mean step times that one step, or writing a checkpoint, may take
 LONGEST_RUN = 1e10  # seconds
 MOST = 2**62
-MOST_RANKS = 1_000_000
 
 
 def memory(state: State) -> dict[str, Any]:
@@ -289,8 +288,9 @@ def charge_lost(state: State, memory: Mapping[str, Any]) -> None:
     since, interval = memory["at"], memory["interval"]
     steps = [row.wall_seconds / row.steps for row in state.ledger.rows if row.steps]
     bound = interval + 2 * HEARTBEAT + LONGEST_STEPS * max(steps, default=0.0)
-    lost, beyond = lost_seconds(state.folder / "events.jsonl", since, bound)
-    state.ledger.charge_lost(lost, _world(state, memory))
+    log = state.folder / "events.jsonl"
+    kills, beyond = lost_seconds(log, since, bound, _world(state, memory))
+    lost = state.ledger.charge_lost(kills)
     if beyond:
         note = (
             f"after step {state.cursor} the clock says {lost + beyond:.4g} s were lost to a kill, "

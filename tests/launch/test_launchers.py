@@ -24,8 +24,11 @@ from ofa_bench.launch.folder import LaunchFolder, run_key
 from ofa_bench.launch.handover import LaunchedRun, survey
 from ofa_bench.launch.launcher import LaunchBatch, LaunchTask, QueueState, open_launcher
 from ofa_bench.launch.slurm import SlurmLauncher, SlurmOptions, _rows
+from ofa_bench.planning.identity import identify
+from ofa_bench.recipe.fingerprint import canonical
 from ofa_bench.records.schema import sealed
 from ofa_bench.records.store import Store
+from ofa_bench.seeding import digest
 from ofa_bench.testing import check_plugin
 from tests.cli.conftest import Bench
 from tests.records.factory import make
@@ -429,8 +432,21 @@ def test_weights_to_start_from_are_known_by_their_bytes(tmp_path: Path) -> None:
     assert len({key(), first, key(init=str(moved)), key(teacher=str(teacher))}) == 4
     (moved / "weights.safetensors").write_bytes(b"other weights")
     assert key(teacher=str(moved)) != first
+    assert key(teacher=str(moved)) != key(init=str(moved))
     os.mkfifo(tmp_path / "pipe")
     assert key(teacher=str(tmp_path / "pipe")) != first
+
+
+def test_the_key_of_a_run_that_starts_from_nothing_stays_what_it_was() -> None:
+    """Or a comparison that an earlier version submitted would be submitted again."""
+    plain: dict[str, Any] = {"method": "deps", "space": "toy", "epochs": 1}
+    assembly = api.plan(**plain)
+    science = {**assembly.science.model_dump(mode="json"), "space": "toy"}
+    code = identify(assembly, "", {}).hashed.code
+    parts = (canonical(science), assembly.recipe.seed, code, "", [], None)
+    asked = api.request(**plain)
+    assert asked.init_head is None
+    assert run_key(asked, assembly) == digest(*parts)[:16]
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from ofa_bench.hooks.bus import Bus
 from ofa_bench.training import callbacks
 from ofa_bench.training.callbacks import Silent, lost_seconds
 from ofa_bench.training.checkpoint import Checkpoints, deserialized, serialized
+from ofa_bench.training.cost_ledger import Ledger
 
 TINY: dict[str, Any] = {"method": "deps", "dataset": "digits", "space": "toy", "epochs": 0.6}
 TINY |= {"set": ("evaluate.per_bucket=1", "evaluate.buckets=1", "evaluate.curve=2")}
@@ -253,26 +254,50 @@ def test_lost_time_goes_to_the_last_heartbeat_of_each_process(tmp_path: Path) ->
 
     start = (0.0, "start", {"beat": 0.0})
     write(start, (130.0, "step", {}))
-    assert lost_seconds(log, 100.0, 1e3) == (30.0, 0.0)
+    assert lost_seconds(log, 100.0, 1e3, 2) == ([(30.0, 2)], 0.0)
     beat.write_text("188.000\n")
-    assert lost_seconds(log, 100.0, 1e3) == (88.0, 0.0)
-    assert lost_seconds(log, 100.0, 50.0) == (50.0, 38.0)
-    assert lost_seconds(log, 190.0, 1e3) == (0.0, 0.0)
+    assert lost_seconds(log, 100.0, 1e3, 2) == ([(88.0, 2)], 0.0)
+    assert lost_seconds(log, 100.0, 50.0, 2) == ([(50.0, 2)], 38.0)
+    assert lost_seconds(log, 190.0, 1e3, 2) == ([], 0.0)
     # A second process went on at 500 and was killed at 520, before it saved anything.
     write(start, (130.0, "step", {}), (500.0, "start", {"beat": 188.0}))
-    assert lost_seconds(log, 100.0, 1e3) == (88.0, 0.0)
+    assert lost_seconds(log, 100.0, 1e3, 2) == ([(88.0, 2)], 0.0)
     beat.write_text("520.000\n")
-    assert lost_seconds(log, 100.0, 1e3) == (108.0, 0.0)
+    assert lost_seconds(log, 100.0, 1e3, 2) == ([(88.0, 2), (20.0, 2)], 0.0)
     for text in ("", "nan", "inf", "x" * 1000, "1e400"):
         beat.write_text(text)
-        assert lost_seconds(log, 100.0, 1e3)[0] == 88.0, text
+        assert lost_seconds(log, 100.0, 1e3, 2)[0] == [(88.0, 2)], text
+
+
+@pytest.mark.parametrize(
+    ("world", "ranks"), [(4, 4), (None, 2), (0, 2), (-1, 2), (True, 2), ("4", 2), (10**9, 2)]
+)
+def test_lost_time_is_that_of_the_ranks_that_lost_it(
+    world: Any, ranks: int, tmp_path: Path
+) -> None:
+    """Two ranks save at 100 s and die at 112 s; four go on, and die before they save."""
+    space: Any = SimpleNamespace(macs=lambda subnet, classes: 1)
+    log, ledger = tmp_path / "events.jsonl", Ledger(space, 10)
+    events = [
+        {"at": 90.0, "event": "start", "beat": 0.0, "world": 3},
+        {"at": 500.0, "event": "start", "beat": 112.0, "world": world},
+    ]
+    log.write_text("\n".join(map(json.dumps, events)) + "\n")
+    (tmp_path / "heartbeat").write_text("600.0\n")
+    kills, beyond = lost_seconds(log, 100.0, 1e3, 2)
+    assert (kills, beyond) == ([(12.0, 2), (100.0, ranks)], 0.0)
+    ledger.enter("warm")
+    ledger.pause()
+    before = ledger.row.device_seconds
+    assert ledger.charge_lost(kills) == 112.0
+    assert ledger.row.device_seconds - before == pytest.approx(24.0 + 100.0 * ranks)
 
 
 def test_a_killed_run_leaves_its_last_heartbeat(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(callbacks, "HEARTBEAT", 0.0)
-    log = callbacks.EventLog(tmp_path / "events.jsonl", draws=False)
+    log = callbacks.EventLog(tmp_path / "events.jsonl", draws=False, world=4)
     step: Any = SimpleNamespace(index=0)
     outcome: Any = SimpleNamespace(draws=(), losses=(), shares=(), lr=0.1)
     log.after_step(step, outcome)
@@ -282,7 +307,8 @@ def test_a_killed_run_leaves_its_last_heartbeat(
     log.after_step(step, outcome)
     log.close()
     events = map(json.loads, (tmp_path / "events.jsonl").read_text().splitlines())
-    assert [event["beat"] for event in events if event["event"] == "start"] == [before]
+    starts = [event for event in events if event["event"] == "start"]
+    assert [(event["beat"], event["world"]) for event in starts] == [(before, 4)]
     assert callbacks.last_beat(tmp_path / "events.jsonl") >= before > 1e9
     (tmp_path / "heartbeat").unlink()
     (tmp_path / "heartbeat").symlink_to(tmp_path / "elsewhere")

@@ -6,7 +6,9 @@ import json
 import signal
 import sys
 import threading
+import time
 from contextlib import ExitStack
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +16,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from ofa_bench.errors import RankFailed
-from ofa_bench.training import rendezvous
-from ofa_bench.training.rendezvous import Waiting, caught_up, leave, met
+from ofa_bench.errors import BenchError, DataError, Interrupted, RankFailed
+from ofa_bench.training import devices, rendezvous
+from ofa_bench.training.rendezvous import Waiting, caught_up, leave, met, reported
 from tests.running import (
     GUARD,
     checkpoints,
@@ -215,6 +217,44 @@ def test_waiting_for_a_slow_rank_runs_into_no_time_out(tmp_path: Path) -> None:
     assert [rank.returncode for rank in ranks] == [0, 0], ends
 
 
+STOPPED = """
+import sys, time
+from pathlib import Path
+from ofa_bench.cli.main import main
+from ofa_bench.runs import readiness
+
+checking = Path(sys.argv.pop(1))
+def check(progress):
+    checking.touch()
+    time.sleep(60)
+def room(prepared):
+    prepared.source.check_held_out = check
+readiness._check_room = room
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_a_signal_while_the_first_rank_checks_images_ends_all_as_interrupted(
+    tmp_path: Path,
+) -> None:
+    port, checking = free_port(), tmp_path / "checking"
+    with ExitStack() as stack:
+        ranks = []
+        for rank in (0, 1):
+            line = [sys.executable, "-c", STOPPED, str(checking), *ASKED]
+            line += ["--results", str(tmp_path)]
+            ranks.append(stack.enter_context(started(line, rank_environment(rank, port))))
+        until(checking.exists, "the check of the first rank")
+        time.sleep(0.5)  # the other one waits by then; if not, the end is the same
+        ranks[1].send_signal(signal.SIGTERM)
+        time.sleep(0.3)
+        ranks[0].send_signal(signal.SIGTERM)
+        until(lambda: all(map(ended, ranks)), "the end of both ranks", GUARD)
+        ends = [rank.communicate()[1] for rank in ranks]
+    assert [rank.returncode for rank in ranks] == [130, 130], ends
+    assert "gone" not in "".join(ends)
+
+
 def in_threads(work: Any, world: int) -> list[Any]:
     """What a function returns for each rank, each in a thread of its own."""
     answers: list[Any] = [None] * world
@@ -260,3 +300,29 @@ def test_a_rank_that_leaves_ends_the_waiting() -> None:
     leave(store, 1)
     (error,) = in_threads(lambda rank: caught_up(store, rank, 2, 1), 1)
     assert isinstance(error, RankFailed) and "rank 1" in error.message
+
+
+@pytest.mark.parametrize("error", [RankFailed("rank 0 is gone"), Interrupted("interrupted")])
+def test_what_follows_from_anothers_failure_is_not_the_first(error: BenchError) -> None:
+    distributed: Any = torch.distributed
+    store = distributed.HashStore()
+    store.set_timeout(timedelta(seconds=5))
+    reported(error, store, 1)
+    cause = DataError("a damaged image")
+    assert reported(cause, store, 0) is cause
+    later = reported(RankFailed("rank 0 is gone"), store, 2)
+    assert "a damaged image" in str(later)
+
+
+def test_a_failure_is_kept_before_its_rank_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A rank that waits goes as soon as it sees that, and asks for the failure."""
+    distributed: Any = torch.distributed
+    store, known = distributed.HashStore(), []
+    monkeypatch.setattr(devices, "rendezvous", lambda rank, world: store)
+    monkeypatch.setattr(distributed, "init_process_group", lambda *words, **more: None)
+    monkeypatch.setattr(devices, "leave", lambda store, rank: known.append(store.check(["failed"])))
+    for name, value in {"WORLD_SIZE": "2", "RANK": "1", "LOCAL_RANK": "0"}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(DataError), devices.open_devices("cpu"):
+        raise DataError("a damaged image")
+    assert known == [True]
