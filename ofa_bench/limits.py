@@ -51,6 +51,7 @@ LIMITS: dict[str, Limit] = {
     "parquet-footer": Limit(64 * 2**20, "bytes", "what describes a parquet file, at its end"),
     "parquet-group": Limit(2**30, "bytes", "row groups of images that a process has in memory"),
     "parquet-names": Limit(1_000_000, "names", "class names that a parquet file holds"),
+    "parquet-rows": Limit(20, "rows", "rows of a parquet file for each KiB of it, beyond 4,096"),
     "record-bytes": Limit(4 * 2**20, "bytes", "one record, or one file of ground truth"),
     "run-file-bytes": Limit(4 * 2**20, "bytes", "a run folder's run.json"),
     "search-bytes": Limit(64 * 2**20, "bytes", "one search's record, or the scores of one run"),

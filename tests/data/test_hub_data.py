@@ -106,6 +106,9 @@ def test_what_is_refused(call: Call, server: Hub, tmp_path: Path) -> None:
     for folder, name in ((old, "ofa-bench-source.json"), (mixed, "data/mine.parquet")):
         (Path(folder) / name).parent.mkdir(parents=True)
         (Path(folder) / name).write_text(json.dumps({"repository": NAME, "revision": "1" * 40}))
+    file, link = str(tmp_path / "file"), str(tmp_path / "link")
+    Path(file).write_bytes(b"")
+    Path(link).symlink_to(tmp_path / "nothing")
     server.commits[NAME].append(("2" * 40, {**FILES, "data/more.parquet": b"m"}))
     server.commits["someone/code"] = [("3" * 40, {"code.py": b"x"})]
     for size in (100, 2 * LARGE):
@@ -123,15 +126,22 @@ def test_what_is_refused(call: Call, server: Hub, tmp_path: Path) -> None:
         [f"hf:{NAME}", "--data-dir", fresh + LARGEST],
         ["hf:someone/n100", "--data-dir", str(tmp_path / "100")],
         ["hf:someone/n2000", "--data-dir", str(tmp_path / "2000")],
+        [f"hf:{NAME}", "--data-dir", file],
+        [f"hf:{NAME}", "--data-dir", file + "/below"],
+        [f"hf:{NAME}", "--data-dir", link + "/below"],
     )
-    assert [code for code, _ in answers] == [2, 0, *[2] * 9]
+    assert [code for code, _ in answers] == [2, 0, *[2] * 12]
     texts = [answer.get("error", "") for _, answer in answers]
     assert "1" * 40 in texts[0] and "2" * 40 in texts[0]
     assert "data/mine.parquet is no file of someone/trees" in texts[2]
     assert "has no revision" in texts[3] and "no parquet files in data/" in texts[4]
     assert "there is no someone/none" in texts[5] and "names no repository" in texts[6]
     assert "3 parquet files, 2.10 kB" in texts[8] and "--yes" in answers[8][1]["hint"]
+    assert "refs/convert" not in answers[4][1]["hint"]
+    assert texts[11] == f"{file} is a file, or below one"
+    assert texts[12] == f"{file}/below is a file, or below one"
+    assert texts[13] == f"cannot make the folder {link}/below: File exists"
     assert not Path(fresh).exists()
-    for text, size in zip(texts[-2:], ("100", "2000"), strict=True):
+    for text, size in zip(texts[9:11], ("100", "2000"), strict=True):
         assert f"{size}.parquet is not the file that someone/n{size} has at 4444" in text
         assert not list((tmp_path / size).rglob("*.parquet"))

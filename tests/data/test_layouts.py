@@ -10,6 +10,7 @@ import sys
 import tarfile
 import threading
 import time
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from ofa_bench.data.discovery.datasets import DatasetSpec, load_spec
 from ofa_bench.data.discovery.layout import locate
 from ofa_bench.data.discovery.packed import listing
 from ofa_bench.data.discovery.packed.listing import NAMES
+from ofa_bench.data.discovery.packed.parquet import parquet_samples
 from ofa_bench.data.discovery.packed.samples import Samples, kept_samples, samples_of
 from ofa_bench.data.open import open_source, read_collection
 from ofa_bench.data.readers.pack import prepare_shards
@@ -149,6 +151,31 @@ def test_two_ranks_train_the_same_weights_from_parquet_as_from_files(
         return json.loads(record.read_text())["weights_sha256"]
 
     assert weights(tree) == weights(parquet)
+
+
+def test_large_images_first_are_packed_and_read_again(tree: Path, tmp_path: Path) -> None:
+    from PIL import Image
+
+    data = shutil.copytree(tree, tmp_path / "data")
+    first = data / "train" / layouts.CLASSES[0] / "0.bmp"
+    Image.new("RGB", (1800, 1800)).save(first)
+    assert first.stat().st_size > 9 << 20
+    again = packed(data, tmp_path / "again", 10**8)
+    location = locate(SPEC, again)
+    assert location.kind == "shards"
+    assert len(read_collection(SPEC, location).train) == 241
+
+
+@pytest.mark.parametrize("name", ["train/metadata.parquet", "train_captions.parquet"])
+def test_parquet_beside_class_folders_is_no_data_set(
+    name: str, tree: Path, source: BatchSource, tmp_path: Path
+) -> None:
+    root = tmp_path / "data"
+    (root / "train").mkdir(parents=True)
+    for path in (*tree.glob("train/*"), tree / "val"):
+        (root / path.relative_to(tree)).symlink_to(path)
+    (root / name).write_bytes(b"captions")
+    assert opened(root).splits_hash == source.splits_hash
 
 
 # What is wrong with shards.
@@ -328,6 +355,53 @@ def test_a_damaged_parquet_file_is_named(case: str, parquet: Path) -> None:
         opened(parquet)
     assert error.value.hint
     assert error.value.exit_code == 2
+
+
+def dictionary(path: Path, rows: int, image: bytes, name: str, last: str = "x") -> int:
+    """Rows of the same image, which take next to nothing; the size of the file."""
+    import pyarrow as pa
+    from pyarrow.parquet import write_table
+
+    kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    values = [{"bytes": image, "path": name}] * (rows - 1) + [{"bytes": image, "path": last}]
+    options = {"compression": "zstd", "dictionary_pagesize_limit": 1 << 30}
+    write_table(pa.table({"image": pa.array(values, kind), "label": [0] * rows}), path, **options)
+    return path.stat().st_size
+
+
+TINY = b"\x89PNG" + bytes(60)
+FEW_BYTES: dict[str, tuple[tuple[int, bytes, str, str], str]] = {
+    "a long name": ((1000, TINY, "x", "y" * 600_000), "has a name of 600,000 bytes in row 999"),
+    "a large image": ((48, bytes(5 << 20), "x", "x"), "unpacks to more than 100 times its size"),
+    "many rows": ((20_000, TINY, "x", "x"), r"has 20,000 rows in [\d,]+ bytes, the limit is 20"),
+}
+
+
+@pytest.mark.parametrize("case", FEW_BYTES)
+def test_few_bytes_do_not_take_much_memory(case: str, tmp_path: Path) -> None:
+    (rows, image, name, last), message = FEW_BYTES[case]
+    path = tmp_path / "train.parquet"
+    assert dictionary(path, rows, image, name, last) < 10_000
+    tracemalloc.start()
+    try:
+        with pytest.raises(DataError, match=message):
+            parquet_samples(path, SPEC)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 32 << 20
+
+
+def test_a_label_beyond_64_bits_is_named(tmp_path: Path) -> None:
+    import pyarrow as pa
+    from pyarrow.parquet import write_table
+
+    kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    image = pa.array([{"bytes": TINY, "path": "x"}], kind)
+    path = tmp_path / "train.parquet"
+    write_table(pa.table({"image": image, "label": pa.array([2**63], pa.uint64())}), path)
+    with pytest.raises(DataError, match=r"has the label 9223372036854775808 in row 0"):
+        parquet_samples(path, SPEC)
 
 
 def test_bytes_that_change_are_noticed(shards: Path, tree: Path, tmp_path: Path) -> None:

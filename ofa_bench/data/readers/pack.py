@@ -139,8 +139,8 @@ def _write(
             ):
                 for row, raw in _read(_encoded(part), rows):
                     suffix = _suffix(_encoded(part).name(row), raw)
-                    _add(tar, f"{row:09d}{suffix}", raw)
                     _add(tar, f"{row:09d}.cls", str(part.labels[row]).encode())
+                    _add(tar, f"{row:09d}{suffix}", raw)  # after it: images may be large
                     if progress:
                         progress("packing images", next(done), total)
 

@@ -99,8 +99,8 @@ def _listed(repository: str, revision: str | None) -> RemoteFiles:
     if not files or not about.sha:
         raise UsageError(
             f"{repository} has no parquet files in data/",
-            "only those are read; the hub makes them of most data sets: try --revision "
-            "refs/convert/parquet, or convert them with the library `datasets`",
+            "only those are read: publish it with `Dataset.push_to_hub` of the library `datasets`, "
+            "or download it by hand",
         )
     if len(files) > MOST_FILES:
         raise UsageError(f"{repository} has {len(files):,} parquet files", "download it by hand")
@@ -116,6 +116,7 @@ def _remote(file: Any) -> RemoteFile:
 
 def _check_folder(folder: Path, remote: RemoteFiles) -> None:
     """Raise DataError if the folder has other parquet files, or those of another revision."""
+    known = _kept(folder / SOURCE)
     names = {file.name for file in remote.files}
     others = sorted(
         p.name for p in (folder / "data").glob("*.parquet") if f"data/{p.name}" not in names
@@ -126,15 +127,7 @@ def _check_folder(folder: Path, remote: RemoteFiles) -> None:
             "be mixed",
             "give --data-dir another folder",
         )
-    try:
-        with open_regular(folder / SOURCE) as file:
-            kept = json.loads(file.read(LONGEST_SOURCE))
-        known = (kept["repository"], kept["revision"])
-    except FileNotFoundError:
-        return
-    except (OSError, ValueError, TypeError, KeyError, RecursionError):
-        known = ("another data set", "")
-    if known != (remote.repository, remote.revision):
+    if known and known != (remote.repository, remote.revision):
         raise DataError(
             f"{folder} has {plain_text(known[0])} at {plain_text(known[1])}, and "
             f"{remote.repository} is at {remote.revision} now",
@@ -142,8 +135,37 @@ def _check_folder(folder: Path, remote: RemoteFiles) -> None:
         )
 
 
+def _kept(path: Path) -> tuple[str, str] | None:
+    """The repository and revision that a folder has, as it is kept there; None if it is not."""
+    try:
+        with open_regular(path) as file:
+            kept = json.loads(file.read(LONGEST_SOURCE))
+        return str(kept["repository"]), str(kept["revision"])
+    except FileNotFoundError:
+        return None
+    except NotADirectoryError as error:
+        raise DataError(
+            f"{path.parent} is a file, or below one", "give --data-dir a folder"
+        ) from error
+    except OSError as error:
+        raise DataError(
+            f"cannot read {path}: {error.strerror or 'it is no regular file'}",
+            "give --data-dir a folder that you may read",
+        ) from error
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise DataError(
+            f"{path} does not say which data set the folder has", "give --data-dir another folder"
+        ) from error
+
+
 def _check_room(folder: Path, remote: RemoteFiles) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(
+            f"cannot make the folder {folder}: {error.strerror or error}",
+            "give --data-dir a folder that you may write",
+        ) from error
     needed = sum(file.bytes for file in remote.files if not (folder / file.name).is_file())
     free = shutil.disk_usage(folder).free
     if needed > free:

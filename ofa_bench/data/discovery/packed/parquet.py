@@ -7,6 +7,7 @@ is, and its offset is noted, so that it is read as from a shard; otherwise its r
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import struct
@@ -18,15 +19,24 @@ from typing import Any, NamedTuple
 from ofa_bench.atomic_io import open_regular
 from ofa_bench.data.discovery.datasets import DatasetSpec
 from ofa_bench.data.discovery.decoder import reading
+from ofa_bench.data.discovery.packed.bounds import (
+    REMEDY,
+    ImageRoom,
+    check_group,
+    check_rows,
+    declared_rows,
+)
 from ofa_bench.data.discovery.packed.samples import (
     NOWHERE,
     PackedImage,
     Proceed,
     Samples,
+    joined,
     measured,
     proceeding,
     samples_of,
 )
+from ofa_bench.data.discovery.tar import LONGEST_NAME
 from ofa_bench.errors import DataError
 from ofa_bench.limits import advice, limit
 from ofa_bench.strict import shown, strange
@@ -35,10 +45,10 @@ MAGIC = b"PAR1"
 TAIL = struct.Struct("<I4s")
 LENGTH = struct.Struct("<I")
 LABELS = ("label", "labels", "fine_label")
-AT_ONCE = 16  # rows decoded at once
+PIECE = 4096  # images that are objects before they are a table
+LARGEST_LABEL = 2**63 - 1
 GAP = 1 << 16  # bytes of headers that may lie between two images of a column chunk
 UNNAMED = b"row"
-REMEDY = "fetch the file again"
 INSTALL = "install it: pip install 'ofa-bench[parquet]'"
 
 
@@ -57,35 +67,22 @@ def parquet_samples(path: Path, spec: DatasetSpec, proceed: Proceed = proceeding
 
     Raises DataError if the file is damaged, has no such columns, or other rows than it declares.
     """
-    samples: list[PackedImage] = []
+    tables = [samples_of([])]
+    room = ImageRoom(path)
     with opened_parquet(path) as file, open_regular(path) as raw:
         columns = columns_of(path, file, spec)
-        declared = _declared(path, file.metadata)
+        declared = declared_rows(path, file.metadata, room.size)
         for group, rows in enumerate(declared):
+            room.check(_unpacked(file, group, columns))
             values = _values(file, group, columns, proceed)
-            fresh = list(_group_samples(path, group, values, _spans(raw, file, group, columns)))
-            _check_rows(path, rows, len(fresh))
-            if any(sample.span[0] == NOWHERE for sample in fresh):
-                check_group(path, group, sum(sample.span[1] for sample in fresh))
-            samples += fresh
-    return samples_of(samples)
-
-
-def _declared(path: Path, metadata: Any) -> list[int]:
-    """The number of rows of each row group. Raises DataError if they do not add up."""
-    rows = [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
-    _check_rows(path, metadata.num_rows, sum(rows))
-    if sum(rows) > limit("archive-members"):
-        raise DataError(
-            f"{path} has {sum(rows):,} rows, the limit is {limit('archive-members'):,}",
-            advice("archive-members", sum(rows)),
-        )
-    return rows
-
-
-def _check_rows(path: Path, declared: int, present: int) -> None:
-    if declared != present:
-        raise DataError(f"{path} declares {declared:,} rows and has {present:,}", REMEDY)
+            samples = _group_samples(path, group, values, _spans(raw, file, group, columns), room)
+            pieces = iter(lambda: list(itertools.islice(samples, PIECE)), [])  # noqa: B023
+            fresh = joined([samples_of([]), *map(samples_of, pieces)])
+            check_rows(path, rows, len(fresh))
+            if (fresh.spans[:, 0] == NOWHERE).any():
+                check_group(path, group, int(fresh.spans[:, 1].sum()))
+            tables.append(fresh)
+        return joined(tables)
 
 
 @contextmanager
@@ -186,49 +183,68 @@ def _names(path: Path, feature: Any) -> tuple[str, ...]:
     return tuple(names)
 
 
-def check_group(path: Path, group: int, size: int) -> None:
-    """Raise DataError if a row group's images take too many bytes to be decoded as a whole."""
-    if size > limit("parquet-group"):
-        raise DataError(
-            f"{path} has {size:,} bytes of images in its row group {group}, the limit is "
-            f"{limit('parquet-group'):,} where they are compressed",
-            advice("parquet-group", size),
-        )
+Row = tuple[Any, Any, Any]
 
 
-Row = tuple[bytes | None, str | None, int | None]
+def _unpacked(file: Any, group: int, columns: Columns) -> int:
+    """Bytes of the columns that are read of a row group, as the file describes them."""
+    row_group = file.metadata.row_group(group)
+    chunks = map(row_group.column, range(row_group.num_columns))
+    wanted = (columns.image, columns.label)
+    return sum(
+        max(0, chunk.total_uncompressed_size)
+        for chunk in chunks
+        if chunk.path_in_schema.partition(".")[0] in wanted
+    )
 
 
 def _values(file: Any, group: int, columns: Columns, proceed: Proceed) -> Iterator[Row]:
-    """Bytes, path and label of each row of a row group."""
+    """Bytes, path and label of each row of a row group, as arrow values.
+
+    One row at once: a dictionary may have one large image for many rows.
+    """
     wanted = [columns.image, columns.label]
-    for batch in file.iter_batches(AT_ONCE, row_groups=[group], columns=wanted, use_threads=False):
+    for batch in file.iter_batches(1, row_groups=[group], columns=wanted, use_threads=False):
         proceed()
-        images, labels = (batch.column(name) for name in wanted)
-        for image, label in zip(images, labels.to_pylist(), strict=True):
-            fields = image.as_py() or {}
-            yield fields.get("bytes"), fields.get("path"), label
+        image, label = (batch.column(name)[0] for name in wanted)
+        yield *((image["bytes"], image["path"]) if image.is_valid else (None, None)), label
 
 
 def _group_samples(
-    path: Path, group: int, values: Iterator[Row], spans: _Spans
+    path: Path, group: int, values: Iterator[Row], spans: _Spans, room: ImageRoom
 ) -> Iterator[PackedImage]:
-    for row, (content, inner, label) in enumerate(values):
-        if content is None:
+    for row, (image, inner, number) in enumerate(values):
+        where = f"row {row} of row group {group}"
+        if image is None or not image.is_valid:
             raise DataError(
-                f"{path} has no bytes of an image in row {row} of row group {group}",
+                f"{path} has no bytes of an image in {where}",
                 "images must be embedded, as `Dataset.push_to_hub` and `embed_table_storage` do",
             )
+        label = number.as_py()
         if label is None:
-            raise DataError(f"{path} has no label in row {row} of row group {group}", REMEDY)
-        if len(content) > limit("image-bytes"):
+            raise DataError(f"{path} has no label in {where}", REMEDY)
+        if label > LARGEST_LABEL:
+            raise DataError(f"{path} has the label {label} in {where}, out of range", REMEDY)
+        if _size(image) > limit("image-bytes"):
             raise DataError(
-                f"{path}: the image in row {row} of row group {group} is too large: "
-                f"{len(content):,} bytes, the limit is {limit('image-bytes'):,}",
-                advice("image-bytes", len(content)),
+                f"{path}: the image in {where} is too large: "
+                f"{_size(image):,} bytes, the limit is {limit('image-bytes'):,}",
+                advice("image-bytes", _size(image)),
             )
-        name = (inner or "").replace("\0", "").encode("utf-8", "surrogateescape")
+        if _size(inner) > LONGEST_NAME:
+            raise DataError(
+                f"{path} has a name of {_size(inner):,} bytes in {where}, the limit is "
+                f"{LONGEST_NAME:,}",
+                "write the file with shorter names",
+            )
+        room.take(_size(image))
+        name = (inner.as_py() or "").replace("\0", "").encode("utf-8", "surrogateescape")
+        content = image.as_py()
         yield measured(name, spans.of(content), (group, row), label, content)
+
+
+def _size(value: Any) -> int:
+    return len(value.as_buffer()) if value is not None and value.is_valid else 0
 
 
 class _Spans:

@@ -41,11 +41,12 @@ def packed_parts(folder: Path) -> PackedParts | None:
     """The shards or parquet files of a folder; None if it has none with training images.
 
     They are NAME-train-000000.tar and the like, in the folder or in its `data`, or any in a folder
-    `train`, `val` or `test` of those. Raises DataError for compressed shards, and if one of several
+    `train`, `val` or `test` of those. Parquet files beside class folders in `train` describe these
+    images, and are no data set. Raises DataError for compressed shards, and if one of several
     numbered files is missing.
     """
     parquet = _by_split(folder, (".parquet",))
-    if parquet.get("train"):
+    if parquet.get("train") and not _has_folders(folder / "train"):
         return _whole(PackedParts("parquet", parquet))
     tars = _by_split(folder, SUFFIXES)
     if not any(is_shard(path) for path in tars.get("train", ())[:PEEKED_FILES]):
@@ -97,6 +98,13 @@ def _files(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
             for path in folder.iterdir()
             if path.name.endswith(suffixes) and not path.name.startswith(".") and path.is_file()
         ]
+
+
+def _has_folders(folder: Path) -> bool:
+    if not folder.is_dir():
+        return False
+    with reading(f"the folder {folder}", "check its permissions"):
+        return any(path.is_dir() and not path.name.startswith(".") for path in folder.iterdir())
 
 
 def _whole(parts: PackedParts) -> PackedParts:
