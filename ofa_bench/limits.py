@@ -55,6 +55,7 @@ LIMITS: dict[str, Limit] = {
     "record-bytes": Limit(4 * 2**20, "bytes", "one record, or one file of ground truth"),
     "run-file-bytes": Limit(4 * 2**20, "bytes", "a run folder's run.json"),
     "search-bytes": Limit(64 * 2**20, "bytes", "one search's record, or the scores of one run"),
+    "site-marker-bytes": Limit(16 * 2**20, "bytes", "the list of pages that a site keeps"),
     "space-sums": Limit(200_000, "costs", "what the stages of a space can cost, counted apart"),
     "toml-bytes": Limit(2**17, "bytes", "one recipe, space or comparison file"),
     "weights-bytes": Limit(2**33, "bytes", "one weights file"),

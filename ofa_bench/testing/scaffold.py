@@ -17,6 +17,7 @@ BOARD_FILES = {
     "requirements.txt": "requirements.txt",
     ".gitattributes": "gitattributes",
     ".gitignore": "gitignore",
+    ".github/CODEOWNERS": "CODEOWNERS",
     ".github/workflows/check.yml": "check.yml",
     ".github/workflows/publish.yml": "publish.yml",
     "results/records/.gitkeep": "keep",

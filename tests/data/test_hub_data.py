@@ -40,7 +40,7 @@ from ofa_bench.cli.main import main
 answers = []
 for words in json.loads(sys.argv[1]):
     text = io.StringIO()
-    data_get.ASKED_FROM = 1 if words[-1].endswith("-asked-for") else 10**9
+    data_get.CONFIRM_ABOVE = 1 if words[-1].endswith("-asked-for") else 10**9
     with contextlib.redirect_stdout(text):
         code = main(["data", "get", *words, "--json"])
     answers.append((code, json.loads(text.getvalue())))

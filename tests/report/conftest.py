@@ -55,7 +55,7 @@ class Read(HTMLParser):
 
     def handle_endtag(self, tag: str) -> None:
         self._script = None if tag == "script" else self._script
-        self._cell = self._cell and tag not in ("td", "th")
+        self._cell = self._cell and tag not in ("td", "th", "tr")
 
     def handle_data(self, data: str) -> None:
         if self._script is not None:

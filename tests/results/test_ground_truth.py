@@ -15,8 +15,9 @@ from scipy.stats import kendalltau
 
 from ofa_bench.cli.main import main
 from ofa_bench.leaderboard.truth.analysis import RankingTruth, TruthAnalysis, analyse
+from ofa_bench.leaderboard.truth.recorded_runs import KnownRecords
 from ofa_bench.leaderboard.truth.validate import validate_truth
-from ofa_bench.records.schema import Record
+from ofa_bench.records.schema import Record, own_hash
 from ofa_bench.records.store import Store
 from ofa_bench.records.truths.schema import TruthRecord
 from ofa_bench.records.truths.store import truths
@@ -90,8 +91,24 @@ def test_the_board_shows_all_of_it(capsys: Any) -> None:
     assert answer["unranked"] == [] and len(answer["truths"]) == len(PATHS) == 4
 
 
+def test_records_are_hashed_once_for_all_truths(monkeypatch: Any, capsys: Any) -> None:
+    hashed: list[str] = []
+
+    def counted(record: Record) -> str:
+        hashed.append(record.run.id)
+        return own_hash(record)
+
+    monkeypatch.setattr("ofa_bench.leaderboard.truth.recorded_runs.own_hash", counted)
+    board = ["board", "--truth", "--results", str(GROUND_TRUTH)]
+    for words in (["validate", *map(str, PATHS)], board):
+        hashed.clear()
+        assert main(words) == 0
+        assert len(hashed) == len(set(hashed)) > len(PATHS), words
+
+
 def test_no_random_byte_is_accepted(records: dict[str, Record], tmp_path: Path) -> None:
     rng = random.Random(4)
+    known = KnownRecords.of(list(records.values()))
     for number in range(40):
         path = PATHS[number % len(PATHS)]
         folder = tmp_path / path.parent.name
@@ -99,7 +116,7 @@ def test_no_random_byte_is_accepted(records: dict[str, Record], tmp_path: Path) 
         raw = bytearray(path.read_bytes())
         raw[rng.randrange(len(raw))] ^= 1 << rng.randrange(8)
         (folder / path.name).write_bytes(raw)
-        assert validate_truth(folder / path.name, records=list(records.values()))
+        assert validate_truth(folder / path.name, known=known)
 
 
 def test_a_truth_without_its_records_does_not_hold(tmp_path: Path, capsys: Any) -> None:

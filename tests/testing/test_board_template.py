@@ -103,16 +103,40 @@ def test_a_record_that_changes_is_refused(board: Path) -> None:
 
     subprocess.run(["git", "init", "-q"], cwd=board, check=True)
     commit()
-    path = board / "results" / "records" / "digits" / "a.json"
+    for name in ("records/digits", "truth/run", "searches/run", "reproductions/digits/deps"):
+        path = board / "results" / name / "a.json"
+        path.parent.mkdir(parents=True)
+        path.write_text("{}\r\n")
+        assert commit() == 0
+        path.write_text("{ }\r\n")
+        assert commit() != 0
+        path.unlink()
+        assert commit() != 0
+        kept = ["git", "show", f"HEAD~2:results/{name}/a.json"]
+        assert subprocess.run(kept, cwd=board, capture_output=True).stdout == b"{}\r\n"
+
+
+def test_folders_of_runs_are_refused(board: Path) -> None:
+    steps = workflow(board, "check.yml")["jobs"]["records"]["steps"]
+    (line,) = [step["run"] for step in steps if "results/runs" in step.get("run", "")]
+
+    def code() -> int:
+        return subprocess.run(["sh", "-c", line], cwd=board).returncode
+
+    subprocess.run(["git", "init", "-q"], cwd=board, check=True)
+    path = board / "results" / "runs" / "a" / "meter.jsonl"
     path.parent.mkdir(parents=True)
-    path.write_text("{}\r\n")
-    assert commit() == 0
-    path.write_text("{ }\r\n")
-    assert commit() != 0
-    path.unlink()
-    assert commit() != 0
-    kept = ["git", "show", "HEAD~2:results/records/digits/a.json"]
-    assert subprocess.run(kept, cwd=board, capture_output=True).stdout == b"{}\r\n"
+    path.write_text("{}\n")
+    assert code() == 0, "it is there, and no part of the repository"
+    subprocess.run(["git", "add", "-f", str(path)], cwd=board, check=True)
+    assert code() != 0
+
+
+def test_what_checks_has_owners(board: Path) -> None:
+    lines = (board / ".github" / "CODEOWNERS").read_text().splitlines()
+    owned = dict(line.split() for line in lines if not line.startswith("#"))
+    assert owned == {"/.github/": "@OWNER", "/requirements.txt": "@OWNER"}
+    assert "code owners" in (board / "README.md").read_text()
 
 
 def test_it_is_no_single_file(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from ofa_bench.deploy.truth import pipeline
 from ofa_bench.deploy.truth.nets import STRATA, sample
 from ofa_bench.errors import BenchError, UsageError
 from ofa_bench.evaluation.candidates import bounds
+from ofa_bench.leaderboard.truth.recorded_runs import KnownRecords
 from ofa_bench.leaderboard.truth.validate import validate_truth
 from ofa_bench.records.schema import json_schema
 from ofa_bench.records.store import Store
@@ -139,9 +140,9 @@ def test_nets_alone_stand_on_no_board(first: Any, results: Path, capsys: Any) ->
 def test_what_is_kept_holds(first: Any, results: Path, capsys: Any) -> None:
     """`validate` recomputes all numbers, and names what was changed."""
     path = truth_path(results, first)
-    records = [entry.record for entry in Store(results).list()]
+    known = KnownRecords.of([entry.record for entry in Store(results).list()])
     assert read_truth(path) == first
-    assert validate_truth(path, records=records) == []
+    assert validate_truth(path, known=known) == []
     assert main(["validate", str(results)]) == 0
     assert "truths hold" in capsys.readouterr().out
     changes = {
@@ -156,7 +157,7 @@ def test_what_is_kept_holds(first: Any, results: Path, capsys: Any) -> None:
         change(values)
         other = path.with_name("changed.json")
         other.write_text(json.dumps(values))
-        findings = [finding.field for finding in validate_truth(other, records=records)]
+        findings = [finding.field for finding in validate_truth(other, known=known)]
         other.unlink()
         assert field in findings
 

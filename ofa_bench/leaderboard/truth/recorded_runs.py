@@ -36,6 +36,9 @@ class KnownRecords:
         return cls({record.sha256: record for record in unchanged}, by_run)
 
 
+NO_RECORDS = KnownRecords({}, {})
+
+
 def run_findings(
     truth: TruthRecord, known: KnownRecords, space: Space | None, load: Loader
 ) -> Iterator[Finding]:

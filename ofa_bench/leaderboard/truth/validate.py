@@ -9,9 +9,8 @@ from typing import Any
 from ofa_bench.errors import UsageError
 from ofa_bench.leaderboard.screening import screen
 from ofa_bench.leaderboard.truth.recorded import analysed
-from ofa_bench.leaderboard.truth.recorded_runs import KnownRecords, run_findings
+from ofa_bench.leaderboard.truth.recorded_runs import NO_RECORDS, KnownRecords, run_findings
 from ofa_bench.records.json_text import hash_without_itself
-from ofa_bench.records.schema import Record
 from ofa_bench.records.spaces import Loader, named_space, recorded_net
 from ofa_bench.records.store import Store, read_bytes, slug
 from ofa_bench.records.truths.schema import TruthNet, TruthRecord, truth_question
@@ -34,10 +33,10 @@ def held_truths(
     `<data set>-<space>`.
     """
     records, broken = truths(store.results)
-    load, runs = context.load, _holding(store, [record for _, record in records], context)
+    load, known = context.load, _holding(store, [record for _, record in records], context)
     kept = []
     for path, record in records:
-        findings = [one for one in validate_truth(path, load, runs) if not one.unknown]
+        findings = [one for one in validate_truth(path, load, known) if not one.unknown]
         meant = which is None or which == record.dataset
         if findings:
             broken.append(f"{plain_text(path.name)} of {record.run}: {findings[0]}")
@@ -46,29 +45,29 @@ def held_truths(
     return kept, broken
 
 
-def _holding(store: Store, truths: Sequence[TruthRecord], context: Context) -> list[Record]:
+def _holding(store: Store, truths: Sequence[TruthRecord], context: Context) -> KnownRecords:
     """Of the records that these name, those that hold."""
     named = {run.record for truth in truths for net in truth.nets for run in net.alone}
     names = {truth.run for truth in truths}
     entries = store.list(broken=lambda error: None) if truths else []
     meant = [one for one in entries if one.record.sha256 in named or one.record.run.id in names]
-    return [entry.record for entry in meant if screen(entry, context) is None]
+    holding = [entry.record for entry in meant if screen(entry, context) is None]
+    return KnownRecords.of(holding)
 
 
 def validate_truth(
-    path: Path, load: Loader = load_space, records: Sequence[Record] = ()
+    path: Path, load: Loader = load_space, known: KnownRecords = NO_RECORDS
 ) -> list[Finding]:
     """What is wrong with a file of ground truth, whatever it holds; empty if nothing.
 
-    `records` are those of the same results folder. A net alone whose record is not among them is a
-    finding, since nothing can be recomputed of it.
+    `known` are the records of the same results folder. A net alone whose record is not among them
+    is a finding, since nothing can be recomputed of it.
     """
     try:
         raw = read_bytes(path, "record-bytes")
         record = parse_truth(raw, str(path))
     except UsageError as error:
         return [Finding("file", error.message)]
-    known = KnownRecords.of(records)
     checks = (
         lambda: _file(path, raw, record),
         lambda: _nets(record, load),

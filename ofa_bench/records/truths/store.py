@@ -56,11 +56,13 @@ def read_truth(path: Path) -> TruthRecord:
 
 
 def truths(results: Path) -> tuple[list[tuple[Path, TruthRecord]], list[str]]:
-    """All records of a results folder by path, and a sentence for each file that is none."""
+    """All records of a results folder by path, and a sentence for each file that is none, which
+    names it by where it lies in that folder."""
     records, broken = [], []
     for path in sorted((results / FOLDER).glob("*/*.json"))[:MOST]:
         try:
             records.append((path, read_truth(path)))
         except UsageError as error:
-            broken.append(error.message)
+            name = plain_text(path.relative_to(results))
+            broken.append(error.message.replace(plain_text(path), name))
     return records, broken

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,7 +22,7 @@ from ofa_bench.report import compared
 from ofa_bench.report.charts import Palette
 from ofa_bench.report.page import Links, Sources, track_section
 from ofa_bench.report.site.curve_pages import CurvePage, curve_pages
-from ofa_bench.report.site.folder import MARKER, staged_site
+from ofa_bench.report.site.folder import MARKER, marker_text, staged_site
 from ofa_bench.report.site.index_page import (
     ResultsIndex,
     counted,
@@ -31,11 +30,17 @@ from ofa_bench.report.site.index_page import (
     track_line,
     track_name,
 )
-from ofa_bench.report.site.pages import DIGITS, MethodPages, PageWriter, packed, record_path
+from ofa_bench.report.site.pages import (
+    DIGITS,
+    MethodPages,
+    PageWriter,
+    member_names,
+    packed,
+    record_path,
+)
 from ofa_bench.report.site.record_page import record_section
-from ofa_bench.report.site.track_records import TrackRecords
+from ofa_bench.report.site.track_records import TrackRecords, without_root
 from ofa_bench.report.tables import Cell, embedded
-from ofa_bench.report.training import metered
 from ofa_bench.sanitize import plain_text
 from ofa_bench.seeding import digest
 
@@ -107,11 +112,15 @@ class _Site:
     def add(self, folder: ResultsFolder) -> None:
         """Write the pages of a results folder."""
         tracks, unranked = kept_tracks(folder.results, self._options.context)
+        unranked = tuple(
+            replace(item, reason=without_root(item.reason, folder.results, folder.label))
+            for item in unranked
+        )
         records = sum(map(len, tracks.values()))
         self._options.tell(f"{folder.label}: {records:,} on boards, {len(unranked):,} not ranked")
         collection = ResultsIndex(folder.label, left_out=list(map(str, unranked)))
         self._collections.append(collection)
-        sources = Sources(lambda record: metered(folder.results, record), self._options.card)
+        sources = Sources(lambda record: None, self._options.card)  # no hash covers a run's folder
         curves = curve_pages(tracks, self._free, collection.left_out)
         by_track = {name: family.path for family in curves for name in family.tracks}
         written = {}
@@ -123,6 +132,9 @@ class _Site:
             self._curves(family, [written[name] for name in family.tracks if name in written])
             collection.links.append(Cell(f"Accuracy against cost: {family.name}", link=family.path))
         self._truths(folder, collection)
+        collection.left_out[:] = [
+            without_root(line, folder.results, folder.label) for line in collection.left_out
+        ]
 
     def finish(self) -> SiteSummary:
         """Write the pages that are about all of it."""
@@ -131,8 +143,7 @@ class _Site:
         writer.page("submit.html", "submit.html", "How to submit", repository=repository)
         values = index_values(self._collections)
         writer.page("index.html", "index.html", self._options.title, **values)
-        marker = {"made_by": f"ofa-bench {__version__}", "pages": writer.pages}
-        writer.file(MARKER, (json.dumps(marker) + "\n").encode())
+        writer.file(MARKER, marker_text(f"ofa-bench {__version__}", writer.pages, writer.files))
         left_out = [
             (collection.label, *line.partition(": ")[::2])
             for collection in self._collections
@@ -210,13 +221,14 @@ class _Site:
         page: _Written,
     ) -> dict[str, str]:
         """Write the records of a row, a page each, and what can be taken away."""
-        archive = packed(records)
+        members = member_names(records)
+        archive = packed(records, members)
         path = self._free("records", row.id[:DIGITS], ".tar.xz")
         size, name = f"{math.ceil(len(archive) / 1000)} kB", path.rpartition("/")[2]
         download = Cell(name, size, len(records), link=name)
         links = {}
         for record in records:
-            if self._record(board, track, row, record, page, download):
+            if self._record(board, track, row, record, page, download, members[record.sha256]):
                 links[record.sha256] = record_path(record)
                 self._paths.add(record_path(record))
         if links:
@@ -231,11 +243,12 @@ class _Site:
         record: Record,
         page: _Written,
         download: Cell,
+        member: str,
     ) -> bool:
         """Write a record's page; False where the record cannot be shown alone."""
         entry = track.entry(record)
         try:
-            section = record_section(board_of(board.track, [entry]), track.sources)
+            section = record_section(board_of(board.track, [entry]), member)
         except BROKEN as error:
             name = "/".join(entry.path.parts[-3:])
             track.collection.left_out.append(f"{name}: has no page: {plain_text(repr(error))}")

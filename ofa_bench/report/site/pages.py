@@ -5,7 +5,8 @@ from __future__ import annotations
 import io
 import lzma
 import tarfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ class PageWriter:
     def __init__(self, folder: Path, site: str) -> None:
         self.folder, self.site = folder, site
         self.pages = self.bytes = 0
+        self.files: list[str] = []
         self._templates = environment()
 
     def page(self, path: str, template: str, heading: str, **values: Any) -> None:
@@ -48,6 +50,7 @@ class PageWriter:
         target = self.folder / path
         target.parent.mkdir(exist_ok=True)
         target.write_bytes(data)
+        self.files.append(path)
         self.bytes += len(data)
 
     def assets(self) -> None:
@@ -63,16 +66,27 @@ def record_path(record: Record) -> str:
     return f"records/{record.sha256[:DIGITS]}.html"
 
 
-def packed(records: Sequence[Record]) -> bytes:
-    """A tar.xz of records as JSON, as their files spell them: runs of one row have most of their
-    text in common. Names follow from run ids, which hold no separators."""
-    buffer, names = io.BytesIO(), set[str]()
-    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as archive:
+def member_names(records: Sequence[Record]) -> dict[str, str]:
+    """What an archive calls its records, by their hashes: by run ids, which hold no separators; by
+    its hash where a run of that id is in it already."""
+    names: dict[str, str] = {}
+    for record in records:
+        sha256 = record.sha256
+        others = (f"{sha256}-{number}" for number in count(2))
+        used = set(names.values())
+        choices = (f"{name}.json" for name in chain((record.run.id, sha256), others))
+        names[sha256] = next(name for name in choices if name not in used)
+    return names
+
+
+def packed(records: Sequence[Record], names: Mapping[str, str]) -> bytes:
+    """A tar.xz of records as JSON, as their files spell them, under these names: runs of one row
+    have most of their text in common."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as archive:
         for record in records:
-            name = record.run.id if record.run.id not in names else record.sha256
-            names.add(name)
             text = spell(plain(record)).encode()
-            member = tarfile.TarInfo(f"{name[:80]}.json")  # no time, no owner: the same bytes
+            member = tarfile.TarInfo(names[record.sha256])  # no time, no owner: the same bytes
             member.size = len(text)
             archive.addfile(member, io.BytesIO(text))
     return lzma.compress(buffer.getvalue(), filters=[XZ])

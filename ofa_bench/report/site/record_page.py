@@ -13,7 +13,6 @@ from ofa_bench.records.schema import Record
 from ofa_bench.report import compared, training
 from ofa_bench.report.charts import Chart, Palette
 from ofa_bench.report.fronts import fronts_chart
-from ofa_bench.report.page import Sources
 from ofa_bench.report.spending import spending_chart
 from ofa_bench.report.tables import LONGEST, HtmlTable, embedded, number, shown, table, word
 from ofa_bench.sanitize import LONGEST_LINE, command_line, command_words
@@ -28,11 +27,12 @@ ABOUT = {  # one run has no mean over seeds
 Facts = list[tuple[str, str]]
 
 
-def record_section(board: Board, sources: Sources) -> dict[str, Any]:
-    """What a page says of the one record of a board, by the names in its template."""
+def record_section(board: Board, member: str) -> dict[str, Any]:
+    """What a page says of the one record of a board, by the names in its template; `member` is
+    the record's file in the archive of its row."""
     row = board.places[0].row
     record = row.any
-    charts = _charts(board, sources)
+    charts = _charts(board)
     embedded([chart.figure for chart in charts.values() if chart is not None])
     return {
         "error": f"{record.status}: {record.error or 'no reason is kept'}" if row.failed else "",
@@ -45,23 +45,20 @@ def record_section(board: Board, sources: Sources) -> dict[str, Any]:
         "cost": _cost(record),
         "machine": _machine(record),
         "identity": _identity(record),
-        "reproduce": command_line("ofa-bench", "reproduce", f"{record.run.id}.json"),
+        "reproduce": command_line("ofa-bench", "reproduce", member),
         "command": _command(record),
     }
 
 
-def _charts(board: Board, sources: Sources) -> dict[str, Chart | None]:
+def _charts(board: Board) -> dict[str, Chart | None]:
     row = board.places[0].row
     palette, by_label = Palette([row.label]), {row.label: row.any}
     rates = {name: record.rates for name, record in by_label.items() if record.rates is not None}
-    meters = {name: sources.meter(record) for name, record in by_label.items()}
-    metered = {name: meter for name, meter in meters.items() if meter is not None}
     charts = {
         "fronts": fronts_chart(board, (), palette, "run") if row.good else None,
         "spending": spending_chart(board, "run"),
         "curves": training.curves_chart(board, palette, "run") if row.good else None,
         "rates": training.rates_chart(rates, palette, "run"),
-        "interference": training.interference_chart(metered, palette, "run"),
     }
     return {name: chart and _of_one_run(name, chart) for name, chart in charts.items()}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 
 from ofa_bench.errors import UsageError
 from ofa_bench.leaderboard.board import Board, boards_of
@@ -12,6 +13,7 @@ from ofa_bench.records.schema import Record
 from ofa_bench.records.store import StoredRecord
 from ofa_bench.report.page import Sources, showable
 from ofa_bench.report.site.index_page import ResultsIndex
+from ofa_bench.sanitize import plain_text
 
 
 class TrackRecords:
@@ -52,5 +54,15 @@ def read_entries(files: Iterable[KnownFile], left_out: list[str]) -> list[Stored
         try:
             entries.append(file.entry())
         except UsageError as error:
-            left_out.append(error.message)
+            name = plain_text("/".join(file.path.parts[-3:]))
+            left_out.append(error.message.replace(plain_text(file.path), name))
     return entries
+
+
+def without_root(text: str, results: Path, label: str) -> str:
+    """A text for the site with the results folder as the site names it, not by where it lies."""
+    roots = {str(path) for path in (results, results.absolute(), results.resolve())}
+    for root in sorted(roots, key=len, reverse=True):
+        if Path(root).is_absolute() and Path(root) != Path(root).parent:
+            text = text.replace(root, label)
+    return text

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import io
 import json
+import re
 import shutil
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ofa_bench.cli.main import main
+from ofa_bench.leaderboard.known_records import KnownFile
 from ofa_bench.records.store import Store
+from ofa_bench.report.site.folder import MARKER, marker_text, staged_site
+from ofa_bench.report.site.pages import member_names, packed
+from ofa_bench.report.site.track_records import read_entries, without_root
 from tests.records.factory import failed
 from tests.records.forgery import forge, record
 
@@ -57,6 +64,122 @@ def test_a_site_is_brought_up_to_date(results: Path, tmp_path: Path) -> None:
     assert (folder / "CNAME").read_text() == "example.org"
     assert (folder / "records" / "README").read_text() == "mine"
     assert not [path for path in folder.iterdir() if path.name.startswith(".")]
+
+
+def test_files_of_others_stay_in_the_sites_folders(results: Path, tmp_path: Path) -> None:
+    folder, mark = tmp_path / "public", "0" * 32
+    names = ("assets/jquery.js", "assets/site-theme.css", "methods/our-own-page.html",
+             "records/notes.html", f"records/{mark}.html", f"tracks/{mark}.html")  # fmt: skip
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text("mine")
+    words = ["site", "-o", str(folder), "--results", str(results), "--yes"]
+    for _ in range(2):
+        assert main(words) == 0
+        assert [(folder / name).read_text() for name in names] == ["mine"] * len(names)
+    card = folder / "methods" / "ofa.html"
+    assert card.is_file()
+    shutil.rmtree(results / "records" / "digits" / "ofa")
+    (folder / "methods" / "deps.html").touch()
+    assert main(words) == 0
+    assert not card.exists(), "a page of the former site, as its marker lists"
+    assert [(folder / name).read_text() for name in names] == ["mine"] * len(names)
+
+
+@pytest.mark.parametrize(
+    "marker",
+    ["[", "[]", '{"files": 1}', '{"files": [1, "../a.html", "assets/style.css", "CNAME"]}',
+     "[" * 100_000],
+)  # fmt: skip
+def test_a_marker_names_nothing_but_pages(tmp_path: Path, marker: str) -> None:
+    folder = tmp_path / "public"
+    (folder / "assets").mkdir(parents=True)
+    others = [tmp_path / "a.html", folder / "assets" / "style.css", folder / "CNAME"]
+    for path in others:
+        path.write_text("mine")
+    (folder / MARKER).write_text(marker)
+    with staged_site(folder) as fresh:
+        (fresh / MARKER).write_bytes(marker_text("ofa-bench", 0, []))
+    assert [path.read_text() for path in others] == ["mine"] * 3
+
+
+def test_the_page_that_would_be_replaced_is_named(
+    results: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    (tmp_path / "public" / "assets").mkdir(parents=True)
+    (tmp_path / "public" / "index.html").write_text("mine")
+    said = refused(capsys, "-o", tmp_path / "public", "--results", results)
+    assert "index.html, which would be replaced" in said
+    assert (tmp_path / "public" / "index.html").read_text() == "mine"
+
+
+def test_no_page_says_where_the_results_lie(results: Path, tmp_path: Path) -> None:
+    """Records and ground truth that cannot be read are named by where they lie in the results."""
+    record(results, "ofa", 0).write_text("{")
+    record(results, "ofa", 1).write_bytes(b"\xff")
+    record(results, "deps", 0).with_suffix(".bits").unlink()
+    (results / "truth" / "run").mkdir(parents=True)
+    (results / "truth" / "run" / "a.json").write_text("{")
+    (results / "truth" / "run" / "b.json").mkdir()
+    said = made(tmp_path / "public", results.absolute())
+    assert len(said["left_out"]) >= 4
+    assert "truth/run/a.json" in read(tmp_path / "public" / "index.html").text
+    assert str(tmp_path) not in json.dumps(said["left_out"])
+    for path in (tmp_path / "public").rglob("*.html"):
+        assert str(tmp_path) not in path.read_text(), path
+
+
+def test_a_record_that_goes_away_is_named_without_its_path(results: Path) -> None:
+    lines: list[str] = []
+    assert read_entries([KnownFile(results / "records" / "a" / "b" / "c.json", ())], lines) == []
+    assert len(lines) == 1 and lines[0].startswith("a/b/c.json: ")
+    inside = f"FileNotFoundError('{results.absolute()}/x')"
+    assert without_root(inside, results, "results") == "FileNotFoundError('results/x')"
+
+
+def test_a_runs_folder_adds_nothing(results: Path, tmp_path: Path) -> None:
+    """What no record's hash covers is no part of a site."""
+    made(tmp_path / "without", results)
+    for path in results.glob("records/*/*/*.json"):
+        folder = results / "runs" / json.loads(path.read_text())["run"]["id"]
+        folder.mkdir(parents=True)
+        (folder / "meter.jsonl").write_text('{"step": 1, "all": [2.0, 0.5]}\n')
+    made(tmp_path / "with", results)
+    texts = [
+        {path.relative_to(site): path.read_bytes() for path in site.rglob("*") if path.is_file()}
+        for site in (tmp_path / "without", tmp_path / "with")
+    ]
+    assert texts[0] == texts[1]
+
+
+def test_the_line_that_reproduces_names_a_file_of_the_archive(
+    results: Path, tmp_path: Path
+) -> None:
+    old = record(results, "deps", 0)
+    forge(old, lambda values: None, name="r" * 100)
+    old.unlink()
+    made(tmp_path / "public", results)
+    members = set()
+    for path in (tmp_path / "public" / "records").glob("*.tar.xz"):
+        with tarfile.open(path) as archive:
+            members |= set(archive.getnames())
+    lines = [
+        re.findall(r"ofa-bench reproduce (\S+)", read(path).text)
+        for path in (tmp_path / "public" / "records").glob("*.html")
+    ]
+    assert {name for names in lines for name in names} == members
+    assert f"{'r' * 100}.json" in members
+
+
+def test_runs_of_one_id_have_names_of_their_own(results: Path) -> None:
+    records = [entry.record for entry in Store(results).list()][:3]
+    first = records[0]
+    same = first.run.model_copy(update={"id": records[1].sha256})
+    records = [one.model_copy(update={"run": same}) for one in records]
+    names = member_names(records)
+    assert len(set(names.values())) == 3
+    with tarfile.open(fileobj=io.BytesIO(packed(records, names))) as archive:
+        assert archive.getnames() == list(names.values())
 
 
 def test_links_are_not_followed(results: Path, tmp_path: Path, capsys: Capture) -> None:

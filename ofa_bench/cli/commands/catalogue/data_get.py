@@ -19,7 +19,7 @@ from ofa_bench.sanitize import command_line
 if TYPE_CHECKING:
     from ofa_bench.data.discovery.datasets import DatasetSpec
 
-ASKED_FROM = 10**9  # bytes from which a download is asked for
+CONFIRM_ABOVE = 10**9  # bytes of a download
 
 
 @click.command("get")
@@ -110,10 +110,10 @@ def _from_hub(name: str, folder: Path, revision: str | None, yes: bool, as_json:
             f"{len(remote.files):,} parquet files, {count(remote.bytes)}B, of {remote.repository} "
             f"at {remote.revision}, into {folder}"
         )
-        if remote.bytes >= ASKED_FROM and not yes and not sys.stdin.isatty():
+        if remote.bytes >= CONFIRM_ABOVE and not yes and not sys.stdin.isatty():
             raise UsageError(f"nobody can be asked whether to download {size}", "--yes does it")
         console.tell(size)
-        return yes or remote.bytes < ASKED_FROM or console.confirm("Download them?")
+        return yes or remote.bytes < CONFIRM_ABOVE or console.confirm("Download them?")
 
     remote = get_repository(name, folder, agree=agree, revision=revision, progress=_progress())
     line = f"{folder}: {remote.repository} at {remote.revision}, {len(remote.files):,} files"

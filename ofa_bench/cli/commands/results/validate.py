@@ -91,14 +91,15 @@ def _rerun_findings(path: Path) -> list[Finding]:
 
 
 def _truth_findings(paths: list[Path], load: Loader) -> dict[str, list[Finding]]:
+    from ofa_bench.leaderboard.truth.recorded_runs import KnownRecords
     from ofa_bench.leaderboard.truth.validate import validate_truth
     from ofa_bench.records.store import Store
 
-    records = {}
+    known = {}
     for results in {path.absolute().parents[2] for path in paths}:
         entries = Store(results).list(broken=lambda error: None)
-        records[results] = [entry.record for entry in entries]
-    return {str(p): validate_truth(p, load, records[p.absolute().parents[2]]) for p in paths}
+        known[results] = KnownRecords.of([entry.record for entry in entries])
+    return {str(p): validate_truth(p, load, known[p.absolute().parents[2]]) for p in paths}
 
 
 def _shown(finding: Finding) -> dict[str, str]:
