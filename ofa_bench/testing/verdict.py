@@ -15,18 +15,25 @@ class Verdict:
     subject: str
     ok: bool | None
     expected: str
-    found: str = ""
+    observed: str = ""
     step: int | None = None
     where: str = ""
     see: str = ""
 
+    def to_json(self) -> dict[str, Any]:
+        """The fields; what was observed is under the key `found`, which scripts rely on."""
+        fields = asdict(self)
+        return {"found" if name == "observed" else name: fields[name] for name in fields}
+
     def __str__(self) -> str:
         if self.ok is not False:
-            return f"{self.subject}: {self.clause}: {'ok' if self.ok else self.found}"
+            return f"{self.subject}: {self.clause}: {'ok' if self.ok else self.observed}"
         at = f" at step {self.step}" if self.step is not None else ""
         line = f" [{self.where}]" if self.where else ""
         see = f"; see {self.see}" if self.see else ""
-        return f"{self.subject}: {self.clause}{at}: {self.found}{line}; want: {self.expected}{see}"
+        return (
+            f"{self.subject}: {self.clause}{at}: {self.observed}{line}; want: {self.expected}{see}"
+        )
 
 
 @dataclass(frozen=True)
@@ -52,7 +59,7 @@ class ContractReport:
             "origin": self.origin,
             "ok": self.ok,
             "seconds": round(self.seconds, 3),
-            "verdicts": [asdict(verdict) for verdict in self.verdicts],
+            "verdicts": [verdict.to_json() for verdict in self.verdicts],
         }
 
     def __str__(self) -> str:

@@ -68,7 +68,7 @@ def register(catalogue):
 """
     )
     broken = check_plugin(file).broken
-    assert complaint in " ".join(verdict.found for verdict in broken)
+    assert complaint in " ".join(verdict.observed for verdict in broken)
     assert all("broken.py:" in verdict.where for verdict in broken)
 
 

@@ -19,7 +19,7 @@ def test_broken_plugin_is_caught(broken: Broken, tmp_path: Path) -> None:
     report = check_plugin(file, trains=False)
     caught = [verdict for verdict in report.broken if verdict.clause == broken.clause]
     assert caught, str(report)
-    assert any(broken.word in verdict.found for verdict in caught), str(report)
+    assert any(broken.word in verdict.observed for verdict in caught), str(report)
     assert re.match(rf"{file.name}:\d+", caught[0].where), str(caught[0])
     if broken.line:
         assert caught[0].where.startswith(f"{file.name}:{broken.number}"), str(caught[0])
@@ -61,7 +61,7 @@ def test_one_that_cannot_be_registered(source: str, word: str, line: str, tmp_pa
     file.write_text(source)
     (verdict,) = check_plugin(file).verdicts
     assert verdict.ok is False
-    assert word in verdict.found
+    assert word in verdict.observed
     number = next(n for n, each in enumerate(source.splitlines(), 1) if line in each)
     assert re.match(rf"unfit.py:{number}\b", verdict.where), str(verdict)
 
@@ -72,7 +72,7 @@ def test_one_that_drags_torch_in(tmp_path: Path) -> None:
     file.write_text(text.replace("import os\n", "import torch\n"))
     (verdict,) = check_plugin(file, trains=False).broken
     assert verdict.clause == "importing it loads no heavy library"
-    assert "imports torch" in verdict.found
+    assert "imports torch" in verdict.observed
 
 
 def test_one_that_looks_at_its_rank(tmp_path: Path) -> None:
@@ -86,7 +86,7 @@ def test_one_that_looks_at_its_rank(tmp_path: Path) -> None:
     ]
     verdict = held.verdict()
     assert verdict.ok is False
-    assert "rank 1 answers differently: draws differ" in verdict.found
+    assert "rank 1 answers differently: draws differ" in verdict.observed
     assert verdict.where.startswith("ranked.py:")
 
 
@@ -118,5 +118,5 @@ def test_a_broken_exporter_is_caught(
     file.write_text(EXPORTER.format(change=change))
     report = check_plugin(file)
     (caught,) = report.broken
-    assert caught.clause.startswith(clause) and word in caught.found, str(report)
+    assert caught.clause.startswith(clause) and word in caught.observed, str(report)
     assert caught.where.startswith(f"{file.name}:5") and caught.see == "docs/deploy.md"

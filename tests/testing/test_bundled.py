@@ -49,7 +49,7 @@ def test_a_notebooks_class() -> None:
 
     report = check_plugin(Empty, trains=False)
     (verdict,) = [v for v in report.broken if v.clause == "assembles into a run"]
-    assert "does not define shrink_phases" in verdict.found
+    assert "does not define shrink_phases" in verdict.observed
 
 
 def test_an_unknown_one_is_refused() -> None:

@@ -84,7 +84,7 @@ def check(ctx: click.Context, name: str, as_json: bool) -> int:
 def _show_broken(verdict: Any) -> None:
     console.say()
     console.say(f"{verdict.subject}: {verdict.clause}")
-    pairs = [("expected", verdict.expected), ("found", verdict.found)]
+    pairs = [("expected", verdict.expected), ("observed", verdict.observed)]
     if verdict.step is not None:
         pairs.append(("at step", str(verdict.step)))
     console.facts([*pairs, ("line", verdict.where or "not known"), ("see", verdict.see)])
