@@ -59,7 +59,7 @@ class Campaign:
 
     def stop_one(self) -> None:
         """TERM to the script of one running task, at a random moment of what a task takes."""
-        time.sleep(self.rng.uniform(0, self.length / 2))
+        time.sleep(self.rng.uniform(0, self.length / 3))
         running = [name for name, state in self.cluster.tasks().items() if state == "RUNNING"]
         task = self.rng.choice(running) if running else ""
         pid = self.cluster.script(task) if task else None
