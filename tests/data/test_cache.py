@@ -116,10 +116,10 @@ def test_what_a_killed_attempt_left_is_named_where_room_is_short(
     with pytest.raises(DataError, match="do not fit") as told:
         cached(tree, tmp_path / "pixels")
     assert "larger disk" in told.value.hint
-    (tmp_path / ".caching-x1").mkdir()
+    (tmp_path / ".preparing-x1").mkdir()
     with pytest.raises(DataError, match="do not fit") as told:
         cached(tree, tmp_path / "pixels")
-    assert ".caching-x1" in told.value.hint
+    assert ".preparing-x1" in told.value.hint
 
 
 def test_whoever_may_read_the_folder_may_read_its_files(tree: Path, tmp_path: Path) -> None:

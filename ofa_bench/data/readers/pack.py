@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import itertools
 import re
-import shutil
 import tarfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -20,9 +19,9 @@ from ofa_bench.data.discovery.packed.listing import NAMES
 from ofa_bench.data.open import read_collection
 from ofa_bench.data.readers.image_set import Collection, ImageSet
 from ofa_bench.data.readers.images import EncodedImages
+from ofa_bench.data.readers.pixel_cache import UNFINISHED, check_room
 from ofa_bench.errors import BenchError, DataError
 
-UNFINISHED = ".packing-"
 AT_ONCE = 256  # images in memory between reading and writing
 BESIDE = 3 * tarfile.BLOCKSIZE  # bytes of a shard for each image: two headers and the label
 FORMS = {b"\xff\xd8": ".jpg", b"\x89PNG": ".png", b"GIF8": ".gif", b"RIFF": ".webp", b"BM": ".bmp"}
@@ -66,7 +65,7 @@ def prepare_shards(
     shards = sum(map(len, plan.values()))
     total = sum(size for groups in plan.values() for _, size in groups)
     planned = Packed(str(home), sum(map(len, parts.values())), shards, total)
-    _check_room(home, total)
+    check_room(home, total, "shards", "give --to a folder on a larger disk")
     if not agree(planned):
         raise BenchError("nothing was written", "--yes writes without asking")
     try:
@@ -103,21 +102,6 @@ def _cut(images: EncodedImages, most: int) -> list[tuple[range, int]]:
             first, size = index, tarfile.RECORDSIZE
         size += whole
     return [*groups, (range(first, len(images)), size)]
-
-
-def _check_room(home: Path, needed: int) -> None:
-    if home.exists():
-        raise DataError(f"{home} is there already", "use it, or give --to another folder")
-    above = next(folder for folder in home.absolute().parents if folder.exists())
-    free = shutil.disk_usage(above).free
-    if needed > free:
-        left = next(home.parent.glob(f"{UNFINISHED}*"), None)
-        raise DataError(
-            f"{needed / 1e9:,.1f} GB of shards do not fit below {above}: {free / 1e9:,.1f} GB free",
-            f"remove {left}, which an attempt that was killed left behind"
-            if left
-            else "give --to a folder on a larger disk",
-        )
 
 
 def _write(

@@ -22,7 +22,7 @@ from ofa_bench.data.discovery.tree import ImageTree, list_tree
 from ofa_bench.data.readers.images import read_image
 from ofa_bench.errors import BenchError, DataError
 
-UNFINISHED = ".caching-"
+UNFINISHED = ".preparing-"
 AT_ONCE = 512  # images in memory between decoding and writing
 Decoded = tuple[NDArray[np.uint8], str, str]  # [H, W, 3]; hashes: known by, of the pixels
 
@@ -64,7 +64,8 @@ def prepare_cache(
     _check_sides(tree.files, shapes)
     scaled = int((rows.shapes.min(1) > short).sum())
     planned = Cached(str(home), len(rows), scaled, sum(3 * h * w for h, w in shapes))
-    _check_room(home, planned.bytes)
+    remedy = "give --to a larger disk, or a smaller --short side"
+    check_room(home, planned.bytes, "pixels", remedy)
     if not agree(planned):
         raise BenchError("nothing was written", "--yes writes without asking")
     note = f"{scaled} images were scaled down beforehand, to a shorter side of {short} pixels"
@@ -100,7 +101,8 @@ def _check_sides(files: Sequence[str], shapes: Sequence[tuple[int, int]]) -> Non
             raise DataError(f"{name} would be {size}: no side may exceed {LONGEST}", "leave it out")
 
 
-def _check_room(home: Path, needed: int) -> None:
+def check_room(home: Path, needed: int, kind: str, remedy: str) -> None:
+    """Raise DataError if a new folder is there already or `needed` bytes of `kind` do not fit."""
     if home.exists():
         raise DataError(f"{home} is there already", "use it, or give --to another folder")
     above = next(folder for folder in home.absolute().parents if folder.exists())
@@ -108,10 +110,8 @@ def _check_room(home: Path, needed: int) -> None:
     if needed > free:
         left = next(home.parent.glob(f"{UNFINISHED}*"), None)
         raise DataError(
-            f"{needed / 1e9:,.1f} GB of pixels do not fit below {above}: {free / 1e9:,.1f} GB free",
-            f"remove {left}, which an attempt that was killed left behind"
-            if left
-            else "give --to a larger disk, or a smaller --short side",
+            f"{needed / 1e9:,.1f} GB of {kind} do not fit below {above}: {free / 1e9:,.1f} GB free",
+            f"remove {left}, which an attempt that was killed left behind" if left else remedy,
         )
 
 
