@@ -19,11 +19,13 @@ class StopRequest(BaseException):
 
 
 class Stop:
-    """The stop flag. A signal sets it, and raises Interrupted unless `gentle`."""
+    """The stop flag. A signal sets it, and raises Interrupted unless `gentle`, or `ending`: the
+    state is saved already, as another rank was asked first."""
 
     def __init__(self) -> None:
         self.requested = False
         self.gentle = False
+        self.ending = False
         self.hint = ""
 
     def __call__(self) -> bool:
@@ -32,7 +34,7 @@ class Stop:
     def ask(self, number: int, frame: FrameType | None) -> None:
         """The signal handler."""
         self.requested = True
-        if not self.gentle:
+        if not (self.gentle or self.ending):
             raise StopRequest
 
     def check(self) -> None:

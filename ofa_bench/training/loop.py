@@ -251,6 +251,7 @@ class Loop:
         """Discard the current step, save the last completed one, and raise Interrupted."""
         self.ledger.pause()
         self.state.save()
+        self.stop.ending = True
         interrupted = Interrupted(
             f"interrupted after step {self.state.cursor}; state is saved", self.stop.hint
         )
