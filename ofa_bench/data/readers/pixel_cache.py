@@ -23,6 +23,7 @@ from ofa_bench.data.readers.images import read_image
 from ofa_bench.errors import BenchError, DataError
 
 UNFINISHED = ".preparing-"
+ROOM = "give --to a larger disk, or a smaller --short side"
 AT_ONCE = 512  # images in memory between decoding and writing
 Decoded = tuple[NDArray[np.uint8], str, str]  # [H, W, 3]; hashes: known by, of the pixels
 
@@ -64,8 +65,7 @@ def prepare_cache(
     _check_sides(tree.files, shapes)
     scaled = int((rows.shapes.min(1) > short).sum())
     planned = Cached(str(home), len(rows), scaled, sum(3 * h * w for h, w in shapes))
-    remedy = "give --to a larger disk, or a smaller --short side"
-    check_room(home, planned.bytes, "pixels", remedy)
+    check_room(home, planned.bytes, "pixels", ROOM)
     if not agree(planned):
         raise BenchError("nothing was written", "--yes writes without asking")
     note = f"{scaled} images were scaled down beforehand, to a shorter side of {short} pixels"
