@@ -6,8 +6,10 @@ import os
 import pickle
 import random
 import shutil
+import sys
 from itertools import pairwise
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -22,6 +24,7 @@ from ofa_bench.data.discovery.layout import locate
 from ofa_bench.data.discovery.manifest_table import read_table, write_table
 from ofa_bench.data.open import listing_facts, read_collection
 from ofa_bench.data.readers.split_hash import content_hash, members, order_of
+from ofa_bench.errors import DataError
 from ofa_bench.seeding import digest
 
 from .conftest import write_tree
@@ -85,6 +88,7 @@ def test_names_are_what_they_were() -> None:
     assert list(FileNames.joined([])) == [] == list(FileNames.of([]))
     with pytest.raises(IndexError):
         names[5]
+    assert list(FileNames.of(["a\0b", "", "c"])) == ["a\0b", "", "c"]  # as an archive may hold
 
 
 def test_a_second_start_hashes_nothing(root: Path, kept: Path, read: list[str]) -> None:
@@ -107,6 +111,33 @@ def test_only_what_changed_is_hashed_again(root: Path, kept: Path, read: list[st
     read.clear()
     assert hexes(root, kept, names[1:]) == truth(root, names[1:])
     assert read == []
+
+
+def test_many_files_are_asked_for_by_other_processes(
+    root: Path, kept: Path, read: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = manifest(root, FileNames.of(NAMES), kept).stamps.copy()
+    read.clear()
+    monkeypatch.setattr(file_hashes, "ELSEWHERE", 2)  # of more than twice as many
+    asked = mock.Mock(side_effect=file_hashes.stamps_elsewhere)
+    monkeypatch.setattr(file_hashes, "stamps_elsewhere", asked)
+    rows = manifest(root, FileNames.of(NAMES), kept)
+    assert np.array_equal(rows.stamps, here) and read == [] and asked.call_count == 3
+    (root / "a/2.jpg").write_bytes(b"other")
+    assert hexes(root, kept) == truth(root) and read == ["2.jpg"]
+    (root / NAMES[3]).unlink()
+    with pytest.raises(DataError, match=r"cannot read .*b/.*\.jpg: No such file"):
+        hexes(root, kept)
+
+
+def test_files_are_asked_for_here_where_no_process_starts(
+    root: Path, kept: Path, read: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hexes(root, kept)
+    read.clear()
+    monkeypatch.setattr(file_hashes, "ELSEWHERE", 2)
+    monkeypatch.setattr(sys, "executable", str(root / "none"))
+    assert hexes(root, kept) == truth(root) and read == []
 
 
 def test_links_to_one_file_are_rows_of_their_own(root: Path, kept: Path, read: list[str]) -> None:

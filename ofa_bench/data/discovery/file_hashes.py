@@ -34,17 +34,17 @@ from ofa_bench.data.discovery.manifest_table import (
     read_table,
     write_table,
 )
+from ofa_bench.data.discovery.stat_files import Stamp, stamp_of, stamps_below, stamps_elsewhere
 from ofa_bench.errors import BenchError, DataError
 
 PIECE_SECONDS = 2.0  # what a killed process may lose
 TABLE_SECONDS = 120.0  # between tables, so that no log grows long
-STAMPED = 2048  # files whose stamps are asked for together
+STAMPED, ELSEWHERE = 2_048, 32_768  # files whose stamps are asked for together
 SAMPLE = 64  # files whose kept hash is compared with their bytes whenever it is used
 TICK = 50_000_000  # ns in which a second change of a file may leave it the same time stamp
 LONGEST_LOG = 1 << 30  # bytes
 Progress = Callable[[str, int, int], None]
 """Called with the work ("hashing files"), and how many of how many files or folders are done."""
-Stamp = tuple[int, int, int, int]
 Entry = tuple[Stamp, str, tuple[int, int]]  # stamp, hash, width and height
 Measured = tuple[int, Stamp, str, tuple[int, int]]  # with the row before
 
@@ -159,41 +159,42 @@ def _measure(path: Path) -> Entry:
 
 def _stamp(path: Path) -> Stamp:
     with reading(path, "check that the file is there, and yours"):
-        return _stamp_of(path.stat())
-
-
-def _stamp_of(status: os.stat_result) -> Stamp:
-    inode = status.st_ino & (1 << 63) - 1  # some file systems use all 64 bits
-    return status.st_size, status.st_mtime_ns, status.st_ctime_ns, inode
+        return stamp_of(path.stat())
 
 
 def _stamps(root: Path, files: FileNames, progress: Progress | None) -> NDArray[np.int64]:
     """The stamps of all files, int64 [n, 4]. In threads, since a share answers many questions at
-    once; of names in the opened root, which the system resolves quicker than paths."""
+    once, and of many files in other processes."""
     stamps = np.empty((len(files), 4), dtype=np.int64)
-    if os.stat not in os.supports_dir_fd:
-        return np.array([_stamp(root / name) for name in files], dtype=np.int64).reshape(-1, 4)
-    with reading(root, "check that the folder is there, and yours"):
-        handle = os.open(root, os.O_RDONLY | os.O_CLOEXEC)
+    at_once = ELSEWHERE if len(files) > 2 * ELSEWHERE else STAMPED
 
     def ask(start: int) -> int:
-        part, answers = files[start : start + STAMPED], array("q")
-        for name in part.all_encoded():
-            try:
-                answers.extend(_stamp_of(os.stat(name, dir_fd=handle)))
-            except OSError:
-                answers.extend(_stamp(root / os.fsdecode(name)))  # its error names the path
+        part = files[start : start + at_once]
+        answers = stamps_elsewhere(root, part.all_encoded()) if at_once == ELSEWHERE else None
+        if answers is None or len(answers) != 32 * len(part):
+            answers = _asked(root, part)
         stamps[start : start + len(part)] = np.frombuffer(answers, dtype=np.int64).reshape(-1, 4)
         return start + len(part)
 
-    try:
-        with reading_threads() as pool:
-            for done in pool.imap(ask, range(0, len(files), STAMPED)):
-                if progress:
-                    progress("comparing files", done, len(files))
-    finally:
-        os.close(handle)
+    with reading_threads() as pool:
+        for done in pool.imap(ask, range(0, len(files), at_once)):
+            if progress:
+                progress("comparing files", done, len(files))
     return stamps
+
+
+def _asked(root: Path, part: FileNames) -> bytes:
+    """The stamps of some files. Raises DataError that names one that cannot be asked for."""
+    if os.stat in os.supports_dir_fd:
+        with reading(root, "check that the folder is there, and yours"):
+            handle = os.open(root, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            return stamps_below(handle, part.all_encoded())
+        except OSError:
+            pass  # one of them, which is found below
+        finally:
+            os.close(handle)
+    return array("q", (value for name in part for value in _stamp(root / name))).tobytes()
 
 
 def _known(root: Path, files: FileNames, kept: Path) -> tuple[Manifest, bool]:

@@ -28,9 +28,14 @@ class FileNames(Sequence[str]):
     @classmethod
     def of(cls, names: Iterable[str]) -> FileNames:
         """The names of an iterable."""
+        names = list(names)
+        joined = np.frombuffer(os.fsencode("\0".join(names)), dtype=np.uint8)
+        gaps = np.flatnonzero(joined == 0)
+        if len(gaps) + 1 == len(names):  # of a file no name holds such a byte
+            ends = np.append(gaps, len(joined)) - np.arange(len(names))
+            return cls(joined[joined != 0], np.concatenate([[0], ends]))
         encoded = list(map(os.fsencode, names))
-        bounds = np.zeros(len(encoded) + 1, dtype=np.int64)
-        np.cumsum(list(map(len, encoded)), out=bounds[1:])
+        bounds = np.cumsum([0, *map(len, encoded)], dtype=np.int64)
         return cls(np.frombuffer(b"".join(encoded), dtype=np.uint8), bounds)
 
     @classmethod

@@ -201,16 +201,19 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
     with reading(f"the folder {folder}", hint):
         with os.scandir(folder) as entries:
             listed = [entry for entry in entries if not entry.name.startswith(".")]
-        for entry in listed:
-            if not _usable(entry):
-                _refuse_entry(folder, entry)
+        try:
+            odd = [entry for entry in listed if not (entry.is_file() or entry.is_dir())]
+        except OSError:  # a link that leads back to itself
+            odd = [entry for entry in listed if not _usable(entry)]
+    if odd:
+        _refuse_entry(folder, odd[0])
     return listed
 
 
 def _usable(entry: os.DirEntry[str]) -> bool:
     try:
         return entry.is_file() or entry.is_dir()
-    except OSError:  # a link that leads back to itself
+    except OSError:
         return False
 
 

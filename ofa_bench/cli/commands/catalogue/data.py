@@ -129,7 +129,7 @@ def prepare(
 
 
 def _link(source: Path, to: Path, as_json: bool) -> None:
-    from ofa_bench.data.discovery.prepare import prepare_imagenet100
+    from ofa_bench.data.discovery.imagenet.subset import prepare_imagenet100
 
     done = prepare_imagenet100(source, to)
     line = f"{done.root}: {done.classes} classes, {done.links} new links"

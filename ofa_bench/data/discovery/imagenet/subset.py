@@ -1,4 +1,4 @@
-"""`data prepare`: ImageNet-100 as links into ImageNet. Torch-free."""
+"""ImageNet-100 as links into ImageNet. Torch-free."""
 
 from __future__ import annotations
 
