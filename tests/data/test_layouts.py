@@ -265,6 +265,18 @@ def test_a_damaged_shard_is_named(case: str, shards: Path) -> None:
     assert error.value.exit_code == 2
 
 
+def test_a_gap_in_the_numbers_of_shards_is_noted(tree: Path, tmp_path: Path) -> None:
+    root = packed(tree, tmp_path / "shards", 100_000)
+    assert opened(root).notes == ()
+    files = sorted(root.glob("*-train-*.tar"))
+    files[-1].rename(root / files[-1].name.replace(f"{len(files) - 1:06d}", "000017"))
+    (note,) = opened(root).notes
+    assert note.endswith(
+        "-train-*.tar are numbered 0 to 17 with gaps; the first number that is absent: "
+        f"{len(files) - 1}"
+    )
+
+
 def test_a_data_set_with_usual_classes_needs_their_names(shards: Path) -> None:
     spec = SPEC.model_copy(update={"classes": 3, "usual_classes": layouts.CLASSES})
     assert opened(shards, spec).notes == ()

@@ -22,6 +22,7 @@ CASES = {
     "MXNet RecordIO files": ("train.rec",),
     "shards of MosaicML's streaming": ("train/shard.00000.mds",),
     "an archive of ImageNet as image-net.org has it": ("ILSVRC2012_img_train.tar",),
+    "an archive without train/ and val/": ("train.tar", "val.tar"),
     "a compressed archive without train/": ("train/n01440764.tar.gz",),
     "an archive of a kind that is not read": ("imagenet.zip", "ILSVRC.7z", "train.tar.zst"),
     "a list of labels that is not read": ("train.csv",),
@@ -62,6 +63,15 @@ def test_a_file_in_place_of_a_folder(name: str, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="is a file, not a folder") as caught:
         check(SPEC, tmp_path / name)
     assert any(word in caught.value.hint for word in ("unpack", "go back", "h5py"))
+
+
+def test_kaggles_folder_is_named_from_above(tmp_path: Path) -> None:
+    images = tmp_path / "ILSVRC" / "Data" / "CLS-LOC"
+    images.mkdir(parents=True)
+    (tmp_path / "LOC_val_solution.csv").write_text("ImageId,PredictionString\n")
+    with pytest.raises(DataError, match="name it as --data-dir") as caught:
+        check(load_spec("folder"), tmp_path)
+    assert str(images) in caught.value.message and "not read" not in caught.value.message
 
 
 def test_what_is_read_says_nothing_of_them(tmp_path: Path) -> None:

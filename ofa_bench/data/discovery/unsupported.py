@@ -12,6 +12,7 @@ from typing import NamedTuple
 MOST_ENTRIES = 20_000  # of one folder that are looked at
 PARTS = ("", "train", "val", "validation", "data", "train_lmdb", "val_lmdb")
 TABLES = (".csv", ".tsv")
+KAGGLE = Path("ILSVRC", "Data", "CLS-LOC")  # with its lists of labels in the folder above all
 
 
 class UnreadLayout(NamedTuple):
@@ -79,6 +80,11 @@ LAYOUTS = (
         "`gunzip FILE`",
     ),
     UnreadLayout(
+        re.compile(r"^(?!ILSVRC2012_).*\.tar$"),
+        "an archive without train/ and val/ in it",
+        "unpack it, so that its class folders lie in train/ or val/",
+    ),
+    UnreadLayout(
         re.compile(r"\.(zip|rar|7z|zst|lzma)$", re.I),
         "an archive of a kind that is not read",
         "unpack it, or pack it as .tar or .tar.gz",
@@ -97,7 +103,10 @@ def unread_layouts(folder: Path) -> Iterator[str]:
                 seen.add(layout.kind)
                 more = f" (and {len(matching) - 1:,} more)" if len(matching) > 1 else ""
                 yield f"{folder / part / matching[0]}{more} is {layout.kind}: {layout.remedy}"
-    yield from _tables(folder)
+    if (folder / KAGGLE).is_dir():
+        yield f"{folder / KAGGLE} is a folder of images as Kaggle has them: name it as --data-dir"
+    else:
+        yield from _tables(folder)
 
 
 def remedies_of(path: Path) -> Iterator[str]:

@@ -20,7 +20,13 @@ from ofa_bench.data.discovery.decoder import Decoder, decoder, read_bytes
 from ofa_bench.data.discovery.file_hashes import SAMPLE, Progress
 from ofa_bench.data.discovery.layout import DataLocation
 from ofa_bench.data.discovery.packed.parquet import columns_of, opened_parquet, parquet_samples
-from ofa_bench.data.discovery.packed.parts import INNER, PackedParts, is_shard, packed_parts
+from ofa_bench.data.discovery.packed.parts import (
+    INNER,
+    PackedParts,
+    gaps,
+    is_shard,
+    packed_parts,
+)
 from ofa_bench.data.discovery.packed.samples import Proceed, Samples, joined, kept_samples
 from ofa_bench.data.discovery.packed.shards import shard_samples
 from ofa_bench.errors import DataError
@@ -249,7 +255,7 @@ def _notes(
     counts: tuple[int, int],
     spec: DatasetSpec,
 ) -> tuple[str, ...]:
-    notes = [*notes_on_images(classes, counts, spec)]
+    notes = [*notes_on_images(classes, counts, spec), *gaps(parts)]
     others = {"test", "val"} & parts.splits.keys() - {tested}
     if others:
         reason = "was left alone" if tested == "test" else "has no labels"

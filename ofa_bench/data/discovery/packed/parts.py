@@ -26,6 +26,7 @@ WORDS = {
 WORD = re.compile(rf"(?:^|[^a-z0-9])({'|'.join(WORDS)})(?=[^a-z]|$)")
 # a hash of the file may follow the numbers: train-00000-of-00002-0a1b2c3d.parquet
 NUMBERED = re.compile(r"^(.*?)-?(\d{4,6})-of-(\d{4,6})(?:-[0-9a-f]+)?(\..*)$")
+LAST_NUMBER = re.compile(r"^(.*?)(\d{1,9})(\.\D*)$")
 PEEKED_FILES, PEEKED_MEMBERS = 4, 8
 INNER = "data"  # the folder that the Hugging Face layout has its files in
 
@@ -121,6 +122,27 @@ def _whole(parts: PackedParts) -> PackedParts:
                     "download the rest; for a part of a data set, name the files otherwise",
                 )
     return parts
+
+
+def gaps(parts: PackedParts) -> list[str]:
+    """A note for each run of numbers NAME-000000, NAME-000001 that is not whole; nothing says how
+    many there should be, so a part of a data set is not refused."""
+    notes = []
+    for paths in parts.splits.values():
+        groups: defaultdict[tuple[Path, str, str], set[int]] = defaultdict(set)
+        for path in paths:
+            if not NUMBERED.match(path.name) and (match := LAST_NUMBER.match(path.name)):
+                before, number, after = match.groups()
+                groups[path.parent, before, after].add(int(number))
+        for (_, before, after), numbers in sorted(groups.items()):
+            first, last = min(numbers), max(numbers)
+            if len(numbers) <= last - first:
+                least = next(n for n in itertools.count(first) if n not in numbers)
+                notes.append(
+                    f"{before}*{after} are numbered {first} to {last} with gaps; the first number "
+                    f"that is absent: {least}"
+                )
+    return notes
 
 
 def _numbered(paths: Iterable[Path]) -> dict[tuple[Path, str, str, str], set[int]]:
