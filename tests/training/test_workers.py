@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -83,10 +84,29 @@ def test_workers_end_with_a_killed_run_which_can_be_resumed_at_once(tmp_path: Pa
         training(run, tmp_path / "results")
         workers = loaders(run.pid)
         kill(run.pid)
-        run.wait(GUARD)
+        _, err = run.communicate(timeout=GUARD)
+        assert "Traceback" not in err
         (folder,) = (tmp_path / "results" / "runs").iterdir()
         with lock(folder):  # though its workers may live for a moment yet
             until(lambda: gone(workers), "the workers' end")
+
+
+def test_a_worker_says_nothing_of_a_socket_that_broke_with_the_run() -> None:
+    """The thread that hands a batch's memory over, as torch starts it in a worker."""
+    code = """if True:
+        import time
+        from multiprocessing import current_process, resource_sharer
+        from multiprocessing.connection import Client
+        from ofa_bench.data.sources.workers import initialise
+        from ofa_bench.processes import stop_signals_blocked
+        with stop_signals_blocked():
+            initialise(0)
+            offer = resource_sharer.DupFd(1)
+            Client(offer._id[0], authkey=current_process().authkey).close()
+            offer.detach()  # the thread serves others after that
+        print("served")"""
+    done = preloaded.run([sys.executable, "-c", code], timeout=GUARD)
+    assert done.stdout == "served\n" and done.stderr == ""
 
 
 def test_a_run_that_diverges_ends(tmp_path: Path) -> None:

@@ -4,10 +4,12 @@ says how a worker died."""
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
+from types import TracebackType
 from typing import Any, TypeVar
 
 from torch.utils.data import DataLoader
@@ -45,10 +47,19 @@ def loaded(loader: DataLoader[T]) -> Generator[T]:
 
 def initialise(worker: int) -> None:
     """Initialise a worker, in which the signals of the process group are already blocked."""
+    sys.excepthook = _without_the_lost
     if hasattr(signal, "sigtimedwait"):
         end_with_parent()
     else:  # torch ends a worker at SIGTERM, and looks for the parent every five seconds
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+
+
+def _without_the_lost(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    """Errors of a worker's helper threads, but for a socket that broke as the run was killed."""
+    if not isinstance(error, (ConnectionError, EOFError)):
+        sys.__excepthook__(kind, error, trace)
 
 
 @contextmanager
