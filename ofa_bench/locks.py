@@ -104,6 +104,23 @@ def attempt(handle: int) -> bool | None:
         return None
 
 
+def share(handle: int) -> bool | None:
+    """Hold a shared lock on an open file, without waiting, until its last descriptor is closed, of
+    mappings and forked processes too. True if acquired, False if another process holds an exclusive
+    one, None if there are no locks."""
+    try:
+        import fcntl
+    except ImportError:
+        return None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return None
+    return True
+
+
 @contextmanager
 def exclusive_folder(folder: Path) -> Iterator[None]:
     """As `exclusive`, with the folder itself as the lock: nothing is written into it."""

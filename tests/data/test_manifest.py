@@ -6,7 +6,10 @@ import os
 import pickle
 import random
 import shutil
+import subprocess
 import sys
+import time
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from unittest import mock
@@ -21,14 +24,17 @@ from ofa_bench.data.discovery.datasets import load_spec
 from ofa_bench.data.discovery.file_hashes import audit, content_digest, manifest
 from ofa_bench.data.discovery.file_names import FileNames
 from ofa_bench.data.discovery.layout import locate
-from ofa_bench.data.discovery.manifest_table import read_table, write_table
+from ofa_bench.data.discovery.manifest_table import Manifest, read_table, write_table
+from ofa_bench.data.discovery.unused_tables import DAY
 from ofa_bench.data.open import listing_facts, read_collection
 from ofa_bench.data.readers.split_hash import content_hash, members, order_of
 from ofa_bench.errors import DataError
 from ofa_bench.seeding import digest
+from tests import preloaded
 
 from .conftest import write_tree
 
+ENTRY = [(0, (1, 2, 3, 4), "00" * 16, (1, 1))]
 NAMES = ["a/1.jpg", "a/2.jpg", "a/ü.jpg", "b/\udcff.jpg", "b/3.jpg"]
 
 
@@ -247,6 +253,94 @@ def test_machines_have_tables_of_their_own(
     first, second = (read_table(kept, root) for kept in tables)
     assert first is not None and second is not None and first.equals(second)
     assert tables[0] != tables[1] and tables[0].parent == tables[1].parent
+    assert tables[0].samefile(tables[1])  # on the disk once
+    (root / "train" / "class0" / "000.png").unlink()
+    read_collection(spec, locate(spec, root))
+    other, changed = (read_table(kept, root) for kept in tables)
+    assert other is not None and other.equals(first)
+    assert changed is not None and len(changed) == len(first) - 1
+    assert len(list(tables[0].parent.iterdir())) == 2
+
+
+def aged(path: Path, days: float) -> None:
+    then = time.time() - days * DAY
+    os.utime(path, (then, then), follow_symlinks=False)
+
+
+def neighbours(kept: Path, root: Path, days: Sequence[float], first: int = 0) -> list[Path]:
+    """Tables of other machines that were used so many days ago."""
+    rows = Manifest.empty(FileNames.of(NAMES[:3]))
+    numbers = range(first, first + len(days))
+    paths = [kept.with_name(f"hashes-{number:012x}.safetensors") for number in numbers]
+    for path, age in zip(paths, days, strict=True):
+        write_table(path, root, rows)
+        aged(path, age)
+    return paths
+
+
+def test_tables_of_machines_that_never_come_back_are_removed(
+    root: Path, kept: Path, tmp_path: Path
+) -> None:
+    """But for the last used ones, from which another machine's is made."""
+    manifest(root, FileNames.of(NAMES), kept)
+    days = (400, 35, 29, 33, 31, 1, 32, 34)
+    tables = neighbours(kept, root, days)
+    logs = [path.with_suffix(".log") for path in tables[:2]]
+    for log, folder in zip(logs, (root, tmp_path), strict=True):
+        file_hashes._append(log.with_suffix(".safetensors"), folder, FileNames.of(NAMES[:1]), ENTRY)
+    strange = neighbours(kept, tmp_path, [50] * 4, 8)  # of another folder
+    strange[0].write_bytes(b"no table")
+    strange[1].unlink()
+    strange[1].symlink_to(root / "a/1.jpg")
+    strange[2].rename(kept.with_name("hashes.bin"))
+    strange[2] = kept.with_name("hashes.bin")
+    unfinished = kept.with_name(".hashes-0123456789ab.safetensors.abc_1234.part")
+    unfinished.write_bytes(b"a part of a table")
+    for path in (*logs, *strange, unfinished):
+        aged(path, 50)
+    before = set(kept.parent.iterdir())
+    manifest(root, FileNames.of(NAMES), kept)
+    assert set(kept.parent.iterdir()) == before  # nothing was written
+    manifest(root, FileNames.of(NAMES[1:]), kept)
+    last = {5: 1, 2: 29, 4: 31, 6: 32}
+    gone = {logs[0], unfinished, *(path for n, path in enumerate(tables) if n not in last)}
+    assert before - set(kept.parent.iterdir()) == gone
+    assert (root / "a/1.jpg").exists()
+
+
+def test_a_table_that_a_process_has_mapped_is_not_removed(root: Path, kept: Path) -> None:
+    manifest(root, FileNames.of(NAMES), kept)
+    mapped, *_ = neighbours(kept, root, [99, 1, 1, 1, 1])
+    code = (
+        "import sys; from pathlib import Path; "
+        "from ofa_bench.data.discovery.manifest_table import read_table; "
+        "table = read_table(Path(sys.argv[1]), Path(sys.argv[2])); "
+        "print(len(table), flush=True); sys.stdin.read()"
+    )
+    words = [sys.executable, "-c", code, str(mapped), str(root)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with preloaded.Process(words, **pipes) as process:
+        assert process.stdout is not None and process.stdin is not None
+        assert process.stdout.readline() == "3\n"
+        aged(mapped, 99)  # a run of three months
+        manifest(root, FileNames.of(NAMES[1:]), kept)
+        assert mapped.exists()
+        process.stdin.close()
+        assert process.wait(60) == 0
+    manifest(root, FileNames.of(NAMES), kept)
+    assert not mapped.exists()
+
+
+def test_use_is_noted_once_a_day(root: Path, kept: Path) -> None:
+    manifest(root, FileNames.of(NAMES), kept)
+    for days, noted in ((0.5, False), (3, True)):
+        aged(kept, days)
+        before = kept.stat()
+        manifest(root, FileNames.of(NAMES), kept)
+        after = kept.stat()
+        assert (after.st_mtime_ns != before.st_mtime_ns) == noted
+        assert after.st_ino == before.st_ino
+    assert time.time() - after.st_mtime < DAY / 2
 
 
 def test_another_process_reads_what_was_listed(

@@ -28,10 +28,13 @@ from ofa_bench.atomic_io import append, open_regular
 from ofa_bench.data.discovery.decoder import read_bytes, reading, reading_threads, size_of
 from ofa_bench.data.discovery.file_names import FileNames
 from ofa_bench.data.discovery.manifest_table import (
+    LOG_SUFFIX,
     VERSION,
     Manifest,
+    link_equal_table,
     read_other_table,
     read_table,
+    remove_unused_tables,
     write_table,
 )
 from ofa_bench.data.discovery.stat_files import Stamp, stamp_of, stamps_below, stamps_elsewhere
@@ -230,7 +233,9 @@ def _write(kept: Path, root: Path, rows: Manifest) -> None:
     with suppress(BenchError, OSError):  # it is only a cache
         table = read_table(kept, root)
         if table is None or not table.equals(rows):
-            write_table(kept, root, rows)
+            if not link_equal_table(kept, root, rows):
+                write_table(kept, root, rows)
+            remove_unused_tables(kept, root)
         _log(kept).unlink(missing_ok=True)
 
 
@@ -244,7 +249,7 @@ def _mapped(kept: Path, root: Path, rows: Manifest) -> Manifest:
 
 
 def _log(kept: Path) -> Path:
-    return kept.with_suffix(".log")
+    return kept.with_suffix(LOG_SUFFIX)
 
 
 def _title(root: Path) -> str:

@@ -9,11 +9,12 @@ from __future__ import annotations
 import json
 import mmap
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,11 +22,21 @@ from safetensors.numpy import save
 
 from ofa_bench.atomic_io import open_regular, write_whole
 from ofa_bench.data.discovery.file_names import FileNames
+from ofa_bench.data.discovery.unused_tables import (
+    keep_in_use,
+    note_use,
+    remove_unused,
+)
 
 VERSION = "3"
 TABLE_NAME, TABLE_SUFFIX = "hashes-", ".safetensors"  # around what stands for the machine
+LOG_SUFFIX = ".log"
 LONGEST_HEADER = 1 << 16
-MOST_OTHERS = 4  # tables of other machines that are tried
+MOST_OTHERS = 4  # tables of other machines that are tried, and so never removed
+MACHINE = rf"{TABLE_NAME}[0-9a-f]{{12}}"
+TABLE = re.compile(rf"{MACHINE}\{TABLE_SUFFIX}")
+LOG = re.compile(rf"{MACHINE}\{LOG_SUFFIX}")
+UNFINISHED = re.compile(rf"\.{MACHINE}\{TABLE_SUFFIX}\.\w{{8}}\.part")  # of a killed process
 COLUMNS = {
     "names": ("U8", np.uint8),
     "bounds": ("I64", np.int64),
@@ -104,38 +115,100 @@ def write_table(path: Path, root: Path, manifest: Manifest) -> None:
 
 def read_table(path: Path, root: Path) -> Manifest | None:
     """The manifest that was kept of the folder `root`, as read-only views of the mapped file; None
-    if there is none, or one that makes no sense."""
+    if there is none, or one that makes no sense. No other machine removes it meanwhile."""
     try:
         with open_regular(path) as file:
+            if not keep_in_use(file):
+                return None
             raw = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-        return _checked(_columns(raw, _title(root)))
+            table = _checked(_columns(raw, _title(root)))
+            note_use(file)
+        return table
     except INVALID:
         return None
 
 
 def read_other_table(path: Path, root: Path) -> Manifest | None:
-    """The newest manifest of the folder `root` that another machine keeps beside `path`, or None.
+    """The last used manifest of the folder `root` that another machine keeps beside `path`, or
+    None.
 
     Read, not mapped, since that machine may replace it. Its rows serve where the files are on a
     share; copies of them have other stamps.
     """
+    return next((table for _, table in _others(path, root)), None)
+
+
+def link_equal_table(path: Path, root: Path, manifest: Manifest) -> bool:
+    """Let `path` be another name of a table beside it that another machine keeps of the same rows,
+    as of files on a share; False if there is none, or the file system has no links."""
+    for other, table in _others(path, root):
+        if not table.equals(manifest) or other.is_symlink():
+            continue
+        link = path.with_name(f".{path.name}.{os.urandom(4).hex()}.part")
+        with suppress(OSError):
+            os.link(other, link)
+            link.replace(path)
+            link.unlink(missing_ok=True)  # where it was another name of `path` already
+        linked = read_table(path, root)
+        return linked is not None and linked.equals(manifest)
+    return False
+
+
+def _others(path: Path, root: Path) -> Iterator[tuple[Path, Manifest]]:
+    """The last used tables of the folder `root` beside a table."""
     beside: list[tuple[int, Path]] = []
-    for other in path.parent.glob(f"{TABLE_NAME}*{TABLE_SUFFIX}"):
+    for other in _beside(path, TABLE):
         with suppress(OSError):
             beside.append((other.stat().st_mtime_ns, other))
     for _, other in sorted(beside, reverse=True)[:MOST_OTHERS]:
         with suppress(*INVALID), open_regular(other) as file:
-            return _checked(_columns(file.read(), _title(root)))
-    return None
+            yield other, _checked(_columns(file.read(), _title(root)))
+
+
+def _beside(path: Path, names: re.Pattern[str]) -> Iterator[Path]:
+    """Files beside a table whose names are such."""
+    with suppress(OSError):
+        for other in path.parent.iterdir():
+            if names.fullmatch(other.name) and other != path:
+                yield other
+
+
+def remove_unused_tables(path: Path, root: Path) -> None:
+    """Remove tables of the folder `root` that other machines keep beside `path`, which has just
+    been written, and have not used for long; and what killed processes left there."""
+    home = _title(root)["root"]
+
+    def is_table(file: BinaryIO) -> bool:
+        with suppress(*INVALID):
+            return bool(_header(file.read(8 + LONGEST_HEADER))["__metadata__"]["root"] == home)
+        return False
+
+    def is_log(file: BinaryIO) -> bool:
+        with suppress(*INVALID):
+            title = file.read(LONGEST_HEADER).strip().partition(b"\n")[0]
+            return bool(json.loads(title)["root"] == os.path.realpath(root))
+        return False
+
+    with suppress(OSError):
+        now = path.stat().st_mtime
+        remove_unused(_beside(path, TABLE), now, is_table, MOST_OTHERS)
+        remove_unused(_beside(path, LOG), now, is_log)
+        remove_unused(_beside(path, UNFINISHED), now, lambda _: True)
+
+
+def _header(raw: mmap.mmap | bytes) -> Mapping[str, Any]:
+    """The header of a table. Raises ValueError or TypeError."""
+    size = int.from_bytes(raw[:8], "little")
+    if size > LONGEST_HEADER:
+        raise ValueError("its header is too long")
+    header: Mapping[str, Any] = json.loads(raw[8 : 8 + size])
+    return header
 
 
 def _columns(raw: mmap.mmap | bytes, title: Mapping[str, str]) -> dict[str, NDArray[Any]]:
     """The columns, by the offsets in the header, which numpy compares with the file's size. Raises
     ValueError, KeyError or TypeError."""
-    size = int.from_bytes(raw[:8], "little")
-    if size > LONGEST_HEADER:
-        raise ValueError("its header is too long")
-    header: Mapping[str, Any] = json.loads(raw[8 : 8 + size])
+    header, size = _header(raw), int.from_bytes(raw[:8], "little")
     if header["__metadata__"] != title:
         raise ValueError("it is another's")
     columns: dict[str, NDArray[Any]] = {}
