@@ -12,9 +12,11 @@ import threading
 import time
 import tracemalloc
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -22,10 +24,10 @@ from ofa_bench.data.check import check
 from ofa_bench.data.discovery.datasets import DatasetSpec, load_spec
 from ofa_bench.data.discovery.layout import locate
 from ofa_bench.data.discovery.packed import listing
-from ofa_bench.data.discovery.packed.listing import NAMES
+from ofa_bench.data.discovery.packed.listing import NAMES, list_packed
 from ofa_bench.data.discovery.packed.parquet import parquet_samples
 from ofa_bench.data.discovery.packed.samples import Samples, kept_samples, samples_of
-from ofa_bench.data.open import open_source, read_collection
+from ofa_bench.data.open import listing_facts, open_source, read_collection
 from ofa_bench.data.readers.pack import prepare_shards
 from ofa_bench.data.readers.packed import PackedImages
 from ofa_bench.data.sources.batch import Address
@@ -503,6 +505,54 @@ def test_listing_is_kept_until_a_file_changes(
     time.sleep(0.1)
     read_collection(SPEC, locate(SPEC, shards))
     assert read[2:] == [first_shard(shards)]
+
+
+def test_machines_keep_tables_of_their_own_copies_and_share_those_of_one(
+    shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With one home folder, and disks of their own at the same path."""
+    read: list[Path] = []
+    reader = listing.shard_samples
+    monkeypatch.setattr(
+        listing, "shard_samples", lambda path, proceed: read.append(path) or reader(path)
+    )
+    there, elsewhere = tmp_path / "there", tmp_path / "elsewhere"
+    shutil.copytree(shards, there)
+    time.sleep(0.1)  # files as new as that are not trusted
+    for _ in range(2):  # on the one machine and on the other
+        read_collection(SPEC, locate(SPEC, shards))
+        shards.rename(elsewhere)
+        there.rename(shards)
+        elsewhere.rename(there)
+    read_collection(SPEC, locate(SPEC, shards))
+    assert len(read) == 4  # each two shards once
+    home = locate(SPEC, shards).hashes.with_name(listing.INDEX_FOLDER)
+    assert len(list(home.iterdir())) == 4
+    foreign = home / f"{'0' * 20}-{'0' * 12}.safetensors"
+    link = home / f"{next(home.iterdir()).name[:20]}-{'0' * 12}.safetensors"
+    foreign.write_bytes(b"")
+    link.symlink_to(foreign)
+    for path in home.iterdir():
+        os.utime(path, (0, 0), follow_symlinks=False)
+    read_collection(SPEC, locate(SPEC, shards))  # whose use is noted
+    list_packed(locate(SPEC, shards), SPEC, anew=True)
+    assert len(list(home.iterdir())) == 4 and link.is_symlink() and foreign.exists()
+
+
+def test_one_process_of_a_machine_compares_a_sample(
+    parquet: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = opened(parquet)
+    facts = pickle.loads(pickle.dumps(listing_facts()))
+    compared: list[int] = []
+    inner = PackedImages.raw
+    monkeypatch.setattr(PackedImages, "raw", lambda s, row: compared.append(row) or inner(s, row))
+    again = read_collection(SPEC, locate(SPEC, parquet), listed=facts)
+    assert compared == []
+    assert np.array_equal(again.train.digests, first.collection.train.digests)
+    other = replace(facts, hashes="0" * 32)
+    read_collection(SPEC, locate(SPEC, parquet), listed=other)
+    assert len(compared) == 64 + 60
 
 
 def test_an_interruption_does_not_wait_for_whole_files(tree: Path, tmp_path: Path) -> None:

@@ -122,7 +122,7 @@ def read_table(path: Path, root: Path) -> Manifest | None:
                 return None
             raw = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
             table = _checked(_columns(raw, _title(root)))
-            note_use(file)
+            note_use(file.fileno())
         return table
     except INVALID:
         return None
@@ -180,7 +180,7 @@ def remove_unused_tables(path: Path, root: Path) -> None:
 
     def is_table(file: BinaryIO) -> bool:
         with suppress(*INVALID):
-            return bool(_header(file.read(8 + LONGEST_HEADER))["__metadata__"]["root"] == home)
+            return bool(title_in(file)["root"] == home)
         return False
 
     def is_log(file: BinaryIO) -> bool:
@@ -194,6 +194,12 @@ def remove_unused_tables(path: Path, root: Path) -> None:
         remove_unused(_beside(path, TABLE), now, is_table, MOST_OTHERS)
         remove_unused(_beside(path, LOG), now, is_log)
         remove_unused(_beside(path, UNFINISHED), now, lambda _: True)
+
+
+def title_in(file: BinaryIO) -> Mapping[str, Any]:
+    """What a safetensors file says of itself. Raises one of `INVALID`."""
+    title: Mapping[str, Any] = _header(file.read(8 + LONGEST_HEADER))["__metadata__"]
+    return title
 
 
 def _header(raw: mmap.mmap | bytes) -> Mapping[str, Any]:

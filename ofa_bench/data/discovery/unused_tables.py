@@ -29,11 +29,12 @@ def keep_in_use(file: BinaryIO) -> bool:
     return share(file.fileno()) is not False and os.fstat(file.fileno()).st_nlink > 0
 
 
-def note_use(file: BinaryIO) -> None:
-    """Set the time of a file that is used, once a day."""
+def note_use(target: int | Path) -> None:
+    """Set the time of a file that is used, by its number or path, once a day."""
     with suppress(OSError, TypeError):  # where it cannot be written, or not by its number
-        if abs(time.time() - os.fstat(file.fileno()).st_mtime) > DAY:
-            os.utime(file.fileno())
+        status = target.stat() if isinstance(target, Path) else os.fstat(target)
+        if abs(time.time() - status.st_mtime) > DAY:
+            os.utime(target)
 
 
 def remove_unused(files: Iterable[Path], now: float, ours: Ours, spared: int = 0) -> None:

@@ -1,19 +1,22 @@
 """What one shard or parquet file holds, as arrays, kept in the user's cache. Torch-free.
 
-A kept table is valid only for a file with the same path, inode, size, mtime and ctime.
+A kept table is valid only for a file with the same path, inode, size, mtime and ctime. It is named
+by them, so that machines with one home folder have one table of a file on a share, and tables of
+their own where the same path is on disks of their own.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,11 +26,14 @@ from safetensors.numpy import save
 from ofa_bench.atomic_io import write_whole
 from ofa_bench.data.discovery.decoder import reading, size_of
 from ofa_bench.data.discovery.file_hashes import TICK, Progress, content_digest
+from ofa_bench.data.discovery.manifest_table import INVALID, title_in
+from ofa_bench.data.discovery.unused_tables import note_use, remove_unused
 from ofa_bench.errors import BenchError, DataError
 from ofa_bench.seeding import digest
 
 VERSION = 1
 NO_TABLE = (OSError, SafetensorError, ValueError, KeyError, TypeError, AttributeError)
+TABLE = re.compile(r"([0-9a-f]{20})-[0-9a-f]{12}\.safetensors")  # by path, by stamp
 NOWHERE = -1  # the offset of an image whose bytes do not lie in the file as they are
 
 
@@ -142,6 +148,7 @@ def kept_samples(
     from ofa_bench.data.discovery.decoder import reading_threads
 
     tables: list[Samples] = []
+    written: set[Path] = set()
     stopped = threading.Event()
 
     def proceed() -> None:
@@ -150,8 +157,7 @@ def kept_samples(
 
     def one(path: Path) -> Samples:
         before = stamp(path)
-        title = json.dumps([VERSION, purpose, os.path.realpath(path), *before])
-        kept = home / f"{digest(os.path.realpath(path))[:20]}.safetensors"
+        kept, title = _kept_table(path, home, purpose, before)
         table = None if anew else _load(kept, title)
         if table is None:
             table = reader(path, proceed)
@@ -159,6 +165,7 @@ def kept_samples(
                 raise DataError(f"{path} changes while it is read", "wait until it is written")
             if abs(time.time_ns() - before[2]) > TICK:  # a later change has another time then
                 _keep(kept, title, table)
+                written.add(kept)
         return table
 
     with reading_threads() as pool:
@@ -169,7 +176,37 @@ def kept_samples(
                     progress("hashing shards", done, len(files))
         finally:  # the pool waits for files that are being read, and they may be large
             stopped.set()
+    if written:
+        _remove_unused(files, home, next(iter(written)))
     return tables
+
+
+def _kept_table(path: Path, home: Path, purpose: str, status: Stamp) -> tuple[Path, str]:
+    """The file that a table is kept in, and its title."""
+    real = os.path.realpath(path)
+    title = json.dumps([VERSION, purpose, real, *status])
+    return home / f"{_mark(real)}-{digest(title)[:12]}.safetensors", title
+
+
+def _mark(real: str) -> str:
+    return digest(real)[:20]
+
+
+def _remove_unused(files: Sequence[Path], home: Path, newest: Path) -> None:
+    """Remove tables of these files, as they were or as other machines have them, that have not been
+    used for long."""
+    paths = {_mark(os.path.realpath(path)): os.path.realpath(path) for path in files}
+
+    def is_table(file: BinaryIO) -> bool:
+        with suppress(*INVALID):
+            path = json.loads(title_in(file)["title"])[2]
+            return bool(paths.get(_mark(path)) == path)
+        return False
+
+    with suppress(OSError):
+        matches = ((TABLE.fullmatch(path.name), path) for path in home.iterdir())
+        beside = (path for match, path in matches if match and match[1] in paths)
+        remove_unused(beside, newest.stat().st_mtime, is_table)
 
 
 def _load(kept: Path, title: str) -> Samples | None:
@@ -180,6 +217,7 @@ def _load(kept: Path, title: str) -> Samples | None:
             columns = {field.name: file.get_tensor(field.name) for field in fields(Samples)}
         names = np.ascontiguousarray(columns["names"])
         columns["names"] = names.view(f"S{names.shape[1]}").reshape(-1)
+        note_use(kept)
         return Samples(**columns)
     except NO_TABLE:
         return None
