@@ -32,7 +32,7 @@ from ofa_bench.data.readers.pack import prepare_shards
 from ofa_bench.data.readers.packed import PackedImages
 from ofa_bench.data.sources.batch import Address
 from ofa_bench.data.sources.source import BatchSource
-from ofa_bench.errors import BenchError, DataError
+from ofa_bench.errors import DataError
 from tests.running import finished_ranks, words
 
 from . import imagenet_layouts, layouts
@@ -127,18 +127,6 @@ def test_a_packed_data_set_can_be_packed_again(
     again = packed(parquet, tmp_path / "again")
     assert opened(again).splits_hash == source.splits_hash
     assert len(list(again.glob("folder-train-*.tar"))) > 2
-
-
-def test_nothing_is_packed_by_halves(tree: Path, tmp_path: Path) -> None:
-    def stopped(work: str, done: int, of: int) -> None:
-        if (work, done) == ("packing images", 200):
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        prepare_shards(SPEC, tree, tmp_path / "to", 10**6, lambda planned: True, stopped)
-    with pytest.raises(BenchError, match="nothing was written"):
-        prepare_shards(SPEC, tree, tmp_path / "to", 10**6, lambda planned: False)
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_two_ranks_train_the_same_weights_from_parquet_as_from_files(

@@ -24,7 +24,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from ofa_bench.atomic_io import write_whole
-from ofa_bench.data.discovery.decoder import reading, size_of
+from ofa_bench.data.discovery.decoder import reading, reading_threads, size_of
 from ofa_bench.data.discovery.file_hashes import TICK, Progress, content_digest
 from ofa_bench.data.discovery.manifest_table import INVALID, title_in
 from ofa_bench.data.discovery.unused_tables import note_use, remove_unused
@@ -145,8 +145,6 @@ def kept_samples(
     `anew` nothing that was kept is used. Raises what `reader` raises; DataError if a file changes
     meanwhile.
     """
-    from ofa_bench.data.discovery.decoder import reading_threads
-
     tables: list[Samples] = []
     written: set[Path] = set()
     stopped = threading.Event()
