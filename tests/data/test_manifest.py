@@ -25,6 +25,8 @@ from ofa_bench.data.discovery.file_hashes import audit, content_digest, manifest
 from ofa_bench.data.discovery.file_names import FileNames
 from ofa_bench.data.discovery.layout import locate
 from ofa_bench.data.discovery.manifest_table import Manifest, read_table, write_table
+from ofa_bench.data.discovery.packed.samples import kept_samples
+from ofa_bench.data.discovery.packed.shards import shard_samples
 from ofa_bench.data.discovery.unused_tables import DAY
 from ofa_bench.data.open import listing_facts, read_collection
 from ofa_bench.data.readers.split_hash import content_hash, members, order_of
@@ -33,6 +35,7 @@ from ofa_bench.seeding import digest
 from tests import preloaded
 
 from .conftest import write_tree
+from .layouts import write_shard
 
 ENTRY = [(0, (1, 2, 3, 4), "00" * 16, (1, 1))]
 NAMES = ["a/1.jpg", "a/2.jpg", "a/ü.jpg", "b/\udcff.jpg", "b/3.jpg"]
@@ -306,6 +309,39 @@ def test_tables_of_machines_that_never_come_back_are_removed(
     gone = {logs[0], unfinished, *(path for n, path in enumerate(tables) if n not in last)}
     assert before - set(kept.parent.iterdir()) == gone
     assert (root / "a/1.jpg").exists()
+
+
+def test_tables_of_data_that_is_gone_are_removed(tmp_path: Path) -> None:
+    """As of jobs that have it below paths of their own."""
+    homes = {}
+    for name in ("here", "gone", "recent", "archived"):
+        root = write_tree(tmp_path / name / "set")
+        kept = tmp_path / "cache" / f"set-{digest(name)[:12]}" / "hashes-0123456789ab.safetensors"
+        names = FileNames.of(sorted(str(p.relative_to(root)) for p in root.rglob("*.png")))
+        rows = manifest(root, names, kept)
+        file_hashes._append(kept, root, rows.names, ENTRY)
+        shard = write_shard(tmp_path / name / "0.tar", [("0.cls", b"0"), ("0.png", b"")])
+        time.sleep(0.06)
+        kept_samples([shard], kept.with_name("packed"), "", shard_samples)
+        kept.with_name("decoded.bin").write_bytes(b"")
+        homes[name] = kept.parent
+        if name != "here":
+            shutil.rmtree(tmp_path / name)
+    del rows  # or it is in use
+    (homes["archived"] / "unpacked-0123").mkdir()
+    (tmp_path / "cache" / "boards").mkdir()
+    foreign = tmp_path / "cache" / "boards" / "hashes-0123456789ab.safetensors"
+    shutil.copy(homes["gone"] / foreign.name, foreign)
+    for name in ("gone", "archived", "here"):
+        for path in homes[name].rglob("*"):
+            aged(path, 40)
+    aged(foreign, 40)
+    before = set(homes["here"].rglob("*"))
+    manifest(tmp_path / "here" / "set", names[1:], tmp_path / "cache" / "new-000000000000" / "kept")
+    assert not homes["gone"].exists() and foreign.exists()
+    assert [path.name for path in homes["archived"].iterdir()] == ["unpacked-0123"]
+    assert set(homes["here"].rglob("*")) == before
+    assert len(list(homes["recent"].rglob("*.safetensors"))) == 2
 
 
 def test_a_table_that_a_process_has_mapped_is_not_removed(root: Path, kept: Path) -> None:

@@ -6,7 +6,6 @@ another folder or of another version counts as absent.
 
 from __future__ import annotations
 
-import json
 import mmap
 import os
 import re
@@ -23,15 +22,18 @@ from safetensors.numpy import save
 from ofa_bench.atomic_io import open_regular, write_whole
 from ofa_bench.data.discovery.file_names import FileNames
 from ofa_bench.data.discovery.unused_tables import (
+    INVALID,
+    described_path,
+    header_of,
     keep_in_use,
     note_use,
     remove_unused,
+    remove_vanished,
 )
 
 VERSION = "3"
 TABLE_NAME, TABLE_SUFFIX = "hashes-", ".safetensors"  # around what stands for the machine
 LOG_SUFFIX = ".log"
-LONGEST_HEADER = 1 << 16
 MOST_OTHERS = 4  # tables of other machines that are tried, and so never removed
 MACHINE = rf"{TABLE_NAME}[0-9a-f]{{12}}"
 TABLE = re.compile(rf"{MACHINE}\{TABLE_SUFFIX}")
@@ -44,7 +46,6 @@ COLUMNS = {
     "digests": ("U8", np.uint8),
     "shapes": ("I32", np.int32),
 }
-INVALID = (OSError, ValueError, KeyError, TypeError, AttributeError)
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,46 +176,25 @@ def _beside(path: Path, names: re.Pattern[str]) -> Iterator[Path]:
 
 def remove_unused_tables(path: Path, root: Path) -> None:
     """Remove tables of the folder `root` that other machines keep beside `path`, which has just
-    been written, and have not used for long; and what killed processes left there."""
-    home = _title(root)["root"]
+    been written, and have not used for long; what killed processes left there; and tables of data
+    that is gone."""
+    homes = (_title(root)["root"], os.path.realpath(root))
 
-    def is_table(file: BinaryIO) -> bool:
-        with suppress(*INVALID):
-            return bool(title_in(file)["root"] == home)
-        return False
-
-    def is_log(file: BinaryIO) -> bool:
-        with suppress(*INVALID):
-            title = file.read(LONGEST_HEADER).strip().partition(b"\n")[0]
-            return bool(json.loads(title)["root"] == os.path.realpath(root))
-        return False
+    def ours(file: BinaryIO) -> bool:
+        return described_path(file) in homes
 
     with suppress(OSError):
         now = path.stat().st_mtime
-        remove_unused(_beside(path, TABLE), now, is_table, MOST_OTHERS)
-        remove_unused(_beside(path, LOG), now, is_log)
+        remove_unused(_beside(path, TABLE), now, ours, MOST_OTHERS)
+        remove_unused(_beside(path, LOG), now, ours)
         remove_unused(_beside(path, UNFINISHED), now, lambda _: True)
-
-
-def title_in(file: BinaryIO) -> Mapping[str, Any]:
-    """What a safetensors file says of itself. Raises one of `INVALID`."""
-    title: Mapping[str, Any] = _header(file.read(8 + LONGEST_HEADER))["__metadata__"]
-    return title
-
-
-def _header(raw: mmap.mmap | bytes) -> Mapping[str, Any]:
-    """The header of a table. Raises ValueError or TypeError."""
-    size = int.from_bytes(raw[:8], "little")
-    if size > LONGEST_HEADER:
-        raise ValueError("its header is too long")
-    header: Mapping[str, Any] = json.loads(raw[8 : 8 + size])
-    return header
+        remove_vanished(path.parent, now)
 
 
 def _columns(raw: mmap.mmap | bytes, title: Mapping[str, str]) -> dict[str, NDArray[Any]]:
     """The columns, by the offsets in the header, which numpy compares with the file's size. Raises
     ValueError, KeyError or TypeError."""
-    header, size = _header(raw), int.from_bytes(raw[:8], "little")
+    header, size = header_of(raw), int.from_bytes(raw[:8], "little")
     if header["__metadata__"] != title:
         raise ValueError("it is another's")
     columns: dict[str, NDArray[Any]] = {}

@@ -1,24 +1,30 @@
 """Tables in a cache that machines share: which are in use, and the removal of those that are not.
 Torch-free.
 
-A cluster has one home folder, where each of its machines keeps tables of its own; those of machines
-that never come back are of no use to anybody.
+A cluster has one home folder, where each of its machines keeps tables of its own, and its jobs may
+have data below paths of their own; those of machines and paths that never come back are of no use
+to anybody.
 """
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import stat
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from ofa_bench.locks import attempt, share
 
 DAY = 86_400.0  # seconds
 UNUSED = 30 * DAY  # longer than clusters let a job run; another machine's table replaces it anyway
+HOME = re.compile(r".*-[0-9a-f]{12}")  # what is kept of one data folder
+LONGEST_HEADER = 1 << 16
+INVALID = (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError)
 Ours = Callable[[BinaryIO], bool]
 """Whether the content of a file is what may be removed."""
 
@@ -35,6 +41,26 @@ def note_use(target: int | Path) -> None:
         status = target.stat() if isinstance(target, Path) else os.fstat(target)
         if abs(time.time() - status.st_mtime) > DAY:
             os.utime(target)
+
+
+def header_of(raw: Any) -> Mapping[str, Any]:
+    """The header of a safetensors file. Raises ValueError or TypeError."""
+    size = int.from_bytes(raw[:8], "little")
+    if size > LONGEST_HEADER:
+        raise ValueError("its header is too long")
+    header: Mapping[str, Any] = json.loads(raw[8 : 8 + size])
+    return header
+
+
+def described_path(file: BinaryIO) -> str | None:
+    """The path of the folder, or of the big file, that a table or a log is of; None if it is of no
+    such thing. Bytes that are no UTF-8 are spelled out in a table's."""
+    with suppress(*INVALID):
+        if file.peek(1)[:1] == b"\n":  # type: ignore[attr-defined]  # a log
+            return str(json.loads(file.read(LONGEST_HEADER).split(b"\n")[1])["root"])
+        title = header_of(file.read(8 + LONGEST_HEADER))["__metadata__"]
+        return str(title["root"] if "root" in title else json.loads(title["title"])[2])
+    return None
 
 
 def remove_unused(files: Iterable[Path], now: float, ours: Ours, spared: int = 0) -> None:
@@ -71,3 +97,39 @@ def _remove(path: Path, now: float, ours: Ours) -> None:
         same = (status.st_dev, status.st_ino) == (present.st_dev, present.st_ino)
         if same and _is_own(status) and now - status.st_mtime > UNUSED and ours(file):
             path.unlink()
+
+
+def remove_vanished(home: Path, now: float) -> None:
+    """Remove what is kept, in the folders beside `home`, of data that is not there any more, as in
+    a job's scratch folder, and was not used for long."""
+    for folder in _folders_beside(home):
+        with suppress(OSError):
+            tables = ("hashes-*.safetensors", "packed/*.safetensors")
+            for names in (*tables, "hashes-*.log"):
+                remove_unused(folder.glob(names), now, _is_of_nothing)
+            remove_unused(folder.glob(".hashes-*.part"), now, lambda _: True)
+            if not any(path for names in tables for path in folder.glob(names)):
+                remove_unused(folder.glob("decoded.bin"), now, lambda _: True)
+                for empty in (folder / "packed", folder):
+                    with suppress(OSError):
+                        empty.rmdir()
+
+
+def _folders_beside(home: Path) -> Iterator[Path]:
+    with suppress(OSError):
+        for folder in home.parent.iterdir():
+            if HOME.fullmatch(folder.name) and folder != home and not folder.is_symlink():
+                yield folder
+
+
+def _is_of_nothing(file: BinaryIO) -> bool:
+    path = described_path(file)
+    if path is None or "\\" in path:
+        return False
+    try:
+        os.lstat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except (OSError, ValueError):
+        pass
+    return False

@@ -26,8 +26,12 @@ from safetensors.numpy import save
 from ofa_bench.atomic_io import write_whole
 from ofa_bench.data.discovery.decoder import reading, reading_threads, size_of
 from ofa_bench.data.discovery.file_hashes import TICK, Progress, content_digest
-from ofa_bench.data.discovery.manifest_table import INVALID, title_in
-from ofa_bench.data.discovery.unused_tables import note_use, remove_unused
+from ofa_bench.data.discovery.unused_tables import (
+    described_path,
+    note_use,
+    remove_unused,
+    remove_vanished,
+)
 from ofa_bench.errors import BenchError, DataError
 from ofa_bench.seeding import digest
 
@@ -195,16 +199,16 @@ def _remove_unused(files: Sequence[Path], home: Path, newest: Path) -> None:
     used for long."""
     paths = {_mark(os.path.realpath(path)): os.path.realpath(path) for path in files}
 
-    def is_table(file: BinaryIO) -> bool:
-        with suppress(*INVALID):
-            path = json.loads(title_in(file)["title"])[2]
-            return bool(paths.get(_mark(path)) == path)
-        return False
+    def ours(file: BinaryIO) -> bool:
+        path = described_path(file)
+        return path is not None and paths.get(_mark(path)) == path
 
     with suppress(OSError):
+        now = newest.stat().st_mtime
         matches = ((TABLE.fullmatch(path.name), path) for path in home.iterdir())
         beside = (path for match, path in matches if match and match[1] in paths)
-        remove_unused(beside, newest.stat().st_mtime, is_table)
+        remove_unused(beside, now, ours)
+        remove_vanished(home.parent, now)
 
 
 def _load(kept: Path, title: str) -> Samples | None:
