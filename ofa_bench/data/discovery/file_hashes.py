@@ -124,7 +124,7 @@ def _hashed(
             yield measured
             now = time.monotonic()
             if now - table_began > TABLE_SECONDS:
-                _write(kept, root, rows)
+                _write(kept, root, rows, done=False)
                 piece, piece_began, table_began = [], now, now
             elif now - piece_began > PIECE_SECONDS:
                 _append(kept, root, rows.names, piece)
@@ -228,12 +228,12 @@ def _aligned(table: Manifest, files: FileNames) -> Manifest:
     return aligned
 
 
-def _write(kept: Path, root: Path, rows: Manifest) -> None:
+def _write(kept: Path, root: Path, rows: Manifest, done: bool = True) -> None:
     """Keep the table, in which the log goes up; an equal one stays, since others may map it."""
     with suppress(BenchError, OSError):  # it is only a cache
         table = read_table(kept, root)
         if table is None or not table.equals(rows):
-            if not link_equal_table(kept, root, rows):
+            if not (done and link_equal_table(kept, root, rows)):
                 write_table(kept, root, rows)
             remove_unused_tables(kept, root)
         _log(kept).unlink(missing_ok=True)

@@ -203,7 +203,7 @@ def _pack(
         return _agreed(
             f"{planned.images:,} images, {planned.bytes / 1e9:,.2f} GB, into {planned.shards:,} "
             f"shards in {planned.root}"
-            + (f"; {planned.resumed:,} of them are there already" if planned.resumed else ""),
+            + (f"; of them there already: {planned.resumed:,}" if planned.resumed else ""),
             yes,
         )
 
