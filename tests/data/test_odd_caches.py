@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +13,9 @@ import pytest
 import torch
 
 from ofa_bench.cli.main import main
+from ofa_bench.data.discovery import file_hashes
 from ofa_bench.data.discovery.datasets import load_spec
+from ofa_bench.data.discovery.packed import samples
 from ofa_bench.data.open import open_source
 from ofa_bench.data.sources.source import BatchSource
 from tests import preloaded
@@ -116,3 +119,22 @@ def test_a_disk_that_gets_full_leaves_no_part_of_a_table(
         done = preloaded.run([*words, str(root)], timeout=120, env=env)
         assert done.returncode == 0, done.stderr
     assert list((tmp_path / "cache").rglob("hashes-*.safetensors"))
+
+
+@pytest.mark.parametrize("layout", ["tree", "shards"])
+def test_it_is_told_where_long_work_cannot_be_kept(
+    layout: str, roots: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dangling(tmp_path / "cache")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    with warnings.catch_warnings(record=True) as told:
+        opened(roots[layout])
+    assert told == []
+    monkeypatch.setattr(file_hashes, "MANY", 300)
+    monkeypatch.setattr(samples, "MUCH", 50_000)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("default")
+        opened(roots[layout])
+    (line,) = {str(warning.message) for warning in told}
+    assert f"cannot be kept in {tmp_path}/cache/ofa-bench/{layout}-" in line
+    assert "File exists): every start" in line and len(told) == 1

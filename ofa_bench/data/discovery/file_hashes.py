@@ -31,13 +31,12 @@ from ofa_bench.data.discovery.manifest_table import (
     LOG_SUFFIX,
     VERSION,
     Manifest,
-    link_equal_table,
+    keep_table,
     read_other_table,
     read_table,
-    remove_unused_tables,
-    write_table,
 )
 from ofa_bench.data.discovery.stat_files import Stamp, stamp_of, stamps_below, stamps_elsewhere
+from ofa_bench.data.discovery.unused_tables import warn_unkept
 from ofa_bench.errors import BenchError, DataError
 
 PIECE_SECONDS = 2.0  # what a killed process may lose
@@ -45,6 +44,7 @@ TABLE_SECONDS = 120.0  # between tables, so that no log grows long
 STAMPED, ELSEWHERE = 2_048, 32_768  # files whose stamps are asked for together
 SAMPLE = 64  # files whose kept hash is compared with their bytes whenever it is used
 TICK = 50_000_000  # ns in which a second change of a file may leave it the same time stamp
+MANY = 10_000  # files that take seconds to hash, so that it matters if hashes cannot be kept
 LONGEST_LOG = 1 << 30  # bytes
 Progress = Callable[[str, int, int], None]
 """Called with the work ("hashing files"), and how many of how many files or folders are done."""
@@ -230,13 +230,14 @@ def _aligned(table: Manifest, files: FileNames) -> Manifest:
 
 def _write(kept: Path, root: Path, rows: Manifest, done: bool = True) -> None:
     """Keep the table, in which the log goes up; an equal one stays, since others may map it."""
-    with suppress(BenchError, OSError):  # it is only a cache
+    try:  # it is only a cache
         table = read_table(kept, root)
         if table is None or not table.equals(rows):
-            if not (done and link_equal_table(kept, root, rows)):
-                write_table(kept, root, rows)
-            remove_unused_tables(kept, root)
+            keep_table(kept, root, rows, link=done)
         _log(kept).unlink(missing_ok=True)
+    except (BenchError, OSError) as error:
+        if len(rows) >= MANY:
+            warn_unkept(kept.parent, error)
 
 
 def _mapped(kept: Path, root: Path, rows: Manifest) -> Manifest:

@@ -139,7 +139,15 @@ def read_other_table(path: Path, root: Path) -> Manifest | None:
     return next((table for _, table in _others(path, root)), None)
 
 
-def link_equal_table(path: Path, root: Path, manifest: Manifest) -> bool:
+def keep_table(path: Path, root: Path, manifest: Manifest, link: bool) -> None:
+    """Write a manifest of the folder `root`, or with `link` let `path` be another name of an equal
+    one; and remove tables that nobody uses. Raises BenchError if it cannot be written."""
+    if not (link and _link_equal_table(path, root, manifest)):
+        write_table(path, root, manifest)
+    remove_unused_tables(path, root)
+
+
+def _link_equal_table(path: Path, root: Path, manifest: Manifest) -> bool:
     """Let `path` be another name of a table beside it that another machine keeps of the same rows,
     as of files on a share; False if there is none, or the file system has no links."""
     for other, table in _others(path, root):

@@ -13,17 +13,20 @@ import os
 import re
 import stat
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from ofa_bench.locks import attempt, share
+from ofa_bench.sanitize import plain_text
 
 DAY = 86_400.0  # seconds
 UNUSED = 30 * DAY  # longer than clusters let a job run; another machine's table replaces it anyway
 HOME = re.compile(r".*-[0-9a-f]{12}")  # what is kept of one data folder
 LONGEST_HEADER = 1 << 16
+LONGEST_LINE = 1000
 INVALID = (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError)
 Ours = Callable[[BinaryIO], bool]
 """Whether the content of a file is what may be removed."""
@@ -41,6 +44,14 @@ def note_use(target: int | Path) -> None:
         status = target.stat() if isinstance(target, Path) else os.fstat(target)
         if abs(time.time() - status.st_mtime) > DAY:
             os.utime(target)
+
+
+def warn_unkept(folder: Path, error: Exception) -> None:
+    """Tell, once a folder, that what takes long to compute cannot be kept in it."""
+    cause = error.__cause__ or error
+    reason = getattr(cause, "strerror", None) or str(cause)
+    message = f"hashes of images cannot be kept in {folder} ({reason}): every start computes them"
+    warnings.warn(plain_text(f"{message} again", LONGEST_LINE), RuntimeWarning, stacklevel=2)
 
 
 def header_of(raw: Any) -> Mapping[str, Any]:

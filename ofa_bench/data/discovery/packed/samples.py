@@ -31,6 +31,7 @@ from ofa_bench.data.discovery.unused_tables import (
     note_use,
     remove_unused,
     remove_vanished,
+    warn_unkept,
 )
 from ofa_bench.errors import BenchError, DataError
 from ofa_bench.seeding import digest
@@ -38,6 +39,7 @@ from ofa_bench.seeding import digest
 VERSION = 1
 NO_TABLE = (OSError, SafetensorError, ValueError, KeyError, TypeError, AttributeError)
 TABLE = re.compile(r"([0-9a-f]{20})-[0-9a-f]{12}\.safetensors")  # by path, by stamp
+MUCH = 32 << 20  # bytes of images in a file, so that it matters if they are read at every start
 NOWHERE = -1  # the offset of an image whose bytes do not lie in the file as they are
 
 
@@ -150,7 +152,7 @@ def kept_samples(
     meanwhile.
     """
     tables: list[Samples] = []
-    written: set[Path] = set()
+    written: list[Path] = []
     stopped = threading.Event()
 
     def proceed() -> None:
@@ -167,7 +169,7 @@ def kept_samples(
                 raise DataError(f"{path} changes while it is read", "wait until it is written")
             if abs(time.time_ns() - before[2]) > TICK:  # a later change has another time then
                 _keep(kept, title, table)
-                written.add(kept)
+                written.append(kept)
         return table
 
     with reading_threads() as pool:
@@ -179,7 +181,7 @@ def kept_samples(
         finally:  # the pool waits for files that are being read, and they may be large
             stopped.set()
     if written:
-        _remove_unused(files, home, next(iter(written)))
+        _remove_unused(files, home, written[-1])
     return tables
 
 
@@ -229,5 +231,8 @@ def _keep(kept: Path, title: str, table: Samples) -> None:
     columns = {field.name: getattr(table, field.name) for field in fields(table)}
     names = np.ascontiguousarray(table.names)
     columns["names"] = names.view(np.uint8).reshape(len(names), names.itemsize)
-    with suppress(BenchError):  # it is only a cache
+    try:  # it is only a cache
         write_whole(kept, save(columns, {"title": title}), durable=False)
+    except BenchError as error:
+        if table.spans[:, 1].sum() >= MUCH:
+            warn_unkept(kept.parent, error)
