@@ -5,13 +5,16 @@ Colours are CSS variables, so that a chart follows the page from light to dark.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
 
 from ofa_bench.report.tables import HtmlTable, label
 
 HUES = 8
+LINE_WIDTH = 0.003  # of the height of a line's panel
 SYMBOLS = (  # SVG paths around 0, 0
     "M-6 0A6 6 0 1 0 6 0A6 6 0 1 0-6 0Z",
     "M-5-5H5V5H-5Z",
@@ -75,8 +78,8 @@ def figure(
 
     A trace has a `kind` ("line", "points" or "bars"), a `name` (the legend hides all of a name),
     `x`, `y` and a `color`. Optional: `panel` (0), `legend` (False: no entry), `notes` (a text for
-    each point), `low` and `high` (a band or whiskers), and what the kind draws with. Bars lie on
-    the rows `names`, from `base` on.
+    each point, or one for all), `low` and `high` (a band or whiskers), and what the kind draws
+    with. Bars lie on the rows `names`, from `base` on.
     """
     return {"data": data, "x": x, "panels": panels, "height": height, "names": names}
 
@@ -86,3 +89,24 @@ def thinned(count: int, most: int) -> list[int]:
     if count <= most:
         return list(range(count))
     return sorted({round(index * (count - 1) / (most - 1)) for index in range(most)})
+
+
+def corners(x: Sequence[float], y: Sequence[float | None]) -> list[int]:
+    """The indices of a line's points that draw it to within LINE_WIDTH of its height
+    (Ramer 1972, Douglas and Peucker 1973); all where a value is missing."""
+    heights = np.array([np.nan if value is None else value for value in y], dtype=np.float64)
+    if len(heights) < 3 or not np.isfinite(heights).all():
+        return list(range(len(heights)))
+    places, spans = np.asarray(x, dtype=np.float64), [(0, len(heights) - 1)]
+    kept = set(thinned(len(heights), 25))  # at the least, since the pointer reads points
+    tolerance = LINE_WIDTH * np.ptp(heights)
+    while spans:
+        first, last = spans.pop()
+        between, ends = slice(first + 1, last), [first, last]
+        drawn = np.interp(places[between], places[ends], heights[ends])
+        distances = np.abs(heights[between] - drawn)
+        if len(distances) and distances.max() > tolerance:
+            farthest = first + 1 + int(distances.argmax())
+            kept.add(farthest)
+            spans += [(first, farthest), (farthest, last)]
+    return sorted(kept)

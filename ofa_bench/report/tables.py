@@ -48,6 +48,12 @@ class HtmlTable:
     sortable: bool = False
     filtered: bool = False
 
+    @property
+    def classes(self) -> str:
+        """CSS classes: `n3` where the third column is of numbers. Thousands of cells need none."""
+        numbers = [f"n{i}" for i, head in enumerate(self.heads, 1) if head.startswith(">")]
+        return " ".join(["sortable"] * self.sortable + numbers)
+
 
 def word(text: object, mark: str = "", limit: int = 200) -> Cell:
     """A text of a record, as one plain line."""

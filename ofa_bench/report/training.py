@@ -16,7 +16,7 @@ from ofa_bench.leaderboard.board import Board
 from ofa_bench.leaderboard.rows import BoardRow
 from ofa_bench.records.schema import CurvePoint, Rates, Record
 from ofa_bench.records.store import read_bytes
-from ofa_bench.report.charts import Chart, Palette, axis, figure, thinned, trace
+from ofa_bench.report.charts import Chart, Palette, axis, corners, figure, thinned, trace
 from ofa_bench.report.tables import label, listed, number, shown, table, word
 
 POINTS = 400  # of a line on a chart
@@ -123,8 +123,9 @@ def _curve(
     row: BoardRow, points: Sequence[CurvePoint], net: str, palette: Palette
 ) -> dict[str, Any]:
     notes = [f"{net} net, {label(point.phase)}" for point in points]
+    note = notes if len(set(notes)) > 1 else notes[0]
     x, y = [point.epoch for point in points], [getattr(point, net) for point in points]
-    return trace("line", row.label, _drawn(x), _drawn(y), notes=notes, **palette.line(row.label))
+    return trace("line", row.label, _drawn(x), _drawn(y), notes=note, **palette.line(row.label))
 
 
 def rates_chart(by_label: Mapping[str, Rates], palette: Palette, key: str) -> Chart | None:
@@ -132,11 +133,11 @@ def rates_chart(by_label: Mapping[str, Rates], palette: Palette, key: str) -> Ch
     if not by_label:
         return None
     ramped = any(share is not None and share < 1 for t in by_label.values() for share in t.shares)
-    data = [_line(name, series.epochs, series.lr, palette) for name, series in by_label.items()]
+    data = [_rates(name, series.epochs, series.lr, palette) for name, series in by_label.items()]
     panels = [axis("learning rate", zero=True)]
     if ramped:
         data += [
-            _line(name, series.epochs, series.shares, palette) | LOWER
+            _rates(name, series.epochs, series.shares, palette) | LOWER
             for name, series in by_label.items()
         ]
         panels.append(axis("share ε", zero=True))
@@ -160,6 +161,13 @@ def rates_chart(by_label: Mapping[str, Rates], palette: Palette, key: str) -> Ch
         figure=figure(data, axis("epoch"), *panels, height=520 if ramped else 380),
         table=table("Rate and share", ["row", ">epoch", ">learning rate", ">ε"], lines),
     )
+
+
+def _rates(
+    name: str, x: Sequence[float], y: Sequence[float | None], palette: Palette
+) -> dict[str, Any]:
+    kept = corners(x, y)
+    return _line(name, [x[index] for index in kept], [y[index] for index in kept], palette)
 
 
 def _line(

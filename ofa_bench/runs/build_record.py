@@ -193,15 +193,18 @@ def _bits(name: str, judgement: Judgement) -> dict[str, Any]:
 
 
 def version_control() -> tuple[str | None, bool | None]:
-    """The git commit of this code, and whether tracked files differ from it.
+    """The git commit of this code, and whether tracked files of package, plugins or specs differ.
 
-    (None, None) if git does not track this file, as in an installed package.
+    Boards and docs may, since runs do not depend on them, and write boards themselves. (None, None)
+    if git does not track this file, as in an installed package.
     """
     here = Path(__file__).resolve().parent
+    code = [str(here.parents[1] / name) for name in (here.parent.name, "plugins", "specs")]
     try:
         _git(here, "ls-files", "--error-unmatch", Path(__file__).name)
         commit = _git(here, "rev-parse", "HEAD")
-        return commit, bool(_git(here, "status", "--porcelain", "--untracked-files=no"))
+        changed = _git(here, "status", "--porcelain", "--untracked-files=no", "--", *code)
+        return commit, bool(changed)
     except (OSError, subprocess.SubprocessError):
         return None, None
 

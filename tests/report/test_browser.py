@@ -159,6 +159,17 @@ def test_a_filter_leaves_what_was_asked_for(opened: Any) -> None:
     assert set(opened.execute_script(names, field)) == {"beta"}
 
 
+def test_numbers_stand_under_the_right_end_of_their_heads(opened: Any) -> None:
+    aligned = (
+        "const of = cell => getComputedStyle(cell).textAlign;"
+        "return [...document.querySelectorAll('table')].flatMap(table =>"
+        "[...table.rows].slice(1).flatMap(row => [...row.cells].map(cell =>"
+        "[of(table.rows[0].cells[cell.cellIndex]), of(cell)])))"
+    )
+    pairs = opened.execute_script(aligned)
+    assert {tuple(pair) for pair in pairs} == {("left", "left"), ("right", "right")}
+
+
 @pytest.mark.parametrize("stored", ["store", "hostile"])
 def test_a_phone_in_the_dark(
     driver: Any, stored: str, tmp_path: Path, request: pytest.FixtureRequest

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from ofa_bench.formatting import count, percent
@@ -14,7 +16,7 @@ from ofa_bench.leaderboard.board import Board, boards
 from ofa_bench.leaderboard.published import published
 from ofa_bench.records.store import Store
 from ofa_bench.report import page
-from ofa_bench.report.charts import Palette
+from ofa_bench.report.charts import Palette, corners
 from ofa_bench.report.fronts import fronts_chart
 from ofa_bench.report.tables import embedded
 
@@ -33,7 +35,7 @@ def test_leaderboard_and_pairs_are_the_boards(made: str, found: Board) -> None:
             assert line[0] == "–"
             continue
         assert line[0] == str(place.rank)
-        assert f'<td class="n strong" data-v="{round(place.accuracy.mean, 4)}">' in made
+        assert f'<td class="strong" data-v="{round(place.accuracy.mean, 4)}">' in made
         assert line[4].startswith(f"{percent(place.accuracy.mean)} | {place.accuracy.low:.2f} to ")
         assert line[9] == count(place.row.mean("cost", "train_macs"))
     able = [place.row for place in found.places if place.row.good]
@@ -55,6 +57,18 @@ def test_mean_height_of_a_front_is_its_mean_pareto_accuracy(made: str, found: Bo
         steps = zip(pairwise(line["x"]), line["y"], strict=False)
         area = sum((min(b, high) - max(a, low)) * y for (a, b), y in steps if a < high and b > low)
         assert area / (high - low) == pytest.approx(means[line["name"]], abs=1e-3)
+
+
+def test_lines_are_drawn_with_few_points() -> None:
+    epochs = [index / 20 for index in range(1001)]
+    rates = [0.1 * min(epoch, 1) * (1 + math.cos(math.pi * epoch / 50)) for epoch in epochs]
+    kept = corners(epochs, rates)
+    assert kept == sorted(set(kept)) and len(kept) < 80
+    drawn = np.interp(epochs, [epochs[i] for i in kept], [rates[i] for i in kept])
+    assert np.abs(drawn - rates).max() <= 0.003 * max(rates)
+    assert corners(epochs[:4], [1.0, None, 3.0, 2.0]) == [0, 1, 2, 3]
+    assert corners([0.0, 0.0, 1.0, 1.0], [1.0, 5.0, 5.0, 2.0]) == [0, 1, 2, 3]  # a step
+    assert corners([], []) == []
 
 
 def test_segments_add_up_to_the_training_macs(made: str, found: Board) -> None:

@@ -34,10 +34,11 @@ def test_the_commit_is_the_packages_own(tracked: bool, tmp_path: Path) -> None:
     git(tmp_path, "init", "-q")
     git(tmp_path, "add", "-A" if tracked else "mine.txt")
     git(tmp_path, "commit", "-qm", "mine")
-    (tmp_path / "mine.txt").write_text("changed")
-    done = subprocess.run(
-        [sys.executable, "-c", ASK],
-        capture_output=True, text=True, check=True, cwd=tmp_path, env={"PYTHONPATH": str(site)},
-    )  # fmt: skip
     commit = git(tmp_path, "rev-parse", "HEAD")
-    assert done.stdout.strip() == (f"('{commit}', True)" if tracked else "(None, None)")
+    for path, changed in ((tmp_path / "mine.txt", False), (next(site.rglob("base.toml")), True)):
+        path.write_text("changed")  # a board, say, and a spec
+        done = subprocess.run(
+            [sys.executable, "-c", ASK],
+            capture_output=True, text=True, check=True, cwd=tmp_path, env={"PYTHONPATH": str(site)},
+        )  # fmt: skip
+        assert done.stdout.strip() == (f"('{commit}', {changed})" if tracked else "(None, None)")

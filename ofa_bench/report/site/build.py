@@ -45,6 +45,7 @@ from ofa_bench.sanitize import plain_text
 from ofa_bench.seeding import digest
 
 BROKEN = (BenchError, *UNUSABLE)
+PACKED = 100  # records in one file to take away
 
 
 @dataclass(frozen=True)
@@ -202,32 +203,33 @@ class _Site:
     def _records(self, board: Board, track: TrackRecords, page: _Written) -> dict[str, str]:
         """Write the pages of a board's records; where each is, by its hash."""
         links: dict[str, str] = {}
+        new: list[tuple[BoardRow, Record]] = []
         for row in (standing.row for standing in board.places):
-            records = list(compared.records(row))
-            for record in records:
+            for record in compared.records(row):
                 self._methods.seen(record)
-            new = [record for record in records if record_path(record) not in self._paths]
-            links |= {r.sha256: record_path(r) for r in records if r not in new}
-            if new:
-                links |= self._row(board, track, row, new, page)
+                if record_path(record) in self._paths:
+                    links[record.sha256] = record_path(record)
+                else:
+                    new.append((row, record))
+        for start in range(0, len(new), PACKED):
+            links |= self._archive(board, track, new[start : start + PACKED], page)
         return links
 
-    def _row(
+    def _archive(
         self,
         board: Board,
         track: TrackRecords,
-        row: BoardRow,
-        records: list[Record],
+        records: list[tuple[BoardRow, Record]],
         page: _Written,
     ) -> dict[str, str]:
-        """Write the records of a row, a page each, and what can be taken away."""
-        members = member_names(records)
-        archive = packed(records, members)
-        path = self._free("records", row.id[:DIGITS], ".tar.xz")
+        """Write a page each for records of a board, and one file with all of them to take away."""
+        members = member_names([record for _, record in records])
+        archive = packed([record for _, record in records], members)
+        path = self._free("records", board.track.id[:DIGITS], ".tar.xz")
         size, name = f"{math.ceil(len(archive) / 1000)} kB", path.rpartition("/")[2]
         download = Cell(name, size, len(records), link=name)
         links = {}
-        for record in records:
+        for row, record in records:
             if self._record(board, track, row, record, page, download, members[record.sha256]):
                 links[record.sha256] = record_path(record)
                 self._paths.add(record_path(record))

@@ -19,7 +19,7 @@ from ofa_bench.report.templating import environment, rendered_card, source
 from ofa_bench.seeding import digest
 
 DIGITS = 32  # of a hash in a file's name
-XZ = {"id": lzma.FILTER_LZMA2, "preset": 6, "dict_size": 1 << 20}  # 12 MB of memory
+XZ = {"id": lzma.FILTER_LZMA2, "preset": 6, "dict_size": 1 << 22}  # 48 MB of memory
 STYLES = ("style.css", "site/site.css")
 
 
@@ -80,7 +80,7 @@ def member_names(records: Sequence[Record]) -> dict[str, str]:
 
 
 def packed(records: Sequence[Record], names: Mapping[str, str]) -> bytes:
-    """A tar.xz of records as JSON, as their files spell them, under these names: runs of one row
+    """A tar.xz of records as JSON, as their files spell them, under these names: runs of one track
     have most of their text in common."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.PAX_FORMAT) as archive:

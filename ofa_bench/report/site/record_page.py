@@ -29,7 +29,7 @@ Facts = list[tuple[str, str]]
 
 def record_section(board: Board, member: str) -> dict[str, Any]:
     """What a page says of the one record of a board, by the names in its template; `member` is
-    the record's file in the archive of its row."""
+    the record's file in its archive."""
     row = board.places[0].row
     record = row.any
     charts = _charts(board)

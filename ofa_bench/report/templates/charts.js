@@ -132,7 +132,7 @@
     tip.hidden = !spot || far(spot) > 60;
     if (tip.hidden) return;
     const { trace, i } = spot, panel = spec.panels[trace.panel ?? 0];
-    const lines = [trace.name, trace.notes?.[i], `${spec.x.title}: ${shown(trace.x[i], spec.x)}`];
+    const lines = [trace.name, typeof trace.notes === 'string' ? trace.notes : trace.notes?.[i], `${spec.x.title}: ${shown(trace.x[i], spec.x)}`];
     if (!spec.names) lines.push(`${panel.title}: ${shown(trace.y[i], panel)}`);
     if (trace.low) lines.push(`${shown(trace.low[i], panel)} to ${shown(trace.high[i], panel)}`);
     tip.textContent = lines.filter(Boolean).join("\n");

@@ -17,6 +17,7 @@ import pytest
 from ofa_bench.cli.main import main
 from ofa_bench.leaderboard.known_records import KnownFile
 from ofa_bench.records.store import Store
+from ofa_bench.report.site import build
 from ofa_bench.report.site.folder import MARKER, marker_text, staged_site
 from ofa_bench.report.site.pages import member_names, packed
 from ofa_bench.report.site.track_records import read_entries, without_root
@@ -60,7 +61,7 @@ def test_a_site_is_brought_up_to_date(results: Path, tmp_path: Path) -> None:
     second = made(folder, results)
     assert second["records"] == first["records"] - 1
     assert len(list(folder.glob("records/*.html"))) == second["records"]
-    assert len(list(folder.glob("records/*.tar.xz"))) == 2, "an archive a row"
+    assert len(list(folder.glob("records/*.tar.xz"))) == 1, "an archive a board"
     assert (folder / "CNAME").read_text() == "example.org"
     assert (folder / "records" / "README").read_text() == "mine"
     assert not [path for path in folder.iterdir() if path.name.startswith(".")]
@@ -169,6 +170,18 @@ def test_the_line_that_reproduces_names_a_file_of_the_archive(
     ]
     assert {name for names in lines for name in names} == members
     assert f"{'r' * 100}.json" in members
+
+
+def test_archives_hold_so_many_records(
+    results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(build, "PACKED", 2)
+    count = made(tmp_path / "public", results)["records"]
+    sizes = []
+    for path in (tmp_path / "public" / "records").glob("*.tar.xz"):
+        with tarfile.open(path) as archive:
+            sizes.append(len(archive.getnames()))
+    assert sum(sizes) == count > 2 == max(sizes)
 
 
 def test_runs_of_one_id_have_names_of_their_own(results: Path) -> None:
