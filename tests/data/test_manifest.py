@@ -27,7 +27,7 @@ from ofa_bench.data.discovery.layout import locate
 from ofa_bench.data.discovery.manifest_table import Manifest, read_table, write_table
 from ofa_bench.data.discovery.packed.samples import kept_samples
 from ofa_bench.data.discovery.packed.shards import shard_samples
-from ofa_bench.data.discovery.unused_tables import DAY
+from ofa_bench.data.discovery.unused_tables import CROWD, DAY
 from ofa_bench.data.open import listing_facts, read_collection
 from ofa_bench.data.readers.split_hash import content_hash, members, order_of
 from ofa_bench.errors import DataError
@@ -239,10 +239,13 @@ def test_an_equal_table_is_not_replaced(root: Path, kept: Path) -> None:
     assert kept.stat().st_ino == inode and not kept.with_suffix(".log").exists()
 
 
+@pytest.mark.parametrize("links", [True, False])
 def test_machines_have_tables_of_their_own(
-    tmp_path: Path, read: list[str], monkeypatch: pytest.MonkeyPatch
+    links: bool, tmp_path: Path, read: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With one home folder. The second machine need not hash what the first did, on a share."""
+    if not links:  # as a file system that has none
+        monkeypatch.setattr(os, "link", mock.Mock(side_effect=PermissionError(1, "not permitted")))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     root, spec = write_tree(tmp_path / "pictures"), load_spec("folder")
     tables = []
@@ -256,7 +259,7 @@ def test_machines_have_tables_of_their_own(
     first, second = (read_table(kept, root) for kept in tables)
     assert first is not None and second is not None and first.equals(second)
     assert tables[0] != tables[1] and tables[0].parent == tables[1].parent
-    assert tables[0].samefile(tables[1])  # on the disk once
+    assert tables[0].samefile(tables[1]) == links  # on the disk once
     (root / "train" / "class0" / "000.png").unlink()
     read_collection(spec, locate(spec, root))
     other, changed = (read_table(kept, root) for kept in tables)
@@ -309,6 +312,14 @@ def test_tables_of_machines_that_never_come_back_are_removed(
     gone = {logs[0], unfinished, *(path for n, path in enumerate(tables) if n not in last)}
     assert before - set(kept.parent.iterdir()) == gone
     assert (root / "a/1.jpg").exists()
+
+
+def test_many_tables_go_sooner(root: Path, kept: Path) -> None:
+    """As of containers, each of which is a machine with a new name."""
+    manifest(root, FileNames.of(NAMES), kept)
+    tables = neighbours(kept, root, [1] * (CROWD - 2) + [2, 4, 2.5, 2.8, 5])
+    manifest(root, FileNames.of(NAMES[1:]), kept)
+    assert [path.exists() for path in tables[CROWD - 2 :]] == [True, False, True, True, False]
 
 
 def test_tables_of_data_that_is_gone_are_removed(tmp_path: Path) -> None:

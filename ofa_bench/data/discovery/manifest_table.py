@@ -154,10 +154,13 @@ def _link_equal_table(path: Path, root: Path, manifest: Manifest) -> bool:
         if not table.equals(manifest) or other.is_symlink():
             continue
         link = path.with_name(f".{path.name}.{os.urandom(4).hex()}.part")
-        with suppress(OSError):
+        try:
             os.link(other, link)
             link.replace(path)
-            link.unlink(missing_ok=True)  # where it was another name of `path` already
+        except OSError:
+            return False
+        finally:  # also where it was another name of `path` already
+            link.unlink(missing_ok=True)
         linked = read_table(path, root)
         return linked is not None and linked.equals(manifest)
     return False

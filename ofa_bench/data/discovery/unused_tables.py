@@ -24,6 +24,8 @@ from ofa_bench.sanitize import plain_text
 
 DAY = 86_400.0  # seconds
 UNUSED = 30 * DAY  # longer than clusters let a job run; another machine's table replaces it anyway
+CROWD = 64  # tables; where there are more, as of containers with new names, the others go sooner
+SOON = 3 * DAY
 HOME = re.compile(r".*-[0-9a-f]{12}")  # what is kept of one data folder
 LONGEST_HEADER = 1 << 16
 LONGEST_LINE = 1000
@@ -75,8 +77,8 @@ def described_path(file: BinaryIO) -> str | None:
 
 
 def remove_unused(files: Iterable[Path], now: float, ours: Ours, spared: int = 0) -> None:
-    """Remove files that were not used for `UNUSED` seconds before `now`, but for the `spared` last
-    used ones.
+    """Remove files that were not used for `UNUSED` seconds before `now`, or for `SOON` seconds
+    where `CROWD` others were used since, but for the `spared` last used ones.
 
     Only regular files of this user whose content is `ours` are removed, and none that a process
     has in use, or where the file system cannot tell. `now`: of the same clock as the files' times.
@@ -87,17 +89,18 @@ def remove_unused(files: Iterable[Path], now: float, ours: Ours, spared: int = 0
             status = path.lstat()
             if _is_own(status):
                 known.append((status.st_mtime, path))
-    for used, path in sorted(known, reverse=True)[spared:]:
-        if now - used > UNUSED:
+    for rank, (used, path) in enumerate(sorted(known, reverse=True)):
+        age = UNUSED if rank < CROWD else SOON
+        if rank >= spared and now - used > age:
             with suppress(OSError):
-                _remove(path, now, ours)
+                _remove(path, now - age, ours)
 
 
 def _is_own(status: os.stat_result) -> bool:
     return stat.S_ISREG(status.st_mode) and status.st_uid == getattr(os, "getuid", lambda: 0)()
 
 
-def _remove(path: Path, now: float, ours: Ours) -> None:
+def _remove(path: Path, before: float, ours: Ours) -> None:
     flags = os.O_RDWR  # a share locks no file that is open for reading alone
     for name in ("O_NOFOLLOW", "O_NONBLOCK", "O_CLOEXEC", "O_BINARY"):
         flags |= getattr(os, name, 0)
@@ -106,7 +109,7 @@ def _remove(path: Path, now: float, ours: Ours) -> None:
             return
         status, present = os.fstat(file.fileno()), path.lstat()
         same = (status.st_dev, status.st_ino) == (present.st_dev, present.st_ino)
-        if same and _is_own(status) and now - status.st_mtime > UNUSED and ours(file):
+        if same and _is_own(status) and status.st_mtime < before and ours(file):
             path.unlink()
 
 

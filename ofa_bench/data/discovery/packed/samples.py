@@ -12,6 +12,7 @@ import os
 import re
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields
@@ -207,9 +208,13 @@ def _remove_unused(files: Sequence[Path], home: Path, newest: Path) -> None:
 
     with suppress(OSError):
         now = newest.stat().st_mtime
-        matches = ((TABLE.fullmatch(path.name), path) for path in home.iterdir())
-        beside = (path for match, path in matches if match and match[1] in paths)
-        remove_unused(beside, now, ours)
+        versions: defaultdict[str, list[Path]] = defaultdict(list)
+        for path in home.iterdir():
+            match = TABLE.fullmatch(path.name)
+            if match and match[1] in paths:
+                versions[match[1]].append(path)
+        for tables in versions.values():
+            remove_unused(tables, now, ours)
         remove_vanished(home.parent, now)
 
 
