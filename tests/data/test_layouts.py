@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import pickle
@@ -543,13 +544,37 @@ def test_one_process_of_a_machine_compares_a_sample(
     assert len(compared) == 64 + 60
 
 
-def test_an_interruption_does_not_wait_for_whole_files(tree: Path, tmp_path: Path) -> None:
-    """Threads that read other files stop at their next image."""
-    first, *others = sorted(layouts.shards(tree, tmp_path / "many", 5).glob("*.tar"))
-    begun = threading.Event()
+def test_processes_that_begin_at_once_share_the_reading(tree: Path, tmp_path: Path) -> None:
+    paths = sorted(layouts.shards(tree, tmp_path / "many", 5).glob("*.tar"))
+    time.sleep(0.1)  # files as new as that are not trusted
+    read: list[Path] = []
 
     def reader(path: Path, proceed: Callable[[], None]) -> Samples:
-        if path == first:
+        read.append(path)
+        time.sleep(0.02)
+        return listing.shard_samples(path, proceed)
+
+    def begin() -> None:
+        tables.append(kept_samples(paths, tmp_path / "kept", "", reader))
+
+    tables: list[list[Samples]] = []
+    threads = [threading.Thread(target=begin) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(paths) == 60 == len(set(read)) and len(read) < 120  # of 180
+    names = [[name for table in part for name in table.names] for part in tables]
+    assert names[0] == names[1] == names[2] and len(names[0]) == 300
+
+
+def test_an_interruption_does_not_wait_for_whole_files(tree: Path, tmp_path: Path) -> None:
+    """Threads that read other files stop at their next image."""
+    paths = sorted(layouts.shards(tree, tmp_path / "many", 5).glob("*.tar"))
+    begun, calls = threading.Event(), itertools.count()
+
+    def reader(path: Path, proceed: Callable[[], None]) -> Samples:
+        if next(calls) == 0:
             return samples_of([])
         begun.set()
         while True:  # a file without an end
@@ -561,4 +586,4 @@ def test_an_interruption_does_not_wait_for_whole_files(tree: Path, tmp_path: Pat
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        kept_samples([first, *others], tmp_path / "kept", "", reader, stopped)
+        kept_samples(paths, tmp_path / "kept", "", reader, stopped)

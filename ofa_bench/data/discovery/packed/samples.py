@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import re
 import threading
 import time
@@ -149,10 +150,11 @@ def kept_samples(
     """The samples of each file: kept ones for unchanged files, others read now and kept.
 
     `home`: the folder they are kept in. `purpose`: what they depend on besides the file. With
-    `anew` nothing that was kept is used. Raises what `reader` raises; DataError if a file changes
+    `anew` nothing that was kept is used. Files are read in random order, so that processes that
+    begin at once share the work. Raises what `reader` raises; DataError if a file changes
     meanwhile.
     """
-    tables: list[Samples] = []
+    tables: dict[Path, Samples] = {}
     written: list[Path] = []
     stopped = threading.Event()
 
@@ -160,30 +162,36 @@ def kept_samples(
         if stopped.is_set():
             raise _Stopped
 
-    def one(path: Path) -> Samples:
+    def one(path: Path) -> tuple[Path, Samples]:
         before = stamp(path)
         kept, title = _kept_table(path, home, purpose, before)
         table = None if anew else _load(kept, title)
         if table is None:
-            table = reader(path, proceed)
-            if stamp(path) != before:
-                raise DataError(f"{path} changes while it is read", "wait until it is written")
+            table = _unchanged(path, before, reader(path, proceed))
             if abs(time.time_ns() - before[2]) > TICK:  # a later change has another time then
                 _keep(kept, title, table)
                 written.append(kept)
-        return table
+        return path, table
 
+    order = random.SystemRandom().sample(files, len(files))
     with reading_threads() as pool:
         try:
-            for done, table in enumerate(pool.imap(one, files), start=1):
-                tables.append(table)
+            for path, table in pool.imap_unordered(one, order):
+                tables[path] = table
                 if progress:
-                    progress("hashing shards", done, len(files))
+                    progress("hashing shards", len(tables), len(files))
         finally:  # the pool waits for files that are being read, and they may be large
             stopped.set()
     if written:
         _remove_unused(files, home, written[-1])
-    return tables
+    return [tables[path] for path in files]
+
+
+def _unchanged(path: Path, before: Stamp, table: Samples) -> Samples:
+    """The table of a file. Raises DataError if the file is another by now."""
+    if stamp(path) != before:
+        raise DataError(f"{path} changes while it is read", "wait until it is written")
+    return table
 
 
 def _kept_table(path: Path, home: Path, purpose: str, status: Stamp) -> tuple[Path, str]:
