@@ -8,6 +8,7 @@ import random
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from itertools import pairwise
@@ -268,6 +269,28 @@ def test_machines_have_tables_of_their_own(
     assert len(list(tables[0].parent.iterdir())) == 2
 
 
+def test_one_process_of_a_machine_hashes_and_the_others_wait(
+    root: Path, kept: Path, read: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(file_hashes, "MANY", 5)
+    inner = file_hashes._measure
+
+    def slow(path: Path) -> file_hashes.Entry:
+        time.sleep(0.1)
+        return inner(path)
+
+    monkeypatch.setattr(file_hashes, "_measure", slow)
+    results: list[list[str]] = []
+    threads = [
+        threading.Thread(target=lambda: results.append(hexes(root, kept))) for _ in range(3)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert results == 3 * [truth(root)] and len(read) == 5
+
+
 def aged(path: Path, days: float) -> None:
     then = time.time() - days * DAY
     os.utime(path, (then, then), follow_symlinks=False)
@@ -335,6 +358,7 @@ def test_tables_of_data_that_is_gone_are_removed(tmp_path: Path) -> None:
         time.sleep(0.06)
         kept_samples([shard], kept.with_name("packed"), "", shard_samples)
         kept.with_name("decoded.bin").write_bytes(b"")
+        kept.with_suffix(".lock").write_bytes(b"")
         homes[name] = kept.parent
         if name != "here":
             shutil.rmtree(tmp_path / name)

@@ -1,4 +1,5 @@
-"""The file that keeps a tree's manifest: columns that are mapped into memory, not read. Torch-free.
+"""The file that keeps a tree's manifest: columns that are mapped into memory, not read; and the log
+of what was hashed since it was written. Torch-free.
 
 It is a safetensors file in the user's cache, written whole. It is a cache: one that is damaged, of
 another folder or of another version counts as absent.
@@ -6,10 +7,11 @@ another folder or of another version counts as absent.
 
 from __future__ import annotations
 
+import json
 import mmap
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save
 
-from ofa_bench.atomic_io import open_regular, write_whole
+from ofa_bench.atomic_io import append, open_regular, write_whole
 from ofa_bench.data.discovery.file_names import FileNames
+from ofa_bench.data.discovery.stat_files import Stamp
 from ofa_bench.data.discovery.unused_tables import (
     INVALID,
     described_path,
@@ -33,12 +36,15 @@ from ofa_bench.data.discovery.unused_tables import (
 
 VERSION = "3"
 TABLE_NAME, TABLE_SUFFIX = "hashes-", ".safetensors"  # around what stands for the machine
-LOG_SUFFIX = ".log"
+LOG_SUFFIX, LOCK_SUFFIX = ".log", ".lock"
+LONGEST_LOG = 1 << 30  # bytes
 MOST_OTHERS = 4  # tables of other machines that are tried, and so never removed
 MACHINE = rf"{TABLE_NAME}[0-9a-f]{{12}}"
 TABLE = re.compile(rf"{MACHINE}\{TABLE_SUFFIX}")
 LOG = re.compile(rf"{MACHINE}\{LOG_SUFFIX}")
-UNFINISHED = re.compile(rf"\.{MACHINE}\{TABLE_SUFFIX}\.\w{{8}}\.part")  # of a killed process
+UNFINISHED = re.compile(rf"\.{MACHINE}\{TABLE_SUFFIX}\.\w{{8}}\.part|{MACHINE}\{LOCK_SUFFIX}")
+Shape = tuple[int, int]
+Entry = tuple[Stamp, str, Shape]  # stamp, hash, width and height
 COLUMNS = {
     "names": ("U8", np.uint8),
     "bounds": ("I64", np.int64),
@@ -236,3 +242,55 @@ def _checked(columns: Mapping[str, NDArray[Any]]) -> Manifest:
     return Manifest(
         FileNames(names, bounds), columns["stamps"], columns["digests"], columns["shapes"]
     )
+
+
+def log_of(path: Path) -> Path:
+    """The log beside a table: what was hashed since the table was written."""
+    return path.with_suffix(LOG_SUFFIX)
+
+
+def _log_title(root: Path) -> str:
+    return json.dumps({"version": VERSION, "root": os.path.realpath(root)})
+
+
+def append_log(path: Path, root: Path, entries: Sequence[tuple[str, Stamp, str, Shape]]) -> None:
+    """Append names with what was measured of them to the log of the table `path`. Raises OSError.
+
+    The title is written each time, as another process may have taken the log up.
+    """
+    if entries:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lines = map(json.dumps, entries)
+        append(log_of(path), "\n".join(["", _log_title(root), *lines, ""]))
+
+
+def read_log(path: Path, root: Path) -> dict[bytes, Entry]:
+    """The entries of the log; a line that was cut short, or of another folder, is left out."""
+    entries: dict[bytes, Entry] = {}
+    title, ours = _log_title(root), False
+    try:
+        with open_regular(log_of(path)) as file:
+            if os.fstat(file.fileno()).st_size > LONGEST_LOG:
+                return {}
+            for raw in file:
+                line = raw.decode("utf-8", "replace").strip()
+                if line.startswith("{"):
+                    ours = line == title
+                elif ours and line:
+                    with suppress(ValueError, TypeError, OverflowError):
+                        name, *values = json.loads(line)
+                        entries[os.fsencode(name)] = _legal(*values)
+    except OSError:
+        return {}
+    return entries
+
+
+def _legal(stamp: object, digest: object, shape: object) -> Entry:
+    """The values of a line. Raises ValueError, TypeError or OverflowError."""
+    numbers = np.array(stamp, dtype=np.int64), np.array(shape, dtype=np.int32)
+    if [part.shape for part in numbers] != [(4,), (2,)] or numbers[1].min() < 0:
+        raise ValueError("it is no stamp, or no shape")
+    if len(bytes.fromhex(str(digest))) != 16:
+        raise ValueError("it is no hash")
+    (a, b, c, d), (width, height) = (part.tolist() for part in numbers)
+    return (a, b, c, d), str(digest), (width, height)

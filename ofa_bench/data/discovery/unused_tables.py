@@ -123,7 +123,8 @@ def remove_vanished(home: Path, now: float) -> None:
                 remove_unused(folder.glob(names), now, _is_of_nothing)
             remove_unused(folder.glob(".hashes-*.part"), now, lambda _: True)
             if not any(path for names in tables for path in folder.glob(names)):
-                remove_unused(folder.glob("decoded.bin"), now, lambda _: True)
+                for names in ("decoded.bin", "hashes-*.lock"):
+                    remove_unused(folder.glob(names), now, lambda _: True)
                 for empty in (folder / "packed", folder):
                     with suppress(OSError):
                         empty.rmdir()
