@@ -20,6 +20,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.numpy import save_file
 
 from ofa_bench.data.check import check
 from ofa_bench.data.discovery.datasets import DatasetSpec, load_spec
@@ -494,6 +496,31 @@ def test_listing_is_kept_until_a_file_changes(
     time.sleep(0.1)
     read_collection(SPEC, locate(SPEC, shards))
     assert read[2:] == [first_shard(shards)]
+
+
+def test_a_damaged_table_counts_as_absent(shards: Path, source: BatchSource) -> None:
+    """Also one whose columns are of other lengths, types or ranges."""
+    time.sleep(0.1)  # a file as new as that is not trusted
+    assert opened(shards).splits_hash == source.splits_hash
+    home = locate(SPEC, shards).hashes.with_name(listing.INDEX_FOLDER)
+    kept = max(home.iterdir(), key=lambda path: path.stat().st_size)
+    with safe_open(kept, framework="numpy") as file:
+        title = file.metadata()
+        columns = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    wrong = {
+        "names": columns["names"].reshape(-1),
+        "keys": columns["keys"][1:],
+        "spans": -columns["spans"],
+        "labels": columns["labels"].astype(np.int32),
+        "hashes": columns["hashes"][:, :15],
+    }
+    for name, column in wrong.items():
+        save_file({**columns, name: np.ascontiguousarray(column)}, kept, title)
+        assert opened(shards).splits_hash == source.splits_hash, name
+    raw = kept.read_bytes()
+    for cut in (0, 7, 100, len(raw) - 1):
+        kept.write_bytes(raw[:cut])
+        assert opened(shards).splits_hash == source.splits_hash, cut
 
 
 def test_machines_keep_tables_of_their_own_copies_and_share_those_of_one(

@@ -14,7 +14,7 @@ import re
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -43,6 +43,16 @@ NO_TABLE = (OSError, SafetensorError, ValueError, KeyError, TypeError, Attribute
 TABLE = re.compile(r"([0-9a-f]{20})-[0-9a-f]{12}\.safetensors")  # by path, by stamp
 MUCH = 32 << 20  # bytes of images in a file, so that it matters if they are read at every start
 NOWHERE = -1  # the offset of an image whose bytes do not lie in the file as they are
+
+
+COLUMNS: dict[str, tuple[Any, ...]] = {  # of a kept table: type, lowest value, and shape of a row
+    "keys": (np.uint64, 0),
+    "spans": (np.int64, NOWHERE, 2),
+    "rows": (np.int32, 0, 2),
+    "labels": (np.int64, np.iinfo(np.int64).min),
+    "hashes": (np.uint8, 0, 16),
+    "shapes": (np.int64, 0, 2),
+}
 
 
 class PackedImage(NamedTuple):
@@ -232,12 +242,25 @@ def _load(kept: Path, title: str) -> Samples | None:
             if file.metadata()["title"] != title:
                 return None
             columns = {field.name: file.get_tensor(field.name) for field in fields(Samples)}
-        names = np.ascontiguousarray(columns["names"])
-        columns["names"] = names.view(f"S{names.shape[1]}").reshape(-1)
+        columns["names"] = _checked_names(columns)
         note_use(kept)
         return Samples(**columns)
     except NO_TABLE:
         return None
+
+
+def _checked_names(columns: Mapping[str, NDArray[Any]]) -> NDArray[np.bytes_]:
+    """The names among columns that fit each other. Raises ValueError."""
+    names = np.ascontiguousarray(columns["names"])
+    if names.ndim != 2 or names.dtype != np.uint8 or not names.shape[1]:
+        raise ValueError("its names make no sense")
+    for name, (kind, lowest, *shape) in COLUMNS.items():
+        column = columns[name]
+        if column.dtype != kind or column.shape != (len(names), *shape):
+            raise ValueError(f"its {name} are of another form")
+        if column.size and column.min() < lowest:
+            raise ValueError(f"its {name} are out of range")
+    return names.view(f"S{names.shape[1]}").reshape(-1)
 
 
 def _keep(kept: Path, title: str, table: Samples) -> None:
