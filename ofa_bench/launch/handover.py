@@ -72,7 +72,11 @@ def survey(
     surveyed = []
     for run in runs:
         mine = [(name, number, task.key) for name, number, task in tasks if run.key in task.runs]
-        texts = [answer for _, _, key in mine if (answer := answers[key]) is not None]
+        texts = [
+            (answer, folder.path(key, "log"))
+            for _, _, key in mine
+            if (answer := answers[key]) is not None
+        ]
         surveyed.append(_ended(run, store, texts, submitted=bool(mine) and launcher.queues))
     open_runs = {run.key for run in surveyed if run.state != "done"}
     names = {name for name, _, task in tasks if open_runs & set(task.runs)}
@@ -86,20 +90,20 @@ def survey(
 
 
 def _ended(
-    run: LaunchedRun, store: Store, answers: Sequence[TaskAnswer], *, submitted: bool
+    run: LaunchedRun, store: Store, answers: Sequence[tuple[TaskAnswer, Path]], *, submitted: bool
 ) -> LaunchedRun:
-    """As the answers of its tasks say; a record counts more than an error."""
-    lines = [(answer, line) for answer in answers for line in answer.runs if line.key == run.key]
-    for _, line in lines:
+    """As the answers of its tasks, with their logs, say; a record counts more than an error."""
+    lines = [line for answer, _ in answers for line in answer.runs if line.key == run.key]
+    for line in lines:
         entry = _record(run, store, line)
         if entry is not None:
             return replace(run, state="done", entry=entry)
-    for _, line in lines[::-1]:
+    for line in lines[::-1]:
         if line.error is not None:
             return replace(run, state="failed", detail=line.error)
-    for answer in answers[::-1]:
+    for answer, log in answers[::-1]:
         if answer.error is not None and answer.exit not in STOPPED:
-            return replace(run, state="failed", detail=answer.error)
+            return replace(run, state="failed", detail=f"{answer.error}; its log: {log}")
     entry = None if submitted else _earlier(run, store)
     if entry is not None:
         return replace(run, state="done", entry=entry)

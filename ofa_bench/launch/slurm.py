@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, ValidationInfo
 
 from ofa_bench.errors import BenchError
 from ofa_bench.hooks.policy import Options
@@ -21,6 +21,7 @@ from ofa_bench.sanitize import plain_text
 
 WAIT = 60.0  # seconds for an answer of Slurm's commands
 MARGIN, START, LONGEST = 1.5, 600.0, 86_400.0  # of a time limit from a measured rate; seconds
+BEFORE_GRACE = 300  # seconds of a time limit before its grace, at least
 OURS = (
     *("array", "chdir", "job-name", "open-mode", "output", "parsable", "requeue", "no-requeue"),
     *("signal", "test-only", "wait", "wrap", "nodes", "ntasks", "ntasks-per-node"),
@@ -42,6 +43,26 @@ def _flag(text: str) -> str:
     return text
 
 
+def _seconds(time: str) -> int:
+    """A time as Slurm reads it: M, M:S, H:M:S, D-H, D-H:M or D-H:M:S."""
+    days, _, rest = time.rpartition("-")
+    parts = [int(part) for part in rest.split(":")]
+    if not days:
+        parts = [0] * (len(parts) < 3) + parts
+    hours, minutes, seconds = (*parts, 0, 0)[:3]
+    return ((int(days or 0) * 24 + hours) * 60 + minutes) * 60 + seconds
+
+
+def _long_enough(time: str, info: ValidationInfo) -> str:
+    least = info.data.get("grace", 0) + BEFORE_GRACE
+    if 0 < _seconds(time) < least:  # 0 is no limit
+        raise ValueError(
+            f"is {_seconds(time)} s; no less than {least} s, which is `grace` and {BEFORE_GRACE} s "
+            "more, let a start get on before it is told to save"
+        )
+    return time
+
+
 class SlurmOptions(Options):
     """The keys of a site's file for Slurm; docs/cluster.md explains them."""
 
@@ -51,11 +72,16 @@ class SlurmOptions(Options):
     partition: Text | None = None
     account: Text | None = None
     qos: Text | None = None
-    time: Annotated[Text, Field(pattern=r"^(\d{1,4}-)?\d{1,6}(:\d\d){0,2}$")] | None = None
+    grace: int = Field(default=120, ge=60, le=65_535)
+    time: (
+        Annotated[
+            Text, Field(pattern=r"^(\d{1,4}-)?\d{1,6}(:\d\d){0,2}$"), AfterValidator(_long_enough)
+        ]
+        | None
+    ) = None
     cpus: int | None = Field(default=None, ge=1, le=4096)
     memory: Annotated[Text, Field(pattern=r"^\d{1,9}[KMGT]?$")] | None = None
     at_once: int = Field(default=16, ge=1, le=100_000)
-    grace: int = Field(default=120, ge=1, le=65_535)
     restarts: int = Field(default=100, ge=0, le=100_000)
     python: Text | None = None
     container: tuple[Text, ...] = ()
@@ -151,9 +177,10 @@ def _called(words: Sequence[str]) -> str:
         ) from error
     if done.returncode:
         reason = plain_text(done.stderr.strip().replace("\n", "; ") or "it did not say why", 400)
-        raise BenchError(
-            f"{words[0]} failed: {reason}", "correct the site's file; --dry-run shows the script"
-        )
+        hint = "correct the site's file; --dry-run shows the script"
+        if words[0] != "sbatch" or "nable to contact" in reason:
+            hint = "call the same line again once Slurm answers; nothing is submitted twice"
+        raise BenchError(f"{words[0]} failed: {reason}", hint)
     return done.stdout
 
 
@@ -204,13 +231,14 @@ def task_script(batch: LaunchBatch, options: SlurmOptions, line: str) -> str:
     head = ["#!/bin/bash", f"# {re.sub(r'[^ -~]', '?', line)}", trap, *exports]
     cases = [_case(number, task) for number, task in enumerate(batch.tasks)]
     choice = ['case "${SLURM_ARRAY_TASK_ID:-}" in', *cases, NO_TASK, "esac", 'exec >>"$log" 2>&1']
-    around = [*options.environment, "set +eu"]
+    around = ["trap unprepared EXIT", *options.environment, "set +eu", PREPARED]
     body = WORK.replace("@TRAIN@", train_command(options))
     body = body.replace("@RESTARTS@", str(options.restarts))
     body = body.replace("@SAID@", shlex.quote(str(batch.folder / f"{batch.name}.log")))
     return "\n".join([*head, *choice, *around, body])
 
 
+PREPARED = """[ "$(trap -p EXIT)" != "trap -- 'unprepared' EXIT" ] || trap - EXIT"""  # not a site's
 NO_TASK = '  *) echo "this script is the task of a job array" >&2; exit 2 ;;'
 TRAP = """
 stopping= again= child= code=130
@@ -219,6 +247,12 @@ stop() {
   [ -z "$child" ] || @TELL@ kill -s TERM "$child" 2>/dev/null
 }
 trap stop TERM USR1
+unprepared() { # the site's lines end the shell under `set -e`, or by `exit`
+  status=$?
+  [ -z "$stopping" ] || status=130
+  printf '{"error": "the lines of environment ended with exit code %d", "exit": %d}\\n' \
+    "$status" "$status" >"$answer"
+}
 """
 # srun itself would kill what it started. A job's own number would mean all tasks of the array.
 STEPS = 'scancel --signal=TERM "${SLURM_ARRAY_JOB_ID}_${SLURM_ARRAY_TASK_ID}" || '

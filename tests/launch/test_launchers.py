@@ -23,7 +23,7 @@ from ofa_bench.launch import handover
 from ofa_bench.launch.folder import LaunchFolder, run_key
 from ofa_bench.launch.handover import LaunchedRun, survey
 from ofa_bench.launch.launcher import LaunchBatch, LaunchTask, QueueState, open_launcher
-from ofa_bench.launch.slurm import SlurmLauncher, SlurmOptions, _rows
+from ofa_bench.launch.slurm import SlurmLauncher, SlurmOptions, _rows, _seconds
 from ofa_bench.planning.identity import identify
 from ofa_bench.recipe.fingerprint import canonical
 from ofa_bench.records.schema import sealed
@@ -63,6 +63,9 @@ def test_the_documented_file_is_read(tmp_path: Path) -> None:
         ("gpus = true", "gpus", "true"),
         ("gpus = -1", "gpus", "greater"),
         ("time = 'soon'", "time", "pattern"),
+        ("time = '6:59'", "time", "no less than 420 s"),
+        ("grace = 600\ntime = '0:14:59'", "time", "no less than 900 s"),
+        ("grace = 59", "grace", "60"),
         ("sbatch = ['--array=0-9']", "sbatch", "sets itself"),
         ("sbatch = ['--wrap=touch hurt']", "sbatch", "sets itself"),
         ("sbatch = ['script.sh']", "sbatch", "no flag"),
@@ -484,6 +487,39 @@ other|0|RUNNING|13|None|1:07|node2
     assert rows[name, 1] == QueueState("running", "11_1", "0:07 on node1")
     assert rows[name, 2] == QueueState("running", "12_2", "1:07 on node2")
     assert len(rows) == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("5", 300), ("5:30", 330), ("1:02:03", 3723), ("2-3", 183_600), ("1-0:10", 87_000), ("0", 0)],
+)
+def test_times_are_read_as_slurm_reads_them(text: str, seconds: int) -> None:
+    """`man sbatch`, --time."""
+    assert _seconds(text) == seconds
+
+
+@pytest.mark.parametrize(("lines", "code"), [('"set -e", "false"', 1), ('"exit 0"', 0)])
+def test_a_task_that_its_sites_lines_end_has_failed(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lines: str, code: int
+) -> None:
+    for name, text in (("sbatch", "echo 7"), ("squeue", "")):
+        (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    site = tmp_path / "site.toml"
+    site.write_text(f'launcher = "slurm"\ngpus = 0\nenvironment = [{lines}]\n')
+    line = ("compare", *QUICK, "--results", tmp_path / "r", "--launch", site)
+    assert bench(*line).code == 0
+    (script,) = (tmp_path / "r" / "runs" / "launches").glob("*.sh")
+    for task in ("0", "1"):
+        env = {**os.environ, "SLURM_ARRAY_TASK_ID": task}
+        assert subprocess.run(["bash", str(script)], env=env).returncode == code
+    done = bench(*line)
+    assert done.code == 1, done.out + done.err
+    assert f"lines of environment ended with exit code {code}; its log: " in done.out + done.err
+    (tmp_path / "squeue").write_text("#!/bin/sh\necho Unable to contact >&2\nexit 1\n")
+    done = bench(*line)
+    assert done.code == 1 and "once Slurm answers" in done.err
 
 
 def test_without_slurm_it_says_so(
