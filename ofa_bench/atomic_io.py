@@ -49,10 +49,10 @@ def write_whole(
             beside.replace(path)
         if durable:
             sync(path.parent)
-    except FileExistsError:
-        raise
     except OSError as error:
-        raise unwritable(path, error) from error
+        if exclusive and beside is not None and isinstance(error, FileExistsError):
+            raise
+        raise unwritable(path, error) from error  # also where a folder above is a file, or a link
     finally:
         if beside is not None:
             beside.unlink(missing_ok=True)

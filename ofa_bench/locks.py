@@ -26,18 +26,24 @@ class Busy(BenchError):
 
 @contextmanager
 def exclusive(
-    path: Path, *, wait: bool = True, subject: str = "", tell: Tell | None = None
+    path: Path,
+    *,
+    wait: bool = True,
+    subject: str = "",
+    tell: Tell | None = None,
+    needed: bool = True,
 ) -> Iterator[bool]:
     """Hold an exclusive lock on the file `path`, created if missing, while the block runs.
 
     Forked children do not inherit the lock. On a file system without locks the block runs
-    unlocked, `tell` (else a Python warning) reports it, and False is yielded. `subject`: what the
-    lock protects, for messages. Raises Busy if another process holds the lock and `wait` is false;
-    BenchError if the file cannot be created, is a link, or is not a regular file.
+    unlocked, `tell` (else a Python warning) reports it if the lock is `needed` and does not only
+    save time, and False is yielded. `subject`: what the lock protects, for messages. Raises Busy if
+    another process holds the lock and `wait` is false; BenchError if the file cannot be created, is
+    a link, or is not a regular file.
     """
     subject = subject or str(path.parent)
     with _released(_opened(path)) as handle:
-        held = _acquire(handle, subject, wait, tell or _warn)
+        held = _acquire(handle, subject, wait, tell or _warn, needed)
         if held:
             _sign(handle)
         yield held
@@ -66,7 +72,7 @@ def _foreign(path: Path, kind: str) -> BenchError:
     return BenchError(f"the lock file {path} is {kind}", "remove it; a new one is made")
 
 
-def _acquire(handle: int, subject: str, wait: bool, tell: Tell) -> bool:
+def _acquire(handle: int, subject: str, wait: bool, tell: Tell, needed: bool = True) -> bool:
     """Acquire the lock; False if the file system does not support locks."""
     from filelock import lock_descriptor
 
@@ -77,10 +83,11 @@ def _acquire(handle: int, subject: str, wait: bool, tell: Tell) -> bool:
                 return True
         except OSError as error:  # anything but contention, which is no error here
             reason = error.strerror or str(error)
-            tell(
-                f"the file system of {subject} has no locks ({reason}): "
-                "do not let two processes work on it at once"
-            )
+            if needed:
+                tell(
+                    f"the file system of {subject} has no locks ({reason}): "
+                    "do not let two processes work on it at once"
+                )
             return False
         if not wait:
             raise Busy(
@@ -102,6 +109,23 @@ def attempt(handle: int) -> bool | None:
         return bool(lock_descriptor(handle, blocking=False))
     except OSError:
         return None
+
+
+def share(handle: int) -> bool | None:
+    """Hold a shared lock on an open file, without waiting, until its last descriptor is closed, of
+    mappings and forked processes too. True if acquired, False if another process holds an exclusive
+    one, None if there are no locks."""
+    try:
+        import fcntl
+    except ImportError:
+        return None
+    try:
+        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return None
+    return True
 
 
 @contextmanager

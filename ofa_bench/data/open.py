@@ -14,7 +14,7 @@ from ofa_bench.data.discovery.decoder import decode, read_bytes
 from ofa_bench.data.discovery.file_hashes import Progress, manifest
 from ofa_bench.data.discovery.layout import BIG_FILES, DataLocation, locate
 from ofa_bench.data.discovery.manifest_table import Manifest
-from ofa_bench.data.discovery.shared_listing import ListingFacts
+from ofa_bench.data.discovery.shared_listing import ListingFacts, SampledImages, SharedFacts
 from ofa_bench.data.discovery.tree import ImageTree, list_tree
 from ofa_bench.data.readers.cifar import read_pickles
 from ofa_bench.data.readers.digits import read_digits
@@ -41,7 +41,7 @@ def open_source(
     workers: int = 0,
     cache: Path | None = None,
     progress: Progress | None = None,
-    listed: ListingFacts | None = None,
+    listed: SharedFacts | None = None,
 ) -> BatchSource:
     """The data set as batches of `resolution` pixels on a device.
 
@@ -66,7 +66,7 @@ def read_collection(
     spec: DatasetSpec,
     location: DataLocation | None,
     progress: Progress | None = None,
-    listed: ListingFacts | None = None,
+    listed: SharedFacts | None = None,
 ) -> Collection:
     """All images of a data set, listed and hashed; the last result is cached in memory.
 
@@ -79,19 +79,26 @@ def read_collection(
     if location.kind == "pixels":
         return read_pixels(location.root, spec)
     if location.kind in BIG_FILES:
-        return read_packed(location, spec, progress)
-    if listed is not None and (known := listed.read(location.root, location.hashes)):
+        sampled = listed if isinstance(listed, SampledImages) else None
+        collection, facts = read_packed(location, spec, progress, sampled)
+        _compared[:] = [facts]
+        return collection
+    _compared.clear()
+    if isinstance(listed, ListingFacts) and (known := listed.read(location.root, location.hashes)):
         return of_tree(*known)
     tree = list_tree(location.root, spec, progress)
     return of_tree(tree, manifest(tree.root, tree.files, location.hashes, progress))
 
 
-def listing_facts() -> ListingFacts | None:
-    """What another process of this machine needs to open the tree that was opened last without
-    listing it; None if there is none."""
+def listing_facts() -> SharedFacts | None:
+    """What another process of this machine needs to open the images that were opened last without
+    listing them, or without comparing a sample; None if there is nothing."""
+    if _compared:
+        return _compared[0]
     return ListingFacts.of(*_last[0][:2]) if _last else None
 
 
+_compared: list[SampledImages] = []  # of the images that were opened last: one at most
 _last: list[tuple[ImageTree, Manifest, int, Collection]] = []  # one at most
 
 

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from ofa_bench.data.discovery.layout import ENVIRONMENT, user_cache
-from ofa_bench.data.discovery.shared_listing import ListingFacts
+from ofa_bench.data.discovery.shared_listing import SharedFacts
 from ofa_bench.data.open import listing_facts, open_source
 from ofa_bench.data.sources.source import BatchSource
 from ofa_bench.errors import DataError
@@ -24,8 +24,8 @@ from ofa_bench.training.precision import set_threads
 def source_of(
     assembly: Assembly, devices: Devices, progress: Progress | None = None
 ) -> BatchSource:
-    """The run's images, on its device. One rank of each machine lists them, the others read what it
-    kept. Raises DataError."""
+    """The run's images, on its device. One rank of each machine lists and samples them, the others
+    read what it kept. Raises DataError."""
     if devices.world == 1 or assembly.spec.layout == "embedded":
         return _read(assembly, devices, progress)
     ours = _origin(assembly)
@@ -55,7 +55,7 @@ def _read(
     assembly: Assembly,
     devices: Devices,
     progress: Progress | None,
-    listed: ListingFacts | None = None,
+    listed: SharedFacts | None = None,
 ) -> BatchSource:
     execution = assembly.recipe.execution
     workers = execution.workers

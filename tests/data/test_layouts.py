@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import pickle
@@ -12,25 +13,29 @@ import threading
 import time
 import tracemalloc
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.numpy import save_file
 
 from ofa_bench.data.check import check
 from ofa_bench.data.discovery.datasets import DatasetSpec, load_spec
 from ofa_bench.data.discovery.layout import locate
 from ofa_bench.data.discovery.packed import listing
-from ofa_bench.data.discovery.packed.listing import NAMES
+from ofa_bench.data.discovery.packed.listing import NAMES, list_packed
 from ofa_bench.data.discovery.packed.parquet import parquet_samples
 from ofa_bench.data.discovery.packed.samples import Samples, kept_samples, samples_of
-from ofa_bench.data.open import open_source, read_collection
+from ofa_bench.data.open import listing_facts, open_source, read_collection
 from ofa_bench.data.readers.pack import prepare_shards
 from ofa_bench.data.readers.packed import PackedImages
 from ofa_bench.data.sources.batch import Address
 from ofa_bench.data.sources.source import BatchSource
-from ofa_bench.errors import BenchError, DataError
+from ofa_bench.errors import DataError
 from tests.running import finished_ranks, words
 
 from . import imagenet_layouts, layouts
@@ -125,18 +130,6 @@ def test_a_packed_data_set_can_be_packed_again(
     again = packed(parquet, tmp_path / "again")
     assert opened(again).splits_hash == source.splits_hash
     assert len(list(again.glob("folder-train-*.tar"))) > 2
-
-
-def test_nothing_is_packed_by_halves(tree: Path, tmp_path: Path) -> None:
-    def stopped(work: str, done: int, of: int) -> None:
-        if (work, done) == ("packing images", 200):
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        prepare_shards(SPEC, tree, tmp_path / "to", 10**6, lambda planned: True, stopped)
-    with pytest.raises(BenchError, match="nothing was written"):
-        prepare_shards(SPEC, tree, tmp_path / "to", 10**6, lambda planned: False)
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_two_ranks_train_the_same_weights_from_parquet_as_from_files(
@@ -517,13 +510,110 @@ def test_listing_is_kept_until_a_file_changes(
     assert read[2:] == [first_shard(shards)]
 
 
-def test_an_interruption_does_not_wait_for_whole_files(tree: Path, tmp_path: Path) -> None:
-    """Threads that read other files stop at their next image."""
-    first, *others = sorted(layouts.shards(tree, tmp_path / "many", 5).glob("*.tar"))
-    begun = threading.Event()
+def test_a_damaged_table_counts_as_absent(shards: Path, source: BatchSource) -> None:
+    """Also one whose columns are of other lengths, types or ranges."""
+    time.sleep(0.1)  # a file as new as that is not trusted
+    assert opened(shards).splits_hash == source.splits_hash
+    home = locate(SPEC, shards).hashes.with_name(listing.INDEX_FOLDER)
+    kept = max(home.iterdir(), key=lambda path: path.stat().st_size)
+    with safe_open(kept, framework="numpy") as file:
+        title = file.metadata()
+        columns = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    wrong = {
+        "names": columns["names"].reshape(-1),
+        "keys": columns["keys"][1:],
+        "spans": -columns["spans"],
+        "labels": columns["labels"].astype(np.int32),
+        "hashes": columns["hashes"][:, :15],
+    }
+    for name, column in wrong.items():
+        save_file({**columns, name: np.ascontiguousarray(column)}, kept, title)
+        assert opened(shards).splits_hash == source.splits_hash, name
+    raw = kept.read_bytes()
+    for cut in (0, 7, 100, len(raw) - 1):
+        kept.write_bytes(raw[:cut])
+        assert opened(shards).splits_hash == source.splits_hash, cut
+
+
+def test_machines_keep_tables_of_their_own_copies_and_share_those_of_one(
+    shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With one home folder, and disks of their own at the same path."""
+    read: list[Path] = []
+    reader = listing.shard_samples
+    monkeypatch.setattr(
+        listing, "shard_samples", lambda path, proceed: read.append(path) or reader(path)
+    )
+    there, elsewhere = tmp_path / "there", tmp_path / "elsewhere"
+    shutil.copytree(shards, there)
+    time.sleep(0.1)  # files as new as that are not trusted
+    for _ in range(2):  # on the one machine and on the other
+        read_collection(SPEC, locate(SPEC, shards))
+        shards.rename(elsewhere)
+        there.rename(shards)
+        elsewhere.rename(there)
+    read_collection(SPEC, locate(SPEC, shards))
+    assert len(read) == 4  # each two shards once
+    home = locate(SPEC, shards).hashes.with_name(listing.INDEX_FOLDER)
+    assert len(list(home.iterdir())) == 4
+    foreign = home / f"{'0' * 20}-{'0' * 12}.safetensors"
+    link = home / f"{next(home.iterdir()).name[:20]}-{'0' * 12}.safetensors"
+    foreign.write_bytes(b"")
+    link.symlink_to(foreign)
+    for path in home.iterdir():
+        os.utime(path, (0, 0), follow_symlinks=False)
+    read_collection(SPEC, locate(SPEC, shards))  # whose use is noted
+    list_packed(locate(SPEC, shards), SPEC, anew=True)
+    assert len(list(home.iterdir())) == 4 and link.is_symlink() and foreign.exists()
+
+
+def test_one_process_of_a_machine_compares_a_sample(
+    parquet: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = opened(parquet)
+    facts = pickle.loads(pickle.dumps(listing_facts()))
+    compared: list[int] = []
+    inner = PackedImages.raw
+    monkeypatch.setattr(PackedImages, "raw", lambda s, row: compared.append(row) or inner(s, row))
+    again = read_collection(SPEC, locate(SPEC, parquet), listed=facts)
+    assert compared == []
+    assert np.array_equal(again.train.digests, first.collection.train.digests)
+    other = replace(facts, hashes="0" * 32)
+    read_collection(SPEC, locate(SPEC, parquet), listed=other)
+    assert len(compared) == 64 + 60
+
+
+def test_processes_that_begin_at_once_share_the_reading(tree: Path, tmp_path: Path) -> None:
+    paths = sorted(layouts.shards(tree, tmp_path / "many", 5).glob("*.tar"))
+    time.sleep(0.1)  # files as new as that are not trusted
+    read: list[Path] = []
 
     def reader(path: Path, proceed: Callable[[], None]) -> Samples:
-        if path == first:
+        read.append(path)
+        time.sleep(0.02)
+        return listing.shard_samples(path, proceed)
+
+    def begin() -> None:
+        tables.append(kept_samples(paths, tmp_path / "kept", "", reader))
+
+    tables: list[list[Samples]] = []
+    threads = [threading.Thread(target=begin) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(paths) == 60 == len(set(read)) and len(read) < 120  # of 180
+    names = [[name for table in part for name in table.names] for part in tables]
+    assert names[0] == names[1] == names[2] and len(names[0]) == 300
+
+
+def test_an_interruption_does_not_wait_for_whole_files(tree: Path, tmp_path: Path) -> None:
+    """Threads that read other files stop at their next image."""
+    paths = sorted(layouts.shards(tree, tmp_path / "many", 5).glob("*.tar"))
+    begun, calls = threading.Event(), itertools.count()
+
+    def reader(path: Path, proceed: Callable[[], None]) -> Samples:
+        if next(calls) == 0:
             return samples_of([])
         begun.set()
         while True:  # a file without an end
@@ -535,4 +625,4 @@ def test_an_interruption_does_not_wait_for_whole_files(tree: Path, tmp_path: Pat
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        kept_samples([first, *others], tmp_path / "kept", "", reader, stopped)
+        kept_samples(paths, tmp_path / "kept", "", reader, stopped)

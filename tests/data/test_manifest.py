@@ -6,7 +6,11 @@ import os
 import pickle
 import random
 import shutil
+import subprocess
 import sys
+import threading
+import time
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from unittest import mock
@@ -21,14 +25,20 @@ from ofa_bench.data.discovery.datasets import load_spec
 from ofa_bench.data.discovery.file_hashes import audit, content_digest, manifest
 from ofa_bench.data.discovery.file_names import FileNames
 from ofa_bench.data.discovery.layout import locate
-from ofa_bench.data.discovery.manifest_table import read_table, write_table
+from ofa_bench.data.discovery.manifest_table import Manifest, read_table, write_table
+from ofa_bench.data.discovery.packed.samples import kept_samples
+from ofa_bench.data.discovery.packed.shards import shard_samples
+from ofa_bench.data.discovery.unused_tables import CROWD, DAY
 from ofa_bench.data.open import listing_facts, read_collection
 from ofa_bench.data.readers.split_hash import content_hash, members, order_of
 from ofa_bench.errors import DataError
 from ofa_bench.seeding import digest
+from tests import preloaded
 
 from .conftest import write_tree
+from .layouts import write_shard
 
+ENTRY = [(0, (1, 2, 3, 4), "00" * 16, (1, 1))]
 NAMES = ["a/1.jpg", "a/2.jpg", "a/ü.jpg", "b/\udcff.jpg", "b/3.jpg"]
 
 
@@ -230,10 +240,13 @@ def test_an_equal_table_is_not_replaced(root: Path, kept: Path) -> None:
     assert kept.stat().st_ino == inode and not kept.with_suffix(".log").exists()
 
 
+@pytest.mark.parametrize("links", [True, False])
 def test_machines_have_tables_of_their_own(
-    tmp_path: Path, read: list[str], monkeypatch: pytest.MonkeyPatch
+    links: bool, tmp_path: Path, read: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With one home folder. The second machine need not hash what the first did, on a share."""
+    if not links:  # as a file system that has none
+        monkeypatch.setattr(os, "link", mock.Mock(side_effect=PermissionError(1, "not permitted")))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     root, spec = write_tree(tmp_path / "pictures"), load_spec("folder")
     tables = []
@@ -247,6 +260,158 @@ def test_machines_have_tables_of_their_own(
     first, second = (read_table(kept, root) for kept in tables)
     assert first is not None and second is not None and first.equals(second)
     assert tables[0] != tables[1] and tables[0].parent == tables[1].parent
+    assert tables[0].samefile(tables[1]) == links  # on the disk once
+    (root / "train" / "class0" / "000.png").unlink()
+    read_collection(spec, locate(spec, root))
+    other, changed = (read_table(kept, root) for kept in tables)
+    assert other is not None and other.equals(first)
+    assert changed is not None and len(changed) == len(first) - 1
+    assert len(list(tables[0].parent.iterdir())) == 2
+
+
+def test_one_process_of_a_machine_hashes_and_the_others_wait(
+    root: Path, kept: Path, read: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(file_hashes, "MANY", 5)
+    inner = file_hashes._measure
+
+    def slow(path: Path) -> file_hashes.Entry:
+        time.sleep(0.1)
+        return inner(path)
+
+    monkeypatch.setattr(file_hashes, "_measure", slow)
+    results: list[list[str]] = []
+    threads = [
+        threading.Thread(target=lambda: results.append(hexes(root, kept))) for _ in range(3)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert results == 3 * [truth(root)] and len(read) == 5
+
+
+def aged(path: Path, days: float) -> None:
+    then = time.time() - days * DAY
+    os.utime(path, (then, then), follow_symlinks=False)
+
+
+def neighbours(kept: Path, root: Path, days: Sequence[float], first: int = 0) -> list[Path]:
+    """Tables of other machines that were used so many days ago."""
+    rows = Manifest.empty(FileNames.of(NAMES[:3]))
+    numbers = range(first, first + len(days))
+    paths = [kept.with_name(f"hashes-{number:012x}.safetensors") for number in numbers]
+    for path, age in zip(paths, days, strict=True):
+        write_table(path, root, rows)
+        aged(path, age)
+    return paths
+
+
+def test_tables_of_machines_that_never_come_back_are_removed(
+    root: Path, kept: Path, tmp_path: Path
+) -> None:
+    """But for the last used ones, from which another machine's is made."""
+    manifest(root, FileNames.of(NAMES), kept)
+    days = (400, 35, 29, 33, 31, 1, 32, 34)
+    tables = neighbours(kept, root, days)
+    logs = [path.with_suffix(".log") for path in tables[:2]]
+    for log, folder in zip(logs, (root, tmp_path), strict=True):
+        file_hashes._append(log.with_suffix(".safetensors"), folder, FileNames.of(NAMES[:1]), ENTRY)
+    strange = neighbours(kept, tmp_path, [50] * 4, 8)  # of another folder
+    strange[0].write_bytes(b"no table")
+    strange[1].unlink()
+    strange[1].symlink_to(root / "a/1.jpg")
+    strange[2].rename(kept.with_name("hashes.bin"))
+    strange[2] = kept.with_name("hashes.bin")
+    unfinished = kept.with_name(".hashes-0123456789ab.safetensors.abc_1234.part")
+    unfinished.write_bytes(b"a part of a table")
+    for path in (*logs, *strange, unfinished):
+        aged(path, 50)
+    before = set(kept.parent.iterdir())
+    manifest(root, FileNames.of(NAMES), kept)
+    assert set(kept.parent.iterdir()) == before  # nothing was written
+    manifest(root, FileNames.of(NAMES[1:]), kept)
+    last = {5: 1, 2: 29, 4: 31, 6: 32}
+    gone = {logs[0], unfinished, *(path for n, path in enumerate(tables) if n not in last)}
+    assert before - set(kept.parent.iterdir()) == gone
+    assert (root / "a/1.jpg").exists()
+
+
+def test_many_tables_go_sooner(root: Path, kept: Path) -> None:
+    """As of containers, each of which is a machine with a new name."""
+    manifest(root, FileNames.of(NAMES), kept)
+    tables = neighbours(kept, root, [1] * (CROWD - 2) + [2, 4, 2.5, 2.8, 5])
+    manifest(root, FileNames.of(NAMES[1:]), kept)
+    assert [path.exists() for path in tables[CROWD - 2 :]] == [True, False, True, True, False]
+
+
+def test_tables_of_data_that_is_gone_are_removed(tmp_path: Path) -> None:
+    """As of jobs that have it below paths of their own."""
+    homes = {}
+    for name in ("here", "gone", "recent", "archived"):
+        root = write_tree(tmp_path / name / "set")
+        kept = tmp_path / "cache" / f"set-{digest(name)[:12]}" / "hashes-0123456789ab.safetensors"
+        names = FileNames.of(sorted(str(p.relative_to(root)) for p in root.rglob("*.png")))
+        rows = manifest(root, names, kept)
+        file_hashes._append(kept, root, rows.names, ENTRY)
+        shard = write_shard(tmp_path / name / "0.tar", [("0.cls", b"0"), ("0.png", b"")])
+        time.sleep(0.06)
+        kept_samples([shard], kept.with_name("packed"), "", shard_samples)
+        kept.with_name("decoded.bin").write_bytes(b"")
+        kept.with_suffix(".lock").write_bytes(b"")
+        homes[name] = kept.parent
+        if name != "here":
+            shutil.rmtree(tmp_path / name)
+    del rows  # or it is in use
+    (homes["archived"] / "unpacked-0123").mkdir()
+    (tmp_path / "cache" / "boards").mkdir()
+    foreign = tmp_path / "cache" / "boards" / "hashes-0123456789ab.safetensors"
+    shutil.copy(homes["gone"] / foreign.name, foreign)
+    for name in ("gone", "archived", "here"):
+        for path in homes[name].rglob("*"):
+            aged(path, 40)
+    aged(foreign, 40)
+    before = set(homes["here"].rglob("*"))
+    manifest(tmp_path / "here" / "set", names[1:], tmp_path / "cache" / "new-000000000000" / "kept")
+    assert not homes["gone"].exists() and foreign.exists()
+    assert [path.name for path in homes["archived"].iterdir()] == ["unpacked-0123"]
+    assert set(homes["here"].rglob("*")) == before
+    assert len(list(homes["recent"].rglob("*.safetensors"))) == 2
+
+
+def test_a_table_that_a_process_has_mapped_is_not_removed(root: Path, kept: Path) -> None:
+    manifest(root, FileNames.of(NAMES), kept)
+    mapped, *_ = neighbours(kept, root, [99, 1, 1, 1, 1])
+    code = (
+        "import sys; from pathlib import Path; "
+        "from ofa_bench.data.discovery.manifest_table import read_table; "
+        "table = read_table(Path(sys.argv[1]), Path(sys.argv[2])); "
+        "print(len(table), flush=True); sys.stdin.read()"
+    )
+    words = [sys.executable, "-c", code, str(mapped), str(root)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with preloaded.Process(words, **pipes) as process:
+        assert process.stdout is not None and process.stdin is not None
+        assert process.stdout.readline() == "3\n"
+        aged(mapped, 99)  # a run of three months
+        manifest(root, FileNames.of(NAMES[1:]), kept)
+        assert mapped.exists()
+        process.stdin.close()
+        assert process.wait(60) == 0
+    manifest(root, FileNames.of(NAMES), kept)
+    assert not mapped.exists()
+
+
+def test_use_is_noted_once_a_day(root: Path, kept: Path) -> None:
+    manifest(root, FileNames.of(NAMES), kept)
+    for days, noted in ((0.5, False), (3, True)):
+        aged(kept, days)
+        before = kept.stat()
+        manifest(root, FileNames.of(NAMES), kept)
+        after = kept.stat()
+        assert (after.st_mtime_ns != before.st_mtime_ns) == noted
+        assert after.st_ino == before.st_ino
+    assert time.time() - after.st_mtime < DAY / 2
 
 
 def test_another_process_reads_what_was_listed(

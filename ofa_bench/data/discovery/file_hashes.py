@@ -12,40 +12,43 @@ table was written, which a stopped process leaves behind.
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import random
 import time
 from array import array
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ofa_bench.atomic_io import append, open_regular
 from ofa_bench.data.discovery.decoder import read_bytes, reading, reading_threads, size_of
 from ofa_bench.data.discovery.file_names import FileNames
 from ofa_bench.data.discovery.manifest_table import (
-    VERSION,
+    LOCK_SUFFIX,
+    Entry,
     Manifest,
+    append_log,
+    keep_table,
+    log_of,
+    read_log,
     read_other_table,
     read_table,
-    write_table,
 )
 from ofa_bench.data.discovery.stat_files import Stamp, stamp_of, stamps_below, stamps_elsewhere
+from ofa_bench.data.discovery.unused_tables import warn_unkept
 from ofa_bench.errors import BenchError, DataError
+from ofa_bench.locks import exclusive
 
 PIECE_SECONDS = 2.0  # what a killed process may lose
 TABLE_SECONDS = 120.0  # between tables, so that no log grows long
 STAMPED, ELSEWHERE = 2_048, 32_768  # files whose stamps are asked for together
 SAMPLE = 64  # files whose kept hash is compared with their bytes whenever it is used
 TICK = 50_000_000  # ns in which a second change of a file may leave it the same time stamp
-LONGEST_LOG = 1 << 30  # bytes
+MANY = 10_000  # files that take seconds to hash, so that it matters if hashes cannot be kept
 Progress = Callable[[str, int, int], None]
 """Called with the work ("hashing files"), and how many of how many files or folders are done."""
-Entry = tuple[Stamp, str, tuple[int, int]]  # stamp, hash, width and height
 Measured = tuple[int, Stamp, str, tuple[int, int]]  # with the row before
 
 
@@ -54,17 +57,26 @@ def manifest(
 ) -> Manifest:
     """A row per file; cached rows are reused for unchanged files.
 
-    A random sample of cached rows is compared with the bytes. New rows are cached
-    continuously; if the cache cannot be written, they are computed again next time. Raises
-    DataError if a file cannot be read, or its bytes changed while size and times did not.
+    A random sample of cached rows is compared with the bytes. New rows are cached continuously; if
+    the cache cannot be written, they are computed again next time. Of a machine's processes that
+    would compute many, one does, and the others wait for it. Raises DataError if a file cannot be
+    read, or its bytes changed while size and times did not.
     """
     known, whole = _known(root, files, kept)
-    stale = (known.stamps != _stamps(root, files, progress)).any(1)
-    pending, reused = np.flatnonzero(stale), np.flatnonzero(~stale)
-    if len(pending) or not whole:
-        known = known.writable()
-        for _ in _hashed(root, known, pending, kept, progress):
-            pass
+    current = _stamps(root, files, progress)
+    with ExitStack() as stack:
+        if (known.stamps != current).any(1).sum() >= MANY:
+            with suppress(BenchError, OSError):  # the cache cannot be written
+                lock = kept.with_suffix(LOCK_SUFFIX)
+                kept.parent.mkdir(parents=True, exist_ok=True)
+                stack.enter_context(exclusive(lock, subject=f"the images of {root}", needed=False))
+            known, whole = _known(root, files, kept)  # what another process hashed meanwhile
+        stale = (known.stamps != current).any(1)
+        pending, reused = np.flatnonzero(stale), np.flatnonzero(~stale)
+        if len(pending) or not whole:
+            known = known.writable()
+            for _ in _hashed(root, known, pending, kept, progress):
+                pass
     chosen = random.SystemRandom().sample(range(len(reused)), min(SAMPLE, len(reused)))
     for row, _, digest, _ in _in_threads(root, files, reused[chosen].tolist()):
         if digest != known.hex(row):
@@ -121,7 +133,7 @@ def _hashed(
             yield measured
             now = time.monotonic()
             if now - table_began > TABLE_SECONDS:
-                _write(kept, root, rows)
+                _write(kept, root, rows, done=False)
                 piece, piece_began, table_began = [], now, now
             elif now - piece_began > PIECE_SECONDS:
                 _append(kept, root, rows.names, piece)
@@ -203,7 +215,7 @@ def _known(root: Path, files: FileNames, kept: Path) -> tuple[Manifest, bool]:
     table = read_table(kept, root)
     start = read_other_table(kept, root) if table is None else table
     known = Manifest.empty(files) if start is None else _aligned(start, files)
-    logged = _read_log(kept, root)
+    logged = read_log(kept, root)
     if logged:
         known = known.writable()
         for row, name in enumerate(files.all_encoded()):
@@ -225,13 +237,16 @@ def _aligned(table: Manifest, files: FileNames) -> Manifest:
     return aligned
 
 
-def _write(kept: Path, root: Path, rows: Manifest) -> None:
+def _write(kept: Path, root: Path, rows: Manifest, done: bool = True) -> None:
     """Keep the table, in which the log goes up; an equal one stays, since others may map it."""
-    with suppress(BenchError, OSError):  # it is only a cache
+    try:  # it is only a cache
         table = read_table(kept, root)
         if table is None or not table.equals(rows):
-            write_table(kept, root, rows)
-        _log(kept).unlink(missing_ok=True)
+            keep_table(kept, root, rows, link=done)
+        log_of(kept).unlink(missing_ok=True)
+    except (BenchError, OSError) as error:
+        if len(rows) >= MANY:
+            warn_unkept(kept.parent, error)
 
 
 def _mapped(kept: Path, root: Path, rows: Manifest) -> Manifest:
@@ -243,52 +258,12 @@ def _mapped(kept: Path, root: Path, rows: Manifest) -> Manifest:
     return table if same else rows
 
 
-def _log(kept: Path) -> Path:
-    return kept.with_suffix(".log")
-
-
-def _title(root: Path) -> str:
-    return json.dumps({"version": VERSION, "root": os.path.realpath(root)})
-
-
 def _append(kept: Path, root: Path, names: FileNames, piece: Sequence[Measured]) -> None:
-    """Cache what was measured, except of files so new that a later change might keep their times.
-    The title is written each time, as another process may have taken the log up."""
-    old = [entry for entry in piece if abs(time.time_ns() - entry[1][2]) > TICK]
-    lines = [json.dumps([names[row], stamp, *rest]) for row, stamp, *rest in old]
-    if lines:
-        with suppress(OSError):  # it is only a cache
-            kept.parent.mkdir(parents=True, exist_ok=True)
-            append(_log(kept), "\n".join(["", _title(root), *lines, ""]))
-
-
-def _read_log(kept: Path, root: Path) -> dict[bytes, Entry]:
-    """The entries of the log; a line that was cut short, or of another folder, is left out."""
-    entries: dict[bytes, Entry] = {}
-    title, ours = _title(root), False
-    try:
-        with open_regular(_log(kept)) as file:
-            if os.fstat(file.fileno()).st_size > LONGEST_LOG:
-                return {}
-            for raw in file:
-                line = raw.decode("utf-8", "replace").strip()
-                if line.startswith("{"):
-                    ours = line == title
-                elif ours and line:
-                    with suppress(ValueError, TypeError, OverflowError):
-                        name, *values = json.loads(line)
-                        entries[os.fsencode(name)] = _legal(*values)
-    except OSError:
-        return {}
-    return entries
-
-
-def _legal(stamp: object, digest: object, shape: object) -> Entry:
-    """The values of a line. Raises ValueError, TypeError or OverflowError."""
-    numbers = np.array(stamp, dtype=np.int64), np.array(shape, dtype=np.int32)
-    if [part.shape for part in numbers] != [(4,), (2,)] or numbers[1].min() < 0:
-        raise ValueError("it is no stamp, or no shape")
-    if len(bytes.fromhex(str(digest))) != 16:
-        raise ValueError("it is no hash")
-    (a, b, c, d), (width, height) = (part.tolist() for part in numbers)
-    return (a, b, c, d), str(digest), (width, height)
+    """Cache what was measured, but of files so new that a later change might keep their times."""
+    lines = [
+        (names[row], stamp, digest, shape)
+        for row, stamp, digest, shape in piece
+        if abs(time.time_ns() - stamp[2]) > TICK
+    ]
+    with suppress(OSError):  # it is only a cache
+        append_log(kept, root, lines)

@@ -1,8 +1,8 @@
-"""A tree that one process listed, read by others of the same machine from the kept manifest.
-Torch-free.
+"""What one process listed or compared, and others of the same machine need not. Torch-free.
 
 On a share, asking for the stamps of a million files takes minutes, and ranks that all ask at once
-take longer.
+take longer: the others read a tree from the kept manifest. Of images in big files all ranks read
+the kept tables, which takes a second (docs/performance.md).
 """
 
 from __future__ import annotations
@@ -53,6 +53,27 @@ class ListingFacts:
         first = Listing(rows.names[: len(train)], train)
         second = Listing(rows.names[len(train) :], test)
         return ImageTree(root, self.classes, first, second, self.notes, self.decoder), rows
+
+
+@dataclass(frozen=True)
+class SampledImages:
+    """A data set in big files of which another process of this machine has compared a random sample
+    with its hashes: the folder, and the hash of all of them. In compressed parquet files an image
+    of the sample costs its row group."""
+
+    root: Path
+    hashes: str
+
+    @classmethod
+    def of(cls, root: Path, *parts: NDArray[np.uint8]) -> SampledImages:
+        """The data set of these hashes."""
+        whole = hashlib.blake2b(digest_size=16)
+        for part in parts:
+            whole.update(np.ascontiguousarray(part).data)
+        return cls(root, whole.hexdigest())
+
+
+SharedFacts = ListingFacts | SampledImages
 
 
 def fingerprint(rows: Manifest) -> str:

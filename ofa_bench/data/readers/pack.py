@@ -1,40 +1,53 @@
-"""`data prepare --pack`: write the image files of a data set into tar shards, as they are."""
+"""`data prepare --pack`: write the image files of a data set into tar shards, as they are.
+
+A shard appears whole or not at all, in a hidden folder that becomes the data set when all are
+there; another attempt goes on with those that are what it would write.
+"""
 
 from __future__ import annotations
 
-import io
 import itertools
 import re
-import tarfile
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+import stat
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ofa_bench.atomic_io import durable_file, make_folder, new_folder
+from ofa_bench.atomic_io import durable_file, make_folder, sync
 from ofa_bench.data.discovery.datasets import DatasetSpec
-from ofa_bench.data.discovery.decoder import SUFFIXES, reading_threads
+from ofa_bench.data.discovery.decoder import reading_threads
 from ofa_bench.data.discovery.file_hashes import Progress
-from ofa_bench.data.discovery.layout import locate, sealed_part
+from ofa_bench.data.discovery.layout import SEALED, locate, sealed_part
 from ofa_bench.data.discovery.packed.listing import NAMES
 from ofa_bench.data.open import read_collection
-from ofa_bench.data.readers.image_set import Collection, ImageSet
-from ofa_bench.data.readers.images import EncodedImages
-from ofa_bench.data.readers.pixel_cache import UNFINISHED, check_room
+from ofa_bench.data.readers.image_set import Collection
+from ofa_bench.data.readers.pixel_cache import check_room
+from ofa_bench.data.readers.shard_files import (
+    PART,
+    PlannedShard,
+    is_written,
+    planned_shards,
+    write_shard,
+)
 from ofa_bench.errors import BenchError, DataError
+from ofa_bench.locks import exclusive_folder
 
-AT_ONCE = 256  # images in memory between reading and writing
-BESIDE = 3 * tarfile.BLOCKSIZE  # bytes of a shard for each image: two headers and the label
-FORMS = {b"\xff\xd8": ".jpg", b"\x89PNG": ".png", b"GIF8": ".gif", b"RIFF": ".webp", b"BM": ".bmp"}
+UNFINISHED = ".packing-"  # before the name of the folder to be made
+SPLITS = "|".join(("train", *SEALED))
+OURS = re.compile(rf"(?:[a-z0-9]+-(?:{SPLITS})-\d{{6,}}\.tar|{re.escape(NAMES)})(?:\{PART})?")
 
 
 @dataclass(frozen=True)
 class Packed:
-    """The resulting folder: number of images, of shards, and bytes."""
+    """The resulting folder: number of images, of shards, and bytes; `resumed`: how many of the
+    shards an earlier attempt has written."""
 
     root: str
     images: int
     shards: int
     bytes: int
+    resumed: int = 0
 
 
 def prepare_shards(
@@ -48,7 +61,8 @@ def prepare_shards(
     """Write the training and test images of a data set into shards of about `shard_bytes` each.
 
     Images keep their bytes and their order, so runs on the shards equal runs on the files bit for
-    bit. The folder appears as a whole. `agree` is called before anything is written. Raises
+    bit. The folder appears as a whole; shards of an attempt that was stopped are kept where they
+    are what is to be written, to the byte. `agree` is called before anything is written. Raises
     DataError if there are no image files, one changed, or disk space is short; BenchError if
     `agree` refuses or the folder cannot be written.
     """
@@ -61,93 +75,118 @@ def prepare_shards(
     names = _names(collection)
     tested = (sealed_part(location.root) if location.kind == "tree" else None) or "test"
     parts = {"train": collection.train, tested: collection.test}
-    plan = {split: _cut(_encoded(part), shard_bytes) for split, part in parts.items()}
-    shards = sum(map(len, plan.values()))
-    total = sum(size for groups in plan.values() for _, size in groups)
-    planned = Packed(str(home), sum(map(len, parts.values())), shards, total)
-    check_room(home, total, "shards", "give --to a folder on a larger disk")
+    plan = [
+        shard
+        for split, part in parts.items()
+        for shard in planned_shards(_stem(spec), split, part, shard_bytes)
+    ]
+    staging = home.with_name(f"{UNFINISHED}{home.name}")
+    present = _present(staging, plan)
+    total, images = sum(shard.most for shard in plan), sum(map(len, parts.values()))
+    planned = Packed(str(home), images, len(plan), total, len(present))
+    left = next((path for path in home.parent.glob(f"{UNFINISHED}*") if path != staging), None)
+    remedy = f"remove {left}, which another attempt left behind" if left else ""
+    needed = total - sum(shard.size for shard in present)
+    check_room(home, needed, "shards", remedy or "give --to a folder on a larger disk")
     if not agree(planned):
         raise BenchError("nothing was written", "--yes writes without asking")
-    try:
-        make_folder(home.parent, home.parent)
-        with new_folder(home, UNFINISHED) as fresh:
-            _write(fresh, _stem(spec), parts, plan, progress)
-            with durable_file(fresh / NAMES) as file:
-                file.write(names)
-    except OSError as error:
-        raise BenchError(
-            f"cannot write {home}: {error.strerror or error}",
-            "give --to a folder that you may write, on a disk with room",
-        ) from error
-    return planned
-
-
-def _encoded(part: ImageSet) -> EncodedImages:
-    assert isinstance(part.images, EncodedImages), "pixels were refused before"
-    return part.images
+    with _in_sentences(home), _staged(home, staging):
+        kept = _kept(staging, plan, progress)
+        _write(staging, plan, kept, progress)
+        with durable_file(staging / NAMES) as file:
+            file.write(names)
+    return replace(planned, resumed=len(kept))
 
 
 def _stem(spec: DatasetSpec) -> str:
     return re.sub(r"[^a-z0-9]+", "", spec.name.lower()) or "images"
 
 
-def _cut(images: EncodedImages, most: int) -> list[tuple[range, int]]:
-    """Rows of each shard, and its bytes; a shard has at least one image."""
-    groups: list[tuple[range, int]] = []
-    first, size = 0, tarfile.RECORDSIZE
-    for index in range(len(images)):
-        whole = BESIDE + -(-images.size(index) // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
-        if index > first and size + whole > most:
-            groups.append((range(first, index), size))
-            first, size = index, tarfile.RECORDSIZE
-        size += whole
-    return [*groups, (range(first, len(images)), size)]
+def _present(staging: Path, plan: Sequence[PlannedShard]) -> list[PlannedShard]:
+    """The planned shards that an earlier attempt may have written, by their names and sizes."""
+    sizes: dict[str, int] = {}
+    with suppress(OSError):
+        for path in staging.iterdir():
+            status = path.lstat()
+            if stat.S_ISREG(status.st_mode):
+                sizes[path.name] = status.st_size
+    return [shard for shard in plan if sizes.get(shard.name) == shard.size]
+
+
+def _kept(
+    staging: Path, plan: Sequence[PlannedShard], progress: Progress | None
+) -> set[PlannedShard]:
+    """The planned shards that are there, to the byte; all else is removed."""
+    present, kept = _present(staging, plan), set()
+    with reading_threads() as pool:
+        verdicts = pool.imap(lambda shard: is_written(staging / shard.name, shard), present)
+        for done, (shard, equal) in enumerate(zip(present, verdicts, strict=True), start=1):
+            if equal:
+                kept.add(shard)
+            if progress:
+                progress("comparing shards", done, len(present))
+    names = {shard.name for shard in kept}
+    for path in staging.iterdir():
+        if path.name not in names:
+            path.unlink()
+    return kept
 
 
 def _write(
-    folder: Path,
-    stem: str,
-    parts: dict[str, ImageSet],
-    plan: dict[str, list[tuple[range, int]]],
+    staging: Path,
+    plan: Sequence[PlannedShard],
+    kept: set[PlannedShard],
     progress: Progress | None,
 ) -> None:
-    total = sum(map(len, parts.values()))
-    done = itertools.count(1)
-    for split, groups in plan.items():
-        part = parts[split]
-        for number, (rows, _) in enumerate(groups):
-            name = f"{stem}-{split}-{number:06d}.tar"
-            with (
-                durable_file(folder / name) as file,
-                tarfile.open(fileobj=file, mode="w", format=tarfile.USTAR_FORMAT) as tar,
-            ):
-                for row, raw in _read(_encoded(part), rows):
-                    suffix = _suffix(_encoded(part).name(row), raw)
-                    _add(tar, f"{row:09d}.cls", str(part.labels[row]).encode())
-                    _add(tar, f"{row:09d}{suffix}", raw)  # after it: images may be large
-                    if progress:
-                        progress("packing images", next(done), total)
+    total = sum(len(shard.rows) for shard in plan)
+    done = itertools.count(1 + sum(len(shard.rows) for shard in kept))
+
+    def advance() -> None:
+        if progress:
+            progress("packing images", next(done), total)
+
+    for shard in plan:
+        if shard not in kept:
+            write_shard(staging, shard, advance)
 
 
-def _read(images: EncodedImages, rows: range) -> Iterator[tuple[int, bytes]]:
-    with reading_threads() as pool:
-        for start in range(0, len(rows), AT_ONCE):
-            piece = rows[start : start + AT_ONCE]
-            yield from zip(piece, pool.map(images.raw, piece), strict=True)
+@contextmanager
+def _staged(home: Path, staging: Path) -> Iterator[None]:
+    """The hidden folder, held by this process alone, and renamed where the block ends well;
+    otherwise it stays, unless nothing is in it. Raises BenchError or OSError."""
+    make_folder(home.parent, staging)
+    with exclusive_folder(staging):
+        if home.exists() or not staging.is_dir():
+            raise BenchError(
+                f"another process has written {home}, or has stopped", "run the same line again"
+            )
+        for path in staging.iterdir():
+            if not OURS.fullmatch(path.name) or not stat.S_ISREG(path.lstat().st_mode):
+                raise BenchError(
+                    f"{staging} has {path.name!a} in it, which is not of `data prepare --pack`",
+                    "move it elsewhere, or give --to another folder",
+                )
+        try:
+            yield
+            staging.chmod(0o755)
+            sync(staging)
+            staging.rename(home)
+        except BaseException:
+            with suppress(OSError):
+                staging.rmdir()
+            raise
 
 
-def _suffix(path: Path, raw: bytes) -> str:
-    """The suffix that says how an image is encoded: its file's, or what its first bytes say."""
-    suffix = path.suffix.lower()
-    if suffix in SUFFIXES:
-        return suffix
-    return next((suffix for magic, suffix in FORMS.items() if raw.startswith(magic)), ".jpg")
-
-
-def _add(tar: tarfile.TarFile, name: str, raw: bytes) -> None:
-    member = tarfile.TarInfo(name)
-    member.size = len(raw)
-    tar.addfile(member, io.BytesIO(raw))
+@contextmanager
+def _in_sentences(home: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise BenchError(
+            f"cannot write {home}: {error.strerror or error}",
+            "give --to a folder that you may write, on a disk with room; where it has room again, "
+            "the same line goes on after the last shard",
+        ) from error
 
 
 def _names(collection: Collection) -> bytes:

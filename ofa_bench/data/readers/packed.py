@@ -18,6 +18,7 @@ from ofa_bench.data.discovery.file_hashes import Progress, check_bytes
 from ofa_bench.data.discovery.layout import DataLocation
 from ofa_bench.data.discovery.packed.listing import PackedPart, list_packed, sampled
 from ofa_bench.data.discovery.packed.parquet import columns_of, group_images, opened_parquet
+from ofa_bench.data.discovery.shared_listing import SampledImages
 from ofa_bench.data.readers.image_set import Collection, ImageSet
 from ofa_bench.data.readers.images import EncodedImages
 from ofa_bench.limits import limit
@@ -124,22 +125,27 @@ class _Handle:
 
 
 def read_packed(
-    location: DataLocation, spec: DatasetSpec, progress: Progress | None = None
-) -> Collection:
+    location: DataLocation,
+    spec: DatasetSpec,
+    progress: Progress | None = None,
+    known: SampledImages | None = None,
+) -> tuple[Collection, SampledImages]:
     """The images of shards or parquet files, listed and hashed.
 
-    A random sample is compared with its hashes. Raises DataError if a file is damaged, or one of
-    its images would not be decoded.
+    A random sample is compared with its hashes, unless these are `known`. Raises DataError if a
+    file is damaged, or one of its images would not be decoded.
     """
     packed = list_packed(location, spec, progress)
-    train, test = (_image_set(part, spec) for part in (packed.train, packed.test))
-    return Collection(packed.classes, train, test, packed.notes, packed.decoder)
+    hashes = (packed.train.samples.hashes, packed.test.samples.hashes)
+    facts = SampledImages.of(location.root, *hashes)
+    train, test = (_image_set(part, spec, facts != known) for part in (packed.train, packed.test))
+    return Collection(packed.classes, train, test, packed.notes, packed.decoder), facts
 
 
-def _image_set(part: PackedPart, spec: DatasetSpec) -> ImageSet:
+def _image_set(part: PackedPart, spec: DatasetSpec, compare: bool) -> ImageSet:
     samples = part.samples
     images = PackedImages(part, spec, None)
-    images.check(sampled(part))
+    images.check(sampled(part) if compare else ())
     counts = samples.shapes.prod(1)
     for index in np.flatnonzero((counts <= 0) | (counts > limit("image-pixels"))).tolist():
         height, width = images.decode(index).shape[1:]

@@ -202,12 +202,14 @@ def _pack(
     def agree(planned: Any) -> bool:
         return _agreed(
             f"{planned.images:,} images, {planned.bytes / 1e9:,.2f} GB, into {planned.shards:,} "
-            f"shards in {planned.root}",
+            f"shards in {planned.root}"
+            + (f"; of them there already: {planned.resumed:,}" if planned.resumed else ""),
             yes,
         )
 
     spec, folder = spec_of(dataset, discover().catalogue), Path(data_dir) if data_dir else None
-    with listening():  # so that what is half written goes away, whoever asks to stop
+    with listening() as stop:  # so that what is half written goes away, whoever asks to stop
+        stop.hint = "the same line goes on after the last shard"
         done = prepare_shards(spec, folder, Path(to), megabytes * 10**6, agree, Log().files)
     line = f"use it with {command_line('--data-dir', done.root)}"
     console.result(as_json, asdict(done), line)

@@ -1,19 +1,24 @@
 """What one shard or parquet file holds, as arrays, kept in the user's cache. Torch-free.
 
-A kept table is valid only for a file with the same path, inode, size, mtime and ctime.
+A kept table is valid only for a file with the same path, inode, size, mtime and ctime. It is named
+by them, so that machines with one home folder have one table of a file on a share, and tables of
+their own where the same path is on disks of their own.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import random
+import re
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,14 +26,33 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from ofa_bench.atomic_io import write_whole
-from ofa_bench.data.discovery.decoder import reading, size_of
+from ofa_bench.data.discovery.decoder import reading, reading_threads, size_of
 from ofa_bench.data.discovery.file_hashes import TICK, Progress, content_digest
+from ofa_bench.data.discovery.unused_tables import (
+    described_path,
+    note_use,
+    remove_unused,
+    remove_vanished,
+    warn_unkept,
+)
 from ofa_bench.errors import BenchError, DataError
 from ofa_bench.seeding import digest
 
 VERSION = 1
 NO_TABLE = (OSError, SafetensorError, ValueError, KeyError, TypeError, AttributeError)
+TABLE = re.compile(r"([0-9a-f]{20})-[0-9a-f]{12}\.safetensors")  # by path, by stamp
+MUCH = 32 << 20  # bytes of images in a file, so that it matters if they are read at every start
 NOWHERE = -1  # the offset of an image whose bytes do not lie in the file as they are
+
+
+COLUMNS: dict[str, tuple[Any, ...]] = {  # of a kept table: type, lowest value, and shape of a row
+    "keys": (np.uint64, 0),
+    "spans": (np.int64, NOWHERE, 2),
+    "rows": (np.int32, 0, 2),
+    "labels": (np.int64, np.iinfo(np.int64).min),
+    "hashes": (np.uint8, 0, 16),
+    "shapes": (np.int64, 0, 2),
+}
 
 
 class PackedImage(NamedTuple):
@@ -136,40 +160,80 @@ def kept_samples(
     """The samples of each file: kept ones for unchanged files, others read now and kept.
 
     `home`: the folder they are kept in. `purpose`: what they depend on besides the file. With
-    `anew` nothing that was kept is used. Raises what `reader` raises; DataError if a file changes
+    `anew` nothing that was kept is used. Files are read in random order, so that processes that
+    begin at once share the work. Raises what `reader` raises; DataError if a file changes
     meanwhile.
     """
-    from ofa_bench.data.discovery.decoder import reading_threads
-
-    tables: list[Samples] = []
+    tables: dict[Path, Samples] = {}
+    written: list[Path] = []
     stopped = threading.Event()
 
     def proceed() -> None:
         if stopped.is_set():
             raise _Stopped
 
-    def one(path: Path) -> Samples:
+    def one(path: Path) -> tuple[Path, Samples]:
         before = stamp(path)
-        title = json.dumps([VERSION, purpose, os.path.realpath(path), *before])
-        kept = home / f"{digest(os.path.realpath(path))[:20]}.safetensors"
+        kept, title = _kept_table(path, home, purpose, before)
         table = None if anew else _load(kept, title)
         if table is None:
-            table = reader(path, proceed)
-            if stamp(path) != before:
-                raise DataError(f"{path} changes while it is read", "wait until it is written")
+            table = _unchanged(path, before, reader(path, proceed))
             if abs(time.time_ns() - before[2]) > TICK:  # a later change has another time then
                 _keep(kept, title, table)
-        return table
+                written.append(kept)
+        return path, table
 
+    order = random.SystemRandom().sample(files, len(files))
     with reading_threads() as pool:
         try:
-            for done, table in enumerate(pool.imap(one, files), start=1):
-                tables.append(table)
+            for path, table in pool.imap_unordered(one, order):
+                tables[path] = table
                 if progress:
-                    progress("hashing shards", done, len(files))
+                    progress("hashing shards", len(tables), len(files))
         finally:  # the pool waits for files that are being read, and they may be large
             stopped.set()
-    return tables
+    if written:
+        _remove_unused(files, home, written[-1])
+    return [tables[path] for path in files]
+
+
+def _unchanged(path: Path, before: Stamp, table: Samples) -> Samples:
+    """The table of a file. Raises DataError if the file is another by now."""
+    if stamp(path) != before:
+        raise DataError(f"{path} changes while it is read", "wait until it is written")
+    return table
+
+
+def _kept_table(path: Path, home: Path, purpose: str, status: Stamp) -> tuple[Path, str]:
+    """The file that a table is kept in, and its title."""
+    real = os.path.realpath(path)
+    title = json.dumps([VERSION, purpose, real, *status])
+    return home / f"{_mark(real)}-{digest(title)[:12]}.safetensors", title
+
+
+def _mark(real: str) -> str:
+    return digest(real)[:20]
+
+
+def _remove_unused(files: Sequence[Path], home: Path, newest: Path) -> None:
+    """Remove tables of these files, as they were or as other machines have them, that have not been
+    used for long."""
+    paths = {_mark(os.path.realpath(path)): os.path.realpath(path) for path in files}
+
+    def ours(file: BinaryIO) -> bool:
+        path = described_path(file)
+        return path is not None and paths.get(_mark(path)) == path
+
+    with suppress(OSError):
+        now = newest.stat().st_mtime
+        versions: defaultdict[str, list[Path]] = defaultdict(list)
+        for path in home.iterdir():
+            match = TABLE.fullmatch(path.name)
+            if match and match[1] in paths:
+                versions[match[1]].append(path)
+        for tables in versions.values():
+            remove_unused(tables, now, ours)
+        remove_vanished(home.parent, now)
 
 
 def _load(kept: Path, title: str) -> Samples | None:
@@ -178,16 +242,33 @@ def _load(kept: Path, title: str) -> Samples | None:
             if file.metadata()["title"] != title:
                 return None
             columns = {field.name: file.get_tensor(field.name) for field in fields(Samples)}
-        names = np.ascontiguousarray(columns["names"])
-        columns["names"] = names.view(f"S{names.shape[1]}").reshape(-1)
+        columns["names"] = _checked_names(columns)
+        note_use(kept)
         return Samples(**columns)
     except NO_TABLE:
         return None
+
+
+def _checked_names(columns: Mapping[str, NDArray[Any]]) -> NDArray[np.bytes_]:
+    """The names among columns that fit each other. Raises ValueError."""
+    names = np.ascontiguousarray(columns["names"])
+    if names.ndim != 2 or names.dtype != np.uint8 or not names.shape[1]:
+        raise ValueError("its names make no sense")
+    for name, (kind, lowest, *shape) in COLUMNS.items():
+        column = columns[name]
+        if column.dtype != kind or column.shape != (len(names), *shape):
+            raise ValueError(f"its {name} are of another form")
+        if column.size and column.min() < lowest:
+            raise ValueError(f"its {name} are out of range")
+    return names.view(f"S{names.shape[1]}").reshape(-1)
 
 
 def _keep(kept: Path, title: str, table: Samples) -> None:
     columns = {field.name: getattr(table, field.name) for field in fields(table)}
     names = np.ascontiguousarray(table.names)
     columns["names"] = names.view(np.uint8).reshape(len(names), names.itemsize)
-    with suppress(BenchError):  # it is only a cache
+    try:  # it is only a cache
         write_whole(kept, save(columns, {"title": title}), durable=False)
+    except BenchError as error:
+        if table.spans[:, 1].sum() >= MUCH:
+            warn_unkept(kept.parent, error)
