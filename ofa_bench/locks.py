@@ -32,18 +32,20 @@ def exclusive(
     subject: str = "",
     tell: Tell | None = None,
     needed: bool = True,
+    stalled: Callable[[], bool] | None = None,
 ) -> Iterator[bool]:
     """Hold an exclusive lock on the file `path`, created if missing, while the block runs.
 
     Forked children do not inherit the lock. On a file system without locks the block runs
     unlocked, `tell` (else a Python warning) reports it if the lock is `needed` and does not only
-    save time, and False is yielded. `subject`: what the lock protects, for messages. Raises Busy if
+    save time, and False is yielded; so it does where the process that holds the lock is `stalled`,
+    which is asked while waiting. `subject`: what the lock protects, for messages. Raises Busy if
     another process holds the lock and `wait` is false; BenchError if the file cannot be created, is
     a link, or is not a regular file.
     """
     subject = subject or str(path.parent)
     with _released(_opened(path)) as handle:
-        held = _acquire(handle, subject, wait, tell or _warn, needed)
+        held = _acquire(handle, subject, wait, tell or _warn, needed, stalled)
         if held:
             _sign(handle)
         yield held
@@ -72,8 +74,15 @@ def _foreign(path: Path, kind: str) -> BenchError:
     return BenchError(f"the lock file {path} is {kind}", "remove it; a new one is made")
 
 
-def _acquire(handle: int, subject: str, wait: bool, tell: Tell, needed: bool = True) -> bool:
-    """Acquire the lock; False if the file system does not support locks."""
+def _acquire(
+    handle: int,
+    subject: str,
+    wait: bool,
+    tell: Tell,
+    needed: bool = True,
+    stalled: Callable[[], bool] | None = None,
+) -> bool:
+    """Acquire the lock; False if the file system does not support locks, or its holder stalls."""
     from filelock import lock_descriptor
 
     began, silent = time.monotonic(), True
@@ -97,6 +106,8 @@ def _acquire(handle: int, subject: str, wait: bool, tell: Tell, needed: bool = T
         if silent and time.monotonic() - began > TELL_AFTER:
             tell(f"waiting for another process to finish with {subject}: {_holder(handle)}")
             silent = False
+        if stalled is not None and stalled():
+            return False
         time.sleep(POLL)
 
 
@@ -130,7 +141,8 @@ def share(handle: int) -> bool | None:
 
 @contextmanager
 def exclusive_folder(folder: Path) -> Iterator[None]:
-    """As `exclusive`, with the folder itself as the lock: nothing is written into it."""
+    """As `exclusive`, with the folder itself as the lock: nothing is written into it. On a network
+    share such a lock may hold on one machine only."""
     with _released(os.open(folder, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0))) as handle:
         _acquire(handle, str(folder), True, _warn)
         yield

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import importlib
 import os
 import sys
@@ -81,6 +82,7 @@ def cli(ctx: click.Context, limits: tuple[str, ...]) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line (by default the process's) and return the exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
+    gc.set_threshold(20_000, 20, 20)  # imports and listings make many objects, and no cycles
     outlive_streams()
     with console.speaking(as_json="--json" in words, heard=not other_rank()):
         try:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +29,8 @@ from ofa_bench.data.sources.resident import Resident, fits
 from ofa_bench.data.sources.source import BatchSource
 from ofa_bench.limits import limit
 from ofa_bench.recipe.models import Augment
+
+MANY = 50_000  # files, which other processes are asked for
 
 
 def open_source(
@@ -87,7 +91,14 @@ def read_collection(
     if isinstance(listed, ListingFacts) and (known := listed.read(location.root, location.hashes)):
         return of_tree(*known)
     tree = list_tree(location.root, spec, progress)
+    if len(tree.files) > MANY:
+        threading.Thread(target=_import_streamed).start()  # while other processes ask for files
     return of_tree(tree, manifest(tree.root, tree.files, location.hashes, progress))
+
+
+def _import_streamed() -> None:
+    with suppress(Exception):  # raised where it is imported again
+        import ofa_bench.data.sources.streamed  # noqa: F401
 
 
 def listing_facts() -> SharedFacts | None:

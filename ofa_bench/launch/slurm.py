@@ -25,9 +25,9 @@ BEFORE_GRACE = 300  # seconds of a time limit before its grace, at least
 OURS = (
     *("array", "chdir", "job-name", "open-mode", "output", "parsable", "requeue", "no-requeue"),
     *("signal", "test-only", "wait", "wrap", "nodes", "ntasks", "ntasks-per-node"),
-    *("clusters", "error"),
+    *("clusters", "error", "time"),
 )
-SHORT = ("-a", "-D", "-J", "-o", "-W", "-N", "-n", "-M", "-e")
+SHORT = ("-a", "-D", "-J", "-o", "-W", "-N", "-n", "-M", "-e", "-t")
 WAITING = ("PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", "RESV_DEL_HOLD")
 WORKING = ("RUNNING", "COMPLETING", "SUSPENDED", "STAGE_OUT", "SIGNALING", "STOPPED", "RESIZING")
 
@@ -191,7 +191,8 @@ def time_limit(batch: LaunchBatch, options: SlurmOptions) -> str | None:
     if not rate:
         return None
     longest = max(task.macs for task in batch.tasks) / (rate * options.processes * options.nodes)
-    minutes = math.ceil(min(MARGIN * longest + START, LONGEST) / 60)
+    least = options.grace + BEFORE_GRACE
+    minutes = math.ceil(max(min(MARGIN * longest + START, LONGEST), least) / 60)
     return f"{minutes // 60}:{minutes % 60:02d}:00"
 
 
@@ -231,7 +232,7 @@ def task_script(batch: LaunchBatch, options: SlurmOptions, line: str) -> str:
     head = ["#!/bin/bash", f"# {re.sub(r'[^ -~]', '?', line)}", trap, *exports]
     cases = [_case(number, task) for number, task in enumerate(batch.tasks)]
     choice = ['case "${SLURM_ARRAY_TASK_ID:-}" in', *cases, NO_TASK, "esac", 'exec >>"$log" 2>&1']
-    around = ["trap unprepared EXIT", *options.environment, "set +eu", PREPARED]
+    around = ["trap unprepared EXIT", *options.environment, "set +euC", PREPARED]
     body = WORK.replace("@TRAIN@", train_command(options))
     body = body.replace("@RESTARTS@", str(options.restarts))
     body = body.replace("@SAID@", shlex.quote(str(batch.folder / f"{batch.name}.log")))
@@ -251,7 +252,7 @@ unprepared() { # the site's lines end the shell under `set -e`, or by `exit`
   status=$?
   [ -z "$stopping" ] || status=130
   printf '{"error": "the lines of environment ended with exit code %d", "exit": %d}\\n' \
-    "$status" "$status" >"$answer"
+    "$status" "$status" >|"$answer"
 }
 """
 # srun itself would kill what it started. A job's own number would mean all tasks of the array.

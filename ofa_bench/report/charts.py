@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -97,8 +98,9 @@ def corners(x: Sequence[float], y: Sequence[float | None]) -> list[int]:
     heights = np.array([np.nan if value is None else value for value in y], dtype=np.float64)
     if len(heights) < 3 or not np.isfinite(heights).all():
         return list(range(len(heights)))
-    places, spans = np.asarray(x, dtype=np.float64), [(0, len(heights) - 1)]
+    places = np.asarray(x, dtype=np.float64)
     kept = set(thinned(len(heights), 25))  # at the least, since the pointer reads points
+    spans = list(pairwise(sorted(kept)))
     tolerance = LINE_WIDTH * np.ptp(heights)
     while spans:
         first, last = spans.pop()

@@ -32,6 +32,7 @@ from ofa_bench.data.discovery.unused_tables import CROWD, DAY
 from ofa_bench.data.open import listing_facts, read_collection
 from ofa_bench.data.readers.split_hash import content_hash, members, order_of
 from ofa_bench.errors import DataError
+from ofa_bench.locks import exclusive
 from ofa_bench.seeding import digest
 from tests import preloaded
 
@@ -291,6 +292,16 @@ def test_one_process_of_a_machine_hashes_and_the_others_wait(
     assert results == 3 * [truth(root)] and len(read) == 5
 
 
+def test_nobody_waits_for_a_process_that_is_suspended(
+    root: Path, kept: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(file_hashes, "MANY", 5)
+    monkeypatch.setattr(file_hashes, "STALLED_SECONDS", 0.3)
+    kept.parent.mkdir()
+    with exclusive(kept.with_suffix(".lock")):  # and no hash is kept meanwhile
+        assert hexes(root, kept) == truth(root)
+
+
 def aged(path: Path, days: float) -> None:
     then = time.time() - days * DAY
     os.utime(path, (then, then), follow_symlinks=False)
@@ -340,7 +351,7 @@ def test_tables_of_machines_that_never_come_back_are_removed(
 def test_many_tables_go_sooner(root: Path, kept: Path) -> None:
     """As of containers, each of which is a machine with a new name."""
     manifest(root, FileNames.of(NAMES), kept)
-    tables = neighbours(kept, root, [1] * (CROWD - 2) + [2, 4, 2.5, 2.8, 5])
+    tables = neighbours(kept, root, [1] * (CROWD - 2) + [2, 15, 2.5, 13, 20])
     manifest(root, FileNames.of(NAMES[1:]), kept)
     assert [path.exists() for path in tables[CROWD - 2 :]] == [True, False, True, True, False]
 

@@ -18,7 +18,7 @@ from ofa_bench.data.readers import pack
 from ofa_bench.data.readers.pack import Packed, prepare_shards
 from ofa_bench.data.readers.shard_files import PART
 from ofa_bench.errors import BenchError, DataError
-from ofa_bench.locks import exclusive_folder
+from ofa_bench.locks import exclusive
 from tests import preloaded
 
 from . import layouts
@@ -155,7 +155,7 @@ def test_two_attempts_do_not_write_at_once(tree: Path, tmp_path: Path) -> None:
         except BenchError as error:
             failures.append(error)
 
-    with exclusive_folder(staging):
+    with exclusive(staging.with_name(".packing-to.lock")):
         second = threading.Thread(target=attempt)
         second.start()
         time.sleep(0.5)

@@ -70,6 +70,7 @@ def test_the_documented_file_is_read(tmp_path: Path) -> None:
         ("sbatch = ['--wrap=touch hurt']", "sbatch", "sets itself"),
         ("sbatch = ['script.sh']", "sbatch", "no flag"),
         ("sbatch = ['-Jother']", "sbatch", "sets itself"),
+        ("sbatch = ['--time=2']", "sbatch", "sets itself"),
         ("container = 'image'", "container", "tuple"),
         ("nodes = 0", "nodes", "greater"),
         ("= 1", "TOML", ""),
@@ -325,6 +326,7 @@ def test_the_time_limit_follows_what_was_measured(tmp_path: Path) -> None:
     assert "--time=1:40:00" in flags({"cuda": 1e12}, gpus=1)
     assert "--time=0:33:00" in flags({"cuda": 1e12}, gpus=4)
     assert "--time=24:00:00" in flags({"cpu": 1e9}, gpus=0)
+    assert "--time=1:05:00" in flags({"cuda": 1e15}, gpus=1, grace=3600)  # not before its grace
     assert "--time=2:00:00" in flags({"cuda": 1e12}, gpus=1, time="2:00:00")
 
 
@@ -498,7 +500,7 @@ def test_times_are_read_as_slurm_reads_them(text: str, seconds: int) -> None:
     assert _seconds(text) == seconds
 
 
-@pytest.mark.parametrize(("lines", "code"), [('"set -e", "false"', 1), ('"exit 0"', 0)])
+@pytest.mark.parametrize(("lines", "code"), [('"set -eC", "false"', 1), ('"exit 0"', 0)])
 def test_a_task_that_its_sites_lines_end_has_failed(
     bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lines: str, code: int
 ) -> None:

@@ -66,6 +66,10 @@ def test_lines_are_drawn_with_few_points() -> None:
     assert kept == sorted(set(kept)) and len(kept) < 80
     drawn = np.interp(epochs, [epochs[i] for i in kept], [rates[i] for i in kept])
     assert np.abs(drawn - rates).max() <= 0.003 * max(rates)
+    noisy = [math.sin(1e5 * epoch) * epoch for epoch in epochs]
+    kept = corners(epochs, noisy)
+    drawn = np.interp(epochs, [epochs[i] for i in kept], [noisy[i] for i in kept])
+    assert np.abs(drawn - noisy).max() <= 0.003 * np.ptp(noisy)
     assert corners(epochs[:4], [1.0, None, 3.0, 2.0]) == [0, 1, 2, 3]
     assert corners([0.0, 0.0, 1.0, 1.0], [1.0, 5.0, 5.0, 2.0]) == [0, 1, 2, 3]  # a step
     assert corners([], []) == []

@@ -43,6 +43,7 @@ from ofa_bench.locks import exclusive
 
 PIECE_SECONDS = 2.0  # what a killed process may lose
 TABLE_SECONDS = 120.0  # between tables, so that no log grows long
+STALLED_SECONDS = 180.0  # without a piece, after which others wait no longer
 STAMPED, ELSEWHERE = 2_048, 32_768  # files whose stamps are asked for together
 SAMPLE = 64  # files whose kept hash is compared with their bytes whenever it is used
 TICK = 50_000_000  # ns in which a second change of a file may leave it the same time stamp
@@ -69,7 +70,10 @@ def manifest(
             with suppress(BenchError, OSError):  # the cache cannot be written
                 lock = kept.with_suffix(LOCK_SUFFIX)
                 kept.parent.mkdir(parents=True, exist_ok=True)
-                stack.enter_context(exclusive(lock, subject=f"the images of {root}", needed=False))
+                alone = exclusive(
+                    lock, subject=f"the images of {root}", needed=False, stalled=_Stalled(kept)
+                )
+                stack.enter_context(alone)
             known, whole = _known(root, files, kept)  # what another process hashed meanwhile
         stale = (known.stamps != current).any(1)
         pending, reused = np.flatnonzero(stale), np.flatnonzero(~stale)
@@ -86,6 +90,23 @@ def manifest(
                 "`ofa-bench data check --deep` hashes all files anew, and names such ones",
             )
     return known if whole and not len(pending) else _mapped(kept, root, known)
+
+
+class _Stalled:
+    """Whether a process that hashes has kept nothing for long, as one that is suspended."""
+
+    def __init__(self, kept: Path) -> None:
+        self._files, self._seen, self._since = (kept, log_of(kept)), [(0, 0)], time.monotonic()
+
+    def __call__(self) -> bool:
+        seen, now = [], time.monotonic()
+        for path in self._files:
+            with suppress(OSError):
+                status = path.stat()
+                seen.append((status.st_mtime_ns, status.st_size))
+        if seen != self._seen:
+            self._seen, self._since = seen, now
+        return now - self._since > STALLED_SECONDS
 
 
 def audit(root: Path, files: FileNames, kept: Path, progress: Progress | None = None) -> list[str]:

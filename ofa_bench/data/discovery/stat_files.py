@@ -38,7 +38,7 @@ def stamps_elsewhere(root: Path, names: Iterable[bytes]) -> bytes | None:
     words = [sys.executable, "-I", "-S", __file__]
     try:
         done = subprocess.run(words, input=b"\0".join(names), cwd=root, capture_output=True)
-    except (OSError, ValueError):
+    except (OSError, ValueError, TypeError):  # where no interpreter is known, too
         return None
     return done.stdout if done.returncode == 0 else None
 

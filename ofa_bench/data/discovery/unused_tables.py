@@ -25,7 +25,7 @@ from ofa_bench.sanitize import plain_text
 DAY = 86_400.0  # seconds
 UNUSED = 30 * DAY  # longer than clusters let a job run; another machine's table replaces it anyway
 CROWD = 64  # tables; where there are more, as of containers with new names, the others go sooner
-SOON = 3 * DAY
+SOON = 14 * DAY
 HOME = re.compile(r".*-[0-9a-f]{12}")  # what is kept of one data folder
 LONGEST_HEADER = 1 << 16
 LONGEST_LINE = 1000
@@ -76,9 +76,11 @@ def described_path(file: BinaryIO) -> str | None:
     return None
 
 
-def remove_unused(files: Iterable[Path], now: float, ours: Ours, spared: int = 0) -> None:
+def remove_unused(
+    files: Iterable[Path], now: float, ours: Ours, spared: int = 0, crowd: int | None = CROWD
+) -> None:
     """Remove files that were not used for `UNUSED` seconds before `now`, or for `SOON` seconds
-    where `CROWD` others were used since, but for the `spared` last used ones.
+    where `crowd` others were used since, but for the `spared` last used ones.
 
     Only regular files of this user whose content is `ours` are removed, and none that a process
     has in use, or where the file system cannot tell. `now`: of the same clock as the files' times.
@@ -90,7 +92,7 @@ def remove_unused(files: Iterable[Path], now: float, ours: Ours, spared: int = 0
             if _is_own(status):
                 known.append((status.st_mtime, path))
     for rank, (used, path) in enumerate(sorted(known, reverse=True)):
-        age = UNUSED if rank < CROWD else SOON
+        age = UNUSED if crowd is None or rank < crowd else SOON
         if rank >= spared and now - used > age:
             with suppress(OSError):
                 _remove(path, now - age, ours)
@@ -120,7 +122,7 @@ def remove_vanished(home: Path, now: float) -> None:
         with suppress(OSError):
             tables = ("hashes-*.safetensors", "packed/*.safetensors")
             for names in (*tables, "hashes-*.log"):
-                remove_unused(folder.glob(names), now, _is_of_nothing)
+                remove_unused(folder.glob(names), now, _is_of_nothing, crowd=None)  # a shard each
             remove_unused(folder.glob(".hashes-*.part"), now, lambda _: True)
             if not any(path for names in tables for path in folder.glob(names)):
                 for names in ("decoded.bin", "hashes-*.lock"):

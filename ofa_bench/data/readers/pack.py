@@ -7,6 +7,7 @@ there; another attempt goes on with those that are what it would write.
 from __future__ import annotations
 
 import itertools
+import os
 import re
 import stat
 from collections.abc import Callable, Iterator, Sequence
@@ -31,11 +32,14 @@ from ofa_bench.data.readers.shard_files import (
     write_shard,
 )
 from ofa_bench.errors import BenchError, DataError
-from ofa_bench.locks import exclusive_folder
+from ofa_bench.locks import exclusive
 
 UNFINISHED = ".packing-"  # before the name of the folder to be made
 SPLITS = "|".join(("train", *SEALED))
-OURS = re.compile(rf"(?:[a-z0-9]+-(?:{SPLITS})-\d{{6,}}\.tar|{re.escape(NAMES)})(?:\{PART})?")
+OURS = re.compile(
+    rf"(?:[a-z0-9]+-(?:{SPLITS})-\d{{6,}}\.tar|{re.escape(NAMES)})"
+    rf"(?:(?:\.[0-9a-f]{{8}})?\{PART})?"
+)
 
 
 @dataclass(frozen=True)
@@ -154,11 +158,14 @@ def _write(
 def _staged(home: Path, staging: Path) -> Iterator[None]:
     """The hidden folder, held by this process alone, and renamed where the block ends well;
     otherwise it stays, unless nothing is in it. Raises BenchError or OSError."""
-    make_folder(home.parent, staging)
-    with exclusive_folder(staging):
-        if home.exists() or not staging.is_dir():
+    lock = staging.with_name(f"{staging.name}.lock")
+    with exclusive(lock, subject=str(staging)):
+        if home.exists():
+            raise BenchError(f"another process has written {home}", "use it")
+        make_folder(home.parent, staging)
+        if staging.stat().st_uid != getattr(os, "getuid", lambda: staging.stat().st_uid)():
             raise BenchError(
-                f"another process has written {home}, or has stopped", "run the same line again"
+                f"{staging} is another user's", "move it elsewhere, or give --to another folder"
             )
         for path in staging.iterdir():
             if not OURS.fullmatch(path.name) or not stat.S_ISREG(path.lstat().st_mode):
@@ -171,9 +178,11 @@ def _staged(home: Path, staging: Path) -> Iterator[None]:
             staging.chmod(0o755)
             sync(staging)
             staging.rename(home)
+            lock.unlink(missing_ok=True)
         except BaseException:
             with suppress(OSError):
                 staging.rmdir()
+                lock.unlink()
             raise
 
 

@@ -7,6 +7,7 @@ attempt has written can be compared without a note of what that attempt did.
 from __future__ import annotations
 
 import io
+import os
 import tarfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -87,7 +88,7 @@ def _padded(size: int, unit: int) -> int:
 def write_shard(folder: Path, shard: PlannedShard, advance: Callable[[], None]) -> None:
     """Write a shard, which has its name once it is whole and on the disk. `advance` is called for
     each image. Raises OSError; DataError if an image changed."""
-    unfinished = folder / f"{shard.name}{PART}"
+    unfinished = folder / f"{shard.name}.{os.urandom(4).hex()}{PART}"
     try:
         with (
             durable_file(unfinished) as file,
