@@ -88,7 +88,8 @@ def prepare_shards(
     present = _present(staging, plan)
     total, images = sum(shard.most for shard in plan), sum(map(len, parts.values()))
     planned = Packed(str(home), images, len(plan), total, len(present))
-    left = next((path for path in home.parent.glob(f"{UNFINISHED}*") if path != staging), None)
+    others = (path for path in home.parent.glob(f"{UNFINISHED}*") if path.is_dir())
+    left = next((path for path in others if path != staging), None)
     remedy = f"remove {left}, which another attempt left behind" if left else ""
     needed = total - sum(shard.size for shard in present)
     check_room(home, needed, "shards", remedy or "give --to a folder on a larger disk")
