@@ -88,11 +88,8 @@ def prepare_shards(
     present = _present(staging, plan)
     total, images = sum(shard.most for shard in plan), sum(map(len, parts.values()))
     planned = Packed(str(home), images, len(plan), total, len(present))
-    others = (path for path in home.parent.glob(f"{UNFINISHED}*") if path.is_dir())
-    left = next((path for path in others if path != staging), None)
-    remedy = f"remove {left}, which another attempt left behind" if left else ""
     needed = total - sum(shard.size for shard in present)
-    check_room(home, needed, "shards", remedy or "give --to a folder on a larger disk")
+    check_room(home, needed, "shards", _remedy(home, staging))
     if not agree(planned):
         raise BenchError("nothing was written", "--yes writes without asking")
     with _in_sentences(home), _staged(home, staging):
@@ -101,6 +98,15 @@ def prepare_shards(
         with durable_file(staging / NAMES) as file:
             file.write(names)
     return replace(planned, resumed=len(kept))
+
+
+def _remedy(home: Path, staging: Path) -> str:
+    """What makes room."""
+    others = (path for path in home.parent.glob(f"{UNFINISHED}*") if path.is_dir())
+    left = next((path for path in others if path != staging), None)
+    if left is None:
+        return "give --to a folder on a larger disk"
+    return f"remove {left}, which another attempt left behind"
 
 
 def _stem(spec: DatasetSpec) -> str:
