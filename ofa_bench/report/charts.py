@@ -15,7 +15,7 @@ import numpy as np
 from ofa_bench.report.tables import HtmlTable, label
 
 HUES = 8
-LINE_WIDTH = 0.003  # of the height of a line's panel
+LINE_WIDTH = 0.003  # of a line's height
 SYMBOLS = (  # SVG paths around 0, 0
     "M-6 0A6 6 0 1 0 6 0A6 6 0 1 0-6 0Z",
     "M-5-5H5V5H-5Z",

@@ -3,7 +3,7 @@
 Python asks for one file after another, whatever the number of threads, so a million files are asked
 for in several processes. One needs the standard library alone, starts in hundredths of a second,
 and ends with its input or its output; `python -I -S stat_files.py`, in the files' folder, reads
-names that are each ended by a zero byte, and writes four int64 for each.
+names with a zero byte between them, and writes four int64 for each.
 """
 
 import os
