@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     import numpy
     from numpy.typing import NDArray
 
+PASS_PIXELS = {"cpu": 0, "cuda": 250 * 112**2}
+"""Pixels that a device scores at once, in whole chunks: a GPU takes 12 chunks of 250 images at
+32×32, which one by one leave it waiting for launches."""
+
 
 class EvaluationStep(NamedTuple):
     """A batch of images to calibrate on (`split` is None), or a chunk of a split to score."""
@@ -97,8 +101,8 @@ def worked(
     """Carry out the steps in order: after each, its scores, or None for a calibration batch."""
     groups = by_resolution(subnets, positions)
     with undisturbed(net):
-        for resolution, part in groupby(plan, key=lambda step: step.resolution):
-            group, todo = groups[resolution], list(part)
+        for resolution, planned in groupby(plan, key=lambda step: step.resolution):
+            group, todo = groups[resolution], list(planned)
             tree = PrefixTree(net, [subnets[position] for position in group])
             calibrating = sum(step.split is None for step in todo)
             if tree.calibrates:
@@ -110,9 +114,11 @@ def worked(
             tree.settle()
             for split, chunks in groupby(todo[calibrating:], key=lambda step: step.split):
                 numbers = [step.number for step in chunks]
-                for number, batch in _batches(source, split, resolution, chunk, numbers):
-                    marks = _marks(tree, len(group), batch).cpu().numpy()
-                    yield ScoredChunk(resolution, split, number, tuple(group), marks)
+                batches = _batches(source, split, resolution, chunk, numbers)
+                for numbers, batch in _passes(batches, chunk * resolution**2):
+                    marks = _marks(tree, len(group), batch).cpu()
+                    for number, part in zip(numbers, torch.split(marks, chunk, dim=1), strict=True):
+                        yield ScoredChunk(resolution, split, number, tuple(group), part.numpy())
 
 
 def _batches(
@@ -128,8 +134,28 @@ def _batches(
     yield from zip(numbers, batches, strict=True)
 
 
+def _passes(
+    batches: Iterator[tuple[int, MicroBatch]], pixels: int
+) -> Iterator[tuple[list[int], MicroBatch]]:
+    """The chunks, of so many pixels, that are scored at once: as many as PASS_PIXELS hold, at least
+    one. Which ones go together follows from their numbers, not from what is left to do."""
+
+    def group_number(item: tuple[int, MicroBatch]) -> int:
+        number, batch = item
+        return number // max(1, PASS_PIXELS[batch.images.device.type] // pixels)
+
+    for _, taken in groupby(batches, key=group_number):
+        several = list(taken)
+        numbers, parts = [number for number, _ in several], [batch for _, batch in several]
+        if len(parts) == 1:
+            yield numbers, parts[0]
+        else:
+            images = torch.cat([part.images for part in parts])
+            yield numbers, MicroBatch(images, torch.cat([part.labels for part in parts]))
+
+
 def _marks(tree: PrefixTree, rows: int, batch: MicroBatch) -> Tensor:
-    """Whether each of `rows` subnets gets each image of a chunk right, [rows, images]."""
+    """Whether each of `rows` subnets gets each image right, [rows, images]."""
     truth = batch.labels
     marks = torch.zeros((rows, len(truth)), dtype=torch.bool, device=truth.device)
 

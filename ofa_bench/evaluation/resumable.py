@@ -55,7 +55,7 @@ def score_and_keep(
     """As `score` on select and test, going on from what the first rank's `kept` holds.
 
     Calibration is repeated for the resolutions that have chunks left: it gives the same bits. A
-    signal on any rank raises Interrupted on all of them; at most the chunk under way is lost.
+    signal on any rank raises Interrupted on all of them; at most the pass under way is lost.
     """
     check_sizes(source, SPLITS)
     started = began = time.perf_counter()

@@ -7,18 +7,22 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import pytest
 import torch
 
+from ofa_bench.data.sources.batch import MicroBatch
 from ofa_bench.draws import Draw, Role
+from ofa_bench.evaluation.chunks import PASS_PIXELS
+from ofa_bench.evaluation.score import CHUNK, score
 from ofa_bench.space import Space, load_space
 
 from .ours import Ours
-from .timing import FULL, Table
+from .timing import FULL, Table, race
 
 pytest.importorskip("ofa")
 from .peer import CLASSES, Peer, both
@@ -98,3 +102,47 @@ def test_step_on_a_gpu(name: str, kind: str, table: Table) -> None:
     paces = ", ".join(f"{who} {min(spent[who]) * 1e3:.2f} ms" for who in runs)
     print(f"\n{torch.cuda.get_device_name()}: {what}: {paces}; best: {quick}; warm in {warm:.1f} s")
     table.compare(what, spent, "ours", TARGETS)
+
+
+class Noise:
+    """Twelve chunks of images to score, two batches to calibrate on, on the GPU."""
+
+    sizes = {"test": 12 * CHUNK}
+    calibration_images = 400
+
+    def __init__(self, size: int) -> None:
+        images = torch.randn(self.sizes["test"], 3, size, size, device="cuda")
+        self.images = images.contiguous(memory_format=torch.channels_last)
+        self.labels = torch.randint(CLASSES, (len(images),), device="cuda")
+
+    def _of(self, start: int, count: int) -> MicroBatch:
+        return MicroBatch(*(part[start : start + count] for part in (self.images, self.labels)))
+
+    def calibration(self, resolution: int) -> Iterator[MicroBatch]:
+        """Two batches of 200."""
+        yield from (self._of(start, 200) for start in (0, 200))
+
+    def evaluation(self, split: str, resolution: int, chunk: int) -> Iterator[MicroBatch]:
+        """All chunks."""
+        yield from (self._of(start, chunk) for start in range(0, self.sizes["test"], chunk))
+
+
+def test_evaluation_on_a_gpu(table: Table, monkeypatch: pytest.MonkeyPatch) -> None:
+    space, rng = load_space("mobilenetv3-32"), random.Random(0)
+    net, source = both(space)[1].cuda(), Noise(32)
+    nets = [space.sample(rng) for _ in range(16)]
+    given: Any = source
+
+    def scored(pixels: int) -> list[float]:
+        monkeypatch.setitem(PASS_PIXELS, "cuda", pixels)
+        results = score(net, nets, given, splits=("test",))
+        return [result.top1("test") for result in results]
+
+    together = PASS_PIXELS["cuda"]
+    runs = {"ours": partial(scored, together), "chunk by chunk": partial(scored, 0)}
+    apart = [abs(a - b) for a, b in zip(scored(together), scored(0), strict=True)]
+    spent = race(runs, 5 if FULL else 3)
+    what = f"calibrate and score {len(nets)} nets, 400 + {source.sizes['test']} images of 32×32"
+    paces = ", ".join(f"{who} {min(spent[who]):.2f} s" for who in runs)
+    print(f"\n{what}: {paces}; accuracies at most {max(apart):.3f} points apart")
+    table.compare(what, spent, "ours", {"chunk by chunk": "> 1"})

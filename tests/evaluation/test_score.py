@@ -15,6 +15,7 @@ from torch import Generator, Tensor, nn
 from ofa_bench.data.sources.source import BatchSource
 from ofa_bench.errors import UsageError
 from ofa_bench.evaluation.calibration import calibrate, calibrated
+from ofa_bench.evaluation.chunks import PASS_PIXELS
 from ofa_bench.evaluation.prefix_tree import PrefixTree
 from ofa_bench.evaluation.score import Correctness, score, share, top1
 from ofa_bench.nets.mbconv import MBConvNet
@@ -81,6 +82,28 @@ def test_company_and_order_do_not_matter(
     assert equal([together[place] for place in order], shuffled)
     alone = [score(net, [subnet], digits, chunk=100)[0] for subnet in subnets]
     assert equal(together, alone)
+
+
+def test_chunks_that_are_scored_at_once_are_told_one_by_one(
+    lively: Lively, digits: BatchSource, some: Some, two_sizes: Space, monkeypatch: Any
+) -> None:
+    net = lively(two_sizes)
+    subnets, told = some(two_sizes, 5), list[int]()
+    apart = score(net, subnets, digits, chunk=50, tell=lambda done, total: told.append(done))
+    sizes, classify = list[tuple[int, int]](), PrefixTree.classify
+
+    def seen(tree: PrefixTree, images: Tensor, take: Callable[[int, Tensor], None]) -> None:
+        sizes.append((images.shape[-1], len(images)))
+        classify(tree, images, take)
+
+    monkeypatch.setattr(PrefixTree, "classify", seen)
+    monkeypatch.setitem(PASS_PIXELS, "cpu", 3 * 50 * 8**2)  # at 6×6 five chunks
+    again = list[int]()
+    together = score(net, subnets, digits, chunk=50, tell=lambda done, total: again.append(done))
+    assert equal(apart, together)
+    assert told == again
+    at = {side: [size for of, size in sizes if of == side] for side in (8, 6)}
+    assert at == {8: [150, 90, 150, 150, 60], 6: [240, 250, 110]}
 
 
 def test_a_net_named_twice_is_scored_once_and_told_twice(
