@@ -68,7 +68,9 @@ def findings(results: Path, paper: str, context: Context | None = None) -> list[
         raise UnknownName("paper", paper, known)
     document = load_toml(folder / f"{paper}.toml")
     claims = TypeAdapter(list[Claim]).validate_python(document["claims"])
-    settings = TypeAdapter(list[Setting]).validate_python(document["settings"])
+    settings = TypeAdapter(list[Setting]).validate_python(
+        load_toml(specs_root() / "settings.toml")["settings"]
+    )
     verdicts = []
     for claim, setting in product(claims, settings):
         store = Store(results / setting.results)

@@ -75,11 +75,13 @@ def test_no_record_names_a_machine_or_a_person() -> None:
         assert not any(word in told for word in ("/home", "/root", "/work", "/tmp", "@")), path
 
 
-def test_claims_in_the_document_follow_from_the_records() -> None:
+@pytest.mark.parametrize("paper", sorted(path.stem for path in (ROOT / "specs/claims").iterdir()))
+def test_claims_in_the_document_follow_from_the_records(paper: str) -> None:
     text = (ROOT / "docs" / "reproducing.md").read_text(encoding="utf-8")
-    _, _, rest = text.partition("<!-- claims -->\n")
-    told, _, _ = rest.partition("<!-- end of claims -->")
-    assert told.strip() == to_markdown(findings(RESULTS, "deps")).strip()
+    _, begun, rest = text.partition(f"<!-- claims of {paper} -->\n")
+    told, ended, _ = rest.partition("<!-- end of claims -->")
+    assert begun and ended
+    assert told.strip() == to_markdown(findings(RESULTS, paper)).strip()
 
 
 def test_the_further_methods_stand_in_the_page_as_on_the_boards() -> None:
