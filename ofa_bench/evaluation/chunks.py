@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     import numpy
     from numpy.typing import NDArray
 
-PASS_PIXELS = {"cpu": 0, "cuda": 250 * 112**2}
+PASS_PIXELS = {"cuda": 250 * 112**2}
 """Pixels that a device scores at once, in whole chunks: a GPU takes 12 chunks of 250 images at
-32×32, which one by one leave it waiting for launches."""
+32×32, which one by one leave it waiting for launches. Others, as a CPU, take each chunk alone."""
 
 
 class EvaluationStep(NamedTuple):
@@ -142,7 +142,7 @@ def _passes(
 
     def group_number(item: tuple[int, MicroBatch]) -> int:
         number, batch = item
-        return number // max(1, PASS_PIXELS[batch.images.device.type] // pixels)
+        return number // max(1, PASS_PIXELS.get(batch.images.device.type, 0) // pixels)
 
     for _, taken in groupby(batches, key=group_number):
         several = list(taken)
