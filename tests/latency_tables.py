@@ -51,9 +51,7 @@ def proportional(
         classes=classes,
         rounds=20,
         measured="2026-11-27T17:00:00+00:00",
-        space=SpaceMeasured(
-            name=space.name, fingerprint=space.fingerprint(), shortcuts=shortcuts
-        ),
+        space=SpaceMeasured(name=space.name, fingerprint=space.fingerprint(), shortcuts=shortcuts),
         machine=MeasuringMachine(processor="an abacus", cores=2, system="wood"),
         versions={"ofa-bench": "0", "an odd.name": "1"},
         calibration=Calibration(overhead=0.0, scale=1.0, offset=0.0, nets=22),

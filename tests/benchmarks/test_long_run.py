@@ -20,9 +20,7 @@ def resident() -> float:
     return pages * 4096 / 1e6
 
 
-def test_memory_is_flat(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, benchmark: Any
-) -> None:
+def test_memory_is_flat(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, benchmark: Any) -> None:
     benchmark.pedantic(lambda: None, rounds=1)  # which skips it where benchmarks are skipped
     seen: dict[int, float] = {}
     after = EventLog.after_step

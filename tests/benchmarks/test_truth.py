@@ -25,9 +25,7 @@ def percentile_bootstrap(world: Any, within: bool, rng: np.random.Generator) -> 
         drawn = rng.integers(0, nets, (RESAMPLES, nets))
         chosen = rng.integers(0, seeds, (RESAMPLES, nets, seeds))
         means = np.take_along_axis(alone[drawn], chosen, -1).mean(-1)
-        one, other = (
-            np.sign(v[:, :, None] - v[:, None, :]) for v in (scores[drawn], means)
-        )
+        one, other = (np.sign(v[:, :, None] - v[:, None, :]) for v in (scores[drawn], means))
         if within:
             inside = same[drawn[:, :, None], drawn[:, None, :]]
             one, other = one * inside, other * inside

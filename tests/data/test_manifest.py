@@ -282,9 +282,7 @@ def test_one_process_of_a_machine_hashes_and_the_others_wait(
 
     monkeypatch.setattr(file_hashes, "_measure", slow)
     results: list[list[str]] = []
-    threads = [
-        threading.Thread(target=lambda: results.append(hexes(root, kept))) for _ in range(3)
-    ]
+    threads = [threading.Thread(target=lambda: results.append(hexes(root, kept))) for _ in range(3)]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -336,9 +336,7 @@ FILES: dict[str, Callable[[Path], None]] = {
 
 
 @pytest.mark.parametrize("change", FILES)
-def test_changed_weights_are_refused(
-    change: str, exported: ExportedModel, tmp_path: Path
-) -> None:
+def test_changed_weights_are_refused(change: str, exported: ExportedModel, tmp_path: Path) -> None:
     folder = shutil.copytree(exported.folder, tmp_path / "net")
     FILES[change](folder / "folded.safetensors")
     with pytest.raises(UsageError) as caught:

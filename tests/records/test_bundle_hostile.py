@@ -120,9 +120,7 @@ def test_only_regular_files_are_opened(tmp_path: Path) -> None:
         take_in(tmp_path / "pipe.zip", Store(tmp_path / "r"))
 
 
-def test_the_second_record_in_the_way_keeps_the_first_out_too(
-    bundle: Path, tmp_path: Path
-) -> None:
+def test_the_second_record_in_the_way_keeps_the_first_out_too(bundle: Path, tmp_path: Path) -> None:
     there = Store(tmp_path / "there")
     taken = take_in(bundle, Store(tmp_path / "all"))
     last = Path(sorted(taken)[-1])

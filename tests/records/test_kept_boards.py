@@ -124,7 +124,6 @@ def test_a_record_just_written_is_checked_again(
     assert len(names) == len(list(folder.rglob("*.json")))
 
 
-
 def test_a_check_that_has_no_name_is_not_remembered(folder: Path) -> None:
     checks = api.record_checks(candidates=False)
     nameless = Context(load=lambda name: checks.load(name), planned=checks.planned)

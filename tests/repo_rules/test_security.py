@@ -1,6 +1,6 @@
 """docs/security.md: its table of limits is that of the program.
 
-    python tests/repo_rules/test_security.py        writes the table anew
+python tests/repo_rules/test_security.py        writes the table anew
 """
 
 from __future__ import annotations

@@ -39,9 +39,7 @@ def held() -> list[TruthRecord]:
 
 
 @pytest.fixture(scope="module")
-def computed(
-    held: list[TruthRecord], records: dict[str, Record]
-) -> dict[str, TruthAnalysis[int]]:
+def computed(held: list[TruthRecord], records: dict[str, Record]) -> dict[str, TruthAnalysis[int]]:
     """By method, from the accuracies in the nets' own records and the supernet's hits."""
     made = {}
     for truth in held:

@@ -111,9 +111,7 @@ def register(catalogue):
         ("(folder / 'notes.txt').touch()", "writes the files", "notes.txt"),
     ],
 )
-def test_a_broken_exporter_is_caught(
-    change: str, clause: str, word: str, tmp_path: Path
-) -> None:
+def test_a_broken_exporter_is_caught(change: str, clause: str, word: str, tmp_path: Path) -> None:
     file = tmp_path / "zeroing_plugin.py"
     file.write_text(EXPORTER.format(change=change))
     report = check_plugin(file)

@@ -114,9 +114,7 @@ def test_a_changed_plugin_file_and_weights_are_named(
 def test_a_changed_value_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     recipe = tmp_path / "mine.toml"
     recipe.write_text("[optim]\nlr = 0.05\n")
-    folder = interrupted(
-        monkeypatch, dataset="digits", results=tmp_path / "results", recipe=recipe
-    )
+    folder = interrupted(monkeypatch, dataset="digits", results=tmp_path / "results", recipe=recipe)
     recipe.write_text("[optim]\nlr = 0.06\n")
     assert "optim.lr: 0.05 there, 0.06 here" in refused(folder, recipe=str(recipe))
 

@@ -204,9 +204,7 @@ api.run(method="deps", dataset="digits", space="toy", epochs=0.6, set=set_, resu
 
 
 @pytest.mark.parametrize("moment", ["in an update", "in a checkpoint"])
-def test_killed_and_resumed_from_the_shell(
-    moment: str, undisturbed: Any, tmp_path: Path
-) -> None:
+def test_killed_and_resumed_from_the_shell(moment: str, undisturbed: Any, tmp_path: Path) -> None:
     results, whole = undisturbed("deps")
     cut = tmp_path / "cut"
     words = [sys.executable, "-c", DYING, moment, str(cut)]

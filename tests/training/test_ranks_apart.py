@@ -195,12 +195,8 @@ def test_a_taken_port_is_a_sentence(tmp_path: Path) -> None:
 
 def test_a_rank_left_over_in_the_environment_silences_nothing(tmp_path: Path) -> None:
     env = {**ENVIRONMENT, "RANK": "1"}
-    done = preloaded.run(
-        words("plan"), env=env, timeout=GUARD
-    )
+    done = preloaded.run(words("plan"), env=env, timeout=GUARD)
     assert done.returncode == 0 and "method" in done.stdout
     env |= {"WORLD_SIZE": "2"}
-    done = preloaded.run(
-        words("run", "--results", tmp_path), env=env, timeout=GUARD
-    )
+    done = preloaded.run(words("run", "--results", tmp_path), env=env, timeout=GUARD)
     assert done.returncode == 2 and "MASTER_ADDR" in done.stderr and "torchrun" in done.stderr

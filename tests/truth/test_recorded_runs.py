@@ -68,16 +68,12 @@ def with_record(
     return restated(truth, renamed), made
 
 
-def test_committed_truth_is_what_its_records_say(
-    truth: TruthRecord, records: list[Record]
-) -> None:
+def test_committed_truth_is_what_its_records_say(truth: TruthRecord, records: list[Record]) -> None:
     assert fields(truth, records) == {}
     assert not all(net.trained for net in truth.nets)
 
 
-def test_a_record_that_is_not_here_is_a_finding(
-    truth: TruthRecord, records: list[Record]
-) -> None:
+def test_a_record_that_is_not_here_is_a_finding(truth: TruthRecord, records: list[Record]) -> None:
     """No number of that net can be recomputed, so the truth does not hold; the supernet's record is
     missed with a note."""
     missed = truth.nets[3].alone[1].run

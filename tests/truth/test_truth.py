@@ -110,9 +110,7 @@ def test_the_supernets_scores_are_those_of_evaluate(
     assert score.top1_select == pytest.approx(100 * net.select / first.images.select)
 
 
-def test_another_supernet_trains_nothing(
-    first: Any, supernets: list[str], results: Path
-) -> None:
+def test_another_supernet_trains_nothing(first: Any, supernets: list[str], results: Path) -> None:
     before = files(results)
     records = api.truth(supernets, results=results, **ASKED)
     assert files(results) == before
@@ -227,15 +225,12 @@ def test_what_is_kept_is_shown_again(
     text = page.read_text()
     assert "Ground truth: digits · toy · 5 nets alone" in text
     (chart,) = [
-        json.loads(part.partition("</script>")[0])
-        for part in text.split('truth0-truth-data">')[1:]
+        json.loads(part.partition("</script>")[0]) for part in text.split('truth0-truth-data">')[1:]
     ]
     assert len(chart["data"][0]["x"]) == len(chart["data"][0]["low"])
 
 
-def test_what_does_not_hold_is_not_shown(
-    results: Path, first: Any, capsys: Any
-) -> None:
+def test_what_does_not_hold_is_not_shown(results: Path, first: Any, capsys: Any) -> None:
     path = truth_path(results, first)
     text = path.read_text()
     path.write_text(text.replace('"method": "bignas"', '"method": "spos"'))

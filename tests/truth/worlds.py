@@ -106,9 +106,7 @@ def worlds(count: int, nets: int, seeds: int = 2, seed: int = 0, pairs: int = PA
     return Worlds(groups, scores, expected[..., None] + noise, expected, macs, *true, gap, law)
 
 
-def _true_tau(
-    law: Law, groups: Any, rng: np.random.Generator, pairs: int, within: bool
-) -> Any:
+def _true_tau(law: Law, groups: Any, rng: np.random.Generator, pairs: int, within: bool) -> Any:
     """Tau of expected accuracy and score over pairs of nets as a sample has them."""
     first, second = np.nonzero(~np.eye(len(groups), dtype=bool))
     if within:

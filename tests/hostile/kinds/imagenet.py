@@ -68,8 +68,10 @@ def class_archives(rng: random.Random, box: Box, corpus: Corpus) -> Case:
         for folder in sorted((tree / "train").iterdir()):
             raw = _archive(folder)
             if folder.name == chosen and rng.random() < 0.7:
-                raw = rng.choice([cut, garbled])(rng, raw) if rng.random() < 0.5 else tarred(
-                    rng, box, corpus
+                raw = (
+                    rng.choice([cut, garbled])(rng, raw)
+                    if rng.random() < 0.5
+                    else tarred(rng, box, corpus)
                 )
             name = folder.name if rng.random() < 0.95 else rng.choice(WORDS).replace("\0", "")
             member = tarfile.TarInfo(f"{name or 'x'}.tar")
