@@ -115,9 +115,9 @@ def worked(
             for split, chunks in groupby(todo[calibrating:], key=lambda step: step.split):
                 numbers = [step.number for step in chunks]
                 batches = _batches(source, split, resolution, chunk, numbers)
-                for numbers, batch in _passes(batches, chunk * resolution**2):
+                for taken, batch in _passes(batches, chunk * resolution**2):
                     marks = _marks(tree, len(group), batch).cpu()
-                    for number, part in zip(numbers, torch.split(marks, chunk, dim=1), strict=True):
+                    for number, part in zip(taken, torch.split(marks, chunk, dim=1), strict=True):
                         yield ScoredChunk(resolution, split, number, tuple(group), part.numpy())
 
 

@@ -69,7 +69,7 @@ def findings(results: Path, paper: str, context: Context | None = None) -> list[
     document = load_toml(folder / f"{paper}.toml")
     claims = TypeAdapter(list[Claim]).validate_python(document["claims"])
     settings = TypeAdapter(list[Setting]).validate_python(
-        load_toml(specs_root() / "settings.toml")["settings"]
+        load_toml(specs_root() / "claim-settings.toml")["settings"]
     )
     verdicts = []
     for claim, setting in product(claims, settings):
