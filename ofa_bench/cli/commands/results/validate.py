@@ -121,7 +121,7 @@ def _files(names: tuple[str, ...]) -> tuple[list[Path], list[str]]:
                 files.append(file)
             else:
                 skipped[kind] += 1
-    lines = [f"skipped {count} files: {kind}" for kind, count in sorted(skipped.items())]
+    lines = [f"skipped {n} file{'s' * (n > 1)}: {kind}" for kind, n in sorted(skipped.items())]
     if not files:
         raise UsageError(
             "there is no record there" + "".join(f"; {line}" for line in lines),
